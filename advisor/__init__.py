@@ -1,0 +1,2 @@
+"""A rule-based advisor for fine-tuning runs: reads logs, diagnoses, proposes config changes."""
+

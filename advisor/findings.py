@@ -1,0 +1,124 @@
+"""What comes out: Evidence, Finding, Edit, Plan, Report. Frozen data, no logic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from advisor.run import Run, Scalar
+
+Severity = Literal["error", "warning", "info"]
+Applies = Literal["safe", "review", "advice"]
+Op = Literal["set", "multiply", "add", "append", "remove"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")  # from mild to bad
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One point or span of one Series that a Finding stands on."""
+
+    series: str
+    step: int | None = None
+    value: float | None = None
+    expected: float | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a Signal gave for one run: a value, or None and why; its step span and evidence."""
+
+    value: float | None
+    why: str = ""  # why there is no value, e.g. 'no validation loss'
+    first_step: int | None = None
+    last_step: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One operation on one config key.
+
+    As proposed by a rule: ``operand`` is the factor, addend, value or item. Once resolved
+    against the run's Config: ``old`` and ``new`` are values in canonical units and
+    ``native_key`` names the key in the user's dialect. ``note`` says what a reader must know
+    (a bound that bit, a value inferred from the log, 'already changed', superseded).
+    """
+
+    key: str
+    op: Op
+    operand: Scalar
+    applies: Applies = "review"
+    low: float | None = None
+    high: float | None = None
+    because: tuple[str, ...] = ()
+    old: Scalar | list[Scalar] = None
+    new: Scalar | list[Scalar] = None
+    resolved: bool = False  # False: relative, nothing known to apply it to
+    native_key: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A Rule that holds for a Run."""
+
+    code: str
+    name: str
+    symptom: str
+    severity: Severity
+    confidence: float
+    message: str
+    confidence_from: str = "rule"
+    first_step: int | None = None
+    last_step: int | None = None
+    evidence: tuple[Evidence, ...] = ()
+    causes: tuple[tuple[str, float], ...] = ()  # (cause, probability), most likely first
+    guide: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()  # as proposed, not yet resolved
+    plots: tuple[str, ...] = ()
+    do: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotJudged:
+    """A rule that could not be judged, and what it lacked."""
+
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The consistent, ordered Edits to take next; ``later`` waits for another run,
+    ``dropped`` holds superseded and conflicting Edits with a note each."""
+
+    edits: tuple[Edit, ...] = ()
+    later: tuple[Edit, ...] = ()
+    dropped: tuple[Edit, ...] = ()
+    overrides: tuple[str, ...] = ()
+    diff: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best point of the run: by validation loss where there is one."""
+
+    series: str
+    step: int
+    value: float
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is said about one Run."""
+
+    run: Run
+    status: Literal["failing", "warning", "ok", "unknown"]
+    findings: tuple[Finding, ...] = ()
+    suppressed: tuple[tuple[Finding, str], ...] = ()  # (finding, code that explains it)
+    ran: tuple[str, ...] = ()
+    not_judged: tuple[NotJudged, ...] = ()
+    best: Best | None = None
+    plan: Plan = field(default_factory=Plan)
