@@ -1,0 +1,210 @@
+"""The `when` of a rule: names, numbers, comparison, arithmetic, and/or/not; nothing else.
+
+Unknown stays unknown (Kleene logic), and NaN never reaches a comparison: it is unknown too.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from advisor.errors import RuleError
+
+Lookup = Callable[[str], float | None]
+_Value = float | bool | None
+
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_COMPARISONS: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_REFUSED: dict[type[ast.AST], str] = {
+    ast.Call: "a call",
+    ast.Subscript: "an index",
+    ast.Lambda: "a lambda",
+    ast.IfExp: "an if expression",
+    ast.BitXor: "'^'",
+    ast.Pow: "'**'",
+    ast.Mod: "'%'",
+    ast.FloorDiv: "'//'",
+    ast.In: "'in'",
+    ast.NotIn: "'not in'",
+    ast.Is: "'is'",
+    ast.IsNot: "'is not'",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer and the names that it stands on.
+
+    True stands on the true sides of an `or`, False on the false sides of an `and`, and None
+    on the sides whose missing names could have changed the answer.
+    """
+
+    value: bool | None
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A parsed `when`: its text, its names in order, the numbers written out in it."""
+
+    text: str
+    names: tuple[str, ...]
+    numbers: tuple[float, ...]
+    tree: ast.expr
+
+    def evaluate(self, lookup: Lookup) -> bool | None:
+        """Return true, false or None for 'cannot be known'."""
+        return self.judge(lookup).value
+
+    def judge(self, lookup: Lookup) -> Verdict:
+        """Return the answer with the names that it stands on."""
+        value, names = _evaluate(self.tree, lookup)
+        return Verdict(None if value is None else bool(value), tuple(dict.fromkeys(names)))
+
+
+def parse(text: str) -> Condition:
+    """Parse a condition; RuleError says what is not allowed and where."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise RuleError(f"'{text}' is not a condition: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError):
+        raise RuleError("the condition cannot be parsed: too deep, or odd characters") from None
+    names: list[str] = []
+    numbers: list[float] = []
+    _check(tree, names, numbers)
+    return Condition(text, tuple(dict.fromkeys(names)), tuple(numbers), tree)
+
+
+def _check(node: ast.expr, names: list[str], numbers: list[float]) -> None:
+    """Walk the tree and refuse every node that the language does not know."""
+    match node:
+        case ast.Name() | ast.Attribute():
+            names.append(_dotted(node))
+        case ast.Constant(value=value):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise RuleError(f"{value!r} in a condition: only numbers and names may stand there")
+            numbers.append(float(value))
+        case ast.BoolOp(values=values):
+            for value in values:
+                _check(value, names, numbers)
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
+            _check(operand, names, numbers)
+        case ast.BinOp(left=left, op=op, right=right):
+            if type(op) not in _ARITHMETIC:
+                raise _refusal(op)
+            _check(left, names, numbers)
+            _check(right, names, numbers)
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            for comparison in ops:
+                if type(comparison) not in _COMPARISONS:
+                    raise _refusal(comparison)
+            for side in (left, *comparators):
+                _check(side, names, numbers)
+        case _:
+            raise _refusal(node)
+
+
+def _refusal(node: ast.AST) -> RuleError:
+    what = _REFUSED.get(type(node), type(node).__name__.lower())
+    return RuleError(
+        f"{what} in a condition: only names, numbers, comparison, + - * / and and/or/not are "
+        "known; what is awkward wants a new signal"
+    )
+
+
+def _dotted(node: ast.expr) -> str:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        raise _refusal(node)
+    return ".".join((node.id, *reversed(parts)))
+
+
+def _known(value: _Value) -> _Value:
+    return None if value is None or math.isnan(value) else value
+
+
+def _evaluate(node: ast.expr, lookup: Lookup) -> tuple[_Value, list[str]]:
+    match node:
+        case ast.Constant(value=value):
+            return float(value), []  # type: ignore[arg-type]  # checked by parse
+        case ast.Name() | ast.Attribute():
+            name = _dotted(node)
+            return _known(lookup(name)), [name]
+        case ast.BoolOp(op=op, values=values):
+            return _join(values, lookup, decisive=isinstance(op, ast.Or))
+        case ast.UnaryOp(op=op, operand=operand):
+            value, names = _evaluate(operand, lookup)
+            if value is None:
+                return None, names
+            if isinstance(op, ast.Not):
+                return not value, names
+            return (-value if isinstance(op, ast.USub) else value), names
+        case ast.BinOp(left=left, op=op, right=right):
+            return _calculate(_ARITHMETIC[type(op)], left, right, lookup)
+        case ast.Compare(left=left, ops=ops, comparators=comparators):
+            return _compare((left, *comparators), ops, lookup)
+    raise _refusal(node)
+
+
+def _join(sides: Sequence[ast.expr], lookup: Lookup, decisive: bool) -> tuple[_Value, list[str]]:
+    """Return `or` (decisive true) or `and` (decisive false); the first decisive side wins."""
+    unknown: list[str] = []
+    rest: list[str] = []
+    is_unknown = False
+    for side in sides:
+        value, names = _evaluate(side, lookup)
+        if value is None:
+            is_unknown = True
+            unknown += names
+        elif bool(value) is decisive:
+            return decisive, names
+        else:
+            rest += names
+    return (None, unknown) if is_unknown else (not decisive, rest)
+
+
+def _calculate(
+    function: Callable[[float, float], float], left: ast.expr, right: ast.expr, lookup: Lookup
+) -> tuple[_Value, list[str]]:
+    a, names = _evaluate(left, lookup)
+    b, more = _evaluate(right, lookup)
+    if a is None or b is None:
+        return None, names + more
+    try:
+        return _known(function(a, b)), names + more
+    except (ZeroDivisionError, OverflowError):
+        return None, names + more
+
+
+def _compare(
+    sides: Sequence[ast.expr], ops: Sequence[ast.cmpop], lookup: Lookup
+) -> tuple[_Value, list[str]]:
+    """Compare a chain `a < b < c`: false as soon as one known pair is false."""
+    values = [_evaluate(side, lookup) for side in sides]
+    names = [name for _, used in values for name in used]
+    is_unknown = False
+    for (a, used_a), op, (b, used_b) in zip(values, ops, values[1:], strict=False):
+        if a is None or b is None:
+            is_unknown = True
+        elif not _COMPARISONS[type(op)](a, b):
+            return False, used_a + used_b
+    return (None if is_unknown else True), names
