@@ -1,0 +1,65 @@
+"""Every Signal by name, and the one way to read them: ``resolve(name, view)``."""
+
+from __future__ import annotations
+
+import math
+
+from advisor.findings import Reading
+from advisor.signals import (
+    activity,
+    gradient,
+    loss,
+    numerics,
+    schedule,
+    setup,
+    spikes,
+    swings,
+    validation,
+)
+from advisor.signals.base import Signal, missing
+from advisor.signals.view import View
+
+SIGNALS: dict[str, Signal] = {
+    **loss.SIGNALS,
+    **numerics.SIGNALS,
+    **spikes.SIGNALS,
+    **swings.SIGNALS,
+    **validation.SIGNALS,
+    **gradient.SIGNALS,
+    **schedule.SIGNALS,
+    **activity.SIGNALS,
+    **setup.SIGNALS,
+}
+
+__all__ = ["SIGNALS", "Signal", "View", "resolve"]
+
+
+def resolve(name: str, view: View) -> Reading:
+    """Return the Reading of a signal, or of ``config.<key>``; kept per View.
+
+    KeyError for an unknown name: rules are checked against SIGNALS when they are loaded.
+    """
+    reading = view.memo.get("reading " + name)
+    if not isinstance(reading, Reading):
+        if name.startswith("config."):
+            reading = _config(name.removeprefix("config."), view)
+        else:
+            reading = _finite(SIGNALS[name].function(view))
+        view.memo["reading " + name] = reading
+    return reading
+
+
+def _config(key: str, view: View) -> Reading:
+    value = view.config.get(key)
+    if value is None:
+        return missing(f"{key} is not known: give --config or --set {key}=...")
+    if isinstance(value, bool | int | float) and math.isfinite(value):
+        return Reading(float(value))
+    return missing(f"{key} is {value!r}, not a number")
+
+
+def _finite(reading: Reading) -> Reading:
+    """Never let NaN reach a condition, where comparisons with it are quietly false."""
+    if reading.value is not None and not math.isfinite(reading.value):
+        return missing("the signal is not finite")
+    return reading

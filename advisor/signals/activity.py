@@ -1,0 +1,173 @@
+"""What kind of run this is, what happened in it, and how fast it went."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from advisor.findings import Evidence, Reading
+from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.view import View
+
+
+def is_rl(view: View) -> Reading:
+    """1 for a run whose loss is no likelihood: reward or KL logged, or a loss about 0."""
+    series = view.run.series
+    if view.run.facts.get("objective") in ("rl", "dpo", "grpo", "ppo"):
+        return Reading(1.0)
+    if any("reward" in name or name.endswith("/kl") for name in series):
+        return Reading(1.0)
+    curve = view.loss
+    if not len(curve):
+        return missing("no train/loss in the log")
+    negative = float((curve.y < 0).mean())
+    zeros = curve.y == 0
+    mixed = 0.2 < zeros.mean() < 0.9 and np.abs(curve.y).max() < 0.2
+    # one or two negative values are enough: a cross entropy cannot be negative
+    return Reading(float(negative > 0.02 or (negative > 0 and len(curve) < 50) or mixed))
+
+
+def steps(view: View) -> Reading:
+    if not len(view.loss):
+        return missing("no train/loss in the log")
+    return Reading(float(view.loss.steps[-1]))
+
+
+def done(view: View) -> Reading:
+    """Share of the planned steps that were run."""
+    planned = view.run.facts.get("max_steps")
+    if not isinstance(planned, int | float) or planned <= 0 or not len(view.loss):
+        return missing("the log does not say how many steps were planned")
+    return Reading(min(1.0, float(view.loss.steps[-1]) / float(planned)))
+
+
+def epochs(view: View) -> Reading:
+    curve = view.loss
+    if curve.epochs is not None and curve.epochs.size and np.isfinite(curve.epochs[-1]):
+        return Reading(float(curve.epochs[-1]))
+    value = view.config.get("step_scheduler.num_epochs")
+    if isinstance(value, int | float):
+        return Reading(float(value))
+    return missing("no epochs in the log or the config")
+
+
+def has_eval(view: View) -> Reading:
+    return Reading(float(any(name.startswith("eval/") for name in view.run.series)))
+
+
+def resumed(view: View) -> Reading:
+    events = [e for e in view.run.events if e.kind == "resume"]
+    if not events:
+        return Reading(0.0)
+    return Reading(float(len(events)), "", events[0].step, events[-1].step)
+
+
+def _events(kind: str, pattern: str = "") -> Signal:
+    wanted = re.compile(pattern, re.IGNORECASE) if pattern else None
+
+    def function(view: View) -> Reading:
+        hits = [
+            e for e in view.run.events
+            if e.kind == kind and (wanted is None or wanted.search(e.text))
+        ]
+        if not hits:
+            return Reading(0.0)
+        steps = [e.step for e in hits if e.step is not None]
+        evidence = tuple(Evidence("event", e.step, None, None, e.text[:300]) for e in hits[:3])
+        first, last = (min(steps), max(steps)) if steps else (None, None)
+        return Reading(float(len(hits)), "", first, last, evidence)
+
+    return Signal("times", f"Events of kind {kind}" + (f" about {pattern}" if pattern else ""),
+                  function)
+
+
+def resume_jump(view: View) -> Reading:
+    """Loss right after a resume over the level just before it, in point noises."""
+    curve = view.loss
+    events = [e.step for e in view.run.events if e.kind == "resume" and e.step is not None]
+    if not events:
+        return missing("the run was not resumed")
+    if why := need(curve, 20):
+        return missing(why)
+    worst, where = 0.0, 0
+    for step in events:
+        i = int(np.searchsorted(curve.steps, step))
+        k = max(3, min(10, len(curve) // 10))
+        if i < k or i + k > len(curve):
+            continue
+        before, after = float(np.median(curve.y[i - k : i])), float(np.median(curve.y[i : i + k]))
+        jump = abs(after - before) / max(curve.spread, 0.02 * abs(before), 1e-12)
+        if jump > worst:
+            worst, where = jump, i
+    return found(worst, curve, max(0, where - 1), where, "level changes at the resume")
+
+
+def slowdown(view: View) -> Reading:
+    """Early throughput over late throughput: 2 where the run has become half as fast."""
+    curve = view.curve("train/tokens_per_second")
+    sign = 1
+    if not len(curve):
+        curve, sign = view.curve("train/step_time"), -1
+    if why := need(curve, 20):
+        return missing(why)
+    n = len(curve)
+    early = float(np.median(curve.y[n // 20 : n // 3]))
+    late = float(np.median(curve.y[-max(5, n // 5) :]))
+    if early <= 0 or late <= 0:
+        return missing("throughput is 0")
+    value = (early / late) ** sign
+    return found(value, curve, n - max(5, n // 5), n - 1, f"from {early:.4g} to {late:.4g}")
+
+
+def data_share(view: View) -> Reading:
+    """Share of the step time that is spent waiting for data."""
+    data, step = view.curve("train/data_time"), view.curve("train/step_time")
+    if why := need(data, 5) or need(step, 5):
+        return missing(why)
+    share = float(np.median(data.y)) / max(float(np.median(step.y)), 1e-12)
+    text = f"{share:.0%} of a step is spent waiting for data"
+    return found(share, data, 0, len(data) - 1, text)
+
+
+def utilization(view: View) -> Reading:
+    """Median GPU utilisation in percent."""
+    curve = view.curve("train/gpu_utilization")
+    if why := need(curve, 5):
+        return missing(why)
+    value = float(np.median(curve.y))
+    return found(value, curve, 0, len(curve) - 1, f"the GPU is busy {value:.0f}% of the time")
+
+
+def memory_growth(view: View) -> Reading:
+    """Peak memory late over early: 1 where it stays."""
+    curve = view.curve("train/memory_gib")
+    if why := need(curve, 20):
+        return missing(why)
+    n = len(curve)
+    early = float(np.median(curve.y[n // 10 : n // 3]))
+    if early <= 0:
+        return missing("memory is 0")
+    return found(float(curve.y[-max(3, n // 10) :].max()) / early, curve, n // 3, n - 1)
+
+
+SIGNALS = {
+    "run.is_rl": Signal("0 or 1", "reinforcement or preference learning", is_rl),
+    "run.steps": Signal("steps", "last logged step", steps),
+    "run.done": Signal("share", "of the planned steps", done),
+    "run.epochs": Signal("epochs", "passes over the data", epochs),
+    "run.has_eval": Signal("0 or 1", "any validation metric", has_eval),
+    "run.resumed": Signal("times", "the run was resumed", resumed),
+    "run.resume_jump": Signal("noise", "change of level at a resume", resume_jump),
+    "event.oom": _events("oom"),
+    "event.oom_eval": _events("oom", r"eval|predict|prediction_step"),
+    "event.exception": _events("exception"),
+    "event.overflow": _events("overflow_skip"),
+    "event.masked": _events("warning", r"mask|-100|no valid label|all labels"),
+    "event.no_grad": _events("warning", r"requires_grad"),
+    "event.new_weights": _events("warning", r"newly initialized"),
+    "perf.slowdown": Signal("ratio", "early over late throughput", slowdown),
+    "perf.data_share": Signal("share", "step time spent waiting for data", data_share),
+    "perf.utilization": Signal("percent", "median GPU utilisation", utilization),
+    "perf.memory_growth": Signal("ratio", "late over early peak memory", memory_growth),
+}

@@ -1,0 +1,176 @@
+"""The gradient norm (before clipping): outliers, growth, vanishing, clipping."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from advisor.findings import Evidence, Reading
+from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.view import View
+
+MIN_POINTS = 10
+SPIKE = 10.0  # times the median: LABELLING's definition of a gradient spike
+
+
+def _early(view: View) -> int:
+    """Points to leave out at the start: large first gradients are normal."""
+    return min(max(2, len(view.grad) // 20), 20)
+
+
+def median(view: View) -> Reading:
+    if why := need(view.grad, MIN_POINTS):
+        return missing(why)
+    return Reading(float(np.median(view.grad.y)))
+
+
+def spikes(view: View) -> Reading:
+    """Points above ten times the median, after the first steps."""
+    curve = view.grad
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    middle = float(np.median(curve.y))
+    if middle <= 0:
+        return missing("the median gradient norm is 0")
+    hot = np.flatnonzero(curve.high > SPIKE * middle)
+    hot = hot[hot >= _early(view)]
+    evidence = tuple(
+        Evidence(curve.name, curve.at(i), float(curve.high[i]), middle, "above 10 x median")
+        for i in hot[:3]
+    )
+    first, last = (curve.at(hot[0]), curve.at(hot[-1])) if hot.size else (None, None)
+    return Reading(float(hot.size), "", first, last, evidence)
+
+
+def spike_share(view: View) -> Reading:
+    reading = spikes(view)
+    if reading.value is None:
+        return reading
+    return Reading(reading.value / len(view.grad))
+
+
+def spike_ratio(view: View) -> Reading:
+    """Largest gradient norm over the median, after the first steps."""
+    curve = view.grad
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    middle = float(np.median(curve.y))
+    if middle <= 0:
+        return missing("the median gradient norm is 0")
+    i = _early(view) + int(np.argmax(curve.high[_early(view) :]))
+    return found(float(curve.high[i]) / middle, curve, i, i)
+
+
+def growth(view: View) -> Reading:
+    """Level of the last tenth over the median of the run's second to fifth tenth."""
+    curve = view.grad
+    if why := need(curve, 20):
+        return missing(why)
+    n = len(curve)
+    base = float(np.median(curve.y[n // 10 : n // 2]))
+    if base <= 0:
+        return missing("the gradient norm is 0")
+    value = float(np.median(curve.y[-max(3, n // 10) :])) / base
+    return found(value, curve, n - max(3, n // 10), n - 1, f"{value:.1f} times its earlier level")
+
+
+def zero_share(view: View) -> Reading:
+    curve = view.grad
+    if why := need(curve, 5):
+        return missing(why)
+    zeros = np.flatnonzero(curve.y == 0)
+    share = zeros.size / len(curve)
+    if not zeros.size:
+        return Reading(0.0)
+    text = f"exactly 0 in {share:.0%} of the points"
+    return found(share, curve, int(zeros[0]), int(zeros[-1]), text)
+
+
+def vanishing(view: View) -> Reading:
+    """Level of the last tenth over that of the first fifth: small where gradients vanish."""
+    curve = view.grad
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    n = len(curve)
+    early = float(np.median(curve.y[: max(3, n // 5)]))
+    if early <= 0:
+        return missing("the gradient norm starts at 0")
+    k = max(3, n // 10)
+    value = float(np.median(curve.y[-k:])) / early
+    text = f"{value:.2g} of its first level"
+    return found(value, curve, n - k, n - 1, text)
+
+
+def level_low(view: View) -> Reading:
+    """The largest norm of the last half: tiny throughout where nothing flows."""
+    curve = view.grad
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    half = len(curve) // 2
+    return found(float(np.max(curve.y[half:])), curve, half, len(curve) - 1)
+
+
+def nonfinite_share(view: View) -> Reading:
+    """Share of gradient norms that are not finite, after the first 5 steps or 5%."""
+    series = view.series("train/grad_norm")
+    if series is None or len(series) < 5:
+        return missing("no gradient norm in the log")
+    skip = max(5, len(series) // 20) if len(series) > 10 else 0
+    bad = np.flatnonzero(~np.isfinite(series.values))
+    late = bad[bad >= skip]
+    evidence = ()
+    if late.size:
+        i = int(late[0])
+        evidence = (
+            Evidence("train/grad_norm", int(series.steps[i]), float(series.values[i]), None,
+                     "not finite"),
+        )
+    first = int(series.steps[late[0]]) if late.size else None
+    last = int(series.steps[late[-1]]) if late.size else None
+    return Reading(late.size / max(1, len(series) - skip), "", first, last, evidence)
+
+
+def nonfinite_all(view: View) -> Reading:
+    """Share of all gradient norms that are not finite."""
+    series = view.series("train/grad_norm")
+    if series is None or len(series) < 2:
+        return missing("no gradient norm in the log")
+    return Reading(float((~np.isfinite(series.values)).mean()))
+
+
+def clipped_share(view: View) -> Reading:
+    """Share of points whose norm exceeds the clipping threshold."""
+    curve = view.grad
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    limit = view.config.get("clip_grad_norm.max_norm", 1.0)
+    if not isinstance(limit, int | float) or limit <= 0:
+        return missing("gradients are not clipped")
+    share = float((curve.y > limit).mean())
+    return found(share, curve, 0, len(curve) - 1, f"above max_norm {limit:g} in {share:.0%}")
+
+
+def over_clip(view: View) -> Reading:
+    """Median gradient norm over the clipping threshold."""
+    curve = view.grad
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    limit = view.config.get("clip_grad_norm.max_norm", 1.0)
+    if not isinstance(limit, int | float) or limit <= 0:
+        return missing("gradients are not clipped")
+    return found(float(np.median(curve.y)) / limit, curve, 0, len(curve) - 1)
+
+
+SIGNALS = {
+    "grad.median": Signal("norm", "median gradient norm", median),
+    "grad.spikes": Signal("points", "norms above ten medians, after the first steps", spikes),
+    "grad.spike_share": Signal("share", "the same as a share of the points", spike_share),
+    "grad.spike_ratio": Signal("ratio", "largest norm over the median", spike_ratio),
+    "grad.growth": Signal("ratio", "last tenth over the first half", growth),
+    "grad.zero_share": Signal("share", "norms that are exactly 0", zero_share),
+    "grad.vanishing": Signal("ratio", "last level over first level", vanishing),
+    "grad.late_max": Signal("norm", "largest norm of the last half", level_low),
+    "grad.nonfinite_share": Signal("share", "not finite, first steps left out", nonfinite_share),
+    "grad.nonfinite_all": Signal("share", "not finite, of all", nonfinite_all),
+    "grad.clipped_share": Signal("share", "norms above the clipping threshold", clipped_share),
+    "grad.over_clip": Signal("ratio", "median norm over the clipping threshold", over_clip),
+}

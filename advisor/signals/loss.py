@@ -1,0 +1,306 @@
+"""The shape of the training loss: level, progress, tail, rise, flatness, noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.findings import Reading
+from advisor.signals import robust
+from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.fits import fit_curve
+from advisor.signals.view import Curve, View
+
+MIN_POINTS = 8
+MEDIAN_COST = 1.25  # standard error of a median over that of a mean, normal noise
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Levels of one curve in its own units; ``spread`` is the noise of one point."""
+
+    start: float
+    end: float
+    best: float
+    best_index: int
+    spread: float
+    head: int
+    tail: int
+    window: int
+
+    @property
+    def fall(self) -> float:
+        return self.start - self.best
+
+    @property
+    def error(self) -> float:
+        """Standard error of a level that is the median of a window."""
+        return MEDIAN_COST * self.spread / math.sqrt(max(1, min(self.window, self.tail)))
+
+
+def shape_of(curve: Curve) -> Shape:
+    """Measure start, end and best level of a curve of at least 5 points."""
+    n = len(curve)
+    head, tail = max(min(3, n), n // 100), max(3, n // 10)
+    smooth = curve.smooth
+    best = int(np.argmin(smooth))
+    return Shape(
+        start=float(np.median(curve.y[:head])),
+        end=float(np.median(curve.y[-tail:])),
+        best=float(smooth[best]),
+        best_index=best,
+        spread=max(curve.spread, curve.noise),
+        head=head,
+        tail=tail,
+        window=robust.window_for(n),
+    )
+
+
+def loss_shape(view: View) -> Shape:
+    memo = view.memo.get("loss.shape")
+    if not isinstance(memo, Shape):
+        memo = view.memo["loss.shape"] = shape_of(view.loss)
+    return memo
+
+
+def _measure(view: View, points: int = MIN_POINTS) -> str:
+    return need(view.loss, points)
+
+
+def points(view: View) -> Reading:
+    return Reading(float(len(view.loss)))
+
+
+def start(view: View) -> Reading:
+    if why := _measure(view):
+        return missing(why)
+    shape = loss_shape(view)
+    return found(shape.start, view.loss, 0, shape.head - 1, f"starts at {shape.start:.4g}")
+
+
+def end(view: View) -> Reading:
+    if why := _measure(view):
+        return missing(why)
+    shape, n = loss_shape(view), len(view.loss)
+    return found(shape.end, view.loss, n - shape.tail, n - 1, f"ends at {shape.end:.4g}")
+
+
+def best(view: View) -> Reading:
+    if why := _measure(view):
+        return missing(why)
+    shape = loss_shape(view)
+    i = shape.best_index
+    return found(shape.best, view.loss, i, i, f"best level {shape.best:.4g}")
+
+
+def progress(view: View) -> Reading:
+    """Relative fall from the start level to the best level."""
+    if why := _measure(view):
+        return missing(why)
+    shape = loss_shape(view)
+    if abs(shape.start) < 1e-12:
+        return missing("the loss starts at 0")
+    value = shape.fall / abs(shape.start)
+    text = f"from {shape.start:.4g} to {shape.best:.4g} at best"
+    return found(value, view.loss, 0, len(view.loss) - 1, text)
+
+
+def progress_noise(view: View) -> Reading:
+    """Fall from start to best in units of the noise of one point."""
+    if why := _measure(view):
+        return missing(why)
+    shape = loss_shape(view)
+    floor = 1e-9 * max(abs(shape.start), 1e-9)
+    return found(shape.fall / max(shape.spread, floor), view.loss, 0, len(view.loss) - 1)
+
+
+def noise(view: View) -> Reading:
+    """Noise of one point over the median level, after the local trend is taken out."""
+    if why := _measure(view, 10):
+        return missing(why)
+    level = abs(float(np.median(view.loss.y)))
+    if level < 1e-12:
+        return missing("the loss is 0")
+    value = loss_shape(view).spread / level
+    text = f"swings by {value:.0%} of its level from point to point"
+    return found(value, view.loss, 0, len(view.loss) - 1, text)
+
+
+def trend(view: View) -> Reading:
+    """Mann-Kendall z of the whole curve, corrected for autocorrelation; falling is negative."""
+    if why := _measure(view):
+        return missing(why)
+    return found(robust.mann_kendall_z(view.loss.y), view.loss, 0, len(view.loss) - 1)
+
+
+def rise(view: View) -> Reading:
+    """How far the end lies above the best level, relative to the best level."""
+    if why := _measure(view, 10):
+        return missing(why)
+    shape, curve = loss_shape(view), view.loss
+    if abs(shape.best) < 1e-12:
+        return missing("the best level is 0")
+    value = (shape.end - shape.best) / abs(shape.best)
+    text = f"ends at {shape.end:.4g}, {value:+.0%} from its best level {shape.best:.4g}"
+    return found(value, curve, shape.best_index, len(curve) - 1, text)
+
+
+def rise_noise(view: View) -> Reading:
+    """The same rise in standard errors of a level."""
+    if why := _measure(view, 10):
+        return missing(why)
+    shape, curve = loss_shape(view), view.loss
+    floor = 1e-6 * max(abs(shape.start), 1e-9)
+    value = (shape.end - shape.best) / max(shape.error, floor)
+    return found(value, curve, shape.best_index, len(curve) - 1)
+
+
+def rise_of_fall(view: View) -> Reading:
+    """The same rise as a share of what had been gained before; a tiny bump on the way of a
+    curve that fell a thousandfold is no divergence."""
+    if why := _measure(view, 10):
+        return missing(why)
+    shape, curve = loss_shape(view), view.loss
+    value = (shape.end - shape.best) / max(shape.fall, 0.02 * abs(shape.start), 1e-12)
+    return found(value, curve, shape.best_index, len(curve) - 1)
+
+
+def stays_up(view: View) -> Reading:
+    """Share of the points after the last time at the best level that stay above half the rise."""
+    if why := _measure(view, 10):
+        return missing(why)
+    shape, curve = loss_shape(view), view.loss
+    threshold = shape.best + 0.5 * (shape.end - shape.best)
+    after = curve.smooth[shape.best_index :]
+    below = np.flatnonzero(after <= threshold)
+    left = shape.best_index + (int(below[-1]) if below.size else 0)
+    share = (len(curve) - 1 - left) / max(1, len(curve) - 1)
+    return found(share, curve, left, len(curve) - 1, "has left its best level since here")
+
+
+def _tail(view: View) -> tuple[int, float]:
+    """Index where the last third begins, and the drop over it along a robust line."""
+    curve = view.loss
+    cut = len(curve) - max(5, len(curve) // 3)
+    x, y = curve.steps[cut:], curve.y[cut:]
+    return cut, -robust.theil_sen(x, y) * float(x[-1] - x[0])
+
+
+def tail_drop(view: View) -> Reading:
+    """Fall over the last third of the points along a robust line, relative to the end level."""
+    if why := _measure(view, 10):
+        return missing(why)
+    cut, drop = _tail(view)
+    level = max(abs(loss_shape(view).end), 1e-12)
+    text = f"still falls by {drop / level:.1%} over the last third"
+    return found(drop / level, view.loss, cut, len(view.loss) - 1, text)
+
+
+def tail_share(view: View) -> Reading:
+    """That fall as a share of the whole fall: a third for a straight line."""
+    if why := _measure(view, 10):
+        return missing(why)
+    cut, drop = _tail(view)
+    fall = max(loss_shape(view).fall, 1e-12)
+    return found(drop / fall, view.loss, cut, len(view.loss) - 1)
+
+
+def tail_trend(view: View) -> Reading:
+    """Mann-Kendall z of the last third; still falling is clearly negative."""
+    if why := _measure(view, 10):
+        return missing(why)
+    cut, _ = _tail(view)
+    value = robust.mann_kendall_z(view.loss.y[cut:])
+    return found(value, view.loss, cut, len(view.loss) - 1)
+
+
+def gain(view: View) -> Reading:
+    """Predicted relative gain of training half as long again, by the fitted curve; the lower
+    end of its interval."""
+    if why := _measure(view, 10):
+        return missing(why)
+    curve = view.loss
+    skip = len(curve) // 20 if len(curve) >= 40 else 0
+    fit = fit_curve(curve.steps[skip:], curve.y[skip:])
+    level = abs(loss_shape(view).end)
+    if fit is None or level < 1e-12:
+        return missing("the curve cannot be fitted")
+    text = f"half as many steps again are worth {fit.low / level:.1%} to {fit.high / level:.1%}"
+    return found(fit.low / level, curve, 0, len(curve) - 1, text)
+
+
+def flat_share(view: View) -> Reading:
+    """Share of the run, at its end, that is within tolerance of the final level."""
+    if why := _measure(view, 15):
+        return missing(why)
+    shape, curve = loss_shape(view), view.loss
+    tolerance = max(1.5 * shape.error, 0.03 * abs(shape.fall))
+    away = np.flatnonzero(np.abs(curve.smooth - shape.end) > tolerance)
+    first = int(away[-1]) + 1 if away.size else 0
+    span = float(curve.steps[-1] - curve.steps[0]) or 1.0
+    first = min(first, len(curve) - 1)
+    share = float(curve.steps[-1] - curve.steps[first]) / span
+    text = f"no progress for the last {share:.0%} of the run"
+    return found(share, curve, first, len(curve) - 1, text)
+
+
+def straightness(view: View) -> Reading:
+    """Speed over the second half over speed over the first half: 1 for a straight line."""
+    if why := _measure(view, 16):
+        return missing(why)
+    curve, half = view.loss, len(view.loss) // 2
+    early = robust.theil_sen(curve.steps[:half], curve.y[:half])
+    late = robust.theil_sen(curve.steps[half:], curve.y[half:])
+    if early >= 0:
+        return missing("the first half does not fall")
+    return found(late / early, curve, 0, len(curve) - 1)
+
+
+def early_progress(view: View) -> Reading:
+    """Relative fall within the first 100 optimiser steps after warm-up's first tenth."""
+    if why := _measure(view, 10):
+        return missing(why)
+    shape, curve = loss_shape(view), view.loss
+    inside = np.flatnonzero(curve.steps - curve.steps[0] <= 100)
+    if inside.size < 5 or curve.steps[-1] - curve.steps[0] < 50:
+        return missing("fewer than 5 points within the first 100 steps")
+    last = int(inside[-1])
+    level = float(np.median(curve.y[max(0, last - max(2, inside.size // 5)) : last + 1]))
+    value = (shape.start - level) / max(abs(shape.start), 1e-12)
+    return found(value, curve, 0, last, f"falls by {value:.1%} in the first 100 steps")
+
+
+def end_of_start(view: View) -> Reading:
+    """End level over start level: 1 when nothing was gained."""
+    if why := _measure(view):
+        return missing(why)
+    shape = loss_shape(view)
+    if abs(shape.start) < 1e-12:
+        return missing("the loss starts at 0")
+    return found(shape.end / shape.start, view.loss, 0, len(view.loss) - 1)
+
+
+SIGNALS = {
+    "loss.points": Signal("points", "finite points of the training loss", points),
+    "loss.start": Signal("loss", "level of the first points", start),
+    "loss.end": Signal("loss", "level of the last tenth", end),
+    "loss.best": Signal("loss", "lowest running median", best),
+    "loss.progress": Signal("share", "relative fall from start to best level", progress),
+    "loss.progress_noise": Signal("noise", "the same fall in point noises", progress_noise),
+    "loss.noise": Signal("share", "point noise over the median level", noise),
+    "loss.trend": Signal("z", "Mann-Kendall z of the whole curve", trend),
+    "loss.rise": Signal("share", "end above the best level, relative", rise),
+    "loss.rise_noise": Signal("errors", "the same rise in standard errors of a level", rise_noise),
+    "loss.rise_of_fall": Signal("share", "the same rise as a share of the fall", rise_of_fall),
+    "loss.stays_up": Signal("share", "share of the run since the best level was left", stays_up),
+    "loss.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
+    "loss.tail_share": Signal("share", "the last third's part of the whole fall", tail_share),
+    "loss.tail_trend": Signal("z", "Mann-Kendall z of the last third", tail_trend),
+    "loss.gain": Signal("share", "predicted gain of half a run more, low end", gain),
+    "loss.flat_share": Signal("share", "part of the run without progress, at its end", flat_share),
+    "loss.straightness": Signal("ratio", "late speed over early speed", straightness),
+    "loss.early_progress": Signal("share", "relative fall in the first 100 steps", early_progress),
+    "loss.end_of_start": Signal("ratio", "end level over start level", end_of_start),
+}

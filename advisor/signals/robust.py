@@ -1,0 +1,127 @@
+"""Robust statistics of one curve: level, noise, trend. numpy only; every function is pure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+MAD_TO_SD = 1.4826  # MAD of a normal distribution to its standard deviation
+
+
+def mad_sd(values: Array) -> float:
+    """Return the standard deviation that the median absolute deviation stands for."""
+    if values.size == 0:
+        return 0.0
+    return float(MAD_TO_SD * np.median(np.abs(values - np.median(values))))
+
+
+def running_median(values: Array, window: int) -> Array:
+    """Return the centred running median; at the borders the window shrinks symmetrically.
+
+    Shrinking keeps a falling curve's ends unbiased, where padding would flatten them.
+    """
+    n = values.size
+    half = min(window // 2, (n - 1) // 2)
+    if half < 1:
+        return values.copy()
+    out = np.empty(n)
+    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1)
+    out[half : n - half] = np.median(windows, axis=1)
+    for i in range(half):
+        out[i] = np.median(values[: 2 * i + 1])
+        out[n - 1 - i] = np.median(values[n - 1 - 2 * i :])
+    return out
+
+
+def window_for(n: int, share: float = 0.1, low: int = 5, high: int = 101) -> int:
+    """Return an odd window: a share of the curve, adapted to short and long logs."""
+    return int(min(max(low, n * share), high)) | 1
+
+
+def local_noise(values: Array) -> float:
+    """Return the noise of a curve: robust spread of what a local line does not explain.
+
+    Each point is compared with the mean of its neighbours (a second difference), so a trend
+    does not inflate it; for white noise of deviation s the residual has s * sqrt(1.5).
+    """
+    if values.size < 3:
+        return 0.0
+    residual = values[1:-1] - 0.5 * (values[:-2] + values[2:])
+    return float(MAD_TO_SD * np.median(np.abs(residual)) / math.sqrt(1.5))
+
+
+def detrended_noise(values: Array) -> float:
+    """Return the robust spread around the running median: slow swings count as noise too."""
+    n = values.size
+    if n < 5:
+        return local_noise(values)
+    residual = values - running_median(values, window_for(n, 0.2))
+    return float(MAD_TO_SD * np.median(np.abs(residual)))
+
+
+def successive_noise(values: Array) -> float:
+    """Return the noise of a short curve (evaluations) from successive differences.
+
+    Von Neumann's estimator made robust: differences are centred by their median, so a steady
+    slope is not noise.
+    """
+    if values.size < 3:
+        return 0.0
+    steps = np.diff(values)
+    return float(MAD_TO_SD * np.median(np.abs(steps - np.median(steps))) / math.sqrt(2))
+
+
+def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
+    """Return the median slope of all pairs (Theil 1950, Sen 1968), of at most ``limit`` points."""
+    n = y.size
+    if n < 2:
+        return 0.0
+    if n > limit:
+        keep = np.linspace(0, n - 1, limit).astype(int)
+        x, y, n = x[keep], y[keep], limit
+    i, j = np.triu_indices(n, 1)
+    dx = x[j] - x[i]
+    good = dx > 0
+    return float(np.median((y[j] - y[i])[good] / dx[good])) if good.any() else 0.0
+
+
+def autocorrelation(values: Array, lags: int) -> Array:
+    """Return the autocorrelation at lags 0..lags (biased estimator), zeros for no variance."""
+    centred = values - values.mean()
+    variance = float(centred @ centred)
+    out = np.zeros(lags + 1)
+    out[0] = 1.0
+    if variance <= 0:
+        return out
+    size = 1 << (2 * values.size - 1).bit_length()
+    spectrum = np.fft.rfft(centred, size)
+    full = np.fft.irfft(spectrum * np.conj(spectrum), size)
+    count = min(lags, values.size - 1)
+    out[1 : count + 1] = full[1 : count + 1] / variance
+    return out
+
+
+def mann_kendall_z(values: Array, limit: int = 400) -> float:
+    """Return the Mann-Kendall z of a trend, corrected for autocorrelation.
+
+    The variance is scaled by (1 + r1) / (1 - r1) of the detrended residuals, the effective
+    sample size of an AR(1) series (Bayley and Hammersley 1946).
+    """
+    n = values.size
+    if n < 4:
+        return 0.0
+    if n > limit:
+        edges = np.linspace(0, n, limit + 1).astype(int)
+        values = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+        n = limit
+    i, j = np.triu_indices(n, 1)
+    score = float(np.sign(values[j] - values[i]).sum())
+    x = np.arange(n, dtype=float)
+    residual = values - theil_sen(x, values) * x
+    r1 = float(np.clip(autocorrelation(residual, 1)[1], 0.0, 0.9))
+    variance = n * (n - 1) * (2 * n + 5) / 18 * (1 + r1) / (1 - r1)
+    return (score - math.copysign(1, score)) / math.sqrt(variance) if score else 0.0

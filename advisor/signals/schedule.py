@@ -1,0 +1,168 @@
+"""The learning rate as it was logged: peak, warm-up, end, jumps, and whether it moves at all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from advisor.findings import Reading
+from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.robust import Array
+from advisor.signals.view import View
+
+MIN_POINTS = 5
+NEAR_ZERO = 0.005  # of the peak; cosine to 1% of the peak, a common floor, stays above
+
+
+def _lr(view: View) -> Array:
+    return view.lr.y
+
+
+def peak(view: View) -> Reading:
+    if why := need(view.lr, 1):
+        return missing(why)
+    i = int(np.argmax(_lr(view)))
+    return found(float(_lr(view)[i]), view.lr, i, i, f"peak {float(_lr(view)[i]):.3g}")
+
+
+def end_ratio(view: View) -> Reading:
+    """Last learning rate over the peak."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    top = float(_lr(view).max())
+    if top <= 0:
+        return missing("the learning rate is 0")
+    n = len(view.lr)
+    value = float(_lr(view)[-1]) / top
+    return found(value, view.lr, n - 1, n - 1, f"ends at {value:.0%} of its peak")
+
+
+def is_zero(view: View) -> Reading:
+    """1 where the learning rate is 0 throughout (the first step left out)."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    zero = bool((_lr(view)[1:] <= 0).all())
+    return found(float(zero), view.lr, 0, len(view.lr) - 1, "0 throughout" if zero else "")
+
+
+def zero_tail(view: View) -> Reading:
+    """Share of the run's points, at its end, with a rate of nearly 0 after it was higher."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    lr, n = _lr(view), len(view.lr)
+    alive = np.flatnonzero(lr > NEAR_ZERO * lr.max())
+    if lr.max() <= 0 or not alive.size:
+        return Reading(0.0)
+    last = int(alive[-1])
+    share = (n - 1 - last) / n
+    if share == 0:
+        return Reading(0.0)
+    return found(share, view.lr, last + 1, n - 1, f"nearly 0 for the last {share:.0%} of the run")
+
+
+def warmup_share(view: View) -> Reading:
+    """Share of the run spent rising to the peak."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    lr, steps = _lr(view), view.lr.steps
+    top = int(np.argmax(lr >= 0.98 * lr.max()))
+    span = float(steps[-1] - steps[0]) or 1.0
+    return found(float(steps[top] - steps[0]) / span, view.lr, 0, top)
+
+
+def in_warmup(view: View) -> Reading:
+    """1 where the run ends before the learning rate has stopped to rise."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    lr = _lr(view)
+    rising = bool((np.diff(lr) > 0).mean() > 0.9 and lr[-1] >= 0.999 * lr.max() and lr[0] < lr[-1])
+    return Reading(float(rising))
+
+
+def jumps(view: View) -> Reading:
+    """Upward jumps by more than half after the warm-up: restarts or a broken schedule."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    lr = np.maximum(_lr(view), 0.0)
+    top = lr.max()
+    if top <= 0:
+        return Reading(0.0)
+    up = np.diff(lr)
+    # a jump is sudden: the rise to the next point is a fifth of the peak and not part of a ramp
+    ramp = np.zeros_like(up, dtype=bool)
+    ramp[1:] |= up[:-1] > 0.3 * up[1:]
+    ramp[:-1] |= up[1:] > 0.3 * up[:-1]
+    seen = np.maximum.accumulate(lr)[:-1] > 1.2 * lr[:-1]
+    hot = np.flatnonzero((up > 0.2 * top) & (lr[1:] > 1.5 * lr[:-1]) & ~ramp & seen)
+    if not hot.size:
+        return Reading(0.0)
+    i = int(hot[0])
+    text = f"jumps from {lr[i]:.3g} to {lr[i + 1]:.3g}"
+    return found(float(hot.size), view.lr, i, i + 1, text)
+
+
+def drops(view: View) -> Reading:
+    """Sudden falls to less than half from one point to the next, before the last tenth."""
+    if why := need(view.lr, 10):
+        return missing(why)
+    lr = np.maximum(_lr(view), 0.0)
+    body = lr[: max(2, int(lr.size * 0.9))]
+    fell = np.flatnonzero((body[1:] < 0.5 * body[:-1]) & (body[:-1] > 0.3 * lr.max()))
+    if not fell.size:
+        return Reading(0.0)
+    i = int(fell[0])
+    return found(float(fell.size), view.lr, i, i + 1, f"falls from {lr[i]:.3g} to {lr[i + 1]:.3g}")
+
+
+def is_constant(view: View) -> Reading:
+    """1 where the rate does not move after its first tenth."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    lr = _lr(view)[len(view.lr) // 10 :]
+    return Reading(float(np.ptp(lr) <= 1e-3 * lr.max()))
+
+
+def stuck_share(view: View) -> Reading:
+    """Longest stretch of one same value while the schedule is under way, as a share of the
+    points; steps that a loss scaler skips leave the schedule where it is."""
+    if why := need(view.lr, 12):
+        return missing(why)
+    lr, n = _lr(view), len(view.lr)
+    same = np.diff(lr) == 0
+    if same.mean() > 0.9 or not same.any():
+        return Reading(float(same.all()) if same.all() and view.lr.y[0] < 0 else 0.0)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], same.astype(np.int8), [0]))))
+    runs = [
+        (int(b - a), int(a))
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+        if 1e-12 < lr[a] < 0.999 * lr.max() and lr[a] > 1.02 * lr.min()
+    ]
+    if not runs:
+        return Reading(0.0)
+    length, at = max(runs)
+    return found(length / n, view.lr, at, at + length, f"stays at {lr[at]:.3g}")
+
+
+def mean_late(view: View) -> Reading:
+    """Mean rate of the last two thirds over the peak: how much the run could still move."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    lr = _lr(view)
+    top = float(lr.max())
+    if top <= 0:
+        return missing("the learning rate is 0")
+    return Reading(float(lr[lr.size // 3 :].mean()) / top)
+
+
+SIGNALS = {
+    "lr.peak": Signal("rate", "highest logged learning rate", peak),
+    "lr.end_ratio": Signal("share", "last rate over the peak", end_ratio),
+    "lr.zero": Signal("0 or 1", "0 throughout", is_zero),
+    "lr.zero_tail": Signal("share", "of the run at nearly 0, at its end", zero_tail),
+    "lr.warmup_share": Signal("share", "of the run spent rising to the peak", warmup_share),
+    "lr.in_warmup": Signal("0 or 1", "the run ends within its warm-up", in_warmup),
+    "lr.jumps": Signal("jumps", "sudden rises after the warm-up", jumps),
+    "lr.drops": Signal("drops", "sudden falls before the last tenth", drops),
+    "lr.constant": Signal("0 or 1", "does not move after the first tenth", is_constant),
+    "lr.stuck_share": Signal("share", "longest standstill within a schedule", stuck_share),
+    "lr.mean_late": Signal("share", "mean of the last two thirds over the peak", mean_late),
+}

@@ -1,0 +1,182 @@
+"""Sudden jumps of a curve: how many, how high, how slowly recovered, and what led them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.findings import Evidence, Reading
+from advisor.signals import robust
+from advisor.signals.base import Signal, missing, need
+from advisor.signals.loss import loss_shape
+from advisor.signals.robust import Array
+from advisor.signals.view import Curve, View
+
+MIN_POINTS = 15
+NOISES = 8.0  # a spike exceeds its surroundings by so many noises ...
+TAILS = 2.5  # ... by so many times the largest downward excursions (heavy tails are no spikes)
+RELATIVE = 0.2  # ... by this share of the level
+OF_FALL = 0.1  # ... and by this share of what the run gained in all
+
+
+@dataclass(frozen=True, slots=True)
+class Spike:
+    """One jump: indices of onset and of return to the level before, height over that level."""
+
+    first: int
+    peak: int
+    back: int
+    base: float
+    height: float
+
+    @property
+    def recovery(self) -> int:
+        return self.back - self.first
+
+
+def _before(values: Array, window: int) -> Array:
+    """Return the median of the ``window`` points before each point (fewer at the start)."""
+    n = values.size
+    out = np.empty(n)
+    out[0] = values[0]
+    for i in range(1, min(window, n)):
+        out[i] = np.median(values[:i])
+    if n > window:
+        windows = np.lib.stride_tricks.sliding_window_view(values[:-1], window)
+        out[window:] = np.median(windows, axis=1)
+    return out
+
+
+def find_spikes(curve: Curve, fall: float) -> list[Spike]:
+    """Find the jumps of a curve; ``fall`` is what the run gained in all, in loss units."""
+    y, n = curve.high, len(curve)
+    window = max(5, min(25, n // 8)) | 1
+    around = robust.running_median(y, window)
+    before = _before(y, window)
+    residual = y - around
+    noise = robust.mad_sd(residual)
+    # noise often follows the level: scale by it where the level is above its median
+    level = np.maximum(np.abs(around), 1e-12)
+    scale = np.maximum(1.0, level / np.median(level))
+    down = -residual[residual < 0]
+    reach = float(np.quantile(down, 0.99)) if down.size >= 5 else 0.0
+    limit = np.maximum(NOISES * noise * scale, TAILS * reach)
+    limit = np.maximum(limit, np.maximum(RELATIVE * level, OF_FALL * abs(fall)))
+    excess = np.minimum(residual, y - before)
+    hot = np.flatnonzero((excess > limit) & (np.arange(n) >= 3))
+    spikes: list[Spike] = []
+    for i in hot:
+        if spikes and i <= spikes[-1].back + 1:
+            continue
+        spikes.append(_follow(y, int(i), float(before[i]), float(limit[i])))
+    return spikes
+
+
+def _follow(y: Array, first: int, base: float, limit: float) -> Spike:
+    """Follow a jump until it is back within a third of its limit-crossing height."""
+    calm = base + max(0.5 * limit, 0.25 * (float(y[first]) - base))
+    after = np.flatnonzero(y[first:] <= calm)
+    back = first + int(after[0]) if after.size else y.size
+    peak = first + int(np.argmax(y[first:back]))
+    return Spike(first, peak, back, base, float(y[peak]) - base)
+
+
+def loss_spikes(view: View) -> list[Spike]:
+    memo = view.memo.get("spikes")
+    if not isinstance(memo, list):
+        memo = view.memo["spikes"] = find_spikes(view.loss, loss_shape(view).fall)
+    return memo
+
+
+def _evidence(curve: Curve, spikes: list[Spike]) -> tuple[Evidence, ...]:
+    highest = sorted(spikes, key=lambda s: -s.height)[:3]
+    return tuple(
+        Evidence(
+            curve.name,
+            curve.at(s.peak),
+            float(curve.high[s.peak]),
+            s.base,
+            f"{curve.high[s.peak]:.4g} at step {curve.at(s.peak)}, from {s.base:.4g}",
+        )
+        for s in sorted(highest, key=lambda s: s.first)
+    )
+
+
+def _reading(value: float, curve: Curve, spikes: list[Spike]) -> Reading:
+    if not spikes:
+        return Reading(value)
+    last = min(spikes[-1].back, len(curve) - 1)
+    return Reading(
+        value, "", curve.at(spikes[0].first), curve.at(last), _evidence(curve, spikes)
+    )
+
+
+def count(view: View) -> Reading:
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    spikes = loss_spikes(view)
+    return _reading(float(len(spikes)), view.loss, spikes)
+
+
+def height(view: View) -> Reading:
+    """Height of the highest jump over the level before it, relative to that level."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    spikes = loss_spikes(view)
+    value = max((s.height / max(abs(s.base), 1e-12) for s in spikes), default=0.0)
+    return _reading(value, view.loss, spikes)
+
+
+def recovery(view: View) -> Reading:
+    """Longest recovery, as a share of the run."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    spikes = loss_spikes(view)
+    value = max((s.recovery / len(view.loss) for s in spikes), default=0.0)
+    return _reading(value, view.loss, spikes)
+
+
+def recovery_points(view: View) -> Reading:
+    """Longest recovery, in logged points."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    spikes = loss_spikes(view)
+    value = max((float(s.recovery) for s in spikes), default=0.0)
+    return _reading(value, view.loss, spikes)
+
+
+def early(view: View) -> Reading:
+    """Jumps within the first tenth of the run or its warm-up."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    curve = view.loss
+    border = curve.steps[0] + 0.1 * (curve.steps[-1] - curve.steps[0])
+    spikes = [s for s in loss_spikes(view) if curve.steps[s.first] <= border]
+    return _reading(float(len(spikes)), curve, spikes)
+
+
+def gradient_led(view: View) -> Reading:
+    """Share of the loss's jumps at which the gradient norm, there or just before, is more than
+    five times its median."""
+    if why := need(view.loss, MIN_POINTS) or need(view.grad, MIN_POINTS):
+        return missing(why)
+    spikes, grad = loss_spikes(view), view.grad
+    if not spikes:
+        return missing("the loss does not jump")
+    limit = 5 * float(np.median(grad.y))
+    led = 0
+    for s in spikes:
+        i = int(np.searchsorted(grad.steps, view.loss.steps[s.first]))
+        led += bool((grad.high[max(0, i - 2) : i + 2] > limit).any())
+    return _reading(led / len(spikes), view.loss, spikes)
+
+
+SIGNALS = {
+    "loss.spikes": Signal("jumps", "sudden jumps beyond noise and a relative floor", count),
+    "loss.spike_height": Signal("share", "highest jump relative to the level before", height),
+    "loss.spike_recovery": Signal("share", "longest recovery as a share of the run", recovery),
+    "loss.spike_recovery_points": Signal("points", "longest recovery", recovery_points),
+    "loss.early_spikes": Signal("jumps", "jumps in the first tenth of the run", early),
+    "loss.spikes_led": Signal("share", "jumps that the gradient norm led", gradient_led),
+}
