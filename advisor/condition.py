@@ -100,9 +100,9 @@ def _check(node: ast.expr, names: list[str], numbers: list[float]) -> None:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise RuleError(f"{value!r} in a condition: only numbers and names may stand there")
             numbers.append(float(value))
-        case ast.BoolOp(values=values):
-            for value in values:
-                _check(value, names, numbers)
+        case ast.BoolOp(values=sides):
+            for side in sides:
+                _check(side, names, numbers)
         case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.UAdd(), operand=operand):
             _check(operand, names, numbers)
         case ast.BinOp(left=left, op=op, right=right):

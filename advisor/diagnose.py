@@ -1,0 +1,230 @@
+"""Rulebook x Run -> Report: which rules hold, on what evidence, and which explain the others."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from advisor.condition import Lookup, parse
+from advisor.findings import (
+    SEVERITIES,
+    Best,
+    Edit,
+    Evidence,
+    Finding,
+    NotJudged,
+    Reading,
+    Report,
+    Severity,
+)
+from advisor.rule import CONFIDENCES, PLACEHOLDER, Rule, RuleEdit, Rulebook
+from advisor.run import Run, Scalar
+from advisor.signals import View, resolve
+from advisor.strict_yaml import scalar
+
+MAX_EVIDENCE = 6
+# Judged means looked at: an answer that stands on a count alone ('fewer than 8 points') or on
+# the config says nothing about the curves, and must not let a run read as 'ok'.
+_CURVES = ("loss.", "eval.")
+
+_parse = lru_cache(maxsize=1024)(parse)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A Rule's answer for one run, and the Readings that it stands on by signal name."""
+
+    rule: Rule
+    value: bool | None
+    readings: Mapping[str, Reading]
+
+    @property
+    def why(self) -> str:
+        """Say what was missing for an answer."""
+        whys = [r.why for r in self.readings.values() if r.value is None and r.why]
+        return "; ".join(dict.fromkeys(whys)) or "a value that it needs cannot be computed"
+
+
+def diagnose(
+    run: Run,
+    rulebook: Rulebook,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    severity: Severity = "info",
+) -> Report:
+    """Judge a run by all rules and return the Report, its plan still empty.
+
+    ``select`` and ``ignore`` hold codes, their beginnings, names or symptoms; ``severity`` is
+    the mildest to report. What is left out still suppresses what it explains.
+    """
+    view = View(run)
+    judged = [judge(rule, view) for rule in rulebook if not rule.needs]
+    wanted = [j for j in judged if _is_wanted(j.rule, select, ignore)]
+    explained = explain({j.rule.code: j.rule for j in judged if j.value})
+    floor = SEVERITIES.index(severity)
+    fired = [j for j in wanted if j.value and SEVERITIES.index(j.rule.severity) >= floor]
+    findings = {j.rule.code: make_finding(j, view) for j in fired}
+    shown = sorted((f for f in findings.values() if f.code not in explained), key=_order)
+    return Report(
+        run=run,
+        status=_status(shown, judged),
+        findings=tuple(shown),
+        suppressed=tuple((f, explained[c]) for c, f in findings.items() if c in explained),
+        ran=tuple(j.rule.code for j in wanted if j.value is not None),
+        not_judged=tuple(NotJudged(j.rule.code, j.why) for j in wanted if j.value is None),
+        best=best_point(run, view),
+    )
+
+
+def judge(rule: Rule, view: View) -> Judgement:
+    """Evaluate the `when` of one rule on one run."""
+    verdict = _parse(rule.when).judge(_lookup(rule, view))
+    names = [name for name in verdict.names if name not in rule.limits]
+    return Judgement(rule, verdict.value, {name: resolve(name, view) for name in names})
+
+
+def explain(fired: Mapping[str, Rule]) -> dict[str, str]:
+    """Return code -> code of the root that explains it, for the rules that `unless` silences."""
+    direct: dict[str, str] = {}
+    for code, rule in fired.items():
+        for other in rule.unless:
+            if other in fired:
+                direct.setdefault(code, other)
+    roots: dict[str, str] = {}
+    for code, root in direct.items():
+        # rulebooks have no circles, each was checked when it was loaded
+        while root in direct:
+            root = direct[root]
+        roots[code] = root
+    return roots
+
+
+def make_finding(judgement: Judgement, view: View) -> Finding:
+    """Turn a rule that holds into a Finding with its evidence, causes and edits."""
+    rule, readings = judgement.rule, judgement.readings.values()
+    first = [r.first_step for r in readings if r.first_step is not None]
+    last = [r.last_step for r in readings if r.last_step is not None]
+    total = sum(share for _, share in rule.causes)
+    causes = sorted(rule.causes, key=lambda cause: -cause[1])
+    return Finding(
+        code=rule.code,
+        name=rule.name,
+        symptom=rule.symptom,
+        severity=rule.severity,
+        confidence=CONFIDENCES[rule.confidence],
+        message=fill(rule.message, rule, view) if rule.message else rule.seen,
+        first_step=min(first, default=None),
+        last_step=max(last, default=None),
+        evidence=_evidence(readings),
+        causes=tuple((cause, round(share / total, 3)) for cause, share in causes),
+        guide=rule.guide,
+        edits=tuple(e for edit in rule.edits if (e := _edit(edit, rule, view)) is not None),
+        plots=tuple(name for name in rule.plots if name in view.run.series),
+        do=rule.do,
+    )
+
+
+def fill(text: str, rule: Rule, view: View) -> str:
+    """Fill ``{signal:format}`` placeholders; what has no value reads '?'."""
+    lookup = _lookup(rule, view)
+
+    def value(match: re.Match[str]) -> str:
+        name, form = match.group(1), match.group(2)
+        found = lookup(name)
+        return "?" if found is None else format(float(found), form or "g")
+
+    return PLACEHOLDER.sub(value, text)
+
+
+def best_point(run: Run, view: View) -> Best | None:
+    """Return the lowest validation loss, else the lowest smoothed training loss.
+
+    The checkpoint is the first one at that step or after it.
+    """
+    series = run.series.get("eval/loss")
+    if series is not None and np.isfinite(series.values).any():
+        i = int(np.nanargmin(np.where(np.isfinite(series.values), series.values, np.nan)))
+        step, value = int(series.steps[i]), float(series.values[i])
+        return Best("eval/loss", step, value, _checkpoint(run, step))
+    if run.facts.get("objective", "sft") != "sft" or not len(view.loss):
+        return None  # the loss of preference or reward training is not better when lower
+    i = int(np.argmin(view.loss.smooth))
+    step = view.loss.at(i)
+    return Best("train/loss", step, float(view.loss.smooth[i]), _checkpoint(run, step))
+
+
+def _checkpoint(run: Run, step: int) -> str | None:
+    checkpoints = run.facts.get("checkpoints")
+    if isinstance(checkpoints, Mapping):
+        later = [(int(s), str(name)) for s, name in checkpoints.items() if int(s) >= step]
+        if later:
+            return min(later)[1]
+    if run.facts.get("best_step") == step and run.facts.get("best_checkpoint"):
+        return str(run.facts["best_checkpoint"])
+    return None
+
+
+def _lookup(rule: Rule, view: View) -> Lookup:
+    def lookup(name: str) -> float | None:
+        if name in rule.limits:
+            return rule.limits[name]
+        return resolve(name, view).value
+
+    return lookup
+
+
+def _is_wanted(rule: Rule, select: Sequence[str], ignore: Sequence[str]) -> bool:
+    def matches(word: str) -> bool:
+        return rule.code.startswith(word.upper()) or word.lower() in (rule.name, rule.symptom)
+
+    if select and not any(matches(word) for word in select):
+        return False
+    return not any(matches(word) for word in ignore)
+
+
+def _order(finding: Finding) -> tuple[int, float, str]:
+    return (-SEVERITIES.index(finding.severity), -finding.confidence, finding.code)
+
+
+def _status(
+    findings: Sequence[Finding], judged: Iterable[Judgement]
+) -> Literal["failing", "warning", "ok", "unknown"]:
+    severities = {finding.severity for finding in findings}
+    if "error" in severities:
+        return "failing"
+    if "warning" in severities:
+        return "warning"
+    return "ok" if any(_looked_at_curves(j) for j in judged) else "unknown"
+
+
+def _looked_at_curves(judgement: Judgement) -> bool:
+    return judgement.value is not None and any(
+        name.startswith(_CURVES) and reading.first_step is not None
+        for name, reading in judgement.readings.items()
+    )
+
+
+def _evidence(readings: Iterable[Reading]) -> tuple[Evidence, ...]:
+    found = dict.fromkeys(evidence for reading in readings for evidence in reading.evidence)
+    return tuple(found)[:MAX_EVIDENCE]
+
+
+def _edit(edit: RuleEdit, rule: Rule, view: View) -> Edit | None:
+    """Return the Edit that a rule proposes, or None where its `when` does not hold."""
+    if edit.when and not _parse(edit.when).evaluate(_lookup(rule, view)):
+        return None
+    if edit.op == "advice":
+        return Edit(edit.key, "set", None, "advice", because=(rule.code,), note=edit.text)
+    operand: Scalar = edit.operand
+    if isinstance(operand, str) and "{" in operand:
+        operand = scalar(fill(operand, rule, view))
+        if not isinstance(operand, int | float) or not math.isfinite(operand):
+            return None
+    plain = Edit(edit.key, edit.op, operand, edit.applies, edit.low, edit.high, (rule.code,))
+    return replace(plain, note=edit.text) if edit.text else plain

@@ -1,0 +1,100 @@
+"""Rule, its parts, and the Rulebook that holds them. Frozen data; loading is rulebook.py's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from advisor.findings import Applies, Severity
+from advisor.run import Scalar
+
+Confidence = Literal["low", "medium", "high"]
+Expect = Literal["fires", "silent", "not_judged"]
+Needs = Literal["", "trainer", "data", "loop"]
+CONFIDENCES: dict[str, float] = {"low": 0.5, "medium": 0.75, "high": 0.9}
+# {signal} or {signal:format} in a message, or in the value of an edit
+PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)(?::([^{}]*))?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEdit:
+    """An edit as a rule proposes it; a text ``operand`` may hold ``{signal}`` placeholders."""
+
+    op: Literal["set", "multiply", "add", "append", "remove", "advice"]
+    key: str
+    operand: Scalar = None
+    low: float | None = None
+    high: float | None = None
+    applies: Applies = "review"
+    when: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One example inside a rule file: a small run and the answer that the rule owes it."""
+
+    name: str
+    expect: Expect
+    series: Mapping[str, str] = field(default_factory=dict)
+    every: Mapping[str, int] = field(default_factory=dict)
+    epochs: float | None = None
+    config: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
+    events: tuple[Mapping[str, object], ...] = ()
+    near: bool = False
+    trap: bool = False
+    guide: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One YAML file: what is seen, when that holds, what explains it better, what to change."""
+
+    code: str
+    name: str
+    section: str
+    symptom: str
+    seen: str
+    means: str
+    do: str
+    severity: Severity
+    confidence: Confidence
+    guide: tuple[str, ...] = ()
+    message: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    when: str = ""
+    unless: tuple[str, ...] = ()
+    causes: tuple[tuple[str, float], ...] = ()
+    edits: tuple[RuleEdit, ...] = ()
+    plots: tuple[str, ...] = ()
+    related: tuple[str, ...] = ()
+    needs: Needs = ""
+    cases: tuple[Case, ...] = ()
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """All rules that a run is judged by, sorted by code."""
+
+    rules: tuple[Rule, ...]
+
+    def __iter__(self) -> Iterator[Rule]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def find(self, word: str) -> Rule | None:
+        """Return the rule with this code (any case) or name."""
+        for rule in self.rules:
+            if rule.code == word.upper() or rule.name == word.lower():
+                return rule
+        return None
+
+    @property
+    def codes(self) -> frozenset[str]:
+        return frozenset(rule.code for rule in self.rules)
