@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from generator_curves import Sketch  # noqa: E402
-from generator_faults import FAULTS  # noqa: E402
-from generator_healthy import HEALTHY  # noqa: E402
-from generator_numeric import NUMERIC  # noqa: E402
+from generator_curves import Sketch
+from generator_faults import FAULTS
+from generator_healthy import HEALTHY
+from generator_numeric import NUMERIC
 
 KINDS = {**FAULTS, **NUMERIC, **HEALTHY}
 QUOTED_FROM = 1000

@@ -84,6 +84,8 @@ def residual_pools() -> tuple[Floats, ...]:
         centre = np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
         residual = (loss / centre - 1)[5:-5]
         scale = 1.4826 * np.median(np.abs(residual - np.median(residual)))
+        # not below the standard deviation by much: half of some residuals are outliers
+        scale = max(scale, float(np.std(residual)) / 1.3)
         if scale > 1e-5:
             pools.append(np.clip((residual - np.median(residual)) / scale, -5, 5))
     return tuple(pools)

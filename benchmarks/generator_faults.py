@@ -7,6 +7,7 @@ the relative floors of the labelling guide. None of this looks at our own detect
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -90,7 +91,7 @@ def spikes_repeated(rng: np.random.Generator, seed: int) -> Sketch:
     height = _log_uniform(rng, 0.1, 3.0)
     count = int(rng.integers(3, 8))
     edges = np.linspace(0.2, 0.92, count + 1)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         _add_spike(s, index_at(s, low, high), height * rng.uniform(0.8, 1.2), rng.uniform(0.3, 1.5))
     return s.finish().label(["spikes", "spike"], ["grad_spikes", "oscillation", "noisy", "divergence"],
                             height > 0.3 and height > 9 * s.rel, height)  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from generator_curves import Sketch, follow, index_at, ramp, sketch
 from generator_faults import BARELY, STUCK, Maker
@@ -85,7 +87,7 @@ def grad_spikes(rng: np.random.Generator, seed: int) -> Sketch:
     count = int(rng.integers(4, 9))
     edges = np.linspace(0.15, 0.98, count + 1)
     assert s.grad is not None
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         s.grad[index_at(s, low, high)] = np.median(s.grad) * height * rng.uniform(0.9, 1.3)
     return s.finish().label(["grad_spikes"], ["clipping", "spikes"], height > 15, height)
 
@@ -188,7 +190,7 @@ def resume_jump(rng: np.random.Generator, seed: int) -> Sketch:
     tail = np.maximum(np.arange(s.n) - at, 0) / (s.n * rng.uniform(0.03, 0.08))
     s.clean = s.clean + (np.arange(s.n) >= at) * s.clean[at] * height * np.exp(-tail)
     s.lr[at:] = s.lr[at:] * np.minimum(1, (np.arange(s.n - at) + 1) / max(3, 0.04 * s.n))
-    s.console = "Resuming from checkpoint-%d" % (at * s.every)
+    s.console = f"Resuming from checkpoint-{at * s.every}"
     return s.finish().label(["resume_jump", "spikes", "spike", "lr_schedule"], ["divergence", "grad_spikes"],
                             height > 0.3 and height > 9 * s.rel, height)  # fmt: skip
 
