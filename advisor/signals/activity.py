@@ -21,11 +21,14 @@ def is_rl(view: View) -> Reading:
     curve = view.loss
     if not len(curve):
         return missing("no train/loss in the log")
-    negative = float((curve.y < 0).mean())
-    zeros = curve.y == 0
-    mixed = 0.2 < zeros.mean() < 0.9 and np.abs(curve.y).max() < 0.2
-    # one or two negative values are enough: a cross entropy cannot be negative
-    return Reading(float(negative > 0.02 or (negative > 0 and len(curve) < 50) or mixed))
+    # Cross entropies start clearly above 0; a loss that starts at about 0 and takes both signs is none. A few negative values alone are not enough: some
+    # kernels return them for a loss that has become tiny.
+    head = curve.y[: max(5, len(curve) // 10)]
+    both = min(float((curve.y < 0).mean()), float((curve.y > 0).mean()))
+    about_zero = abs(float(np.median(head))) < 0.05
+    zeros = float((curve.y == 0).mean())
+    mixed = 0.2 < zeros < 0.9 and float(np.abs(curve.y).max()) < 0.2
+    return Reading(float((about_zero and both > 0.02) or mixed))
 
 
 def steps(view: View) -> Reading:

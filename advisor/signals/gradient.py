@@ -117,7 +117,7 @@ def nonfinite_share(view: View) -> Reading:
     skip = max(5, len(series) // 20) if len(series) > 10 else 0
     bad = np.flatnonzero(~np.isfinite(series.values))
     late = bad[bad >= skip]
-    evidence = ()
+    evidence: tuple[Evidence, ...] = ()
     if late.size:
         i = int(late[0])
         evidence = (

@@ -10,6 +10,7 @@ from advisor.signals.robust import Array
 from advisor.signals.view import View
 
 MIN_POINTS = 5
+SPENT = 0.15  # of the peak: what follows moves little
 NEAR_ZERO = 0.005  # of the peak; cosine to 1% of the peak, a common floor, stays above
 
 
@@ -153,7 +154,34 @@ def mean_late(view: View) -> Reading:
     return Reading(float(lr[lr.size // 3 :].mean()) / top)
 
 
+def spent(view: View) -> Reading:
+    """1 where the schedule is known to be at its end (below 15% of the peak), else 0.
+
+    Where no rate was logged, the config's decay style and the planned steps decide.
+    """
+    if len(view.lr) >= MIN_POINTS and float(_lr(view).max()) > 0:
+        end = float(np.median(_lr(view)[-3:]))
+        return Reading(float(end < SPENT * float(_lr(view).max())))
+    style = view.config.get("lr_scheduler.lr_decay_style")
+    planned = view.run.facts.get("max_steps")
+    if style and "constant" not in str(style) and isinstance(planned, int | float) and planned > 0:
+        return Reading(float(len(view.loss) > 0 and view.loss.steps[-1] > 0.85 * planned))
+    return Reading(0.0)
+
+
+def high(view: View) -> Reading:
+    """1 where the rate stays above half its peak over the last two thirds of the run."""
+    if why := need(view.lr, MIN_POINTS):
+        return missing(why)
+    lr = _lr(view)
+    top = float(lr.max())
+    late = lr[lr.size // 3 :]
+    return Reading(float(top > 0 and float(np.quantile(late, 0.1)) > 0.5 * top))
+
+
 SIGNALS = {
+    "lr.spent": Signal("0 or 1", "the schedule is known to be at its end", spent),
+    "lr.high": Signal("0 or 1", "above half the peak until the end", high),
     "lr.peak": Signal("rate", "highest logged learning rate", peak),
     "lr.end_ratio": Signal("share", "last rate over the peak", end_ratio),
     "lr.zero": Signal("0 or 1", "0 throughout", is_zero),
