@@ -1,0 +1,65 @@
+"""Config languages of trainers. A new dialect is one module and one entry in DIALECTS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol, cast
+
+from advisor.dialects import automodel, generic, transformers
+from advisor.dialects.document import Change
+from advisor.findings import Edit
+
+
+class Dialect(Protocol):
+    """What a module of this package offers."""
+
+    NAME: str
+    KEYS: Mapping[str, tuple[str, ...]]
+
+    def sniff(self, tree: Mapping[str, object]) -> bool: ...
+    def read(self, tree: Mapping[str, object]) -> dict[str, object]: ...
+    def default_of(self, key: str) -> object: ...
+    def native_path(self, key: str, tree: Mapping[str, object]) -> str: ...
+    def changes(
+        self, edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
+    ) -> list[Change]: ...
+    def write(
+        self, text: str, path: Path, edits: Sequence[Edit], tree: Mapping[str, object]
+    ) -> str: ...
+    def overrides(self, edits: Sequence[Edit], values: Mapping[str, object]) -> list[str]: ...
+    def snippet(self, edits: Sequence[Edit], values: Mapping[str, object]) -> str: ...
+
+
+def _checked(module: ModuleType) -> Dialect:
+    return cast(Dialect, module)
+
+
+DIALECTS: tuple[Dialect, ...] = (_checked(automodel), _checked(transformers))
+
+# Top-level names that any dialect looks at: the rest of a tracker's big record is skipped.
+ROOTS: frozenset[str] = frozenset(
+    {name.split(".")[0] for d in DIALECTS for names in d.KEYS.values() for name in names}
+    | {key.split(".")[0] for key in automodel.KEYS}
+    | {name for names in generic.KEYS.values() for name in names}
+    | {section.split(".")[0] for section in transformers._SECTIONS}
+    | {"adam_beta1", "adam_beta2", "fp16", "bf16", "quantization_bit", "distributed", "<<"}
+    | {"warmup_ratio", "max_grad_norm", "cfg", "config", "args", "hparams", "peft_type", "packing"}
+)
+
+
+def dialect_of(name: str) -> Dialect | None:
+    """Return the dialect of a name, None for a config of no known trainer."""
+    return next((dialect for dialect in DIALECTS if dialect.NAME == name), None)
+
+
+def default_of(name: str, key: str) -> object:
+    """Return what a trainer uses for a key that a config leaves out, or None."""
+    dialect = dialect_of(name)
+    return dialect.default_of(key) if dialect else None
+
+
+def sniff(tree: Mapping[str, object]) -> Dialect | None:
+    """Return the dialect in which a tree is written, None where it is no such config."""
+    return next((dialect for dialect in DIALECTS if dialect.sniff(tree)), None)

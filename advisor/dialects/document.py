@@ -1,0 +1,294 @@
+"""Edits inside a config's text: only the touched values change, byte for byte.
+
+Comments, order, quotes, indentation and anchors stay because the text is never dumped anew:
+each change replaces the span of one value, or adds one line.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advisor.dialects import tree as trees
+from advisor.errors import ConfigError, EditError
+
+_PREFIX = re.compile(r"(?:[&!]\S*\s+)*")
+_PLAIN = re.compile(r"[A-Za-z0-9_./+][\w ./+\-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value to be written at one native path; ``key`` is the canonical key it serves."""
+
+    path: tuple[str, ...]
+    value: object
+    key: str = ""
+
+
+def rewrite(text: str, path: Path, changes: Sequence[Change]) -> str:
+    """Return the text with the changes made; raises EditError where that cannot be verified."""
+    if not changes:
+        return text
+    as_json = trees.is_json(path, text)
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    out = text.removeprefix("\ufeff")
+    try:
+        for change in changes:
+            out = _change(out, change, as_json)
+    except ConfigError:
+        raise
+    except EditError as error:
+        raise EditError(f"{path}: {error}") from None
+    except Exception as error:
+        from ruamel.yaml.error import YAMLError
+
+        if not isinstance(error, (YAMLError, RecursionError)):
+            raise
+        if not as_json:
+            raise EditError(f"{path}: cannot be edited as YAML; change it by hand") from None
+        out = _dump_json(text, changes)
+    _verify(out, path, changes)
+    return mark + out
+
+
+def scalar(value: object, as_json: bool = False) -> str:
+    """Return a value as YAML (or JSON) text that every reader takes for the same value."""
+    if as_json:
+        return json.dumps(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(scalar(item) for item in value) + "]"
+    if isinstance(value, str):
+        safe = _PLAIN.fullmatch(value) and trees.cast(value) == value and value == value.strip()
+        yes_no = value.lower() in ("yes", "no", "on", "off", "y", "n")  # YAML 1.1 booleans
+        return value if safe and not yes_no else json.dumps(value)
+    return str(value)
+
+
+def _float(value: float) -> str:
+    if math.isnan(value):
+        return ".nan"
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    text = repr(value)
+    if "e" in text and "." not in text:
+        text = text.replace("e", ".0e")  # YAML 1.1 readers take 6e-05 for text
+    return text
+
+
+def _change(text: str, change: Change, as_json: bool) -> str:
+    root = trees.compose(text)
+    if root is None:
+        return text + _newline(text, len(text)) + _nested(change.path, change.value, "", 2)
+    if type(root).__name__ != "MappingNode":
+        raise EditError("holds no mapping of keys to values")
+    node = root
+    for depth, name in enumerate(change.path):
+        rest = change.path[depth:]
+        pair = next((pair for pair in node.value if pair[0].value == name), None)
+        if pair is None:
+            return _insert(text, root, node, rest, change.value, as_json)
+        key, child = pair
+        if len(rest) > 1 and type(child).__name__ == "MappingNode":
+            if child.value or child.flow_style:
+                node = child
+                continue
+        if len(rest) > 1 and type(child).__name__ == "MappingNode" or _is_null(child):
+            return _fill(text, root, pair, rest[1:], change.value, as_json)
+        if len(rest) > 1:
+            raise EditError(f"'{'.'.join(change.path[: depth + 1])}' is no section")
+        return _replace(text, key, child, change.value, as_json)
+    raise EditError("no key to change")
+
+
+def _is_null(node: Any) -> bool:
+    plain = type(node).__name__ == "ScalarNode" and not node.style
+    return plain and (not node.value or trees.cast(node.value) is None)
+
+
+def _span(text: str, key: Any, node: Any) -> tuple[int, int]:
+    """Return where a value's text stands, without its anchor and tag; an alias is its name."""
+    after = text.index(":", key.end_mark.index) + 1
+    if node.start_mark.index < key.end_mark.index:  # an alias: its node stands further up
+        match = re.compile(r"\s*\*[^\s,\]}]+").match(text, after)
+        if match is None:
+            raise EditError(f"'{key.value}' cannot be located")
+        return match.start() + len(match[0]) - len(match[0].lstrip()), match.end()
+    if type(node).__name__ == "ScalarNode" and not node.value and not node.style:
+        return after, after
+    start = node.start_mark.index
+    prefix = _PREFIX.match(text, start)
+    return (prefix.end() if prefix else start), node.end_mark.index
+
+
+def _replace(text: str, key: Any, node: Any, value: object, as_json: bool) -> str:
+    start, end = _span(text, key, node)
+    if type(node).__name__ == "MappingNode":
+        raise EditError(f"'{key.value}' is a section, not a value")
+    if type(node).__name__ == "SequenceNode" and not node.flow_style and start > 0:
+        if not isinstance(value, (list, tuple)) or not value:
+            raise EditError(f"'{key.value}' is a list; change it by hand")
+        return _replace_items(text, node, list(value))
+    tail = ""
+    if type(node).__name__ == "ScalarNode" and node.style in ("|", ">"):
+        tail = "\n"
+    gap = " " if text[start - 1] in ":," else ""
+    return text[:start] + gap + scalar(value, as_json) + tail + text[end:]
+
+
+def _replace_items(text: str, node: Any, value: list[object]) -> str:
+    """Replace a block list; lines of items that stay at its head are kept as they are."""
+    old = [trees.cast(item.value) for item in node.value if type(item).__name__ == "ScalarNode"]
+    if len(old) != len(node.value):
+        raise EditError("a list of sections is not edited; change it by hand")
+    same = 0
+    while same < min(len(old), len(value)) and old[same] == value[same]:
+        same += 1
+    first = text.rfind("\n", 0, node.value[0].start_mark.index) + 1
+    indent = text[first : node.value[0].start_mark.index].split("-")[0]
+    cut = first if same == 0 else _line_end(text, node.value[same - 1].end_mark.index)
+    end = _line_end(text, node.value[-1].end_mark.index)
+    lines = [f"{indent}- {scalar(item)}" for item in value[same:]]
+    eol = _eol(text)
+    joined = eol.join(lines)
+    if same == 0:
+        return text[:first] + joined + text[end:]
+    return text[:cut] + "".join(eol + line for line in lines) + text[end:]
+
+
+def _fill(
+    text: str, root: Any, pair: Any, rest: Sequence[str], value: object, as_json: bool
+) -> str:
+    """Give a key that stands there empty (or null) its value or its section."""
+    key, node = pair
+    start, end = _span(text, key, node)
+    gap = " " if text[start - 1] == ":" else ""
+    if not rest:
+        return text[:start] + gap + scalar(value, as_json) + text[end:]
+    if as_json or root.flow_style:
+        return text[:start] + gap + _flow(rest, value, as_json) + text[end:]
+    indent = " " * (key.start_mark.column + _indent_of(root))
+    line_end = _line_end(text, end)
+    comment = text[end:line_end]
+    head = text[:start].rstrip(" ") + (f"  {comment.strip()}" if comment.strip() else "")
+    nested = _nested(rest, value, indent, _indent_of(root)).rstrip("\n")
+    return head + _eol(text) + nested + text[line_end:]
+
+
+def _insert(
+    text: str, root: Any, node: Any, rest: Sequence[str], value: object, as_json: bool
+) -> str:
+    """Add a key, with the sections it needs, as the last of a mapping."""
+    eol = _eol(text)
+    if as_json or node.flow_style:
+        entry = f"{scalar(rest[0], as_json)}: " + (
+            _flow(rest[1:], value, as_json) if len(rest) > 1 else scalar(value, as_json)
+        )
+        if not node.value:
+            start = text.index("{", node.start_mark.index) + 1
+            return text[:start] + entry + text[start:]
+        key = node.value[-1][0]
+        end = _pair_end(text, node.value[-1])
+        many_lines = "\n" in text[node.start_mark.index : key.start_mark.index]
+        gap = f"{eol}{' ' * key.start_mark.column}" if many_lines else " "
+        return text[:end] + "," + gap + entry + text[end:]
+    end = _line_end(text, _pair_end(text, node.value[-1]))
+    indent = " " * node.value[0][0].start_mark.column
+    nested = _nested(rest, value, indent, _indent_of(root)).rstrip("\n")
+    nested = nested.replace("\n", eol)
+    if end >= len(text):
+        return text + eol + nested + eol
+    return text[:end] + eol + nested + text[end:]
+
+
+def _pair_end(text: str, pair: Any) -> int:
+    """Return where the text of the last value under a key ends."""
+    key, node = pair
+    start, end = _span(text, key, node)
+    if node.start_mark.index < key.end_mark.index:
+        return end
+    kind = type(node).__name__
+    if kind == "ScalarNode" and node.style in ("|", ">"):
+        return start + len(text[start:end].rstrip())
+    if kind == "MappingNode" and not node.flow_style and node.value:
+        return _pair_end(text, node.value[-1])
+    if kind == "SequenceNode" and not node.flow_style and node.value:
+        return start + len(re.sub(r"(\s*(#[^\n]*)?\n?)*\Z", "", text[start:end]))
+    return end
+
+
+def _nested(rest: Sequence[str], value: object, indent: str, step: int) -> str:
+    lines = []
+    for name in rest[:-1]:
+        lines.append(f"{indent}{scalar(name)}:")
+        indent += " " * step
+    lines.append(f"{indent}{scalar(rest[-1])}: {scalar(value)}\n")
+    return "\n".join(lines)
+
+
+def _flow(rest: Sequence[str], value: object, as_json: bool) -> str:
+    text = scalar(value, as_json)
+    for name in reversed(rest):
+        text = "{" + f"{scalar(name, as_json)}: {text}" + "}"
+    return text
+
+
+def _indent_of(root: Any) -> int:
+    """Return the file's own indentation step, taken from its first section."""
+    for key, node in root.value:
+        if type(node).__name__ == "MappingNode" and node.value and not node.flow_style:
+            step = int(node.value[0][0].start_mark.column - key.start_mark.column)
+            if step > 0:
+                return step
+    return 2
+
+
+def _eol(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _newline(text: str, at: int) -> str:
+    return "" if at == 0 or text[at - 1] == "\n" else _eol(text)
+
+
+def _line_end(text: str, at: int) -> int:
+    """Return the end of the line (before its line break) that holds ``at``."""
+    end = text.find("\n", at)
+    if end < 0:
+        return len(text)
+    return end - 1 if text[end - 1] == "\r" else end
+
+
+def _dump_json(text: str, changes: Sequence[Change]) -> str:
+    """Write JSON anew where its text cannot be edited in place (tabs), indented as before."""
+    data: Any = json.loads(text)
+    for change in changes:
+        at = data
+        for name in change.path[:-1]:
+            if not isinstance(at.get(name), dict):
+                at[name] = {}
+            at = at[name]
+        at[change.path[-1]] = change.value
+    match = re.search(r"\n([ \t]+)\S", text)
+    indent = match[1] if match else None
+    return json.dumps(data, indent=indent) + ("\n" if text.endswith("\n") else "")
+
+
+def _verify(text: str, path: Path, changes: Sequence[Change]) -> None:
+    tree = trees.parse(text, path)
+    last = {change.path: change.value for change in changes}
+    for where, value in last.items():
+        found = trees.dig(tree, ".".join(where)) if not any("." in p for p in where) else value
+        wanted = list(value) if isinstance(value, tuple) else value
+        if found != wanted and not (found is None and wanted in (None, "null")):
+            raise EditError(f"{path}: '{'.'.join(where)}' cannot be written; change it by hand")

@@ -1,0 +1,51 @@
+"""Hyper-parameter records of no known trainer: read for what they say, never written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from advisor.dialects.keys import coerce
+
+NAME = ""
+_TABLE = {
+    "optimizer.lr": ("lr", "learning_rate", "base_lr", "max_lr"),
+    "optimizer.weight_decay": ("weight_decay", "wd"),
+    "step_scheduler.num_epochs": ("num_epochs", "max_epochs", "epochs", "n_epochs"),
+    "step_scheduler.max_steps": ("max_steps", "max_iters"),
+    "step_scheduler.global_batch_size": ("global_batch_size", "total_batch_size", "batch_size"),
+    "lr_scheduler.lr_warmup_steps": ("warmup_steps", "warmup_iters", "num_warmup_steps"),
+    "lr_scheduler.lr_warmup_ratio": ("warmup_ratio",),
+    "lr_scheduler.min_lr": ("min_lr",),
+    "clip_grad_norm.max_norm": ("max_grad_norm", "grad_clip", "gradient_clip_val", "clip_norm"),
+    "rng.seed": ("seed",),
+}
+KEYS = _TABLE
+
+
+def sniff(tree: Mapping[str, object]) -> bool:
+    """Say whether a tree looks like hyper-parameters: a learning rate and one thing more."""
+    values = read(tree)
+    return "optimizer.lr" in values and len(values) >= 2
+
+
+def read(tree: Mapping[str, object]) -> dict[str, object]:
+    """Return the values found under common names, at most three sections deep."""
+    leaves = _leaves(tree, 3)
+    values: dict[str, object] = {}
+    for key, names in _TABLE.items():
+        name = next((name for name in names if name in leaves), "")
+        value = leaves.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            values[key] = coerce(key, value)
+    return values
+
+
+def _leaves(tree: Mapping[str, object], depth: int) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            if depth > 1:
+                found = {**_leaves(value, depth - 1), **found}
+        else:
+            found[name] = value
+    return found

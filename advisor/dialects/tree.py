@@ -1,0 +1,172 @@
+"""Configs as plain trees: YAML and JSON read safely, bounded, with no code and no expansion.
+
+YAML is composed into nodes and turned into values here, not by a loader's constructors: tags
+have no effect, aliases are shared (never multiplied), and ``1e-8`` is a number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import ConfigError
+
+MAX_YAML = 256 * 1024
+MAX_JSON = 4 * 1024 * 1024
+MAX_DEPTH = 60
+
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_WORDS: dict[str, object] = {
+    "~": None, "null": None, "none": None, "true": True, "false": False,
+    ".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan"),
+}  # fmt: skip
+_TOP = re.compile(r"""^(?:"([^"\n]+)"|'([^'\n]+)'|([^\s#"'{\[&*!|>%@`][^:\n]*?))\s*:(?=\s|$)""")
+
+
+def cast(text: str) -> object:
+    """Return the value that a config's scalar text stands for; other text stays text."""
+    bare = text.strip()
+    if bare.lower() in _WORDS:
+        return _WORDS[bare.lower()]
+    if len(bare) < 40 and _NUMBER.fullmatch(bare):
+        return int(bare) if bare.lstrip("+-").isdigit() else float(bare)
+    return text
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a config file within the size bound."""
+    limit = MAX_JSON if path.suffix == ".json" else MAX_YAML
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limit + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(raw) > limit:
+        raise ConfigError(f"{path}: larger than {limit // 1024} KiB, not read as a config")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text, so not a config") from None
+
+
+def is_json(path: Path, text: str) -> bool:
+    """Say whether a config's text is JSON."""
+    return path.suffix == ".json" or text.lstrip()[:1] == "{"
+
+
+def parse(text: str, path: Path, roots: Collection[str] | None = None) -> dict[str, object]:
+    """Return the tree of a config text; with ``roots`` only those top keys are looked at."""
+    if is_json(path, text):
+        tree = _parse_json(text, path)
+    else:
+        tree = _parse_yaml(_only(text, roots) if roots is not None else text, path)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: holds no mapping of keys to values")
+    return tree
+
+
+def dig(tree: object, path: str) -> object:
+    """Return the value at a dotted path, or None."""
+    for part in path.split("."):
+        if not isinstance(tree, Mapping) or part not in tree:
+            return None
+        tree = tree[part]
+    return tree
+
+
+def has(tree: object, path: str) -> bool:
+    """Say whether a dotted path exists, be its value null or not."""
+    head, _, name = path.rpartition(".")
+    parent = dig(tree, head) if head else tree
+    return isinstance(parent, Mapping) and name in parent
+
+
+def compose(text: str) -> Any:
+    """Return the node graph of one YAML document; raises ruamel's YAMLError."""
+    from ruamel.yaml import YAML  # costs 50 ms, and most runs have no YAML beside them
+
+    return YAML(typ="safe", pure=True).compose(text)
+
+
+def _parse_json(text: str, path: Path) -> object:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        pass  # json takes the bare NaN and Infinity that Python itself writes
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply for a config") from None
+
+
+def _parse_yaml(text: str, path: Path) -> object:
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return _value(compose(text), {}, 0)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
+        problem = getattr(error, "problem", None) or "several documents or a broken one"
+        raise ConfigError(f"{where}: not valid YAML ({str(problem).splitlines()[0]})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply for a config") from None
+
+
+def _value(node: Any, memo: dict[int, object], depth: int) -> object:
+    if node is None:
+        return None
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    if id(node) in memo:
+        return memo[id(node)]
+    kind = type(node).__name__
+    if kind == "ScalarNode":
+        quoted = node.style in ("'", '"')
+        return cast(node.value) if node.value or quoted else None
+    if kind == "SequenceNode":
+        items: list[object] = []
+        memo[id(node)] = items
+        items.extend(_value(child, memo, depth + 1) for child in node.value)
+        return items
+    return _mapping(node, memo, depth)
+
+
+def _mapping(node: Any, memo: dict[int, object], depth: int) -> dict[str, object]:
+    own: dict[str, object] = {}
+    memo[id(node)] = own
+    merged: dict[str, object] = {}
+    for key, child in node.value:
+        value = _value(child, memo, depth + 1)
+        if key.value == "<<":
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, dict):
+                    merged = {**part, **merged}
+        elif isinstance(key.value, str):
+            own[key.value] = value
+    for name, value in merged.items():
+        own.setdefault(name, value)
+    return own
+
+
+def _only(text: str, roots: Collection[str]) -> str:
+    """Return the top-level blocks of ``roots`` only: a tracker's config.yaml has hundreds."""
+    if len(text) < 2000 or "\n---" in text or text.lstrip()[:1] in "[{":
+        return text
+    kept: list[str] = []
+    keep = True
+    for line in text.splitlines(keepends=True):
+        match = _TOP.match(line)
+        if match:
+            keep = next(group for group in match.groups() if group) in roots
+        kept.append(line if keep else "\n")  # the blank line keeps the line numbers true
+    short = "".join(kept)
+    # An alias of an anchor that went away cannot be resolved.
+    return text if re.search(r"[:\-]\s+\*\w", short) else short
