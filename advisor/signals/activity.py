@@ -59,6 +59,35 @@ def has_eval(view: View) -> Reading:
     return Reading(float(any(name.startswith("eval/") for name in view.run.series)))
 
 
+def is_peft(view: View) -> Reading:
+    """1 for an adapter (LoRA, DoRA, QLoRA), 0 for full fine-tuning."""
+    method = view.config.get("method")
+    if method is None:
+        return missing("the method is not known: give --config or --set method=...")
+    return Reading(float(method in ("lora", "dora", "qlora")))
+
+
+def clips(view: View) -> Reading:
+    """1 where gradients are clipped: a threshold of 1.0 is every dialect's default."""
+    limit = view.config.get("clip_grad_norm.max_norm", 1.0)
+    return Reading(float(isinstance(limit, int | float) and 0 < limit < 1e6))
+
+
+def uses_fp16(view: View) -> Reading:
+    """1 where the config asks for float16; unknown counts as unknown."""
+    words = [view.config.get(k) for k in ("precision.amp", "model.torch_dtype")]
+    known = [str(w).lower() for w in words if w is not None]
+    if not known:
+        return missing("the precision is not known: give --config")
+    return Reading(float(any("fp16" in w or w in ("float16", "half") for w in known)))
+
+
+def few_epochs(view: View) -> Reading:
+    """1 where the run had at most two epochs, so that fewer of them is no cure."""
+    reading = epochs(view)
+    return reading if reading.value is None else Reading(float(reading.value <= 2.0))
+
+
 def resumed(view: View) -> Reading:
     events = [e for e in view.run.events if e.kind == "resume"]
     if not events:
@@ -160,6 +189,10 @@ SIGNALS = {
     "run.done": Signal("share", "of the planned steps", done),
     "run.epochs": Signal("epochs", "passes over the data", epochs),
     "run.has_eval": Signal("0 or 1", "any validation metric", has_eval),
+    "run.is_peft": Signal("0 or 1", "an adapter is trained", is_peft),
+    "run.clips": Signal("0 or 1", "gradients are clipped", clips),
+    "run.uses_fp16": Signal("0 or 1", "float16 is used", uses_fp16),
+    "run.few_epochs": Signal("0 or 1", "at most two epochs", few_epochs),
     "run.resumed": Signal("times", "the run was resumed", resumed),
     "run.resume_jump": Signal("noise", "change of level at a resume", resume_jump),
     "event.oom": _events("oom"),

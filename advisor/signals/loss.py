@@ -13,7 +13,7 @@ from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.fits import fit_curve
 from advisor.signals.view import Curve, View
 
-MIN_POINTS = 8
+MIN_POINTS = 10
 MEDIAN_COST = 1.25  # standard error of a median over that of a mean, normal noise
 
 
@@ -233,10 +233,10 @@ def gain(view: View) -> Reading:
 
 def flat_share(view: View) -> Reading:
     """Share of the run, at its end, that is within tolerance of the final level."""
-    if why := _measure(view, 15):
+    if why := _measure(view, 20):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
-    tolerance = max(1.5 * shape.error, 0.03 * abs(shape.fall))
+    tolerance = max(3 * shape.error, 0.05 * abs(shape.fall))
     away = np.flatnonzero(np.abs(curve.smooth - shape.end) > tolerance)
     first = int(away[-1]) + 1 if away.size else 0
     span = float(curve.steps[-1] - curve.steps[0]) or 1.0
@@ -248,7 +248,7 @@ def flat_share(view: View) -> Reading:
 
 def straightness(view: View) -> Reading:
     """Speed over the second half over speed over the first half: 1 for a straight line."""
-    if why := _measure(view, 16):
+    if why := _measure(view, 20):
         return missing(why)
     curve, half = view.loss, len(view.loss) // 2
     early = robust.theil_sen(curve.steps[:half], curve.y[:half])

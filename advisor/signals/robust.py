@@ -20,9 +20,9 @@ def mad_sd(values: Array) -> float:
 
 
 def running_median(values: Array, window: int) -> Array:
-    """Return the centred running median; at the borders the window shrinks symmetrically.
+    """Return the centred running median; at the borders the window is cut off, not padded.
 
-    Shrinking keeps a falling curve's ends unbiased, where padding would flatten them.
+    At least half a window remains there, so that the ends are no noisier than sqrt(2) times.
     """
     n = values.size
     half = min(window // 2, (n - 1) // 2)
@@ -32,8 +32,8 @@ def running_median(values: Array, window: int) -> Array:
     windows = np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1)
     out[half : n - half] = np.median(windows, axis=1)
     for i in range(half):
-        out[i] = np.median(values[: 2 * i + 1])
-        out[n - 1 - i] = np.median(values[n - 1 - 2 * i :])
+        out[i] = np.median(values[: i + half + 1])
+        out[n - 1 - i] = np.median(values[n - 1 - i - half :])
     return out
 
 

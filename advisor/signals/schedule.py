@@ -11,6 +11,7 @@ from advisor.signals.view import View
 
 MIN_POINTS = 5
 SPENT = 0.15  # of the peak: what follows moves little
+STUCK = 0.25  # of the peak: below it a standstill may be the schedule's floor
 NEAR_ZERO = 0.005  # of the peak; cosine to 1% of the peak, a common floor, stays above
 
 
@@ -70,13 +71,19 @@ def warmup_share(view: View) -> Reading:
     return found(float(steps[top] - steps[0]) / span, view.lr, 0, top)
 
 
-def in_warmup(view: View) -> Reading:
+def rises_to_end(view: View) -> Reading:
     """1 where the run ends before the learning rate has stopped to rise."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
     lr = _lr(view)
     rising = bool((np.diff(lr) > 0).mean() > 0.9 and lr[-1] >= 0.999 * lr.max() and lr[0] < lr[-1])
     return Reading(float(rising))
+
+
+def in_warmup(view: View) -> Reading:
+    """The same, and 0 where no rate was logged: for rules that judge the loss all the same."""
+    reading = rises_to_end(view)
+    return Reading(0.0) if reading.value is None else reading
 
 
 def jumps(view: View) -> Reading:
@@ -129,13 +136,13 @@ def stuck_share(view: View) -> Reading:
         return missing(why)
     lr, n = _lr(view), len(view.lr)
     same = np.diff(lr) == 0
-    if same.mean() > 0.9 or not same.any():
-        return Reading(float(same.all()) if same.all() and view.lr.y[0] < 0 else 0.0)
+    if same.mean() > 0.9:  # a constant rate
+        return Reading(0.0)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], same.astype(np.int8), [0]))))
     runs = [
         (int(b - a), int(a))
         for a, b in zip(edges[::2], edges[1::2], strict=True)
-        if 1e-12 < lr[a] < 0.999 * lr.max() and lr[a] > 1.02 * lr.min()
+        if STUCK * lr.max() < lr[a] < 0.999 * lr.max()
     ]
     if not runs:
         return Reading(0.0)
@@ -187,7 +194,8 @@ SIGNALS = {
     "lr.zero": Signal("0 or 1", "0 throughout", is_zero),
     "lr.zero_tail": Signal("share", "of the run at nearly 0, at its end", zero_tail),
     "lr.warmup_share": Signal("share", "of the run spent rising to the peak", warmup_share),
-    "lr.in_warmup": Signal("0 or 1", "the run ends within its warm-up", in_warmup),
+    "lr.rises_to_end": Signal("0 or 1", "the run ends within its warm-up", rises_to_end),
+    "lr.in_warmup": Signal("0 or 1", "known to end within its warm-up", in_warmup),
     "lr.jumps": Signal("jumps", "sudden rises after the warm-up", jumps),
     "lr.drops": Signal("drops", "sudden falls before the last tenth", drops),
     "lr.constant": Signal("0 or 1", "does not move after the first tenth", is_constant),

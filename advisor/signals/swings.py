@@ -46,7 +46,7 @@ def swings_of(curve: Curve) -> Swings:
     lags = min(m // 3, 400)
     wave = robust.autocorrelation(residual, lags)
     period, regular = _peak(wave)
-    over = robust.mad_sd(slow) / max(white, 1e-12)
+    over = float(robust.mad_sd(slow) / max(white, 1e-12))
     return Swings(amplitude, period, regular, crossings, over)
 
 
