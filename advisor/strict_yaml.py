@@ -111,6 +111,14 @@ def _mapping(node: object, path: Path, document: Document) -> dict[str, object]:
         if key in result:
             document.faults.append(Fault(line, f"'{key}' is given twice"))
             continue
+        if node.flow_style and _is_empty(value_node):  # type: ignore[attr-defined]
+            document.faults.append(
+                Fault(line, f"'{key}' has no value: quote a text that holds a comma")
+            )
         result[key] = _value(value_node, (*path, key), document)
         document.lines[(*path, key)] = line
     return result
+
+
+def _is_empty(node: object) -> bool:
+    return getattr(node, "value", None) == "" and getattr(node, "style", None) is None

@@ -67,12 +67,11 @@ def global_batch(view: View) -> Reading:
 
 def samples(view: View) -> Reading:
     """Training samples: as stated, as limited, else steps an epoch times the batch."""
-    stated = number(view, "data.samples")
-    if stated.value:
-        return stated
+    stated = number(view, "data.samples").value
     limit = number(view, "dataset.limit_dataset_samples").value
-    if limit and limit > 0:
-        return Reading(limit)
+    known = [value for value in (stated, limit) if value and value > 0]
+    if known:
+        return Reading(min(known))
     batch = global_batch(view).value
     per_epoch = positive_fact(view, "steps_per_epoch")
     logged = _logged_epochs(view)

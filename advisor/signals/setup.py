@@ -161,6 +161,12 @@ def alpha_ratio(view: View) -> Reading:
     return Reading(alpha.value / rank.value)
 
 
+def alpha_wanted(view: View) -> Reading:
+    """Twice the rank, within all of the guide's tables."""
+    rank = number(view, "peft.dim")
+    return rank if rank.value is None else Reading(2 * rank.value)
+
+
 def min_lr_ratio(view: View) -> Reading:
     """Floor of the schedule over its peak."""
     floor, peak = number(view, "lr_scheduler.min_lr"), lr(view)
@@ -234,6 +240,7 @@ SIGNALS: dict[str, Signal] = {
     "setup.max_norm": Signal("norm", "gradients are clipped to; 0 is off", max_norm),
     "setup.clips": Signal("0 or 1", "gradient clipping is on", clips),
     "setup.alpha_ratio": Signal("ratio", "alpha over rank", alpha_ratio),
+    "setup.alpha_wanted": Signal("value", "alpha at twice the rank", alpha_wanted),
     "setup.min_lr_ratio": Signal("share", "floor of the schedule over its peak", min_lr_ratio),
     "setup.warmup_steps": Signal("steps", "configured warm-up", facts.warmup_steps),
     "setup.warmup_share": Signal("share", "of the run that is warm-up", warmup_share),
@@ -256,13 +263,11 @@ SIGNALS: dict[str, Signal] = {
     },
     **{
         f"setup.{short}_high": Signal("value", f"upper bound of {key}", _bound(short, True))
-        for short in _SHORT
-        for key in (_SHORT[short],)
+        for short, key in _SHORT.items()
     },
     **{
         f"setup.{short}_low": Signal("value", f"lower bound of {key}", _bound(short, False))
-        for short in _SHORT
-        for key in (_SHORT[short],)
+        for short, key in _SHORT.items()
     },
     **{
         f"setup.{short}_allowed": Signal(
