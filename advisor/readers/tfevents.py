@@ -1,0 +1,322 @@
+"""Points of the scalar summaries in the records of an event file.
+
+Records of one tag have the same bytes but for time, step and value, so one record parsed as
+protobuf serves as the template for all that look alike; what has no look-alikes is parsed alone.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.readers.tfrecord import Bytes, Frames, Offsets, rows_at
+
+CHUNK = 250_000  # records at a time: bounds the memory of the copied rows
+FEW = 24  # fewer look-alikes than this are parsed one by one
+LAYOUTS = 64  # tried on records of one length before the rest is parsed one by one
+
+_FORMATS = {1: "<f4", 2: "<f8", 19: "<f2", 3: "<i4", 9: "<i8"}  # by the tensor's type
+# odd multipliers, fixed: what is read must not vary from call to call
+_WEIGHTS = np.random.default_rng(29).integers(1, 1 << 63, size=61, dtype=np.uint64) | np.uint64(1)
+_PACKED = {5: "<f4", 6: "<f8"}  # float_val and double_val
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One scalar in a record: its tag, its value and where the value's bytes lie."""
+
+    tag: str
+    value: float
+    span: tuple[int, int] | None = None  # None: written as a varint, so not at a fixed place
+    format: str = "<f4"
+
+
+@dataclass(slots=True)
+class Record:
+    """What one record states."""
+
+    wall: float = 0.0
+    step: int = 0
+    step_span: tuple[int, int] | None = None
+    scalars: list[Scalar] = field(default_factory=list)
+    texts: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Points:
+    """The points of one tag, collected in pieces: position in the file, time, step, value."""
+
+    pieces: list[tuple[NDArray[np.int64], NDArray[np.float64], Offsets, NDArray[np.float64]]] = (
+        field(default_factory=list)
+    )
+
+    def joined(self) -> tuple[NDArray[np.float64], Offsets, NDArray[np.float64]]:
+        """Times, steps and values in file order."""
+        order, walls, steps, values = (np.concatenate(part) for part in zip(*self.pieces))
+        rank = np.argsort(order, kind="stable")
+        return walls[rank], steps[rank], values[rank]
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """All that was taken from one event file."""
+
+    points: dict[str, Points]
+    texts: dict[str, str]
+    unread: int  # records that are no sound protobuf
+
+
+class _Malformed(ValueError):
+    pass
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < end and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, at
+        shift += 7
+    raise _Malformed
+
+
+def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Number, wire type, value (of a varint), begin and end of each field."""
+    while at < end:
+        key, at = _varint(data, at, end)
+        number, wire, value = key >> 3, key & 7, 0
+        begin = at
+        if wire == 0:
+            value, at = _varint(data, at, end)
+        elif wire == 1:
+            at += 8
+        elif wire == 2:
+            size, begin = _varint(data, at, end)
+            at = begin + size
+        elif wire == 5:
+            at += 4
+        else:
+            raise _Malformed
+        if at > end:
+            raise _Malformed
+        yield number, wire, value, begin, at
+
+
+def _signed(value: int, bits: int = 64) -> int:
+    return value - (1 << bits) if value >> (bits - 1) & 1 else value
+
+
+def _tensor(data: bytes, at: int, end: int, tag: str) -> Scalar | bytes | None:
+    """A tensor of one number, or the first text of a tensor of texts."""
+    kind = 0
+    found: Scalar | bytes | None = None
+    for number, wire, value, begin, stop in _fields(data, at, end):
+        if number == 1 and wire == 0:
+            kind = value
+        elif number == 4 and kind in _FORMATS:
+            found = _number(data, begin, stop, tag, _FORMATS[kind])
+        elif number in _PACKED and wire in (1, 2, 5):
+            found = _number(data, begin, stop, tag, _PACKED[number])
+        elif number == 8 and found is None:
+            found = data[begin:stop]
+        elif number in (7, 10, 13):  # int_val, int64_val, half_val: varints
+            at_value = value if wire == 0 else _varint(data, begin, stop)[0]
+            if number == 13:
+                half = np.array([at_value & 0xFFFF], dtype="<u2").view("<f2")
+                found = Scalar(tag, float(half[0]))
+            else:
+                found = Scalar(tag, float(_signed(at_value)))
+    return found
+
+
+def _number(data: bytes, begin: int, end: int, tag: str, form: str) -> Scalar | None:
+    if end - begin != np.dtype(form).itemsize:
+        return None
+    value = float(np.frombuffer(data, dtype=form, count=1, offset=begin)[0])
+    return Scalar(tag, value, (begin, end), form)
+
+
+def _value(data: bytes, at: int, end: int, record: Record) -> None:
+    tag = ""
+    found: Scalar | bytes | None = None
+    for number, wire, _, begin, stop in _fields(data, at, end):
+        if number == 1 and wire == 2:
+            tag = data[begin:stop].decode("utf-8", "replace")
+        elif number == 2 and wire == 5:
+            found = _number(data, begin, stop, tag, "<f4")
+        elif number == 8 and wire == 2:
+            found = _tensor(data, begin, stop, tag)
+    if isinstance(found, Scalar):
+        record.scalars.append(Scalar(tag, found.value, found.span, found.format))
+    elif found is not None:
+        record.texts.append((tag, found))
+
+
+def parse_record(data: bytes) -> Record:
+    """Parse one record as protobuf; raises ValueError where it is none."""
+    record = Record()
+    for number, wire, value, begin, end in _fields(data, 0, len(data)):
+        if number == 1 and wire == 1:
+            record.wall = struct.unpack_from("<d", data, begin)[0]
+        elif number == 2 and wire == 0:
+            record.step, record.step_span = _signed(value), (begin, end)
+        elif number == 5 and wire == 2:
+            for inner, kind, _, start, stop in _fields(data, begin, end):
+                if inner == 1 and kind == 2:
+                    _value(data, start, stop, record)
+    return record
+
+
+@dataclass(slots=True)
+class _Collector:
+    data: Bytes
+    points: dict[str, Points] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    unread: int = 0
+
+    def add(
+        self,
+        tag: str,
+        order: Offsets,
+        walls: NDArray[np.float64],
+        steps: Offsets,
+        values: NDArray[np.float64],
+    ) -> None:
+        self.points.setdefault(tag, Points()).pieces.append((order, walls, steps, values))
+
+    def one_by_one(self, order: Offsets, starts: Offsets, lengths: Offsets) -> None:
+        """Parse each record alone."""
+        found: dict[str, list[tuple[int, float, int, float]]] = {}
+        for index, start, length in zip(order.tolist(), starts.tolist(), lengths.tolist()):
+            try:
+                record = parse_record(self.data[start : start + length].tobytes())
+            except _Malformed:
+                self.unread += 1
+                continue
+            for scalar in record.scalars:
+                point = (index, record.wall, record.step, scalar.value)
+                found.setdefault(scalar.tag, []).append(point)
+            for tag, text in record.texts:
+                self.texts.setdefault(tag, text.decode("utf-8", "replace"))
+        for tag, points in found.items():
+            indices, walls, steps, values = zip(*points)
+            self.add(
+                tag,
+                np.array(indices, dtype=np.int64),
+                np.array(walls, dtype=np.float64),
+                np.array(steps, dtype=np.int64),
+                np.array(values, dtype=np.float64),
+            )
+
+    def alike(self, order: Offsets, starts: Offsets, length: int) -> None:
+        """Records of one length: layout by layout, the rest one by one."""
+        rows = rows_at(self.data, starts, length)
+        left = np.arange(order.size)
+        odd = []
+        for _ in range(LAYOUTS):
+            if left.size < FEW:
+                break
+            layout = _layout(rows[left[0]].tobytes())
+            if layout is None:
+                odd.append(left[:1])
+                left = left[1:]
+            else:
+                left = self._one_layout(rows, order, left, layout)
+        left = np.sort(np.concatenate([*odd, left]))
+        self.one_by_one(order[left], starts[left], np.full(left.size, length))
+
+    def _one_layout(self, rows: Bytes, order: Offsets, left: Offsets, layout: Record) -> Offsets:
+        """Take the records laid out like the first, whatever their tag; returns the others."""
+        _, first, which, counts = np.unique(
+            _fingerprints(rows[left], layout),
+            return_index=True,
+            return_inverse=True,
+            return_counts=True,
+        )
+        taken = np.zeros(first.size, dtype=np.bool_)
+        candidates = np.flatnonzero((counts >= FEW) | (first == 0))
+        by_kind = np.argsort(which, kind="stable")
+        begins = np.cumsum(counts) - counts
+        for kind in candidates.tolist():
+            example = _layout(rows[left[first[kind]]].tobytes())
+            if example is None or not _same_layout(example, layout):
+                continue
+            members = left[by_kind[begins[kind] : begins[kind] + counts[kind]]]
+            self._take(rows[members], order[members], example)
+            taken[kind] = True
+        return left[~taken[which]]
+
+    def _take(self, rows: Bytes, order: Offsets, example: Record) -> None:
+        walls = np.ascontiguousarray(rows[:, 1:9]).view("<f8")[:, 0]
+        steps = np.zeros(order.size, dtype=np.uint64)
+        if example.step_span is not None:
+            for shift, column in enumerate(range(*example.step_span)):
+                low = (rows[:, column] & 0x7F).astype(np.uint64)
+                steps |= low << np.uint64(7 * shift)
+        for scalar in example.scalars:
+            if scalar.span is not None:
+                raw = np.ascontiguousarray(rows[:, slice(*scalar.span)])
+                values = raw.view(scalar.format)[:, 0].astype(np.float64)
+                self.add(scalar.tag, order, walls, steps.view(np.int64), values)
+
+
+def _layout(data: bytes) -> Record | None:
+    """The record, where others can be read by its places: None where it is no template."""
+    try:
+        record = parse_record(data)
+    except _Malformed:
+        return None
+    fixed = all(scalar.span is not None for scalar in record.scalars)
+    return record if data[:1] == b"\x09" and record.scalars and fixed else None
+
+
+def _same_layout(one: Record, other: Record) -> bool:
+    places = [(scalar.span, scalar.format) for scalar in one.scalars]
+    return one.step_span == other.step_span and places == [
+        (scalar.span, scalar.format) for scalar in other.scalars
+    ]
+
+
+def _fingerprints(rows: Bytes, layout: Record) -> NDArray[np.uint64]:
+    """One number a record from all bytes but time, step and values."""
+    count, length = rows.shape
+    masked = np.zeros((count, -(-length // 8) * 8), dtype=np.uint8)
+    masked[:, :length] = rows
+    masked[:, 1:9] = 0
+    if layout.step_span is not None:
+        masked[:, slice(*layout.step_span)] &= 0x80  # the length of the varint stays
+    for scalar in layout.scalars:
+        if scalar.span is not None:
+            masked[:, slice(*scalar.span)] = 0
+    words = masked.view(np.uint64)
+    total = np.zeros(count, dtype=np.uint64)
+    for column, weight in enumerate(_WEIGHTS[np.arange(words.shape[1]) % _WEIGHTS.size]):
+        word = words[:, column]
+        total = (total ^ word ^ (word >> np.uint64(31))) * weight
+        total ^= total >> np.uint64(29)
+    return total
+
+
+def read_events(data: Bytes, found: Frames) -> Events:
+    """The scalars and texts of all records."""
+    collector = _Collector(data)
+    for begin in range(0, found.starts.size, CHUNK):
+        starts = found.starts[begin : begin + CHUNK]
+        lengths = found.lengths[begin : begin + CHUNK]
+        order = np.arange(begin, begin + starts.size)
+        few = []
+        by_length = np.argsort(lengths, kind="stable")
+        for members in np.split(by_length, np.flatnonzero(np.diff(lengths[by_length])) + 1):
+            if members.size < FEW or lengths[members[0]] < 9:
+                few.append(members)
+            else:
+                collector.alike(order[members], starts[members], int(lengths[members[0]]))
+        rest = np.concatenate(few) if few else np.zeros(0, dtype=np.int64)
+        collector.one_by_one(order[rest], starts[rest], lengths[rest])
+    return Events(collector.points, collector.texts, collector.unread)
