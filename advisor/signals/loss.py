@@ -236,7 +236,7 @@ def flat_share(view: View) -> Reading:
     if why := _measure(view, 20):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
-    tolerance = max(3 * shape.error, 0.05 * abs(shape.fall))
+    tolerance = max(4 * shape.error, 0.05 * abs(shape.fall))
     away = np.flatnonzero(np.abs(curve.smooth - shape.end) > tolerance)
     first = int(away[-1]) + 1 if away.size else 0
     span = float(curve.steps[-1] - curve.steps[0]) or 1.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from advisor.findings import Reading
 from advisor.ranges import Range, range_for, warmup_range
-from advisor.signals import facts, schedule
+from advisor.signals import choices, facts, schedule
 from advisor.signals.base import Signal, missing
 from advisor.signals.facts import number, text, unknown
 from advisor.signals.view import View
@@ -227,6 +227,7 @@ def batch_nearest(view: View) -> Reading:
 
 
 SIGNALS: dict[str, Signal] = {
+    **choices.SIGNALS,
     "setup.lr": Signal("rate", "peak learning rate of the config, else of the log", lr),
     "setup.samples": Signal("samples", "training samples really used", facts.samples),
     "setup.epochs": Signal("epochs", "passes over the data that were planned", facts.epochs),

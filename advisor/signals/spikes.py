@@ -63,8 +63,7 @@ def find_spikes(curve: Curve, fall: float) -> list[Spike]:
     reach = float(np.quantile(down, 0.99)) if down.size >= 5 else 0.0
     limit = np.maximum(NOISES * noise * scale, TAILS * reach)
     limit = np.maximum(limit, np.maximum(RELATIVE * level, OF_FALL * abs(fall)))
-    excess = np.minimum(residual, y - before)
-    hot = np.flatnonzero((excess > limit) & (np.arange(n) >= 3))
+    hot = np.flatnonzero((y - before > limit) & (np.arange(n) >= 3))
     spikes: list[Spike] = []
     for i in hot:
         if spikes and i <= spikes[-1].back + 1:

@@ -8,6 +8,7 @@ from advisor.findings import Evidence, Reading
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need
 from advisor.signals.loss import loss_shape
+from advisor.signals.robust import Array
 from advisor.signals.view import Curve, View
 
 
@@ -54,6 +55,15 @@ def rise_noise(view: View) -> Reading:
     if why := need(curve, 2):
         return missing(why)
     return Reading((_end(curve) - float(curve.y[_low(curve)])) / _noise(curve))
+
+
+def rise_trend(view: View) -> Reading:
+    """Mann-Kendall z of the evaluations from the minimum on."""
+    curve = view.eval
+    if why := need(curve, 2):
+        return missing(why)
+    past = curve.y[_low(curve) :]
+    return Reading(robust.mann_kendall_z(past) if past.size >= 4 else 0.0)
 
 
 def after_min(view: View) -> Reading:
@@ -112,33 +122,32 @@ def progress(view: View) -> Reading:
     return Reading((first - float(curve.y.min())) / abs(first))
 
 
-def _train_between(view: View, first: float, last: float) -> float | None:
-    """Median training loss of the points between two steps, None for fewer than 2."""
+def _between(view: View, first: float, last: float) -> Array:
+    """Training losses of the points after one step up to another."""
     curve = view.loss
-    inside = (curve.steps > first) & (curve.steps <= last)
-    return float(np.median(curve.y[inside])) if np.count_nonzero(inside) >= 2 else None
+    return curve.y[(curve.steps > first) & (curve.steps <= last)]
 
 
 def train_falls(view: View) -> Reading:
-    """Relative fall of the training loss since the validation loss stopped improving.
-
-    Both levels are medians over as long a stretch as lies between the evaluations there.
-    """
+    """Relative fall of the training loss since the validation loss stopped improving, less two
+    standard errors: a fall that noise may explain does not count."""
     curve = view.eval
     if why := need(curve, 3) or need(view.loss, 10):
         return missing(why)
     onset = flat_onset(curve)
     if onset >= len(curve) - 1:
         return Reading(0.0)
-    step = float(curve.steps[onset])
-    width = (float(curve.steps[-1]) - step) / 3
-    before = _train_between(view, step - width, step + 0.25 * width)
-    after = _train_between(view, float(curve.steps[-1]) - width, float(view.loss.steps[-1]))
-    if before is None or after is None or before <= 0:
+    step, end = float(curve.steps[onset]), float(curve.steps[-1])
+    width = (end - step) / 3
+    before = _between(view, step - width, step + 0.25 * width)
+    after = _between(view, end - width, float(view.loss.steps[-1]))
+    if before.size < 2 or after.size < 2 or np.median(before) <= 0:
         return missing("too few training points around the evaluations")
-    value = (before - after) / before
-    text = f"training loss fell by {value:.0%} since, from {before:.4g} to {after:.4g}"
-    evidence = Evidence("train/loss", view.loss.at(-1), after, before, text)
+    high, low = float(np.median(before)), float(np.median(after))
+    error = 1.25 * view.loss.noise * float(np.sqrt(1 / before.size + 1 / after.size))
+    text = f"training loss fell by {1 - low / high:.0%} since, from {high:.4g} to {low:.4g}"
+    evidence = Evidence("train/loss", view.loss.at(-1), low, high, text)
+    value = max(0.0, high - low - 2 * error) / high
     return Reading(value, "", int(step), view.loss.at(-1), (evidence,))
 
 
@@ -180,23 +189,6 @@ def gap(view: View) -> Reading:
     return Reading(float(curve.y[-1]) / shape.end - 1)
 
 
-def follows_train(view: View) -> Reading:
-    """Share of evaluations within 3% of the training loss around them, once it has fallen by
-    half or the data repeat: validation rows are probably trained on."""
-    curve = view.eval
-    if why := need(curve, 4) or need(view.loss, 20):
-        return missing(why)
-    shape = loss_shape(view)
-    if shape.start <= 0 or shape.end > 0.5 * shape.start:
-        return missing("the training loss has not fallen by half")
-    close = [
-        abs(y / t - 1) < 0.03
-        for s, y, w in zip(curve.steps, curve.y, np.diff(curve.steps, prepend=0), strict=True)
-        if (t := _train_between(view, float(s) - float(w), float(s))) is not None and t > 0
-    ]
-    return Reading(float(np.mean(close))) if len(close) >= 4 else missing("too few evaluations")
-
-
 def noise(view: View) -> Reading:
     """Noise of an evaluation over the median level."""
     curve = view.eval
@@ -221,6 +213,7 @@ SIGNALS = {
     "eval.points": Signal("points", "finite evaluations", points),
     "eval.rise": Signal("share", "end over minimum, relative", rise),
     "eval.rise_noise": Signal("noise", "the same rise in evaluation noises", rise_noise),
+    "eval.rise_trend": Signal("z", "Mann-Kendall z from the minimum on", rise_trend),
     "eval.after_min": Signal("evaluations", "evaluations after the minimum", after_min),
     "eval.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
     "eval.tail_share": Signal("share", "last third's part of the whole fall", tail_share),
@@ -230,7 +223,6 @@ SIGNALS = {
     "eval.flat_evals": Signal("evaluations", "since validation went flat", flat_evals),
     "eval.flat_share": Signal("share", "of the run since validation went flat", flat_share),
     "eval.gap": Signal("share", "validation over training loss at the end, less 1", gap),
-    "eval.follows_train": Signal("share", "evaluations equal to the training loss", follows_train),
     "eval.noise": Signal("share", "evaluation noise over the level", noise),
     "eval.nonfinite": Signal("points", "evaluations that are not finite", nonfinite),
 }
