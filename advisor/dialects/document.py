@@ -99,11 +99,11 @@ def _change(text: str, change: Change, as_json: bool) -> str:
         if pair is None:
             return _insert(text, root, node, rest, change.value, as_json)
         key, child = pair
-        if len(rest) > 1 and type(child).__name__ == "MappingNode":
-            if child.value or child.flow_style:
-                node = child
-                continue
-        if len(rest) > 1 and type(child).__name__ == "MappingNode" or _is_null(child):
+        section = type(child).__name__ == "MappingNode"
+        if len(rest) > 1 and section:
+            node = child
+            continue
+        if _is_null(child):
             return _fill(text, root, pair, rest[1:], change.value, as_json)
         if len(rest) > 1:
             raise EditError(f"'{'.'.join(change.path[: depth + 1])}' is no section")

@@ -169,7 +169,7 @@ def read(tree: Mapping[str, object]) -> dict[str, object]:
     """Return the values that the tree sets, under canonical keys."""
     values: dict[str, object] = {}
     for key, names in KEYS.items():
-        paths = [path for path in map(lambda name: _find(tree, name), names) if path]
+        paths = [path for path in (_find(tree, name) for name in names) if path]
         value = next((v for v in (dig(tree, path) for path in paths) if v is not None), None)
         if value is not None and not isinstance(value, Mapping):
             values[key] = coerce(key, value)
@@ -272,7 +272,9 @@ def _native(
         return [(path, accumulation(after, edit))]
     if edit.key == "precision.amp":
         section = path[: -len("bf16")]
-        return [(section + name, new == name) for name in ("bf16", "fp16") if _shown(name, new, tree)]
+        return [
+            (section + name, new == name) for name in ("bf16", "fp16") if _shown(name, new, tree)
+        ]
     if edit.key == "optimizer.betas":
         assert isinstance(new, list)
         return [(path, new[0]), (path.replace("beta1", "beta2"), new[1])]

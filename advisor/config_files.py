@@ -1,0 +1,226 @@
+"""Finding and reading the config files around a log, and merging what they say by trust."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.dialects import ROOTS, dialect_of, generic, sniff
+from advisor.dialects import tree as trees
+from advisor.errors import ConfigError
+from advisor.run import Config
+
+BEFORE = ".before"  # added to a file's name: what it held before an edit in place
+_CHECKPOINT = re.compile(r"(checkpoint|step|epoch|global_step|ckpt)[-_]?\d+.*|model|LATEST")
+_INSIDE = re.compile(r"version_\d+|lightning_logs|logs?|runs|files|wandb|tensorboard|metrics")
+_NAMES = re.compile(r"(?i)arg|config|param|train|sft|lora|finetune|recipe|hyp")
+_LIMIT = 40  # config candidates looked at in one folder
+_WEIGHTS = re.compile(r"(model|pytorch_model)([-\w]*)\.(safetensors|bin)")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file that says something about the run."""
+
+    path: Path
+    dialect: str
+    values: Mapping[str, object]
+    record: bool = False  # written by a tracker or a library: never the file to edit
+    snapshot: bool = False  # saved with a checkpoint: what the run really used
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that was found around a log, and notes on what was left out."""
+
+    sources: tuple[Source, ...] = ()
+    notes: tuple[str, ...] = ()
+    weights: bool = False  # a model's own weights lie there
+    log_time: float | None = None
+
+
+def look_around(log_path: Path) -> Found:
+    """Return the sources in the folders of a run."""
+    sources: dict[Path, Source] = {}
+    notes: list[str] = []
+    weights = False
+    for folder in _folders(log_path):
+        names = _listing(folder)
+        weights = weights or any(_WEIGHTS.fullmatch(path.name) for path in names)
+        for path in _candidates(names):
+            try:
+                source = read_source(path)
+            except ConfigError as error:
+                notes.append(f"config left out: {error}")
+                continue
+            if source is not None:
+                sources.setdefault(path.resolve(), source)
+    return Found(tuple(sources.values()), tuple(notes), weights, _newest(log_path))
+
+
+def read_source(path: Path) -> Source | None:
+    text = trees.read_text(path)
+    tree = trees.parse(text, path, ROOTS if path.suffix != ".json" else None)
+    wrapped = _unwrap(tree)
+    record = wrapped is not tree or path.name.startswith("hparams")
+    tree = wrapped
+    if path.name == "adapter_config.json" or "peft_type" in tree:
+        return Source(path, "", _adapter(tree), record=True)
+    dialect = sniff(tree)
+    if dialect is None:
+        return Source(path, "", generic.read(tree), record=True) if generic.sniff(tree) else None
+    values = dialect.read(tree)
+    if record:
+        values.pop("dataset.seq_length", None)  # a tracker logs the model's generation length
+    snapshot = bool(_CHECKPOINT.fullmatch(path.parent.name))
+    return Source(path, dialect.NAME, values, record, snapshot)
+
+
+def _adapter(tree: Mapping[str, object]) -> dict[str, object]:
+    transformers = dialect_of("transformers")
+    values = transformers.read(tree) if transformers else {}
+    keep = ("peft.", "method", "model.pretrained")
+    return {key: value for key, value in values.items() if key.startswith(keep)}
+
+
+def _unwrap(tree: dict[str, object]) -> dict[str, object]:
+    """Return a tracker's {key: {desc, value}} as {key: value}, any other tree itself."""
+    wraps = [v for v in tree.values() if isinstance(v, dict) and set(v) <= {"desc", "value"} and v]
+    if not wraps or len(wraps) < len([v for v in tree.values() if isinstance(v, dict)]):
+        return tree
+    flat: dict[str, object] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat[name] = value.get("value")
+    return flat
+
+
+def choose(sources: Iterable[Source]) -> tuple[Source | None, list[Source]]:
+    """Return the file that edits go to, and the others that could have been."""
+    editable = sorted((s for s in sources if s.dialect and not s.record), key=_preference)
+    return (editable[0], editable[1:]) if editable else (None, [])
+
+
+def merge_sources(
+    sources: Iterable[Source], chosen: Source | None, log_time: float | None = None
+) -> Config:
+    """Merge by trust: what a checkpoint saved, then the file to edit, then records."""
+    sources = list(sources)
+    order = [s for s in sources if s.snapshot and (chosen is None or s.dialect == chosen.dialect)]
+    order += [chosen] if chosen else []
+    order += [s for s in sources if s.record]
+    values: dict[str, object] = {}
+    origin: dict[str, str] = {}
+    for source in order:
+        said = _trained(source, log_time) if source is chosen else source.values
+        for key, value in said.items():
+            weak = key == "method" and value == "full"
+            if key not in values or (weak is False and values[key] == "full" and key == "method"):
+                values[key], origin[key] = value, source.path.name
+    if values.get("quantization.load_in_4bit") and values.get("method") == "lora":
+        values["method"] = "qlora"
+    dialect = chosen.dialect if chosen else next((s.dialect for s in sources if s.dialect), "")
+    if not dialect and any(s.path.name == "adapter_config.json" for s in sources):
+        dialect = "transformers"
+    return Config(values, origin, dialect, str(chosen.path) if chosen else None)
+
+
+def _trained(source: Source, log_time: float | None) -> Mapping[str, object]:
+    """Return what the file held when the run was trained: an edit in place came after it."""
+    before = source.path.with_name(source.path.name + BEFORE)
+    try:
+        edited = source.path.stat().st_mtime
+        if log_time is None or edited <= log_time or not before.is_file():
+            return source.values
+        dialect = dialect_of(source.dialect)
+        tree = trees.parse(trees.read_text(before), source.path)
+        return dialect.read(tree) if dialect else source.values
+    except (OSError, ConfigError):
+        return source.values
+
+
+def _preference(source: Source) -> tuple[int, int, int, str]:
+    name = source.path.name.lower()
+    named = 0 if name.startswith("config.") else 1 if re.search("train|sft|arg|lora", name) else 2
+    generated = int(".next." in name)
+    return (generated + int(source.snapshot), named, -len(source.values), str(source.path))
+
+
+def _folders(log_path: Path) -> Iterator[Path]:
+    """Yield the folders of a run: its newest checkpoint's, its own, and those around it."""
+    start = log_path if log_path.is_dir() else log_path.parent
+    yield start
+    below = [path for path in _listing(start) if _CHECKPOINT.fullmatch(path.name) and path.is_dir()]
+    for folder in sorted(below, key=_number)[-1:]:
+        yield folder
+        if (folder / "model").is_dir():
+            yield folder / "model"
+    here = start.resolve()
+    for _ in range(4):
+        if not (_CHECKPOINT.fullmatch(here.name) or _INSIDE.fullmatch(here.name)):
+            return
+        here = here.parent
+        yield here
+
+
+def _number(path: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", path.name))
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for _, path in zip(range(2000), folder.iterdir(), strict=False))
+    except OSError:
+        return []
+
+
+def _candidates(names: Iterable[Path]) -> Iterator[Path]:
+    chosen = [path for path in names if _is_candidate(path)]
+    yield from sorted(chosen, key=lambda path: (not _NAMES.search(path.name), path.name))[:_LIMIT]
+
+
+def _is_candidate(path: Path) -> bool:
+    if path.suffix in (".yaml", ".yml"):
+        wanted = "environment" not in path.name and not path.name.startswith(".")
+    else:
+        skipped = ("generation_config.json", "tokenizer_config.json", "preprocessor_config.json")
+        wanted = path.suffix == ".json" and bool(re.search("(?i)arg|config|param", path.name))
+        wanted = wanted and path.name not in skipped
+    if not wanted or not path.is_file():
+        return False
+    if path.suffix == ".json":
+        return True
+    return _speaks(path)
+
+
+def _speaks(path: Path) -> bool:
+    """Say by its bytes whether a YAML file can be a training config: parsing all is slow."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(trees.MAX_YAML)
+    except OSError:
+        return False
+    return bool(
+        re.search(rb"\b(lr|learning_rate|step_scheduler|lora_\w+|num_train_epochs)\b", head)
+    )
+
+
+def _newest(log_path: Path) -> float | None:
+    """Return when the log was last written."""
+    paths = [log_path] if log_path.is_file() else _listing(log_path)
+    if log_path.is_dir():
+        kinds = (".jsonl", ".csv", ".log", ".out", ".txt")
+        paths = [
+            path
+            for path in paths
+            if path.suffix in kinds or path.name == "trainer_state.json" or "tfevents" in path.name
+        ]
+    times = []
+    for path in paths:
+        try:
+            times.append(path.stat().st_mtime)
+        except OSError:
+            continue
+    return max(times, default=None)

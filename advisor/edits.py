@@ -1,0 +1,214 @@
+"""Edits made concrete: resolved against a value within bounds, and merged between findings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from advisor.dialects.keys import KINDS
+from advisor.findings import SEVERITIES, Edit, Severity
+from advisor.run import Scalar
+
+Value = Scalar | list[Scalar]
+LEAST = {"int": 1.0}  # warmup, epochs, batch and rank: a count is never rounded down to nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An Edit with the weight of the Finding that it comes from."""
+
+    edit: Edit
+    severity: Severity = "warning"
+    confidence: float = 0.5
+
+    @property
+    def weight(self) -> tuple[int, float]:
+        return SEVERITIES.index(self.severity), self.confidence
+
+
+def is_number(value: object) -> bool:
+    """Say whether a value is a finite number (true and false are none)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value)
+
+
+def number(value: object) -> float:
+    """Return a value known to be a number as float."""
+    return float(cast(float, value))
+
+
+def same(left: object, right: object, tolerance: float = 1e-6) -> bool:
+    """Say whether two values mean the same in a config."""
+    if is_number(left) and is_number(right):
+        return math.isclose(number(left), number(right), rel_tol=tolerance, abs_tol=1e-300)
+    return left == right
+
+
+def resolve(edit: Edit, old: Value) -> Edit:
+    """Return the Edit with old and new value; unresolved where it is relative to nothing."""
+    if edit.applies == "advice":
+        return replace(edit, old=old)
+    if edit.op == "set":
+        new, note = _bounded(edit, old, edit.operand) if is_number(edit.operand) else (None, "")
+        return _done(edit, old, edit.operand if new is None else new, note)
+    if edit.op in ("append", "remove"):
+        items: list[Scalar] = list(old) if isinstance(old, list) else [] if old is None else [old]
+        kept = [item for item in items if item != edit.operand]
+        return _done(edit, old, kept if edit.op == "remove" else [*kept, edit.operand], "")
+    if not is_number(old) or not is_number(edit.operand):
+        return _noted(edit, "relative: the value it starts from is not known")
+    base, by = number(old), number(edit.operand)
+    wanted = base * by if edit.op == "multiply" else base + by
+    new, note = _bounded(edit, old, _tidy(edit.key, old, wanted))
+    return _done(edit, old, new, note)
+
+
+def _done(edit: Edit, old: Value, new: Value, note: str) -> Edit:
+    edit = replace(edit, old=old, new=new, resolved=True)
+    return _noted(edit, note) if note else edit
+
+
+def _noted(edit: Edit, note: str) -> Edit:
+    if note in edit.note:
+        return edit
+    return replace(edit, note=f"{edit.note}; {note}" if edit.note else note)
+
+
+note = _noted
+
+
+def _tidy(key: str, old: Value, value: float) -> float | int:
+    """Round to two digits; counts stay whole and at least 1, and move by at least 1."""
+    if not math.isfinite(value):
+        return number(old)
+    if KINDS.get(key) != "int" and not isinstance(old, int):
+        return float(f"{value:.2g}")
+    if KINDS.get(key) not in ("int", None):
+        return float(f"{value:.2g}")
+    base = number(old)
+    whole = math.floor(value + 0.5)
+    if whole == base and value != base:
+        whole = math.ceil(value) if value > base else math.floor(value)
+    return max(min(1, int(base)), whole, 1 if base >= 1 else 0)
+
+
+def _bounded(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
+    """Hold a number within its bounds; a value that is outside already may stay, or come back."""
+    low, high = edit.low, edit.high
+    value = number(wanted)
+    if is_number(old):
+        low = None if low is None else min(low, number(old))
+        high = None if high is None else max(high, number(old))
+    limit = low if low is not None and value < low else high
+    if limit is None or not (
+        (low is not None and value < low) or (high is not None and value > high)
+    ):
+        return wanted, ""
+    whole = KINDS.get(edit.key) == "int" and float(limit).is_integer()
+    side = "below" if value < limit else "above"
+    return (int(limit) if whole else limit), f"held at {limit:g}: {value:g} lies {side} the range"
+
+
+def direction(edit: Edit) -> int:
+    """Return 1 for a resolved Edit that raises its number, -1 for one that lowers it, else 0."""
+    if edit.resolved and is_number(edit.old) and is_number(edit.new):
+        difference = number(edit.new) - number(edit.old)
+        return (difference > 0) - (difference < 0)
+    if edit.op == "multiply" and is_number(edit.operand):
+        return (number(edit.operand) > 1) - (number(edit.operand) < 1)
+    if edit.op == "add" and is_number(edit.operand):
+        return (number(edit.operand) > 0) - (number(edit.operand) < 0)
+    return 0
+
+
+def merge(
+    proposals: Sequence[Proposal], current: Callable[[Edit], Edit]
+) -> tuple[list[Proposal], list[Edit]]:
+    """Return at most one Edit a key (list items apart), and what was dropped, with its why.
+
+    ``current`` resolves an Edit against the value in force. Two multiplies never compound:
+    the finding that weighs more decides, and opposite wishes leave the key alone.
+    """
+    kept: list[Proposal] = []
+    dropped: list[Edit] = []
+    for group in _by_slot(_joined(proposals)):
+        live: list[Proposal] = []
+        for proposal in group:
+            edit = current(proposal.edit)
+            if edit.applies == "advice":
+                kept.append(replace(proposal, edit=edit))
+            elif edit.resolved and same(edit.old, edit.new):
+                dropped.append(_noted(edit, _why_idle(edit)))
+            else:
+                live.append(replace(proposal, edit=edit))
+        winners, losers = _decide(live)
+        kept += winners
+        dropped += losers
+    return kept, dropped
+
+
+def _why_idle(edit: Edit) -> str:
+    return "nothing to change" if "held at" in edit.note else f"already {edit.old}"
+
+
+def _decide(live: list[Proposal]) -> tuple[list[Proposal], list[Edit]]:
+    if len(live) < 2:
+        return live, []
+    wishes = {direction(p.edit): p for p in reversed(live) if direction(p.edit)}
+    opposed = {p.edit.op for p in live} == {"append", "remove"}
+    if len(wishes) == 2 or opposed:
+        names = " and ".join(dict.fromkeys(_codes(p.edit) for p in live))
+        return [], [_noted(p.edit, f"conflict: {names} want opposite changes") for p in live]
+    # max() keeps the first of equals; a set is absolute, so it wins over an equal multiply.
+    best = max(live, key=lambda p: (*p.weight, p.edit.op == "set"))
+    losers = [p.edit for p in live if p is not best]
+    return [best], [_noted(edit, f"superseded by {_codes(best.edit)}") for edit in losers]
+
+
+def _codes(edit: Edit) -> str:
+    return "+".join(edit.because) or "another edit"
+
+
+def _joined(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """Join equal edits of several findings: their codes add up, the heavier weight stays."""
+    found: dict[tuple[object, ...], Proposal] = {}
+    for proposal in proposals:
+        edit = proposal.edit
+        text = edit.note if edit.applies == "advice" else ""
+        slot = (edit.key, edit.op, repr(edit.operand), edit.applies == "advice", text)
+        if slot not in found:
+            found[slot] = proposal
+            continue
+        other = found[slot]
+        heavy = max(other, proposal, key=lambda p: p.weight)
+        because = tuple(dict.fromkeys((*other.edit.because, *edit.because)))
+        applies = "review" if "review" in (other.edit.applies, edit.applies) else edit.applies
+        joined = replace(
+            heavy.edit,
+            because=because,
+            applies=applies,
+            low=_tightest(max, other.edit.low, edit.low),
+            high=_tightest(min, other.edit.high, edit.high),
+        )
+        found[slot] = replace(heavy, edit=joined)
+    return list(found.values())
+
+
+def _tightest(
+    pick: Callable[[float, float], float], left: float | None, right: float | None
+) -> float | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return pick(left, right)
+
+
+def _by_slot(proposals: Sequence[Proposal]) -> list[list[Proposal]]:
+    groups: dict[str, list[Proposal]] = {}
+    for proposal in proposals:
+        edit = proposal.edit
+        item = f"[{edit.operand!r}]" if edit.op in ("append", "remove") else ""
+        groups.setdefault(edit.key + item, []).append(proposal)
+    return list(groups.values())
