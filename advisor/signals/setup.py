@@ -97,6 +97,8 @@ def _is_allowed(short: str) -> Callable[[View], Reading]:
         value = view.config.get(key)
         if value is None:
             return unknown(key)
+        if short == "optimizer":  # paged, 8-bit and fused kinds of it are the same optimiser
+            return Reading(float("adamw" in str(value).lower()))
         return Reading(float(str(value).lower() in {str(v).lower() for v in bounds.allowed}))
 
     return function
@@ -152,7 +154,9 @@ def clips(view: View) -> Reading:
 
 
 def alpha_ratio(view: View) -> Reading:
-    """Alpha over the rank, the adapter's scale (with rank-stabilised scaling over its root)."""
+    """Alpha over the rank: the adapter's scale."""
+    if view.config.get("peft.use_rslora") is True:
+        return missing("rank-stabilised scaling divides alpha by the rank's root")
     alpha, rank = number(view, "peft.alpha"), number(view, "peft.dim")
     if alpha.value is None or rank.value is None:
         return alpha if alpha.value is None else rank
@@ -175,6 +179,12 @@ def min_lr_ratio(view: View) -> Reading:
     if peak.value <= 0:
         return missing("the learning rate is 0")
     return Reading(floor.value / peak.value)
+
+
+def min_lr_wanted(view: View) -> Reading:
+    """A tenth of the peak: low enough to decay, high enough to keep learning."""
+    reading = lr(view)
+    return reading if reading.value is None else Reading(0.1 * reading.value)
 
 
 def warmup_share(view: View) -> Reading:
@@ -243,6 +253,7 @@ SIGNALS: dict[str, Signal] = {
     "setup.alpha_ratio": Signal("ratio", "alpha over rank", alpha_ratio),
     "setup.alpha_wanted": Signal("value", "alpha at twice the rank", alpha_wanted),
     "setup.min_lr_ratio": Signal("share", "floor of the schedule over its peak", min_lr_ratio),
+    "setup.min_lr_wanted": Signal("rate", "a tenth of the peak", min_lr_wanted),
     "setup.warmup_steps": Signal("steps", "configured warm-up", facts.warmup_steps),
     "setup.warmup_share": Signal("share", "of the run that is warm-up", warmup_share),
     "setup.warmup_over_range": Signal("ratio", "warm-up over its upper bound", _warmup(True)),
