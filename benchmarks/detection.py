@@ -10,18 +10,28 @@ user's would be. Writes benchmarks/results/detection.md for the quoted half.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from generator import KINDS, Case, make, seeds_of, write
+from generator_healthy import HEALTHY
+from ours import Asked, answers, answers_of_case
+from scoring import (
+    Label,
+    Tally,
+    f1,
+    group,
+    groups,
+    interval,
+    judge,
+    macro_interval,
+    macro_recall,
+    total,
+)
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-from generator import KINDS, Case, make, seeds_of, write  # noqa: E402
-from generator_healthy import HEALTHY  # noqa: E402
-from ours import Asked, answers, answers_of_case  # noqa: E402
-from scoring import Label, Tally, f1, groups, interval, judge, macro_recall, total  # noqa: E402
 
 
 def label_of(case: Case) -> Label:
@@ -40,9 +50,11 @@ def _share(part: int, whole: int) -> str:
     return f"{part}/{whole}" if whole else "-"
 
 
-def tables(labels: Mapping[str, Label], asked: Mapping[str, Asked], info: bool = False) -> list[str]:
+def tables(
+    labels: Mapping[str, Label], asked: Mapping[str, Asked], info: bool = False
+) -> list[str]:
     """Figures, then one row a kind: found, wrong, and what was said instead."""
-    each = {run: judge(run, label, asked[run].found, info) for run, label in labels.items()}
+    each = {run: judge(run, label, asked[run].found) for run, label in labels.items()}
     kinds = {k: [r for r, label in labels.items() if label.kind == k] for k in KINDS}
     kinds = {k: runs for k, runs in kinds.items() if runs}
     per_kind = {k: total(each[r] for r in runs) for k, runs in kinds.items()}
@@ -51,22 +63,53 @@ def tables(labels: Mapping[str, Label], asked: Mapping[str, Asked], info: bool =
     faulty = [each[r] for r, label in labels.items() if label.must]
     everything = total(each.values())
     recall = macro_recall(per_kind.values())
+    judged = sum(bool(t.demanded) for t in per_kind.values())
+    low, high = macro_interval([[each[r] for r in runs] for runs in kinds.values()])
     lines = [
-        "| figure | value | 95% interval |", "| --- | --- | --- |",
-        f"| macro recall over {sum(bool(t.demanded) for t in per_kind.values())} kinds | {recall:.3f} | |",
+        "| figure | value | 95% interval |",
+        "| --- | --- | --- |",
+        f"| macro recall over {judged} kinds | {recall:.3f} | {low:.3f} to {high:.3f} |",
         _figure("recall over runs", faulty, "recall", "hit", "demanded"),
         _figure("healthy runs and traps alarmed", healthy, "alarm_rate", "alarmed", "quiet"),
-        _figure("runs with an invisible fault alarmed wrongly", faint, "alarm_rate", "alarmed", "quiet"),
-        f"| precision of all warnings | {everything.precision:.3f} "
-        f"({everything.right}/{everything.right + everything.wrong}) | |",
-        f"| F1 (macro recall, precision) | {f1(recall, everything.precision):.3f} | |", "",
-        "| kind | found | wrong or alarmed | warnings said (runs) |", "| --- | --- | --- | --- |",
-    ]  # fmt: skip
+        _figure(
+            "runs with an invisible fault alarmed wrongly", faint, "alarm_rate", "alarmed", "quiet"
+        ),
+        (
+            f"| precision of all warnings | {everything.precision:.3f} "
+            f"({everything.right}/{everything.right + everything.wrong}) | |"
+        ),
+        f"| F1 (macro recall, precision) | {f1(recall, everything.precision):.3f} | |",
+        "",
+        "| kind | found | wrong or alarmed | warnings said (runs) |",
+        "| --- | --- | --- | --- |",
+    ]
     for kind, runs in kinds.items():
         said = Counter(code for r in runs for code in set(asked[r].codes))
         words = ", ".join(f"{code} {n}" for code, n in said.most_common(7))
         t = per_kind[kind]
-        lines.append(f"| {kind} | {_share(t.hit, t.demanded)} | {t.wrong} in {len(runs)} | {words} |")
+        lines.append(
+            f"| {kind} | {_share(t.hit, t.demanded)} | {t.wrong} in {len(runs)} | {words} |"
+        )
+    return lines
+
+
+def symptom_table(labels: Mapping[str, Label], asked: Mapping[str, Asked]) -> list[str]:
+    """What was demanded against what was said, in runs: the confusion of the symptoms."""
+    counts: dict[str, Counter[str]] = {}
+    for run, label in labels.items():
+        key = (
+            "healthy or trap" if label.healthy else " or ".join(sorted(*label.must or [["faint"]]))
+        )
+        row = counts.setdefault(key, Counter())
+        row["runs"] += 1
+        said = {
+            group(s) for names, severity in asked[run].found if severity != "info" for s in names
+        }
+        row.update(said or {"nothing"})
+    lines = ["| demanded | runs | said |", "| --- | --- | --- |"]
+    for key, row in sorted(counts.items()):
+        said = ", ".join(f"{name} {n}" for name, n in row.most_common() if name != "runs")
+        lines.append(f"| {key} | {row['runs']} | {said} |")
     return lines
 
 
@@ -75,8 +118,10 @@ def _figure(name: str, tallies: list[Tally], figure: str, part: str, whole: str)
         return f"| {name} | - | |"
     t = total(tallies)
     low, high = interval(tallies, figure)
-    return (f"| {name} | {getattr(t, figure):.3f} ({getattr(t, part)}/{getattr(t, whole)}) "
-            f"| {low:.3f} to {high:.3f} |")  # fmt: skip
+    return (
+        f"| {name} | {getattr(t, figure):.3f} ({getattr(t, part)}/{getattr(t, whole)}) "
+        f"| {low:.3f} to {high:.3f} |"
+    )
 
 
 def show(labels: Mapping[str, Label], asked: Mapping[str, Asked], cases: list[Case]) -> None:
@@ -85,8 +130,10 @@ def show(labels: Mapping[str, Label], asked: Mapping[str, Asked], cases: list[Ca
         t = judge(run, labels[run], asked[run].found)
         if t.missed or t.wrong:
             what = "MISSED" if t.missed else "FALSE"
-            print(f"{what} {run} n={len(case.rows)} amplitude {case.amplitude:.3g} "
-                  f"must {case.must} may {case.may} got {asked[run].codes}")  # fmt: skip
+            print(
+                f"{what} {run} n={len(case.rows)} amplitude {case.amplitude:.3g} "
+                f"must {case.must} may {case.may} got {asked[run].codes}"
+            )
 
 
 def main() -> None:
@@ -103,10 +150,11 @@ def main() -> None:
     asked = ask(cases, args.files)
     if args.show:
         show(labels, asked, cases)
-    text = "\n".join(tables(labels, asked))
+    text = "\n".join([*tables(labels, asked), "", *symptom_table(labels, asked)])
     print(text)
     if quoted and args.files and args.kinds == list(KINDS):
-        head = f"# Detection on generated runs\n\nMade by `python benchmarks/detection.py --seeds {args.seeds} --files`.\n\n"
+        made = f"Made by `python benchmarks/detection.py --seeds {args.seeds} --files`."
+        head = f"# Detection on generated runs\n\n{made}\n\n"
         (HERE / "results" / "detection.md").write_text(head + text + "\n")
 
 

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 from generator_curves import Sketch
 from generator_faults import FAULTS
 from generator_healthy import HEALTHY
@@ -72,8 +69,12 @@ def _rows(s: Sketch) -> tuple[Row, ...]:
     for i in range(s.n):
         step = (i + 1) * s.every
         epoch = round((i + 1) / s.n * s.epochs, 4)
-        row: Row = {"epoch": epoch, "learning_rate": float(s.lr[i]), "loss": round(float(s.loss[i]), digits),
-                    "step": step}  # fmt: skip
+        row: Row = {
+            "epoch": epoch,
+            "learning_rate": float(s.lr[i]),
+            "loss": round(float(s.loss[i]), digits),
+            "step": step,
+        }
         if s.grad is not None:
             row["grad_norm"] = round(float(s.grad[i]), 9)
         row.update({name: round(float(column[i]), 6) for name, column in s.extra.items()})
@@ -100,11 +101,16 @@ def make(kind: str, seed: int) -> Case:
 def write_trainer_state(case: Case, folder: Path) -> None:
     last = case.rows[-1]
     state = {
-        "best_metric": None, "best_model_checkpoint": None, "epoch": last["epoch"],
-        "global_step": last["step"], "is_hyper_param_search": False, "log_history": case.rows,
-        "logging_steps": case.rows[0]["step"], "max_steps": last["step"],
+        "best_metric": None,
+        "best_model_checkpoint": None,
+        "epoch": last["epoch"],
+        "global_step": last["step"],
+        "is_hyper_param_search": False,
+        "log_history": case.rows,
+        "logging_steps": case.rows[0]["step"],
+        "max_steps": last["step"],
         "num_train_epochs": int(np.ceil(last["epoch"])),
-    }  # fmt: skip
+    }
     (folder / "trainer_state.json").write_text(json.dumps(state, indent=1))
 
 
@@ -136,7 +142,9 @@ def write_tensorboard(case: Case, folder: Path) -> None:
             for name, value in row.items():
                 if name == "step":
                     continue
-                tag = name.replace("eval_", "eval/") if name.startswith("eval_") else f"train/{name}"
+                tag = (
+                    name.replace("eval_", "eval/") if name.startswith("eval_") else f"train/{name}"
+                )
                 summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
                 event = Event(wall_time=1.7e9 + row["step"], step=int(row["step"]), summary=summary)
                 writer.write(event.SerializeToString())
@@ -149,8 +157,12 @@ def write(case: Case, root: Path, formats: tuple[str, ...] = ("trainer_state",))
     if case.console is not None:
         write_console(case, folder)
         return folder
-    writers = {"trainer_state": write_trainer_state, "jsonl": write_jsonl, "csv": write_csv,
-               "tensorboard": write_tensorboard}  # fmt: skip
+    writers = {
+        "trainer_state": write_trainer_state,
+        "jsonl": write_jsonl,
+        "csv": write_csv,
+        "tensorboard": write_tensorboard,
+    }
     for name in ("jsonl",) if case.plain else formats:
         writers[name](case, folder)
     return folder
@@ -162,8 +174,15 @@ def label_file(cases: list[Case]) -> dict[str, object]:
     for case in cases:
         entry = by_name.setdefault(case.name, {"must_any": list(case.must), "may": []})
         entry["may"] = sorted(set(entry["may"]) | set(case.may))
-    runs = {f"{c.name}.s{c.seed}": {"kind": c.kind, "must_any": c.must, "may": c.may,
-                                    "amplitude": round(c.amplitude, 5)} for c in cases}  # fmt: skip
+    runs = {
+        f"{c.name}.s{c.seed}": {
+            "kind": c.kind,
+            "must_any": c.must,
+            "may": c.may,
+            "amplitude": round(c.amplitude, 5),
+        }
+        for c in cases
+    }
     return {"cases": by_name, "runs": runs}
 
 
@@ -171,7 +190,9 @@ def seeds_of(text: str, split: str) -> range:
     """Parse 'A:B' and keep the two halves apart."""
     low, high = (int(part) for part in text.split(":"))
     if (split == "quoted") != (low >= QUOTED_FROM) or (split == "tune" and high > QUOTED_FROM):
-        raise SystemExit(f"--seeds {text}: the quoted half starts at {QUOTED_FROM}, tune is below it")
+        raise SystemExit(
+            f"--seeds {text}: the quoted half starts at {QUOTED_FROM}, tune is below it"
+        )
     return range(low, high)
 
 

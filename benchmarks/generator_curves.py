@@ -195,13 +195,24 @@ def sketch(
     norms = None
     if grad or (grad is None and rng.random() < 0.75):
         drift = np.linspace(0, np.log(rng.uniform(0.4, 1.5)), n)
-        norms = rng.uniform(0.3, 3) * np.exp(drift + rng.uniform(0.08, 0.3) * rng.standard_normal(n))
+        norms = rng.uniform(0.3, 3) * np.exp(
+            drift + rng.uniform(0.08, 0.3) * rng.standard_normal(n)
+        )
     gap = clean[-1] * rng.uniform(0.01, 0.12)
     return Sketch(
-        rng=rng, n=n, every=int(rng.choice([1, 5, 10, 50])), epochs=float(rng.integers(1, 6)),
-        clean=clean, noise=noise, rel=relative, lr=peak * relative_lr, grad=norms,
-        eval_at=at, eval_clean=clean[at] + gap, eval_rel=relative / rng.uniform(5, 12),
-    )  # fmt: skip
+        rng=rng,
+        n=n,
+        every=int(rng.choice([1, 5, 10, 50])),
+        epochs=float(rng.integers(1, 6)),
+        clean=clean,
+        noise=noise,
+        rel=relative,
+        lr=peak * relative_lr,
+        grad=norms,
+        eval_at=at,
+        eval_clean=clean[at] + gap,
+        eval_rel=relative / rng.uniform(5, 12),
+    )
 
 
 def index_at(s: Sketch, low: float, high: float) -> int:

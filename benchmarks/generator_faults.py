@@ -28,8 +28,9 @@ def lr_too_low(rng: np.random.Generator, seed: int) -> Sketch:
     s.clean = s.clean[0] * (1 - gained * s.frac)
     s.lr = s.lr / s.lr.max() * 10 ** rng.uniform(-9, -7.3)
     follow(s)
-    return s.finish().label(BARELY, [*STUCK, "no_signal", "noisy", "undertrained"],
-                            gained < s.rel + 0.015, gained)  # fmt: skip
+    return s.finish().label(
+        BARELY, [*STUCK, "no_signal", "noisy", "undertrained"], gained < s.rel + 0.015, gained
+    )
 
 
 def slow(rng: np.random.Generator, seed: int) -> Sketch:
@@ -37,8 +38,9 @@ def slow(rng: np.random.Generator, seed: int) -> Sketch:
     gained = rng.uniform(0.03, 0.3)
     s.clean = s.clean[0] * (1 - gained * s.frac)
     follow(s)
-    return s.finish().label([*BARELY, "undertrained"], ["noisy"],
-                            gained > 0.06 and gained > 3 * s.rel, gained)  # fmt: skip
+    return s.finish().label(
+        [*BARELY, "undertrained"], ["noisy"], gained > 0.06 and gained > 3 * s.rel, gained
+    )
 
 
 def divergence_late(rng: np.random.Generator, seed: int) -> Sketch:
@@ -49,8 +51,12 @@ def divergence_late(rng: np.random.Generator, seed: int) -> Sketch:
     if s.grad is not None:
         s.grad[at:] *= 1 + rise
     follow(s)
-    return s.finish().label(["divergence"], ["spikes", "spike", "grad_spikes", "overfit", "plateau"],
-                            rise > 0.15 and rise > 4 * s.rel, rise)  # fmt: skip
+    return s.finish().label(
+        ["divergence"],
+        ["spikes", "spike", "grad_spikes", "overfit", "plateau"],
+        rise > 0.15 and rise > 4 * s.rel,
+        rise,
+    )
 
 
 def blowup_then_flat(rng: np.random.Generator, seed: int) -> Sketch:
@@ -62,8 +68,12 @@ def blowup_then_flat(rng: np.random.Generator, seed: int) -> Sketch:
     s.clean[: at + 1] = np.linspace(s.clean[0], best, at + 1)
     s.clean[at + 1 :] = best * (1 + rise * ramp(s, at, 0.02)[at + 1 :])
     follow(s)
-    return s.finish().label(["divergence"], [*STUCK, *BARELY, "spikes", "spike", "grad_spikes"],
-                            rise > 0.2 and rise > 5 * s.rel, rise)  # fmt: skip
+    return s.finish().label(
+        ["divergence"],
+        [*STUCK, *BARELY, "spikes", "spike", "grad_spikes"],
+        rise > 0.2 and rise > 5 * s.rel,
+        rise,
+    )
 
 
 def diverge_partial_recovery(rng: np.random.Generator, seed: int) -> Sketch:
@@ -74,8 +84,12 @@ def diverge_partial_recovery(rng: np.random.Generator, seed: int) -> Sketch:
     after = np.clip((np.arange(s.n) - at) / (s.n - at), 0, 1)
     s.clean = s.clean + s.clean[at] * rise * ramp(s, at, 0.02) * (1 - (1 - kept) * after)
     follow(s)
-    return s.finish().label(["divergence", "spikes", "spike"], ["grad_spikes", "undertrained", "overfit"],
-                            rise * kept > 0.15 and rise * kept > 5 * s.rel, rise)  # fmt: skip
+    return s.finish().label(
+        ["divergence", "spikes", "spike"],
+        ["grad_spikes", "undertrained", "overfit"],
+        rise * kept > 0.15 and rise * kept > 5 * s.rel,
+        rise,
+    )
 
 
 def _add_spike(s: Sketch, at: int, height: float, width: float) -> None:
@@ -93,8 +107,12 @@ def spikes_repeated(rng: np.random.Generator, seed: int) -> Sketch:
     edges = np.linspace(0.2, 0.92, count + 1)
     for low, high in itertools.pairwise(edges):
         _add_spike(s, index_at(s, low, high), height * rng.uniform(0.8, 1.2), rng.uniform(0.3, 1.5))
-    return s.finish().label(["spikes", "spike"], ["grad_spikes", "oscillation", "noisy", "divergence"],
-                            height > 0.3 and height > 9 * s.rel, height)  # fmt: skip
+    return s.finish().label(
+        ["spikes", "spike"],
+        ["grad_spikes", "oscillation", "noisy", "divergence"],
+        height > 0.3 and height > 9 * s.rel,
+        height,
+    )
 
 
 def spike_slow_recovery(rng: np.random.Generator, seed: int) -> Sketch:
@@ -102,16 +120,21 @@ def spike_slow_recovery(rng: np.random.Generator, seed: int) -> Sketch:
     height = _log_uniform(rng, 0.1, 3.0)
     _add_spike(s, index_at(s, 0.3, 0.6), height, s.n * rng.uniform(0.02, 0.07))
     follow(s)
-    return s.finish().label(["spikes", "spike"], ["grad_spikes", "divergence", "oscillation"],
-                            height > 0.3 and height > 9 * s.rel, height)  # fmt: skip
+    return s.finish().label(
+        ["spikes", "spike"],
+        ["grad_spikes", "divergence", "oscillation"],
+        height > 0.3 and height > 9 * s.rel,
+        height,
+    )
 
 
 def spike_fast_recovery(rng: np.random.Generator, seed: int) -> Sketch:
     s = sketch(rng, seed, low=60, rel=(0.005, 0.04))
     height = _log_uniform(rng, 0.3, 8.0)
     _add_spike(s, index_at(s, 0.25, 0.85), height, 0.3)
-    return s.finish().label(["spike", "spikes"], ["grad_spikes"],
-                            height > 2 and height > 25 * s.rel, height)  # fmt: skip
+    return s.finish().label(
+        ["spike", "spikes"], ["grad_spikes"], height > 2 and height > 25 * s.rel, height
+    )
 
 
 def oscillation(rng: np.random.Generator, seed: int) -> Sketch:
@@ -119,11 +142,19 @@ def oscillation(rng: np.random.Generator, seed: int) -> Sketch:
     swing = _log_uniform(rng, 0.02, 0.6)
     period = rng.uniform(6, max(8.0, min(60.0, s.n / 10)))
     phase = np.cumsum(np.clip(1 + 0.25 * rng.standard_normal(s.n), 0.3, 2)) * 2 * np.pi / period
-    depth = np.clip(1 + 0.2 * np.interp(np.arange(s.n), np.linspace(0, s.n, 12), rng.standard_normal(12)), 0.5, 1.5)
+    depth = np.clip(
+        1 + 0.2 * np.interp(np.arange(s.n), np.linspace(0, s.n, 12), rng.standard_normal(12)),
+        0.5,
+        1.5,
+    )
     onset = ramp(s, index_at(s, 0.03, 0.2), 0.05)
     s.clean = s.clean * (1 + swing * depth * onset * np.sin(phase))
-    return s.finish().label(["oscillation"], ["noisy", "spikes", "spike", "undertrained", "divergence"],
-                            swing > 0.12 and swing > 3 * s.rel, swing)  # fmt: skip
+    return s.finish().label(
+        ["oscillation"],
+        ["noisy", "spikes", "spike", "undertrained", "divergence"],
+        swing > 0.12 and swing > 3 * s.rel,
+        swing,
+    )
 
 
 def noisy(rng: np.random.Generator, seed: int) -> Sketch:
@@ -131,8 +162,12 @@ def noisy(rng: np.random.Generator, seed: int) -> Sketch:
     gained = rng.uniform(0.03, 0.15)
     s.clean = s.clean[0] * (1 - gained * np.sqrt(s.frac))
     follow(s)
-    return s.finish().label(["noisy"], [*BARELY, *STUCK, "oscillation", "spikes", "spike", "undertrained"],
-                            s.rel > 0.25 and s.rel > 1.5 * gained, s.rel)  # fmt: skip
+    return s.finish().label(
+        ["noisy"],
+        [*BARELY, *STUCK, "oscillation", "spikes", "spike", "undertrained"],
+        s.rel > 0.25 and s.rel > 1.5 * gained,
+        s.rel,
+    )
 
 
 def plateau_early(rng: np.random.Generator, seed: int) -> Sketch:
@@ -140,8 +175,9 @@ def plateau_early(rng: np.random.Generator, seed: int) -> Sketch:
     level = rng.uniform(0.5, 0.95)
     s.clean = s.clean[0] * (level + (1 - level) * np.exp(-s.frac / rng.uniform(0.01, 0.04)))
     follow(s)
-    return s.finish().label(STUCK, [*BARELY, "noisy"],
-                            0.6 < level < 0.92 and 1 - level > 3 * s.rel, level)  # fmt: skip
+    return s.finish().label(
+        STUCK, [*BARELY, "noisy"], 0.6 < level < 0.92 and 1 - level > 3 * s.rel, level
+    )
 
 
 def underfit(rng: np.random.Generator, seed: int) -> Sketch:
@@ -172,8 +208,9 @@ def overfit(rng: np.random.Generator, seed: int) -> Sketch:
     rise = _log_uniform(rng, 0.01, 0.6)
     after = _overfit_eval(s, rise, 0.2, 0.6)
     floor = 0.04 if after > 3 else 0.12
-    return s.finish().label(["overfit"], ["overfit_onset", "undertrained"],
-                            rise > floor and rise > 4 * s.eval_rel, rise)  # fmt: skip
+    return s.finish().label(
+        ["overfit"], ["overfit_onset", "undertrained"], rise > floor and rise > 4 * s.eval_rel, rise
+    )
 
 
 def overfit_onset(rng: np.random.Generator, seed: int) -> Sketch:
@@ -185,8 +222,12 @@ def overfit_onset(rng: np.random.Generator, seed: int) -> Sketch:
     s.clean = s.clean[0] + (level - s.clean[0]) * (1 - (1 - first) ** 2)
     s.clean = s.clean * (1 - (1 - keeps) * np.clip((s.frac - at) / (1 - at), 0, 1))
     s.eval_clean = np.maximum(s.clean[s.eval_at], level) * 1.03
-    return s.finish().label(["overfit_onset", "overfit"], ["undertrained", "eval_leak"],
-                            keeps < 0.7 and len(s.eval_at) >= 6, keeps)  # fmt: skip
+    return s.finish().label(
+        ["overfit_onset", "overfit"],
+        ["undertrained", "eval_leak"],
+        keeps < 0.7 and len(s.eval_at) >= 6,
+        keeps,
+    )
 
 
 def _still_falling(s: Sketch) -> float:
@@ -212,15 +253,32 @@ def staircase_overfit(rng: np.random.Generator, seed: int) -> Sketch:
     s.clean = s.clean[0] * 0.8 * rng.uniform(0.35, 0.6) ** epoch
     rise = _log_uniform(rng, 0.05, 0.5)
     after = _overfit_eval(s, rise, 1 / s.epochs * 0.8, 1.3 / s.epochs)
-    return s.finish().label(["overfit"], ["overfit_onset"],
-                            rise > (0.06 if after > 3 else 0.12) and rise > 4 * s.eval_rel, rise)  # fmt: skip
+    return s.finish().label(
+        ["overfit"],
+        ["overfit_onset"],
+        rise > (0.06 if after > 3 else 0.12) and rise > 4 * s.eval_rel,
+        rise,
+    )
 
 
 FAULTS: dict[str, Maker] = {
     f.__name__: f
     for f in (
-        lr_too_low, slow, divergence_late, blowup_then_flat, diverge_partial_recovery,
-        spikes_repeated, spike_slow_recovery, spike_fast_recovery, oscillation, noisy,
-        plateau_early, underfit, overfit, overfit_onset, undertrained, staircase_overfit,
+        lr_too_low,
+        slow,
+        divergence_late,
+        blowup_then_flat,
+        diverge_partial_recovery,
+        spikes_repeated,
+        spike_slow_recovery,
+        spike_fast_recovery,
+        oscillation,
+        noisy,
+        plateau_early,
+        underfit,
+        overfit,
+        overfit_onset,
+        undertrained,
+        staircase_overfit,
     )
-}  # fmt: skip
+}

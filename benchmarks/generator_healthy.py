@@ -103,8 +103,10 @@ def grpo(rng: np.random.Generator, seed: int) -> Sketch:
     kl = 0.08 * s.frac * rng.uniform(0.2, 1.5)
     s.loss = kl * 0.04 + rng.uniform(0.0005, 0.02) * s.noise
     s.loss[0] = 0.0
-    s.extra = {"reward": 0.2 + 0.5 * (1 - np.exp(-2 * s.frac)) + 0.08 * rng.standard_normal(s.n),
-               "kl": np.abs(kl * (1 + 0.2 * rng.standard_normal(s.n)))}  # fmt: skip
+    s.extra = {
+        "reward": 0.2 + 0.5 * (1 - np.exp(-2 * s.frac)) + 0.08 * rng.standard_normal(s.n),
+        "kl": np.abs(kl * (1 + 0.2 * rng.standard_normal(s.n))),
+    }
     rl = ["oscillation", "noisy"]
     return s.label([], rl, True, 0.0)
 
@@ -159,7 +161,9 @@ def curriculum_shift(rng: np.random.Generator, seed: int) -> Sketch:
 def long_warmup(rng: np.random.Generator, seed: int) -> Sketch:
     s = sketch(rng, seed, low=40, lr="cosine")
     warm = np.minimum(1, s.frac / 0.15)
-    s.lr = s.lr.max() * np.where(s.frac < 0.15, warm, 0.5 * (1 + np.cos(np.pi * (s.frac - 0.15) / 0.85)))
+    s.lr = s.lr.max() * np.where(
+        s.frac < 0.15, warm, 0.5 * (1 + np.cos(np.pi * (s.frac - 0.15) / 0.85))
+    )
     work = np.cumsum(s.lr) / s.lr.sum()
     s.clean = s.clean[0] * (0.45 + 0.55 * np.exp(-6 * work))
     follow(s)
@@ -169,9 +173,25 @@ def long_warmup(rng: np.random.Generator, seed: int) -> Sketch:
 HEALTHY: dict[str, Maker] = {
     f.__name__: f
     for f in (
-        clean_cosine, clean_linear, clean_constant, clean_wsd, converged_low, noisy_batch_of_one,
-        epoch_staircase, length_ripple, data_order_sawtooth, lone_grad_outlier,
-        overflow_skips_at_start, lr_zero_first, grpo, dpo, short_twenty, resumed_small_transient,
-        eval_below_train, cosine_flattening, curriculum_shift, long_warmup,
+        clean_cosine,
+        clean_linear,
+        clean_constant,
+        clean_wsd,
+        converged_low,
+        noisy_batch_of_one,
+        epoch_staircase,
+        length_ripple,
+        data_order_sawtooth,
+        lone_grad_outlier,
+        overflow_skips_at_start,
+        lr_zero_first,
+        grpo,
+        dpo,
+        short_twenty,
+        resumed_small_transient,
+        eval_below_train,
+        cosine_flattening,
+        curriculum_shift,
+        long_warmup,
     )
-}  # fmt: skip
+}

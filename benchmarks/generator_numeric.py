@@ -60,7 +60,9 @@ def all_zero_loss(rng: np.random.Generator, seed: int) -> Sketch:
     s.eval_loss[:] = np.nan if rng.random() < 0.5 else 0.0
     if s.grad is not None:
         s.grad[:] = 0.0
-    return s.label(["no_signal", "data_format"], ["nonfinite", "grad_vanishing", *STUCK, *BARELY], True, 1)
+    return s.label(
+        ["no_signal", "data_format"], ["nonfinite", "grad_vanishing", *STUCK, *BARELY], True, 1
+    )
 
 
 def constant_loss(rng: np.random.Generator, seed: int) -> Sketch:
@@ -101,8 +103,9 @@ def grad_vanishing(rng: np.random.Generator, seed: int) -> Sketch:
     assert s.grad is not None
     s.grad = s.grad * 10 ** (-decades * np.minimum(s.frac / 0.3, 1))
     follow(s)
-    return s.finish().label(["grad_vanishing", "no_signal", *STUCK], [*BARELY, "noisy"],
-                            decades > 3, decades)  # fmt: skip
+    return s.finish().label(
+        ["grad_vanishing", "no_signal", *STUCK], [*BARELY, "noisy"], decades > 3, decades
+    )
 
 
 def grad_explodes_to_nan(rng: np.random.Generator, seed: int) -> Sketch:
@@ -125,8 +128,12 @@ def grad_explodes(rng: np.random.Generator, seed: int) -> Sketch:
     s.grad = s.grad * 10 ** (rng.uniform(1.5, 3) * growth)
     s.clean = s.clean + s.clean[at] * rise * growth
     follow(s)
-    return s.finish().label(["divergence", "grad_spikes"], ["spikes", "spike", "clipping", "overfit"],
-                            rise > 5 * s.rel, rise)  # fmt: skip
+    return s.finish().label(
+        ["divergence", "grad_spikes"],
+        ["spikes", "spike", "clipping", "overfit"],
+        rise > 5 * s.rel,
+        rise,
+    )
 
 
 def lr_ends_early(rng: np.random.Generator, seed: int) -> Sketch:
@@ -148,8 +155,12 @@ def lr_jumps_back(rng: np.random.Generator, seed: int) -> Sketch:
     s.lr[at:] = np.interp(np.arange(s.n - at), [0, s.n - at], [peak, peak * rng.uniform(0, 0.6)])
     bump = rng.uniform(0.0, 0.3)
     s.clean = s.clean * (1 + bump * ramp(s, at, 0.02) * (1 - ramp(s, at, 0.3)))
-    return s.finish().label(["lr_schedule", "resume_jump"], ["spikes", "spike", "divergence", "undertrained"],
-                            True, bump)  # fmt: skip
+    return s.finish().label(
+        ["lr_schedule", "resume_jump"],
+        ["spikes", "spike", "divergence", "undertrained"],
+        True,
+        bump,
+    )
 
 
 def lr_stays_zero(rng: np.random.Generator, seed: int) -> Sketch:
@@ -169,8 +180,12 @@ def fp16_overflow_lr_frozen(rng: np.random.Generator, seed: int) -> Sketch:
     assert s.grad is not None
     s.grad[at:] = np.where(rng.random(s.n - at) < 0.5, np.nan, np.inf)
     follow(s)
-    return s.finish().label(["lr_schedule", "nonfinite", "numerics", "no_signal"],
-                            [*BARELY, *STUCK, "grad_spikes"], True, 1)  # fmt: skip
+    return s.finish().label(
+        ["lr_schedule", "nonfinite", "numerics", "no_signal"],
+        [*BARELY, *STUCK, "grad_spikes"],
+        True,
+        1,
+    )
 
 
 def eval_leak(rng: np.random.Generator, seed: int) -> Sketch:
@@ -180,8 +195,9 @@ def eval_leak(rng: np.random.Generator, seed: int) -> Sketch:
     keep = rng.uniform(0.35, 0.8)
     s.clean = s.clean[0] * (0.75 + 0.25 * np.exp(-s.frac / 0.05)) * keep**epoch
     s.eval_clean = s.clean[s.eval_at] * rng.uniform(0.5, 0.95)
-    return s.finish().label(["eval_leak"], ["undertrained", "data_format"],
-                            s.clean[-1] < 0.15 * s.clean[0], keep)  # fmt: skip
+    return s.finish().label(
+        ["eval_leak"], ["undertrained", "data_format"], s.clean[-1] < 0.15 * s.clean[0], keep
+    )
 
 
 def resume_jump(rng: np.random.Generator, seed: int) -> Sketch:
@@ -192,8 +208,12 @@ def resume_jump(rng: np.random.Generator, seed: int) -> Sketch:
     s.clean = s.clean + (np.arange(s.n) >= at) * s.clean[at] * height * np.exp(-tail)
     s.lr[at:] = s.lr[at:] * np.minimum(1, (np.arange(s.n - at) + 1) / max(3, 0.04 * s.n))
     s.console = f"Resuming from checkpoint-{at * s.every}"
-    return s.finish().label(["resume_jump", "spikes", "spike", "lr_schedule"], ["divergence", "grad_spikes"],
-                            height > 0.3 and height > 9 * s.rel, height)  # fmt: skip
+    return s.finish().label(
+        ["resume_jump", "spikes", "spike", "lr_schedule"],
+        ["divergence", "grad_spikes"],
+        height > 0.3 and height > 9 * s.rel,
+        height,
+    )
 
 
 def out_of_memory(rng: np.random.Generator, seed: int) -> Sketch:
@@ -213,17 +233,36 @@ def data_stall(rng: np.random.Generator, seed: int) -> Sketch:
     share = rng.uniform(0.1, 0.8)  # of the step spent waiting for data
     compute = rng.uniform(0.3, 2) * (1 + 0.03 * rng.standard_normal(s.n))
     wait = np.where(np.arange(s.n) < at, 0.02, share / (1 - share)) * compute
-    s.extra = {"step_time": compute + wait, "data_time": wait,
-               "tokens_per_second": 4096 / (compute + wait)}  # fmt: skip
+    s.extra = {
+        "step_time": compute + wait,
+        "data_time": wait,
+        "tokens_per_second": 4096 / (compute + wait),
+    }
     return s.finish().label(["data_stall", "low_utilization"], [], share > 0.4, share)
 
 
 NUMERIC: dict[str, Maker] = {
     f.__name__: f
     for f in (
-        nan_late, nan_early, inf_loss, eval_nan, zero_loss_nan_grad, all_zero_loss, constant_loss,
-        frozen_weights, grad_spikes, grad_vanishing, grad_explodes_to_nan, grad_explodes,
-        lr_ends_early, lr_jumps_back, lr_stays_zero, fp16_overflow_lr_frozen, eval_leak,
-        resume_jump, out_of_memory, data_stall,
+        nan_late,
+        nan_early,
+        inf_loss,
+        eval_nan,
+        zero_loss_nan_grad,
+        all_zero_loss,
+        constant_loss,
+        frozen_weights,
+        grad_spikes,
+        grad_vanishing,
+        grad_explodes_to_nan,
+        grad_explodes,
+        lr_ends_early,
+        lr_jumps_back,
+        lr_stays_zero,
+        fp16_overflow_lr_frozen,
+        eval_leak,
+        resume_jump,
+        out_of_memory,
+        data_stall,
     )
-}  # fmt: skip
+}

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from generator import Case
+from scoring import Answer
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
-from advisor.diagnose import diagnose  # noqa: E402
-from advisor.findings import Report  # noqa: E402
-from advisor.rulebook import load_rules  # noqa: E402
-from advisor.run import Event, Run, Series  # noqa: E402
-from generator import Case  # noqa: E402
-from scoring import Answer  # noqa: E402
+if TYPE_CHECKING:
+    from advisor.rule import Rulebook
+    from advisor.run import Run
+
+# The checkout that this file lies in is what is measured, installed or not; so the imports of
+# advisor stand inside the functions below.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 CANONICAL = {
-    "loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/lr",
-    "eval_loss": "eval/loss", "reward": "train/reward", "kl": "train/kl",
-    "step_time": "train/step_time", "data_time": "train/data_time",
-    "tokens_per_second": "train/tokens_per_second", "rewards/margins": "train/rewards/margins",
-}  # fmt: skip
+    "loss": "train/loss",
+    "grad_norm": "train/grad_norm",
+    "learning_rate": "train/lr",
+    "eval_loss": "eval/loss",
+    "reward": "train/reward",
+    "kl": "train/kl",
+    "step_time": "train/step_time",
+    "data_time": "train/data_time",
+    "tokens_per_second": "train/tokens_per_second",
+    "rewards/margins": "train/rewards/margins",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +46,20 @@ class Asked:
     seconds: float
 
 
-rules = cache(load_rules)
+@cache
+def _rules() -> Rulebook:
+    from advisor.rulebook import load_rules
+
+    return load_rules()
 
 
-def _answer(reports: list[Report], began: float, unread: bool = False) -> Asked:
-    findings = [f for report in reports for f in report.findings]
+def _judge(runs: Sequence[Run], began: float) -> Asked:
+    from advisor.diagnose import diagnose
+
+    findings = [f for run in runs for f in diagnose(run, _rules()).findings]
     found = [(frozenset({f.symptom}), f.severity) for f in findings]
     codes = [f"{f.code}:{f.symptom}" for f in findings if f.severity != "info"]
-    return Asked(found, codes, unread, time.process_time() - began)
+    return Asked(found, codes, not runs, time.process_time() - began)
 
 
 def answers(path: Path) -> Asked:
@@ -57,12 +72,14 @@ def answers(path: Path) -> Asked:
     try:
         runs = [attach_config(run, Path(run.path), {}) for run in read_runs(path)]
     except AdvisorError:
-        return Asked([], [], True, time.process_time() - began)
-    return _answer([diagnose(run, rules()) for run in runs], began, not runs)
+        runs = []
+    return _judge(runs, began)
 
 
 def run_of(case: Case) -> Run:
     """The Run of a generated case, without a file between: for quick looks while tuning."""
+    from advisor.run import Event, Run, Series
+
     columns: dict[str, list[tuple[int, float, float]]] = {}
     for row in case.rows:
         for name, value in row.items():
@@ -74,11 +91,11 @@ def run_of(case: Case) -> Run:
         steps, values, epochs = (np.array(column) for column in zip(*points, strict=True))
         series[name] = Series(name, steps.astype(np.int64), values, epochs)
     events = (Event("oom", case.console.splitlines()[-1]),) if case.console else ()
-    last = case.rows[-1]
-    facts = {} if case.console else {"max_steps": int(last["step"])}
-    return Run(path=case.name, format="transformers", series=series, events=events, facts=facts)
+    facts = {} if case.console else {"max_steps": int(case.rows[-1]["step"])}
+    return Run(case.name, "transformers", series, events=events, facts=facts)
 
 
 def answers_of_case(case: Case) -> Asked:
+    """Judge a generated run that was never written."""
     began = time.process_time()
-    return _answer([diagnose(run_of(case), rules())], began)
+    return _judge([run_of(case)], began)

@@ -13,21 +13,28 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import venv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE / "peers")]
-from generator import KINDS, make, seeds_of, write, label_file  # noqa: E402, I001
-from generator_curves import SHARED_LOGS  # noqa: E402
-from peer_names import meaning  # noqa: E402
-from scoring import (  # noqa: E402
-    Answer, Label, Tally, by_kind, f1, generated_labels, judge, macro_recall, real_labels, total,
-)  # fmt: skip
+from generator import KINDS, label_file, make, seeds_of, write
+from generator_curves import SHARED_LOGS
+from peer_names import meaning
+from scoring import (
+    Answer,
+    Label,
+    Tally,
+    by_kind,
+    f1,
+    generated_labels,
+    judge,
+    macro_recall,
+    real_labels,
+    total,
+)
 
+HERE = Path(__file__).resolve().parent
 CACHE = HERE / "cache"
 PEERS = ("losslint", "runmedic", "ftdoctor", "trainspotter", "trainproof", "gradsnitch")
 EXTRAS = {"losslint": ["tensorboard"], "trainspotter": ["tensorboard"]}
@@ -52,7 +59,7 @@ def environment(tool: str) -> Path | None:
         return python
     venv.create(folder, with_pip=True)
     command = [str(python), "-m", "pip", "install", "-q", tool, *EXTRAS.get(tool, [])]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if result.returncode:
         print(f"{tool}: not installed: {result.stderr.strip().splitlines()[-1:]}")
         return None
@@ -63,7 +70,8 @@ def environment(tool: str) -> Path | None:
 def version(tool: str) -> str:
     python = CACHE / f"venv-{tool}" / "bin" / "python"
     code = f"import importlib.metadata as m; print(m.version({tool!r}))"
-    return subprocess.run([str(python), "-c", code], capture_output=True, text=True).stdout.strip()
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def source(folder: Path) -> Path:
@@ -89,17 +97,32 @@ def ask(tool: str, dataset: str, runs: Mapping[str, Path], fresh: bool) -> Answe
     out = CACHE / f"answers-{dataset}-{tool}.jsonl"
     if fresh:
         out.unlink(missing_ok=True)
-    known = {json.loads(line)["run"] for line in out.read_text().splitlines()} if out.exists() else set()
+    known = (
+        {json.loads(line)["run"] for line in out.read_text().splitlines()}
+        if out.exists()
+        else set()
+    )
     todo = [f"{name}\t{path}" for name, path in runs.items() if name not in known]
     if todo:
         listing = CACHE / f"list-{dataset}-{tool}.txt"
         listing.write_text("\n".join(todo) + "\n")
         env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = [str(python), "-W", "ignore", str(HERE / "peers" / "worker.py"), tool, str(listing), str(out)]
+        command = [
+            str(python),
+            "-W",
+            "ignore",
+            str(HERE / "peers" / "worker.py"),
+            tool,
+            str(listing),
+            str(out),
+        ]
         subprocess.run(command, env=env, cwd=CACHE, check=False, timeout=900, capture_output=True)
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     rows = [row for row in rows if row["run"] in runs]
-    found = {row["run"]: [(meaning(tool, name), severity) for name, severity in row["found"]] for row in rows}
+    found = {
+        row["run"]: [(meaning(tool, name), severity) for name, severity in row["found"]]
+        for row in rows
+    }
     times = sorted(row["seconds"] for row in rows)
     return Answers(found, sum(bool(row["error"]) for row in rows), times[len(times) // 2])
 
@@ -117,7 +140,9 @@ def ask_ours(runs: Mapping[str, Path]) -> Answers:
 
 
 def tallies(labels: Mapping[str, Label], answers: Answers, info: bool) -> dict[str, Tally]:
-    return {run: judge(run, label, answers.found.get(run, []), info) for run, label in labels.items()}
+    return {
+        run: judge(run, label, answers.found.get(run, []), info) for run, label in labels.items()
+    }
 
 
 def generated_row(tool: str, labels: Mapping[str, Label], answers: Answers) -> str:
@@ -127,9 +152,15 @@ def generated_row(tool: str, labels: Mapping[str, Label], answers: Answers) -> s
         recall = macro_recall(by_kind(labels, each).values())
         healthy = total(t for run, t in each.items() if labels[run].healthy)
         everything = total(each.values())
-        cells += [f"{recall:.3f}", f"{healthy.alarmed}/{healthy.quiet} ({healthy.alarm_rate:.1%})",
-                  f"{everything.precision:.3f}", f"{f1(recall, everything.precision):.3f}"]  # fmt: skip
-    return f"| {tool} | " + " | ".join(cells) + f" | {answers.unread} | {answers.seconds * 1000:.1f} |"
+        cells += [
+            f"{recall:.3f}",
+            f"{healthy.alarmed}/{healthy.quiet} ({healthy.alarm_rate:.1%})",
+            f"{everything.precision:.3f}",
+            f"{f1(recall, everything.precision):.3f}",
+        ]
+    return (
+        f"| {tool} | " + " | ".join(cells) + f" | {answers.unread} | {answers.seconds * 1000:.1f} |"
+    )
 
 
 def real_row(tool: str, labels: Mapping[str, Label], answers: Answers) -> str:
@@ -158,23 +189,37 @@ def kind_table(labels: Mapping[str, Label], everyone: Mapping[str, Answers]) -> 
 
 
 def report(sets: list[tuple[str, Mapping[str, Label], Mapping[str, Answers]]], seeds: range) -> str:
-    versions = ", ".join(f"{t} {version(t)}" for t in PEERS if (CACHE / f"venv-{t}" / "installed").exists())
+    versions = ", ".join(
+        f"{t} {version(t)}" for t in PEERS if (CACHE / f"venv-{t}" / "installed").exists()
+    )
     lines = [
-        "# Beside six existing tools", "",
+        "# Beside six existing tools",
+        "",
         f"Made by `python benchmarks/peers.py --seeds {seeds.start}:{seeds.stop}`. {versions}.",
-        "How names were matched: peers/peer_names.py and the README. Macro recall is the mean over the",
-        "fault kinds of the share found; healthy is the share of healthy runs and traps with a wrong",
-        "warning. A tool's `info` remarks count only in the columns `any`.", "",
-    ]  # fmt: skip
+        "How names were matched: peer_names.py and the README. Macro recall is the mean over the",
+        "fault kinds of the share found; healthy is the share of healthy runs and traps with a",
+        "wrong warning. A tool's `info` remarks count only in the columns `any`.",
+        "",
+    ]
     for name, labels, everyone in sets:
         if name == "real":
-            lines += ["## Labelled real logs", "", "| tool | recall | precision | alarmed without a must | unread |",
-                      "| --- | --- | --- | --- | --- |"]  # fmt: skip
+            lines += [
+                "## Labelled real logs",
+                "",
+                "| tool | recall | precision | alarmed without a must | unread |",
+                "| --- | --- | --- | --- | --- |",
+            ]
             lines += [real_row(tool, labels, a) for tool, a in everyone.items()]
         else:
-            lines += ["## Generated runs", "",
-                      "| tool | macro recall | healthy alarmed | precision | F1 | recall, any | healthy, any "
-                      "| precision, any | F1, any | unread | ms CPU a run |", "| --- |" + " --- |" * 10]  # fmt: skip
+            lines += [
+                "## Generated runs",
+                "",
+                (
+                    "| tool | macro recall | healthy alarmed | precision | F1 | recall, any "
+                    "| healthy, any | precision, any | F1, any | unread | ms CPU a run |"
+                ),
+                "| --- |" + " --- |" * 10,
+            ]
             lines += [generated_row(tool, labels, a) for tool, a in everyone.items()]
             lines += ["", "### By kind (warnings and above)", "", *kind_table(labels, everyone)]
         lines.append("")

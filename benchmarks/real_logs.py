@@ -10,22 +10,27 @@ has looked at can show more. Writes benchmarks/results/real_logs.md.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from generator_curves import SHARED_LOGS
+from ours import Asked, answers
+from scoring import Label, Tally, interval, judge, real_labels, total
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-from generator_curves import SHARED_LOGS  # noqa: E402
-from ours import Asked, answers  # noqa: E402
-from scoring import Label, Tally, interval, judge, real_labels, total  # noqa: E402
 
-FIGURES = {"recall": ("hit", "demanded"), "precision": ("right", None), "alarm_rate": ("alarmed", "quiet")}
-NAMES = {"recall": "recall of `must`", "precision": "precision of warnings",
-         "alarm_rate": "runs without a `must` alarmed"}  # fmt: skip
+FIGURES = {
+    "recall": ("hit", "demanded"),
+    "precision": ("right", None),
+    "alarm_rate": ("alarmed", "quiet"),
+}
+NAMES = {
+    "recall": "recall of `must`",
+    "precision": "precision of warnings",
+    "alarm_rate": "runs without a `must` alarmed",
+}
 
 
 def by_repository(labels: Mapping[str, Label], each: Mapping[str, Tally]) -> dict[str, Tally]:
@@ -53,16 +58,19 @@ def held_out(repositories: Sequence[Tally], folds: int, repeats: int) -> dict[st
 def figure_rows(repositories: Sequence[Tally], folds: int, repeats: int) -> list[str]:
     everything = total(repositories)
     spread = held_out(repositories, folds, repeats)
-    lines = ["| figure | all | 95% bootstrap over repositories | held-out folds, mean (5% to 95%) |",
-             "| --- | --- | --- | --- |"]  # fmt: skip
+    lines = [
+        "| figure | all | 95% bootstrap over repositories | held-out folds, mean (5% to 95%) |",
+        "| --- | --- | --- | --- |",
+    ]
     for name, (part, whole) in FIGURES.items():
         said = everything.right + everything.wrong
         count = f"{getattr(everything, part)}/{getattr(everything, whole) if whole else said}"
         low, high = interval(repositories, name)
-        fold = np.array(spread[name]) if spread[name] else np.array([np.nan])
+        fold = np.array(spread[name] or [np.nan])
+        worst, best = np.quantile(fold, [0.05, 0.95])
         lines.append(
-            f"| {NAMES[name]} | {getattr(everything, name):.3f} ({count}) | {low:.2f} to {high:.2f} "
-            f"| {fold.mean():.3f} ({np.quantile(fold, 0.05):.2f} to {np.quantile(fold, 0.95):.2f}) |"
+            f"| {NAMES[name]} | {getattr(everything, name):.3f} ({count}) "
+            f"| {low:.2f} to {high:.2f} | {fold.mean():.3f} ({worst:.2f} to {best:.2f}) |"
         )
     return lines
 
@@ -89,26 +97,46 @@ def main() -> None:
     parser.add_argument("--logs", type=Path, default=SHARED_LOGS)
     args = parser.parse_args()
     if not (args.logs / "labels.jsonl").exists():
-        raise SystemExit(f"{args.logs}: no labels.jsonl there; the labelled logs are not part of the project")
+        raise SystemExit(
+            f"{args.logs}: no labels.jsonl there; the labelled logs are not part of the project"
+        )
     labels = real_labels(args.logs)
     asked = {run: answers(args.logs / run) for run in labels}
     each = {run: judge(run, label, asked[run].found) for run, label in labels.items()}
     unread = [run for run in labels if asked[run].unread]
     repositories = list(by_repository(labels, each).values())
     lines = [
-        "# The labelled real logs", "",
-        f"Made by `python benchmarks/real_logs.py`: {len(labels)} scored logs of {len(repositories)} "
-        f"repositories, {len(unread)} unread. {args.repeats} repeats of {args.folds} folds.",
-        "The limits were set with these logs in sight, so the folds show spread, not the future.", "",
-        *figure_rows(repositories, args.folds, args.repeats), "", *symptom_rows(labels, asked), "",
-    ]  # fmt: skip
+        "# The labelled real logs",
+        "",
+        (
+            f"Made by `python benchmarks/real_logs.py`: {len(labels)} scored logs of "
+            f"{len(repositories)} repositories, {len(unread)} unread. "
+            f"{args.repeats} repeats of {args.folds} folds."
+        ),
+        "The limits were set with these logs in sight, so the folds show spread, not the future.",
+        "",
+        *figure_rows(repositories, args.folds, args.repeats),
+        "",
+        *symptom_rows(labels, asked),
+        "",
+    ]
     text = "\n".join(lines)
     print(text)
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "real_logs.md").write_text(text)
     everything = total(each.values())
     if args.show:
-        print("unread", *unread, "", "missed", *everything.missed, "", "false", *everything.false, sep="\n")
+        print(
+            "unread",
+            *unread,
+            "",
+            "missed",
+            *everything.missed,
+            "",
+            "false",
+            *everything.false,
+            sep="\n",
+        )
 
 
 if __name__ == "__main__":

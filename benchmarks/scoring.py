@@ -17,8 +17,23 @@ import numpy as np
 # One name each for scoring, and facts that count for nothing: as ../shared/logs/README.md has it.
 GROUP = {"spike": "spikes", "slow": "lr_too_low", "underfit": "plateau", "early_plateau": "plateau"}
 FACTS = frozenset(
-    "config eval_leak data_format numerics no_eval converged memorized oom low_utilization "
-    "data_stall resume_jump forgetting repetition clipping grad_vanishing".split()
+    [
+        "config",
+        "eval_leak",
+        "data_format",
+        "numerics",
+        "no_eval",
+        "converged",
+        "memorized",
+        "oom",
+        "low_utilization",
+        "data_stall",
+        "resume_jump",
+        "forgetting",
+        "repetition",
+        "clipping",
+        "grad_vanishing",
+    ]
 )
 RELATED = {"overfit": {"overfit_onset"}, "overfit_onset": {"overfit"}}
 WARNINGS = ("warning", "error", "critical", "fail", "warn")
@@ -153,8 +168,11 @@ def macro_recall(kinds: Iterable[Tally]) -> float:
 
 def interval(clusters: Sequence[Tally], figure: str, draws: int = 2000) -> tuple[float, float]:
     """95% bootstrap interval of a Tally property over clusters (repositories or runs)."""
-    parts = {"recall": ("hit", "demanded"), "alarm_rate": ("alarmed", "quiet"),
-             "precision": ("right", "wrong")}[figure]  # fmt: skip
+    parts = {
+        "recall": ("hit", "demanded"),
+        "alarm_rate": ("alarmed", "quiet"),
+        "precision": ("right", "wrong"),
+    }[figure]
     counts = np.array([[getattr(t, p) for p in parts] for t in clusters], dtype=float)
     if figure == "precision":
         counts[:, 1] += counts[:, 0]
@@ -165,6 +183,18 @@ def interval(clusters: Sequence[Tally], figure: str, draws: int = 2000) -> tuple
     if not len(sums):
         return float("nan"), float("nan")
     low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def macro_interval(kinds: Sequence[Sequence[Tally]], draws: int = 1000) -> tuple[float, float]:
+    """95% bootstrap interval of the macro recall, over the runs of each kind."""
+    rng = np.random.default_rng(0)
+    means = []
+    for runs in kinds:
+        hits = np.array([t.hit for t in runs if t.demanded], dtype=float)
+        if len(hits):
+            means.append(hits[rng.integers(len(hits), size=(draws, len(hits)))].mean(axis=1))
+    low, high = np.quantile(np.mean(means, axis=0), [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -23,8 +23,12 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / "cache"
-FILES = {"jsonl": "metrics.jsonl", "csv": "metrics.csv", "trainer_state": "trainer_state.json",
-         "tensorboard": "events.out.tfevents.1700000000.host"}  # fmt: skip
+FILES = {
+    "jsonl": "metrics.jsonl",
+    "csv": "metrics.csv",
+    "trainer_state": "trainer_state.json",
+    "tensorboard": "events.out.tfevents.1700000000.host",
+}
 LIMIT_SECONDS = 120
 
 
@@ -113,31 +117,51 @@ def _write_text(stream, name: str, triples, rows: int) -> None:  # type: ignore[
     if name == "csv":
         stream.write("step,epoch,loss,grad_norm,learning_rate\n")
     if name == "trainer_state":
-        stream.write('{"best_metric": null, "epoch": 3.0, "global_step": %d, "log_history": [\n' % rows)
+        stream.write(
+            f'{{"best_metric": null, "epoch": 3.0, "global_step": {rows}, "log_history": [\n'
+        )
     for i, (loss, grad, rate) in enumerate(triples, 1):
         epoch = 3 * i / rows
         if name == "csv":
             stream.write(f"{i},{epoch:.6f},{loss:.6f},{grad:.6f},{rate:.6e}\n")
             continue
-        row = json.dumps({"epoch": round(epoch, 6), "grad_norm": grad, "learning_rate": rate,
-                          "loss": round(loss, 4), "step": i})  # fmt: skip
+        row = json.dumps(
+            {
+                "epoch": round(epoch, 6),
+                "grad_norm": grad,
+                "learning_rate": rate,
+                "loss": round(loss, 4),
+                "step": i,
+            }
+        )
         stream.write(row + ("\n" if name == "jsonl" or i == rows else ",\n"))
     if name == "trainer_state":
-        stream.write('], "max_steps": %d, "num_train_epochs": 3}\n' % rows)
+        stream.write(f'], "max_steps": {rows}, "num_train_epochs": 3}}\n')
 
 
 def run(command: list[str]) -> Cost:
     """Run a command alone and take its own resource use."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-           "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(HERE.parent)}  # fmt: skip
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": str(HERE.parent),
+    }
     # a process between, so that the peak is this command's and not an earlier one's
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read)
         try:
-            done = subprocess.run(command, env=env, timeout=LIMIT_SECONDS, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)  # fmt: skip
+            done = subprocess.run(
+                command,
+                env=env,
+                timeout=LIMIT_SECONDS,
+                check=False,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             status = str(done.returncode)
         except subprocess.TimeoutExpired:
             status = "timeout"
@@ -157,7 +181,10 @@ def commands(path: Path, with_peers: bool) -> dict[str, list[str]]:
     base = [str(ours)] if ours.exists() else [sys.executable, "-m", "advisor"]
     out = {"ours": [*base, "check", str(path), "--format", "json", "--exit-zero"]}
     if with_peers:
-        for tool, verb in (("losslint", ["check", "--format", "json"]), ("runmedic", ["diagnose", "--json"])):
+        for tool, verb in (
+            ("losslint", ["check", "--format", "json"]),
+            ("runmedic", ["diagnose", "--json"]),
+        ):
             program = CACHE / f"venv-{tool}" / "bin" / tool
             if program.exists():
                 out[tool] = [str(program), verb[0], str(path), *verb[1:]]
@@ -175,24 +202,36 @@ def main() -> None:
     if args.build:
         build(CACHE / "speed", args.build, args.rows)
         return
-    lines = ["# Speed: whole process, median", "",
-             f"Made by `python benchmarks/speed.py --repeat {args.repeat}`, one thread.", "",
-             "| log | tool | CPU seconds | peak MiB | times ours | status |", "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    lines = [
+        "# Speed: whole process, median",
+        "",
+        f"Made by `python benchmarks/speed.py --repeat {args.repeat}`, one thread.",
+        "",
+        "| log | tool | CPU seconds | peak MiB | times ours | status |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for rows, formats in ((200, ["trainer_state"]), (args.rows, args.formats)):
         for name in formats:
             # in a process of its own: a child inherits the peak of the one it is forked from
-            subprocess.run([sys.executable, __file__, "--build", name, "--rows", str(rows)], check=True)
+            subprocess.run(
+                [sys.executable, __file__, "--build", name, "--rows", str(rows)], check=True
+            )
             path = build(CACHE / "speed", name, rows)
             ours = 0.0
             for tool, command in commands(path, not args.without_peers).items():
-                costs = [run(command) for _ in range(args.repeat if tool == "ours" else max(1, args.repeat // 3))]
+                costs = [
+                    run(command)
+                    for _ in range(args.repeat if tool == "ours" else max(1, args.repeat // 3))
+                ]
                 seconds = statistics.median(c.seconds for c in costs)
                 worked = costs[-1].status == "0"
                 ours = seconds if tool == "ours" and worked else ours
                 times = f"{seconds / ours:.1f}" if ours and worked else "-"
                 peak = max(c.mebibytes for c in costs)
-                lines.append(f"| {name}, {rows:,} rows | {tool} | {seconds:.2f} | {peak:.0f} "
-                             f"| {times} | {costs[-1].status} |")  # fmt: skip
+                lines.append(
+                    f"| {name}, {rows:,} rows | {tool} | {seconds:.2f} | {peak:.0f} "
+                    f"| {times} | {costs[-1].status} |"
+                )
                 print(lines[-1], flush=True)
     text = "\n".join(lines) + "\n"
     (HERE / "results").mkdir(exist_ok=True)

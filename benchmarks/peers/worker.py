@@ -6,6 +6,7 @@ Every adapter calls what the peer's command line calls, without the cost of star
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import time
@@ -85,7 +86,7 @@ def gradsnitch(path: Path) -> Found:
 def _is_padded(frame: object, rows: list[dict[str, object]]) -> bool:
     """Steps with a validation only leave holes in the loss that are not NaN losses."""
     logged = [row["loss"] for row in rows if "loss" in row]
-    return not any(isinstance(v, float) and v != v for v in logged)
+    return not any(isinstance(v, float) and math.isnan(v) for v in logged)
 
 
 TOOLS: dict[str, Callable[[Path], Found]] = {
@@ -109,7 +110,7 @@ def main() -> None:
             signal.alarm(LIMIT_SECONDS)
             try:
                 found = TOOLS[tool](Path(path))
-            except Exception as fault:  # a peer that cannot read a log says nothing of it
+            except Exception as fault:  # noqa: BLE001 - a peer that cannot read a log says nothing of it
                 error = f"{type(fault).__name__}: {fault}"[:200]
             signal.alarm(0)
             seconds = round(time.process_time() - began, 4)

@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parents[2] / "benchmarks"
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
+    sys.path.insert(0, str(HERE))
     spec = importlib.util.spec_from_file_location("generator", HERE / "generator.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -34,7 +35,9 @@ def test_the_same_seed_gives_the_same_run(generator: ModuleType) -> None:
     assert first.rows != generator.make("overfit", 4).rows
 
 
-def test_a_visible_fault_is_demanded_and_a_healthy_run_demands_nothing(generator: ModuleType) -> None:
+def test_a_visible_fault_is_demanded_and_a_healthy_run_demands_nothing(
+    generator: ModuleType,
+) -> None:
     assert generator.make("nan_late", 0).must == ("nonfinite",)
     assert all(generator.make(kind, 0).must == () for kind in generator.HEALTHY)
 
@@ -48,7 +51,10 @@ def test_each_format_is_written_and_labelled(generator: ModuleType, tmp_path: Pa
     case = generator.make("short_twenty", 0)
     folder = generator.write(case, tmp_path, ("trainer_state", "jsonl", "csv"))
     assert sorted(p.name for p in folder.iterdir()) == [
-        "metrics.csv", "metrics.jsonl", "trainer_state.json"]  # fmt: skip
+        "metrics.csv",
+        "metrics.jsonl",
+        "trainer_state.json",
+    ]
     labels = json.loads(json.dumps(generator.label_file([case])))
     assert labels["cases"]["short_twenty"]["must_any"] == []
 

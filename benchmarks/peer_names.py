@@ -6,10 +6,29 @@ STUCK = frozenset({"lr_too_low", "slow", "plateau", "underfit", "early_plateau",
 SPIKE = frozenset({"spikes", "spike"})
 OVERFIT = frozenset({"overfit", "overfit_onset"})
 STALL = frozenset({"data_stall", "low_utilization"})
-ONE = {name: frozenset({name}) for name in (
-    "nonfinite", "divergence", "no_signal", "grad_spikes", "grad_vanishing", "lr_schedule",
-    "eval_leak", "no_eval", "undertrained", "clipping", "oom", "noisy", "oscillation",
-    "config", "data_format", "memorized", "resume_jump", "numerics")}  # fmt: skip
+ONE = {
+    name: frozenset({name})
+    for name in (
+        "nonfinite",
+        "divergence",
+        "no_signal",
+        "grad_spikes",
+        "grad_vanishing",
+        "lr_schedule",
+        "eval_leak",
+        "no_eval",
+        "undertrained",
+        "clipping",
+        "oom",
+        "noisy",
+        "oscillation",
+        "config",
+        "data_format",
+        "memorized",
+        "resume_jump",
+        "numerics",
+    )
+}
 
 NAMES: dict[str, dict[str, frozenset[str]]] = {
     "losslint": {
@@ -46,7 +65,10 @@ NAMES: dict[str, dict[str, frozenset[str]]] = {
         "not_learning": STUCK | ONE["divergence"],
         "loss_spikes": SPIKE | ONE["memorized"],
         "lr_schedule": ONE["lr_schedule"],
-        "gradients": ONE["nonfinite"] | ONE["grad_spikes"] | ONE["grad_vanishing"] | ONE["no_signal"],
+        "gradients": ONE["nonfinite"]
+        | ONE["grad_spikes"]
+        | ONE["grad_vanishing"]
+        | ONE["no_signal"],
         "eval_below_train": ONE["eval_leak"],
         "incomplete": ONE["undertrained"],
     },
