@@ -26,7 +26,11 @@ _SHAPES = re.compile(
 )
 _PAIR = re.compile(
     r"""(?P<head>["']?(?P<key>[A-Za-z_][\w.\-]*)["']?\s*[:=]\s*)"""
-    r"""(?P<value>"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}\]#"'][^,}\]#\n\r]*)"""
+    r"""(?P<value>\$\{\w+\}|"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}\]#"'][^,}\]#\n\r]*)"""
+)
+# A key that begins its line owns the rest of it, commas and all.
+_LINE = re.compile(
+    r"""(?P<head>[+\- ]?\s*(?:- )?(?P<key>[A-Za-z_][\w.\-]*)\s*[:=][ \t]+)(?P<value>\S.*?)(?=\s+#|\s*$)"""
 )
 _FLAG = re.compile(r"(?P<head>--(?P<key>[A-Za-z_][\w.\-]*)(?:\s+|=))(?P<value>[^\s\-]\S*)")
 _VARIABLE = re.compile(r"""["']?\$\{\w+\}["']?""")
@@ -68,9 +72,24 @@ def redact_value(key: str, value: object) -> object:
 
 def redact_text(text: str) -> str:
     """Return text (a config, a diff, a command line) with the values of credentials hidden."""
-    text = _FLAG.sub(_hide, text)
-    text = _PAIR.sub(_hide, text)
-    return _SHAPES.sub(HIDDEN, text)
+    lines = []
+    deeper = -1  # within the block text of a credential: hide what is indented further
+    for line in text.splitlines(keepends=True):
+        body = line[1:] if line[:1] in "+-" else line
+        indent = len(body) - len(body.lstrip())
+        if deeper >= 0 and (indent > deeper or not body.strip()):
+            lines.append(re.sub(r"\S.*", HIDDEN, line[1:]).join([line[:1], ""]))
+            continue
+        match = _LINE.match(line)
+        secret = match is not None and is_secret_key(match["key"])
+        block = match is not None and secret and match["value"][:1] in "|>"
+        deeper = indent if block else -1
+        if match is not None and secret and not block and match["value"][:1] not in "\"'{[":
+            line = _LINE.sub(_hide, line)
+        else:
+            line = _PAIR.sub(_hide, _FLAG.sub(_hide, line))
+        lines.append(_SHAPES.sub(HIDDEN, line))
+    return "".join(lines)
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -71,7 +71,7 @@ def scalar(value: object, as_json: bool = False) -> str:
     if isinstance(value, str):
         safe = _PLAIN.fullmatch(value) and trees.cast(value) == value and value == value.strip()
         yes_no = value.lower() in ("yes", "no", "on", "off", "y", "n")  # YAML 1.1 booleans
-        return value if safe and not yes_no else json.dumps(value)
+        return value if safe and not yes_no else json.dumps(value, ensure_ascii=False)
     return str(value)
 
 
