@@ -1,0 +1,82 @@
+"""Every row of the guide is a rule with cases, a range with cases, or a documented default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from advisor.paths import data_dir
+from advisor.ranges import load_ranges
+from advisor.rulebook import load_full
+from advisor.strict_yaml import parse_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+
+
+def load(name: str) -> list[object]:
+    document = parse_yaml((data_dir("presets") / name).read_text(encoding="utf-8"))
+    assert not document.faults
+    assert isinstance(document.data, list)
+    return document.data
+
+
+IDS = [str(row) for row in load("guide-ids.yaml")]
+DEFAULTS = {row["id"]: row for row in load("defaults.yaml") if isinstance(row, dict)}
+RULES = list(load_full())
+LATER = {row for rule in RULES if rule.needs for row in rule.guide}
+
+
+def shown(expect: str) -> set[str]:
+    """The rows that a case with this answer shows."""
+    return {
+        row
+        for rule in RULES
+        for case in rule.cases
+        if case.expect == expect
+        for row in case.guide or rule.guide
+    }
+
+
+FIRES, SILENT = shown("fires"), shown("silent")
+
+
+def test_the_guide_has_103_rows() -> None:
+    assert len(IDS) == len(set(IDS)) == 103
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the guide is not at hand")
+def test_the_ids_are_those_of_the_guide() -> None:
+    lines = (SHARED / "guide" / "rows.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == IDS
+
+
+@pytest.mark.parametrize("row", IDS)
+def test_a_row_is_shown_at_work_or_is_a_default_or_waits_for_a_later_stage(row: str) -> None:
+    if row in LATER or (row in DEFAULTS and row not in FIRES):
+        return
+    assert row in FIRES, "no case fires for it"
+    assert row in SILENT, "no case stays silent for it"
+
+
+def test_no_rule_range_or_default_names_a_row_that_does_not_exist() -> None:
+    named = {row for rule in RULES for row in rule.guide}
+    named |= {row.guide for row in load_ranges()} | set(DEFAULTS)
+    assert named <= set(IDS)
+
+
+def test_every_range_row_is_in_the_ranges() -> None:
+    ranges = {row for row in IDS if row.startswith("range-")}
+    assert ranges == {row.guide for row in load_ranges()}
+
+
+def test_at_most_sixteen_rows_wait_for_a_later_stage() -> None:
+    assert len(LATER) <= 16
+    assert not LATER & (FIRES | set(DEFAULTS))
+
+
+@pytest.mark.parametrize("row", DEFAULTS)
+def test_a_default_says_where_it_is_and_why(row: str) -> None:
+    default = DEFAULTS[row]
+    assert (ROOT / str(default["where"])).is_file()
+    assert default["key"] and default["why"]
