@@ -38,9 +38,9 @@ def slow(rng: np.random.Generator, seed: int) -> Sketch:
     gained = rng.uniform(0.03, 0.3)
     s.clean = s.clean[0] * (1 - gained * s.frac)
     follow(s)
-    return s.finish().label(
-        [*BARELY, "undertrained"], ["noisy"], gained > 0.06 and gained > 3 * s.rel, gained
-    )
+    visible = gained > 0.06 and gained > 3 * s.rel
+    may = ["noisy", *([] if visible else STUCK)]
+    return s.finish().label([*BARELY, "undertrained"], may, visible, gained)
 
 
 def divergence_late(rng: np.random.Generator, seed: int) -> Sketch:
