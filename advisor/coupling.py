@@ -125,7 +125,7 @@ def _with_lr(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
     floor = values.get(MIN_LR)
     if not is_number(floor) or not is_number(edit.new) or number(floor) <= 0:
         return []
-    if number(floor) <= number(edit.new) / 2:
+    if number(floor) < number(edit.new) / 2:
         return []
     new = _digits(number(edit.new) / 10)
     return [along(edit, MIN_LR, number(floor), new, "the schedule's floor stays below its peak")]

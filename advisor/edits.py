@@ -12,7 +12,6 @@ from advisor.findings import SEVERITIES, Edit, Severity
 from advisor.run import Scalar
 
 Value = Scalar | list[Scalar]
-LEAST = {"int": 1.0}  # warmup, epochs, batch and rank: a count is never rounded down to nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +83,14 @@ def _tidy(key: str, old: Value, value: float) -> float | int:
     """Round to two digits; counts stay whole and at least 1, and move by at least 1."""
     if not math.isfinite(value):
         return number(old)
-    if KINDS.get(key) != "int" and not isinstance(old, int):
-        return float(f"{value:.2g}")
-    if KINDS.get(key) not in ("int", None):
+    kind = KINDS.get(key)
+    if not (kind == "int" or (kind is None and isinstance(old, int))):
         return float(f"{value:.2g}")
     base = number(old)
     whole = math.floor(value + 0.5)
     if whole == base and value != base:
         whole = math.ceil(value) if value > base else math.floor(value)
-    return max(min(1, int(base)), whole, 1 if base >= 1 else 0)
+    return max(whole, 1 if base >= 1 else 0)
 
 
 def _bounded(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
@@ -147,7 +145,20 @@ def merge(
         winners, losers = _decide(live)
         kept += winners
         dropped += losers
-    return kept, dropped
+    return _chained(kept), dropped
+
+
+def _chained(kept: Sequence[Proposal]) -> list[Proposal]:
+    """Let each list edit start from what the one before it made of the same list."""
+    lists: dict[str, Value] = {}
+    chained = []
+    for proposal in kept:
+        edit = proposal.edit
+        if edit.op in ("append", "remove") and edit.resolved:
+            edit = replace(resolve(edit, lists.get(edit.key, edit.old)), old=edit.old)
+            lists[edit.key] = edit.new
+        chained.append(replace(proposal, edit=edit))
+    return chained
 
 
 def _why_idle(edit: Edit) -> str:
