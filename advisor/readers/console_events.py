@@ -1,0 +1,146 @@
+"""What happened, as a console log tells it: exceptions, out of memory, skipped steps, warnings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+MOST = 2_000  # events of one kind that are kept
+_TEXT = 400  # characters of a text that are kept
+
+_HINT = re.compile(
+    r"Traceback|[Mm]emory|OutOfMemory|OVERFLOW|[Oo]verflow|^Killed|\bKilled\b|requires_grad|"
+    r"newly initialized|Token indices|Error\b|Exception\b|Interrupt|mask|response (?:key|template)|"
+    r"[Rr]esum|Continuing training|Saving model checkpoint|[Ss]kipping (?:step|the batch)|"
+    r"Saving (?:the )?checkpoint"
+)
+_OOM = re.compile(
+    r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError|"
+    r"DefaultCPUAllocator: (?:not enough|can't allocate) memory|MPS backend out of memory|"
+    r"HIP out of memory|RESOURCE_EXHAUSTED|Cannot allocate memory|oom-kill|Out of memory: Kill|"
+    r"^\s*Killed\s*$|CUDNN_STATUS_ALLOC_FAILED"
+)
+_WARNINGS = (
+    re.compile(r"None of the inputs have requires_grad"),
+    re.compile(r"newly initialized"),
+    re.compile(r"Token indices sequence length is longer"),
+    re.compile(
+        r"[Aa]ll (?:the )?labels|[Ll]abels? .{0,40}(?:all|only) .{0,12}-100|"
+        r"Could not find (?:response|instruction) (?:key|template)|"
+        r"[Nn]o (?:supervised|label) tokens|fully masked"
+    ),
+)
+_SKIP = re.compile(
+    r"OVERFLOW!|[Gg]radient overflow|[Oo]verflow detected|"
+    r"[Ss]kipping step.{0,40}(?:overflow|scale)|[Oo]verflow.{0,60}[Ss]kipping"
+)
+_RESUME = re.compile(
+    r"(?:[Rr]esum(?:ed|ing)|Continuing) (?:training )?from|[Rr]esuming training|"
+    r"Continuing training"
+)
+_CHECKPOINT = re.compile(r"Saving (?:the )?(?:model )?checkpoint(?: to)? .*?(checkpoint-(\d{1,12}))")
+_RAISED = re.compile(
+    r"^(?:\w+: )?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Failure))\b(?:\s*:\s*(.*))?$"
+)
+_RAISED_OTHER = re.compile(r"^[A-Za-z_][\w.]*(?::\s.*)?$")
+_EVALUATION = re.compile(
+    r"evaluation_loop|prediction_loop|prediction_step|\bevaluate\b|compute_metrics|"
+    r"validation_step|\bvalidate\b|run_validation|eval_step|nested_concat|\beval_loop"
+)
+_TRACEBACK = "Traceback (most recent call last)"
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event before its step is known."""
+
+    kind: str
+    text: str
+    line: int
+
+
+@dataclass(slots=True)
+class Scanner:
+    """Fed with every line that is no metric; keeps what happened."""
+
+    happenings: list[Happening] = field(default_factory=list)
+    checkpoints: dict[int, str] = field(default_factory=dict)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
+    _counts: dict[str, int] = field(default_factory=dict)
+    _trace_line: int = 0  # 0: not within a traceback
+    _evaluating: bool = False
+
+    def feed(self, number: int, text: str) -> None:
+        """Look at one cleaned line."""
+        if self._trace_line:
+            self._in_traceback(number, text)
+            return
+        if not _HINT.search(text):
+            return
+        if _TRACEBACK in text:
+            self._trace_line, self._evaluating = number, False
+        elif _SKIP.search(text):
+            self._add("overflow_skip", text, number, once=False)
+        elif _OOM.search(text):
+            self._add("oom", text, number)
+        elif _RESUME.search(text):
+            self._add("resume", text, number)
+        else:
+            self._rarer(number, text)
+
+    @property
+    def in_traceback(self) -> bool:
+        return bool(self._trace_line)
+
+    def skipped(self, number: int, text: str) -> None:
+        """A step that a metric line says was skipped."""
+        self._add("overflow_skip", text, number, once=False)
+
+    def _rarer(self, number: int, text: str) -> None:
+        saved = _CHECKPOINT.search(text)
+        raised = _RAISED.match(text.strip())
+        if saved and len(self.checkpoints) < MOST:
+            self.checkpoints[int(saved[2])] = saved[1]
+        elif raised and (raised[2] or "." not in raised[1]):
+            self._add("exception", text, number)
+        for known in _WARNINGS:
+            if known.search(text):
+                self._add("warning", text, number, known.pattern)
+
+    def _in_traceback(self, number: int, text: str) -> None:
+        if _EVALUATION.search(text):
+            self._evaluating = True
+        stripped = text.strip()
+        if text[:1].isspace() or not stripped or stripped[0] in "^~":
+            if number - self._trace_line > 400:
+                self._trace_line = 0
+            return
+        if _TRACEBACK in text:
+            return
+        self._trace_line = 0
+        if _RAISED.match(stripped) or _RAISED_OTHER.match(stripped) or _OOM.search(stripped):
+            self._raise(number, stripped)
+
+    def _raise(self, number: int, text: str) -> None:
+        where = " (within an evaluation loop)" if self._evaluating else ""
+        if _OOM.search(text):
+            self._add("oom", text[: _TEXT - len(where)] + where, number, text[:80])
+        else:
+            self._add("exception", text, number)
+
+    def finish(self, number: int) -> None:
+        """The log is over; a traceback that has not ended was cut off."""
+        if self._trace_line:
+            self._add("exception", "a traceback that the log cuts off", self._trace_line)
+            self._trace_line = 0
+
+    def _add(
+        self, kind: str, text: str, number: int, identity: str = "", once: bool = True
+    ) -> None:
+        text = text.strip()[:_TEXT]
+        key = (kind, identity or re.sub(r"\d+", "#", text)[:80])
+        if once and key in self._seen or self._counts.get(kind, 0) >= MOST:
+            return
+        self._seen.add(key)
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        self.happenings.append(Happening(kind, text, number))

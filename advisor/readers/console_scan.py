@@ -1,0 +1,235 @@
+"""One pass over a console log: its rows of numbers, its events and the facts it states."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from advisor.readers import console_pairs
+from advisor.readers.console_dicts import find_dict, parse_dict, stated_step, template
+from advisor.readers.console_events import Scanner
+from advisor.readers.console_pairs import Found, find_bar, parse_pairs
+from advisor.readers.console_rows import NAN, Block, Place, Rows
+from advisor.readers.console_text import clean, lines
+
+TEMPLATES = 8  # layouts of dictionaries tried before a line is parsed key by key
+SHAPES = 2_000  # more shapes of rows than this are a hostile file
+OPEN_LINES = 80  # a dictionary printed over more lines than this is none
+
+_OTHER_BAR = re.compile(
+    r"^\s*(?:Map|Load|Download|Tokeniz|Generat|Filter|Eval|Valid|Test|Predict|Fetch|Prepar|"
+    r"Process|Convert|Sav|Merg|Upload|Pack|Add|Truncat|Apply)",
+    re.I,
+)
+_FACTS = (
+    (re.compile(r"Total (?:optimization |train(?:ing)? )?steps\s*=\s*([\d,]{1,15})"), "max_steps"),
+    (re.compile(r"Num [Ee]pochs\s*=\s*([\d,]{1,12})"), "num_train_epochs"),
+    (re.compile(r"Num examples\s*=\s*([\d,]{1,15})"), "train_samples"),
+    (re.compile(r"\blogging_steps['\"]?\s*[=:]\s*(\d{1,9})\b"), "logging_steps"),
+)
+_FACT_HINT = re.compile(r"Num [Ee]|Total (?:opt|train|steps)|logging_steps")
+_HEADER = re.compile(
+    r"Running training|Num examples\s*=|Starting training|Training starts at|^Build model"
+)
+_SECTION = re.compile(r"\*{3,}\s*(\w+) metrics\s*\*{3,}")
+_SECTION_ITEM = re.compile(r"^\s*([\w./-]{1,60})\s+=\s+(\S{1,40})\s*$")
+
+
+@dataclass(slots=True)
+class _Template:
+    pattern: re.Pattern[str]
+    block: Block
+    epoch_at: int | None
+
+
+@dataclass(slots=True)
+class Scan:
+    """What the pass found."""
+
+    rows: Rows = field(default_factory=Rows)
+    events: Scanner = field(default_factory=Scanner)
+    facts: dict[str, object] = field(default_factory=dict)
+    headers: list[int] = field(default_factory=list)
+    summary: dict[str, float] = field(default_factory=dict)  # a run's closing averages
+    last_line: int = 0
+    _templates: list[_Template] = field(default_factory=list)
+    _bars: dict[float, float] = field(default_factory=dict)
+    _epoch: float = NAN
+    _progress: tuple[Found, int] | None = None
+    _open: list[str] = field(default_factory=list)
+    _section: str = ""
+
+    def feed(self, number: int, raw: str) -> None:
+        """Look at one line."""
+        if raw[:1] == "{" and not self._open and self._by_template(number, raw):
+            return
+        text = clean(raw)
+        if self._open or text.strip() == "{":
+            self._printed_over_lines(number, text)
+            return
+        self._see_bar(text)
+        span = find_dict(text)
+        if span is not None and self._dictionary(number, text[span[0] : span[1]]):
+            return
+        if self._summary_item(text):
+            return
+        found = None if self.events.in_traceback else parse_pairs(text)
+        if found is not None and self._pairs(number, found):
+            return
+        self.events.feed(number, text)
+        if _FACT_HINT.search(text):
+            self._state_facts(text)
+        if _HEADER.search(text):
+            self.headers.append(number)
+
+    def _by_template(self, number: int, raw: str) -> bool:
+        for known in self._templates:
+            match = known.pattern.fullmatch(raw)
+            if match:
+                values = list(map(float, match.groups()))
+                epoch = NAN if known.epoch_at is None else values[known.epoch_at]
+                bar, end = self._bar()
+                known.block.places.extend((number, NAN, NAN, epoch, bar, end))
+                known.block.flat.extend(values)
+                self.last_line = number
+                return True
+        return False
+
+    def _dictionary(self, number: int, text: str) -> bool:
+        parsed = parse_dict(text)
+        if parsed is None:
+            return False
+        numbers, texts = parsed
+        if "train_runtime" in numbers:
+            self.summary.update(numbers)
+            self.facts["summary_line"] = number
+            return True
+        step, total = stated_step(numbers, texts)
+        bar, end = self._bar()
+        epoch = numbers.get("epoch", self._epoch)
+        block = self._block("dict", "", tuple(numbers))
+        if block is None:
+            return False
+        block.add(numbers.values(), Place(number, step, total, epoch, bar, end))
+        self.last_line = number
+        if step != step and not texts and "epoch" in numbers:
+            pattern = template(text, tuple(numbers))
+            if pattern is not None:
+                at = list(numbers).index("epoch")
+                self._templates = [_Template(pattern, block, at), *self._templates][:TEMPLATES]
+        return True
+
+    def _printed_over_lines(self, number: int, text: str) -> None:
+        self._open.append(text)
+        if "}" in text or len(self._open) > OPEN_LINES:
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        text, self._open = " ".join(self._open), []
+        if text:
+            self._dictionary(number, text)
+
+    def _see_bar(self, text: str) -> None:
+        bar = find_bar(text)
+        if bar is not None and not _OTHER_BAR.match(bar["label"] or ""):
+            end = float(bar["end"])
+            if len(self._bars) < 64 or end in self._bars:
+                self._bars[end] = float(bar["at"])
+
+    def _bar(self) -> tuple[float, float]:
+        """The longest bar seen: an evaluation's is shorter than training's."""
+        if not self._bars:
+            return NAN, NAN
+        end = max(self._bars)
+        return self._bars[end], end
+
+    def _block(self, kind: str, split: str, keys: tuple[str, ...]) -> Block | None:
+        if len(self.rows.blocks) >= SHAPES and (kind, split, keys) not in self.rows.blocks:
+            return None
+        return self.rows.block(kind, split, keys)
+
+    def _pairs(self, number: int, found: Found) -> bool:
+        metric = console_pairs.is_metric(found)
+        if found.epoch == found.epoch and (not metric or found.kind != "progress"):
+            if found.epoch != self._epoch:
+                self._flush()
+            self._epoch = found.epoch
+            if found.epochs == found.epochs:
+                self.facts.setdefault("num_train_epochs", int(found.epochs))
+        if found.kind == "progress":
+            if metric:
+                if self._progress and found.bar < (self._progress[0].bar or (0.0, 0.0)):
+                    self._flush()
+                self._progress = (found, number)
+            return metric
+        if not metric and not (self._epoch == self._epoch and console_pairs.is_known(found)):
+            return False
+        self._add(number, found)
+        return True
+
+    def _flush(self) -> None:
+        if self._progress:
+            found, number = self._progress
+            self._progress = None
+            found.bar = None
+            self._add(number, found)
+
+    def _add(self, number: int, found: Found) -> None:
+        step, total = found.step, found.total
+        if step != step and found.bar is not None:
+            step, total = found.bar
+        values = found.values
+        if "loss_scale" in values and "number_of_skipped_iterations" in values:
+            self._megatron(number, values)
+        epoch = found.epoch if found.epoch == found.epoch else self._epoch
+        block = self._block(found.kind, found.split, tuple(values))
+        if block is not None and values:
+            block.add(values.values(), Place(number, step, total, epoch))
+            self.last_line = number
+
+    def _megatron(self, number: int, values: dict[str, float]) -> None:
+        """Megatron leaves the loss out where it is not finite, and where a step was skipped."""
+        if any(name.endswith("loss") for name in values):
+            return
+        if values["number_of_skipped_iterations"] > 0:
+            self.events.skipped(number, f"skipped, loss scale {values['loss_scale']:g}")
+        else:
+            values["loss"] = NAN
+
+    def _summary_item(self, text: str) -> bool:
+        section = _SECTION.search(text)
+        if section:
+            self._section = section[1]
+            return True
+        item = _SECTION_ITEM.match(text) if self._section else None
+        if item is None:
+            self._section = ""
+            return False
+        try:
+            self.summary[item[1]] = float(item[2].replace(",", ""))
+        except ValueError:
+            pass  # a duration or a count with a unit
+        return True
+
+    def _state_facts(self, text: str) -> None:
+        for pattern, name in _FACTS:
+            match = pattern.search(text)
+            if match:
+                self.facts[name] = int(match[1].replace(",", ""))
+
+    def finish(self, number: int) -> None:
+        self._close(number)
+        self._flush()
+        self.events.finish(number)
+
+
+def scan(path: Path) -> Scan:
+    """Read the whole log once."""
+    result = Scan()
+    number = 0
+    for number, raw in lines(path):
+        result.feed(number, raw)
+    result.finish(number)
+    return result
+

@@ -1,0 +1,234 @@
+"""Which run and which step each row of a console log belongs to, stated or inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.readers.console_rows import Block
+
+LINE, STEP, TOTAL, EPOCH, BAR, BAR_TOTAL = range(6)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one block that belong to one run."""
+
+    block: Block
+    values: Floats
+    places: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A part with the step of each row."""
+
+    part: Part
+    steps: Ints
+
+
+def split_runs(parts: list[Part]) -> list[float]:
+    """Lines at which a run begins: the first row, and every return to where a run began."""
+    begins: set[float] = set()
+    for part in parts:
+        measure = _progress(part)
+        if measure is None:
+            continue
+        first, furthest = float(measure[0]), float(measure[0])
+        for at in np.flatnonzero(np.diff(measure) < 0) + 1:
+            furthest = max(furthest, float(measure[:at].max()) if at < 4096 else furthest + 1)
+            if measure[at] <= first < furthest:
+                begins.add(float(part.places[at, LINE]))
+                first = furthest = float(measure[at])
+    return _apart(sorted(begins), parts)
+
+
+def _progress(part: Part) -> Floats | None:
+    """What grows as a run goes on: the epoch, and the step within it where the line has both."""
+    epoch, step = part.places[:, EPOCH], part.places[:, STEP]
+    if part.places.shape[0] < 2:
+        return None
+    if np.isfinite(step).all():
+        backward = np.diff(step) < 0
+        if np.isfinite(epoch).all() and np.any(np.diff(epoch)[backward] > 0):
+            return epoch * (float(np.nanmax(step)) + 1) + step
+        return step
+    return epoch if np.isfinite(epoch).all() and part.block.kind != "pairs" else _whole(epoch)
+
+
+def _whole(epoch: Floats) -> Floats | None:
+    return epoch if np.isfinite(epoch).all() else None
+
+
+def _apart(begins: list[float], parts: list[Part]) -> list[float]:
+    """One border where several shapes return at once: no run is without a training row."""
+    rows = np.sort(np.concatenate([part.places[:, LINE] for part in parts]))
+    kept = [float(rows[0])]
+    largest = max(parts, key=lambda part: part.places.shape[0])
+    lines = largest.places[:, LINE]
+    for begin in begins:
+        if np.any((lines >= kept[-1]) & (lines < begin)):
+            kept.append(begin)
+    return kept
+
+
+def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Placed], list[str]]:
+    """The step of each row of one run, and notes on how those were found."""
+    notes: list[str] = []
+    steps: dict[int, Floats] = {}
+    for number, part in enumerate(parts):
+        if np.isfinite(part.places[:, STEP]).all():
+            steps[number] = _stated(part)
+    dicts = [n for n, part in enumerate(parts) if n not in steps and part.block.kind == "dict"]
+    followers = {n for n in dicts if _is_evaluation(parts[n])}
+    trained = [n for n in dicts if n not in followers]
+    if trained:
+        steps.update(_inferred(parts, trained, facts, notes))
+    for number, part in enumerate(parts):
+        if number not in steps and number not in followers and not _one_each_epoch(part):
+            count = part.places.shape[0]
+            steps[number] = np.arange(1, count + 1, dtype=np.float64)
+            if count > 1:
+                notes.append("no step in the log: rows are counted from 1")
+    waiting = [n for n in range(len(parts)) if n not in steps]
+    if waiting and not steps:
+        notes.append("no step in the log: epochs serve as steps")
+        if all(np.isnan(parts[n].places[:, EPOCH]).all() for n in waiting):
+            steps.update({n: np.arange(1.0, len(parts[n].places) + 1) for n in waiting})
+        else:
+            for n in waiting:
+                epochs = parts[n].places[:, EPOCH]
+                fraction = np.isfinite(epochs).any() and np.any(epochs != np.floor(epochs))
+                count = np.arange(1.0, epochs.size + 1)
+                steps[n] = count if fraction else np.nan_to_num(epochs)
+    else:
+        _follow(parts, waiting, steps)
+    placed = [
+        Placed(part, np.clip(np.rint(steps[n]), -(2.0**62), 2.0**62).astype(np.int64))
+        for n, part in enumerate(parts)
+    ]
+    return placed, list(dict.fromkeys(notes))
+
+
+def _stated(part: Part) -> Floats:
+    """The steps that lines state; those counted within an epoch made to go on."""
+    step, epoch = part.places[:, STEP].copy(), part.places[:, EPOCH]
+    if not np.isfinite(epoch).all() or np.unique(epoch).size < 2:
+        return _first_epoch(part, step)
+    backward = np.diff(step) < 0
+    onward = np.diff(epoch) > 0
+    if not np.any(backward & onward) or np.mean(backward[onward]) < 0.5:
+        return step
+    totals = part.places[:, TOTAL]
+    if np.isfinite(totals).any():
+        size = float(np.nanmax(totals))
+    else:
+        distinct = np.unique(step)
+        gap = float(np.median(np.diff(distinct))) if distinct.size > 1 else 1.0
+        size = float(distinct[-1] - distinct[0]) + gap
+    return (np.floor(epoch) - (0.0 if epoch.min() < 1 else 1.0)) * size + step
+
+
+def _first_epoch(part: Part, step: Floats) -> Floats:
+    return step
+
+
+def _is_evaluation(part: Part) -> bool:
+    """Whether a dictionary holds an evaluation: it takes the step of the row before it."""
+    keys = [key for key in part.block.keys if key != "epoch"]
+    return bool(keys) and all(key.startswith(("eval", "test", "val")) for key in keys)
+
+
+def _one_each_epoch(part: Part) -> bool:
+    epochs = part.places[:, EPOCH]
+    if part.block.kind == "progress":
+        return True
+    return bool(np.isfinite(epochs).all()) and np.unique(epochs).size > 0.67 * epochs.size
+
+
+def _inferred(
+    parts: list[Part], chosen: list[int], facts: Mapping[str, object], notes: list[str]
+) -> dict[int, Floats]:
+    """Steps of dictionaries without one: from the bar, or from the count of the rows."""
+    places = np.concatenate([parts[n].places for n in chosen])
+    order = np.argsort(places[:, LINE], kind="stable")
+    places = places[order]
+    count = places.shape[0]
+    steps = _from_bar(places)
+    if steps is not None:
+        notes.append("no step in the log: taken from the progress bar before each row")
+    else:
+        total = _total(facts)
+        interval = _interval(total, count, facts)
+        steps = np.arange(1.0, count + 1) * interval
+        notes.append(
+            f"no step in the log: rows are counted, {interval} steps apart"
+            if interval > 1
+            else "no step in the log: rows are counted from 1"
+        )
+    back = np.empty_like(steps)
+    back[order] = steps
+    result = {}
+    at = 0
+    for n in chosen:
+        size = parts[n].places.shape[0]
+        result[n] = back[at : at + size]
+        at += size
+    return result
+
+
+def _from_bar(places: Floats) -> Floats | None:
+    """The bar's counts, where there is one for most rows and it moves with them."""
+    ends = places[:, BAR_TOTAL]
+    known = ends[np.isfinite(ends)]
+    if known.size < 0.5 * ends.size or not known.size:
+        return None
+    kinds, counts = np.unique(known, return_counts=True)
+    end = kinds[np.argmax(counts)]
+    mine = ends == end
+    bars = np.where(mine, places[:, BAR], np.nan)
+    values = bars[mine]
+    if np.unique(values).size < 0.8 * values.size or np.any(np.diff(values) < 0):
+        return None
+    index = np.arange(bars.size)
+    return np.interp(index, index[mine], values) if mine.sum() > 1 else np.maximum(1.0, index + 1.0)
+
+
+def _total(facts: Mapping[str, object]) -> float | None:
+    """Optimiser steps of the whole run, stated or from the closing speed."""
+    stated = facts.get("max_steps")
+    if isinstance(stated, int | float) and 0 < stated < 1e12:
+        return float(stated)
+    seconds, speed = facts.get("train_runtime"), facts.get("train_steps_per_second")
+    if isinstance(seconds, int | float) and isinstance(speed, int | float):
+        guess = float(seconds) * float(speed)
+        return guess if 0 < guess < 1e12 else None
+    return None
+
+
+def _interval(total: float | None, count: int, facts: Mapping[str, object]) -> int:
+    stated = facts.get("logging_steps")
+    if isinstance(stated, int) and 0 < stated < 1e9:
+        return stated
+    if total is None or "train_runtime" not in facts:
+        return 1  # of a run that has not ended, the count says nothing
+    return max(1, round(total / count))
+
+
+def _follow(parts: list[Part], waiting: list[int], steps: dict[int, Floats]) -> None:
+    """Rows without a step take that of the nearest row before them."""
+    if not waiting:
+        return
+    lines = np.concatenate([parts[n].places[:, LINE] for n in steps])
+    known = np.concatenate([steps[n] for n in steps])
+    order = np.argsort(lines, kind="stable")
+    lines, known = lines[order], known[order]
+    for n in waiting:
+        at = np.searchsorted(lines, parts[n].places[:, LINE], side="right") - 1
+        steps[n] = np.where(at >= 0, known[np.maximum(at, 0)], 0.0)
