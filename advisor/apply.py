@@ -59,6 +59,9 @@ def apply_edits(
         raise EditError(f"{path}: in no config language that we can write")
     held = dialect.read(tree)
     fates = [_judge(edit, held, config, include) for edit in plan.edits]
+    for at, fate in enumerate(fates):
+        if fate.written and not dialect.changes([fate.edit], held, tree):
+            fates[at] = Applied(fate.edit, False, fate.edit.note or "no such key in this file")
     edits = [fate.edit for fate in fates if fate.written]
     if not edits:
         return Outcome(None, raw, raw, tuple(fates))
@@ -91,8 +94,6 @@ def _judge(
         return Applied(edit, False, f"{edit.applies}: not asked for")
     if not edit.resolved:
         return Applied(edit, False, "relative: give its value with --set or --config")
-    if "no such key" in edit.note:
-        return Applied(edit, False, edit.note)
     if CHANGED in edit.note or not _still_holds(edit, held, config):
         return Applied(edit, False, CHANGED)
     return Applied(edit, True)

@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from advisor.config_files import BEFORE, choose, look_around, merge_sources, read_source
 from advisor.dialects import DIALECTS, dialect_of
 from advisor.dialects import tree as trees
@@ -120,10 +122,10 @@ def peak_lr(run: Run) -> float | None:
     series = run.series.get("train/lr")
     if series is None or not len(series):
         return None
-    values = [float(v) for v in series.values if math.isfinite(v) and v > 0]
-    if not values:
+    values = series.values[np.isfinite(series.values) & (series.values > 0)]
+    if not len(values):
         return None
-    peak = max(values)
+    peak = float(values.max())
     rising = len(values) > 1 and values[-1] == peak and values[-2] < peak
     return None if rising else float(f"{peak:.3g}")
 

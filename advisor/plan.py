@@ -118,6 +118,9 @@ def _named(edit: Edit, target: Target) -> Edit:
         return replace(edit, native_key=native)
     if edit.key == "method" and target.name == "automodel":
         return replace(edit, native_key="peft")
+    elsewhere = target.dialect.native_path(edit.key, {})
+    if elsewhere:
+        return note(replace(edit, native_key=elsewhere), "not in this file: set it in the script")
     return note(edit, f"no such key in {target.name}")
 
 
@@ -148,8 +151,9 @@ def _written(plan: Plan, target: Target) -> Plan:
     path = Path(target.config.path)
     try:
         new = target.dialect.write(target.text, path, edits, target.tree)
-    except (EditError, ConfigError):
-        return replace(plan, overrides=overrides)
+    except (EditError, ConfigError) as error:
+        said = tuple(note(e, f"no diff: {error}") if e in edits else e for e in plan.edits)
+        return replace(plan, edits=said, overrides=overrides)
     return replace(plan, overrides=overrides, diff=unified(target.text, new, path))
 
 

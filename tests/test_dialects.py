@@ -120,6 +120,16 @@ def test_the_files_own_name_of_a_key_is_used() -> None:
     assert "lora_rank: 16" in new
 
 
+def test_an_adapters_key_is_not_put_among_training_arguments() -> None:
+    old, new = write("args.json", done("peft.dim", 16))
+    assert new == old
+
+
+def test_a_floor_for_a_schedule_without_one_is_not_written() -> None:
+    old, new = write("args.json", done("lr_scheduler.min_lr", 1e-6))
+    assert new == old
+
+
 def test_overrides_speak_each_trainers_language() -> None:
     edits = [done("optimizer.lr", 6e-5)]
     flags = {d.NAME: d.overrides(edits, {}) for d in DIALECTS}
@@ -131,7 +141,7 @@ def test_keyword_arguments_are_python() -> None:
     transformers = dialect_of("transformers")
     assert transformers is not None
     edits = [done("optimizer.lr", 6e-5), done("peft.dim", 16), done("lr_scheduler.min_lr", 1e-6)]
-    text = transformers.snippet(edits, {})
+    text = transformers.snippet(edits, {"lr_scheduler.lr_decay_style": "cosine"})
     assert "TrainingArguments(\n    learning_rate=6e-05,\n" in text
     assert "LoraConfig(\n    r=16,\n" in text
     assert "lr_scheduler_kwargs={'min_lr': 1e-06}" in text

@@ -237,6 +237,18 @@ def test_a_key_that_the_trainer_lacks_is_named_so() -> None:
     assert plan.diff is None
 
 
+def test_a_key_that_lives_in_the_script_is_said_to(tmp_path: Path) -> None:
+    path = copied(tmp_path, "args.json")
+    copied(tmp_path, "adapter_config.json")
+    config = find_config(tmp_path)
+    plan = make_plan([finding("R1", times("peft.dim", 2))], config, run_of())
+    assert plan.diff is None
+    assert "not in this file" in plan.edits[0].note
+    assert "LoraConfig(\n    r=32," in plan_snippet(plan, config, run_of())
+    outcome = apply_edits(path, plan, config)
+    assert outcome.path is None and not outcome.applied[0].written
+
+
 def test_keyword_arguments_serve_where_no_file_can_be_written() -> None:
     run = run_of(lr=[1e-4, 2e-4, 1e-4])
     plan = make_plan([finding("LR004", times(LR, 0.3))], Config(), run)

@@ -9,8 +9,22 @@ from advisor.redact import HIDDEN, is_secret_key, redact_text, redact_value
 
 @pytest.mark.parametrize(
     "name",
-    "hf_token hub_token token api_key apiKey WANDB_API_KEY wandb.api_key secret password "
-    "aws_secret_access_key auth-token client_secret use_auth_token wandb_key".split(),
+    [
+        "hf_token",
+        "hub_token",
+        "token",
+        "api_key",
+        "apiKey",
+        "WANDB_API_KEY",
+        "wandb.api_key",
+        "secret",
+        "password",
+        "aws_secret_access_key",
+        "auth-token",
+        "client_secret",
+        "use_auth_token",
+        "wandb_key",
+    ],
 )
 def test_names_of_credentials_are_known(name: str) -> None:
     assert is_secret_key(name)
@@ -18,8 +32,22 @@ def test_names_of_credentials_are_known(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "pad_token num_tokens key question_key tokenizer eos_token max_new_tokens bos_token_id "
-    "monkey keyboard metric_for_best_model special_tokens text_key num_label_tokens".split(),
+    [
+        "pad_token",
+        "num_tokens",
+        "key",
+        "question_key",
+        "tokenizer",
+        "eos_token",
+        "max_new_tokens",
+        "bos_token_id",
+        "monkey",
+        "keyboard",
+        "metric_for_best_model",
+        "special_tokens",
+        "text_key",
+        "num_label_tokens",
+    ],
 )
 def test_names_that_only_sound_alike_are_left(name: str) -> None:
     assert not is_secret_key(name)

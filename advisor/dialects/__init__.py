@@ -17,6 +17,7 @@ class Dialect(Protocol):
 
     NAME: str
     KEYS: Mapping[str, tuple[str, ...]]
+    ROOTS: set[str]
 
     def sniff(self, tree: Mapping[str, object]) -> bool: ...
     def read(self, tree: Mapping[str, object]) -> dict[str, object]: ...
@@ -39,13 +40,11 @@ def _checked(module: ModuleType) -> Dialect:
 DIALECTS: tuple[Dialect, ...] = (_checked(automodel), _checked(transformers))
 
 # Top-level names that any dialect looks at: the rest of a tracker's big record is skipped.
-ROOTS: frozenset[str] = frozenset(
-    {name.split(".")[0] for d in DIALECTS for names in d.KEYS.values() for name in names}
-    | {key.split(".")[0] for key in automodel.KEYS}
-    | {name for names in generic.KEYS.values() for name in names}
-    | {section.split(".")[0] for section in transformers._SECTIONS}
-    | {"adam_beta1", "adam_beta2", "fp16", "bf16", "quantization_bit", "distributed", "<<"}
-    | {"warmup_ratio", "max_grad_norm", "cfg", "config", "args", "hparams", "peft_type", "packing"}
+ROOTS: frozenset[str] = frozenset().union(
+    *(dialect.ROOTS for dialect in DIALECTS),
+    (name.split(".")[0] for d in DIALECTS for names in d.KEYS.values() for name in names),
+    (name for names in generic.KEYS.values() for name in names),
+    ("<<", "cfg", "config", "args", "hparams"),
 )
 
 

@@ -62,6 +62,7 @@ DEFAULTS: dict[str, object] = {
     "rng.seed": 42,
 }
 _SECTIONS = ("model", "dataset", "peft", "lr_scheduler", "distributed", "step_scheduler")
+ROOTS = {key.split(".")[0] for key in KINDS} | {"distributed", "seed"}
 _LORA: dict[str, object] = {
     "peft._target_": "nemo_automodel.components._peft.lora.PeftConfig",
     "peft.match_all_linear": True,

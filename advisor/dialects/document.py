@@ -52,7 +52,7 @@ def rewrite(text: str, path: Path, changes: Sequence[Change]) -> str:
         if not as_json:
             raise EditError(f"{path}: cannot be edited as YAML; change it by hand") from None
         out = _dump_json(text, changes)
-    _verify(out, path, changes)
+    _verify(text, out, path, changes)
     return mark + out
 
 
@@ -273,22 +273,38 @@ def _dump_json(text: str, changes: Sequence[Change]) -> str:
     """Write JSON anew where its text cannot be edited in place (tabs), indented as before."""
     data: Any = json.loads(text)
     for change in changes:
-        at = data
-        for name in change.path[:-1]:
-            if not isinstance(at.get(name), dict):
-                at[name] = {}
-            at = at[name]
-        at[change.path[-1]] = change.value
+        _put(data, change.path, change.value)
     match = re.search(r"\n([ \t]+)\S", text)
     indent = match[1] if match else None
     return json.dumps(data, indent=indent) + ("\n" if text.endswith("\n") else "")
 
 
-def _verify(text: str, path: Path, changes: Sequence[Change]) -> None:
-    tree = trees.parse(text, path)
-    last = {change.path: change.value for change in changes}
-    for where, value in last.items():
-        found = trees.dig(tree, ".".join(where)) if not any("." in p for p in where) else value
-        wanted = list(value) if isinstance(value, tuple) else value
-        if found != wanted and not (found is None and wanted in (None, "null")):
-            raise EditError(f"{path}: '{'.'.join(where)}' cannot be written; change it by hand")
+def _verify(old: str, new: str, path: Path, changes: Sequence[Change]) -> None:
+    """Make sure that the text now says what was meant, and nothing else changed."""
+    found = trees.parse(new, path)
+    for change in changes:
+        at: Any = found
+        for name in change.path:
+            at = at.get(name) if isinstance(at, dict) else None
+        wanted = list(change.value) if isinstance(change.value, tuple) else change.value
+        if at != wanted:
+            raise EditError(f"{path}: '{'.'.join(change.path)}' cannot be written; do it by hand")
+    if re.search(r"[:\-,\[]\s*[*&]\w|<<", old) or not old.strip():
+        return  # an anchor's value is meant to change wherever its alias stands
+    expected: Any = trees.parse(old, path)
+    for change in changes:
+        _put(expected, change.path, change.value)
+    if _canonical(expected) != _canonical(found):
+        raise EditError(f"{path}: cannot be edited without changing other keys; do it by hand")
+
+
+def _put(tree: Any, path: Sequence[str], value: object) -> None:
+    for name in path[:-1]:
+        if not isinstance(tree.get(name), dict):
+            tree[name] = {}
+        tree = tree[name]
+    tree[path[-1]] = list(value) if isinstance(value, tuple) else value
+
+
+def _canonical(tree: object) -> str:
+    return json.dumps(tree, sort_keys=True, default=str)

@@ -18,7 +18,7 @@ NAME = "transformers"
 _SECTIONS = (
     "", "training_args", "training_arguments", "training", "train", "trainer", "TrainingArguments",
     "peft_config", "peft_config.default", "lora_config", "LoraConfig", "lora", "peft",
-    "quantization_config", "bnb_config", "quantization", "model", "data", "dataset", "optimizer",
+    "args", "hparams", "config", "quantization_config", "bnb_config", "quantization", "model", "data", "dataset", "optimizer",
 )  # fmt: skip
 _TABLE = {
     "optimizer._target_": "optim optimizer",
@@ -118,9 +118,33 @@ _STYLES = {
 _TO_STYLE = {"inverse-square-root": "inverse_sqrt", "WSD": "warmup_stable_decay"}
 
 
+_MORE_MARKS = ("output_dir", "logging_steps", "save_steps", "optim", "warmup_steps", "bf16", "fp16")
+ROOTS = {"adam_beta1", "adam_beta2", "fp16", "quantization_bit", "lora_target_linear", "peft_type"}
+ROOTS |= {section.split(".")[0] for section in _SECTIONS}
+# What other front ends call a key that their file does not hold yet, by a mark of theirs.
+_FLAVOURS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
+    (
+        ("finetuning_type", "lora_rank", "lora_target", "cutoff_len"),
+        {"peft.dim": "lora_rank", "peft.target_modules": "lora_target",
+         "dataset.seq_length": "cutoff_len"},
+    ),
+    (
+        ("micro_batch_size", "base_model", "sequence_len"),
+        {"peft.dim": "lora_r", "peft.target_modules": "lora_target_modules",
+         "dataset.seq_length": "sequence_len", "step_scheduler.num_epochs": "num_epochs",
+         "lr_scheduler.lr_decay_style": "lr_scheduler", "optimizer._target_": "optimizer",
+         "step_scheduler.local_batch_size": "micro_batch_size"},
+    ),
+    (("lora_r", "use_peft"), {"peft.dim": "lora_r", "peft.target_modules": "lora_target_modules"}),
+)  # fmt: skip
+_NOT_ARGUMENTS = ("peft.", "quantization.", "model.", "dataset.", "method", "data.")
+
+
 def sniff(tree: Mapping[str, object]) -> bool:
     """Say whether a tree holds arguments of this dialect."""
-    return any(_find(tree, name) for name in _MARKS)
+    if any(_find(tree, name) for name in _MARKS):
+        return True
+    return "learning_rate" in tree and any(name in tree for name in _MORE_MARKS)
 
 
 def default_of(key: str) -> object:
@@ -152,7 +176,20 @@ def native_path(key: str, tree: Mapping[str, object]) -> str:
         path = _find(tree, name)
         if path:
             return path
-    return _beside(key, tree) + names[0]
+    flavour = next((f for f in _FLAVOURS if any(_find(tree, mark) for mark in f[0])), None)
+    section = _beside(key, tree)
+    if flavour:
+        return section + flavour[1].get(key, names[0])
+    if tree and key.startswith(_NOT_ARGUMENTS) and not _has_kin(key, tree):
+        return ""  # TrainingArguments refuses what is not its own
+    return section + names[0]
+
+
+def _has_kin(key: str, tree: Mapping[str, object]) -> bool:
+    """Say whether the file holds another key of the same section."""
+    start = key.split(".")[0] + "."
+    kin = (names for other, names in KEYS.items() if other.startswith(start))
+    return any(_find(tree, name) for names in kin for name in names)
 
 
 def _beside(key: str, tree: Mapping[str, object]) -> str:
@@ -232,6 +269,8 @@ def _read_adapter(tree: Mapping[str, object], values: dict[str, object]) -> None
     if targets in (["all-linear"], ["all"]):
         values["peft.match_all_linear"] = True
         del values["peft.target_modules"]
+    if dig(tree, "lora_target_linear") is True:
+        values["peft.match_all_linear"] = True
     bits = dig(tree, _find(tree, "quantization_bit") or "quantization_bit")
     if bits in (4, 8):
         values[f"quantization.load_in_{bits}bit"] = True
@@ -287,8 +326,11 @@ def _native(
     if edit.key == "lr_scheduler.lr_decay_style":
         return [(path, _TO_STYLE.get(str(new), new))]
     if edit.key == "lr_scheduler.min_lr":
+        if has(tree, path):
+            return [(path, new)]
         style = native_path("lr_scheduler.lr_decay_style", tree)
-        return [(style, "cosine_with_min_lr"), (path, new)]
+        cosine = after.get("lr_scheduler.lr_decay_style") == "cosine"
+        return [(style, "cosine_with_min_lr"), (path, new)] if cosine else []
     if edit.key == "lr_scheduler.lr_warmup_steps" and _find(tree, "warmup_ratio"):
         return [(path, new), (_find(tree, "warmup_ratio"), 0.0)]
     if edit.key == "step_scheduler.val_every_steps":
