@@ -1,0 +1,141 @@
+"""JSON objects -> Columns, a chunk at a time: quick where rows are alike, exact elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from advisor.readers.table import Columns, to_float
+
+MAX_KEYS = 400  # different names in one log
+_BARE = re.compile(rb"(?<=[:\[,\s])(-?(?:NaN|nan|Infinity|inf))(?=\s*[,}\]\n])")
+_Number = float | str | None
+
+
+class RecordTable:
+    """Collects objects as Columns. ``rows`` counts them; ``bad`` counts what was no object."""
+
+    def __init__(self) -> None:
+        self.columns = Columns()
+        self.bad = 0
+        self.summary: dict[str, object] = {}
+        self.texts: dict[str, dict[str, list[int]]] = {}
+        self._keys: tuple[str, ...] = ()
+        self._decoder: msgspec.json.Decoder[Any] | None = None
+
+    def add_array(self, text: bytes) -> None:
+        """Add a chunk that is a JSON array of objects; ValueError where it is not JSON."""
+        if b"NaN" in text or b"Infinity" in text or b"nan" in text or b"inf" in text:
+            text = _BARE.sub(rb'"\1"', text)
+        if self._decoder is None or not self._quick(text):
+            self.add_rows(_decode(text))
+
+    def _quick(self, text: bytes) -> bool:
+        """Decode into structs with the known keys; False where the chunk holds other ones."""
+        assert self._decoder is not None
+        try:
+            rows = self._decoder.decode(text)
+        except (msgspec.ValidationError, msgspec.DecodeError):
+            return False
+        columns: list[tuple[str, list[object], int]] = []
+        named = 0
+        for i, key in enumerate(self._keys):
+            values: list[object] = [getattr(row, f"f{i}") for row in rows]
+            missing = values.count(None)
+            named += len(values) - missing
+            columns.append((key, values, missing))
+        # every name that is in the text must have landed in a field
+        if text.count(b'":') + text.count(b'" :') - text.count(b"null") != named:
+            return False
+        first = self.columns.rows
+        for key, values, missing in columns:
+            self._put(key, values, first, missing)
+        self.columns.rows += len(rows)
+        return True
+
+    def _put(self, key: str, values: list[object], first: int, missing: int) -> None:
+        if missing == len(values):
+            return
+        rows = np.arange(first, first + len(values))
+        if missing:
+            keep = [i for i, v in enumerate(values) if v is not None]
+            rows, values = rows[keep], [values[i] for i in keep]
+        try:
+            self.columns.add(key, rows, np.array(values, dtype=np.float64))
+        except (ValueError, TypeError, OverflowError):
+            numbers = [to_float(v) for v in values]
+            good = [i for i, v in enumerate(numbers) if v is not None]
+            self.columns.add(key, rows[good], np.array([numbers[i] for i in good], dtype=np.float64))
+            for i, value in enumerate(values):
+                if isinstance(value, str) and numbers[i] is None:
+                    self._text(key, value, int(rows[i]))
+
+    def _text(self, key: str, value: str, row: int) -> None:
+        kept = self.texts.setdefault(key, {}) if len(self.texts) < MAX_KEYS else {}
+        if len(kept) < 50 and len(value) < 200:
+            kept.setdefault(value, []).append(row)
+
+    def add_rows(self, objects: Iterable[object]) -> None:
+        """Add decoded objects one by one; the slow and exact way."""
+        columns: dict[str, list[object]] = {}
+        count = 0
+        for item in objects:
+            if not isinstance(item, dict):
+                self.bad += 1
+                continue
+            for key, value in item.items():
+                if key not in columns:
+                    if len(columns) >= MAX_KEYS:
+                        continue
+                    columns[key] = [None] * count
+                columns[key].append(value if isinstance(value, int | float | str) else None)
+            count += 1
+            for values in columns.values():
+                if len(values) < count:
+                    values.append(None)
+        first = self.columns.rows
+        for key, values in columns.items():
+            self._put(key, values, first, sum(v is None for v in values))
+        self.columns.rows += count
+        self._learn(columns)
+
+    def _learn(self, columns: Iterable[str]) -> None:
+        """Make a struct type of all keys so far; the next chunks probably have the same."""
+        keys = tuple(dict.fromkeys([*self._keys, *columns]))[:MAX_KEYS]
+        if keys == self._keys and self._decoder is not None:
+            return
+        self._keys = keys
+        fields: list[Any] = [(f"f{i}", _Number, None) for i in range(len(keys))]
+        rename = {f"f{i}": key for i, key in enumerate(keys)}
+        row = msgspec.defstruct("Row", fields, rename=rename, gc=False)
+        self._decoder = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+
+
+def _decode(text: bytes) -> list[object]:
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        found = json.loads(text)
+    if not isinstance(found, list):
+        raise ValueError("not an array")
+    return found
+
+
+def try_decode(text: bytes) -> object:
+    """Decode JSON that may hold bare NaN and Infinity; ValueError otherwise."""
+    try:
+        return msgspec.json.decode(_BARE.sub(rb'"\1"', text))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+Cut = Callable[[bytes, int], int]
