@@ -23,7 +23,7 @@ from advisor.findings import (
     Report,
     Severity,
 )
-from advisor.rule import CONFIDENCES, PLACEHOLDER, Rule, RuleEdit, Rulebook
+from advisor.rule import CONFIDENCES, PLACEHOLDER, Rule, Rulebook, RuleEdit
 from advisor.run import Run, Scalar
 from advisor.signals import View, resolve
 from advisor.strict_yaml import scalar
@@ -86,7 +86,10 @@ def judge(rule: Rule, view: View) -> Judgement:
     """Evaluate the `when` of one rule on one run."""
     verdict = _parse(rule.when).judge(_lookup(rule, view))
     names = [name for name in verdict.names if name not in rule.limits]
-    return Judgement(rule, verdict.value, {name: resolve(name, view) for name in names})
+    readings = {name: resolve(name, view) for name in names}
+    if verdict.value is False and names and all(name.endswith(".points") for name in names):
+        return Judgement(rule, None, {name: _too_few(name, readings[name]) for name in names})
+    return Judgement(rule, verdict.value, readings)
 
 
 def explain(fired: Mapping[str, Rule]) -> dict[str, str]:
@@ -177,6 +180,12 @@ def _lookup(rule: Rule, view: View) -> Lookup:
         return resolve(name, view).value
 
     return lookup
+
+
+def _too_few(name: str, reading: Reading) -> Reading:
+    """A count that rules out a rule says that data are missing, not that all is well."""
+    series = {"loss": "train/loss", "eval": "eval/loss"}.get(name.split(".")[0], "the log")
+    return Reading(None, f"only {reading.value or 0:.0f} points of {series}")
 
 
 def _is_wanted(rule: Rule, select: Sequence[str], ignore: Sequence[str]) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 from advisor.condition import Condition, parse
 from advisor.errors import RuleError
 from advisor.keys import CANONICAL_KEYS, SECTIONS
-from advisor.rule_fields import CASE, EDIT, EDIT_OPERAND, RULE, TEXT_LIMITS, Shape
 from advisor.rule import PLACEHOLDER, Case, Rule, RuleEdit
+from advisor.rule_fields import CASE, EDIT, EDIT_OPERAND, RULE, TEXT_LIMITS, Shape
 from advisor.strict_yaml import Document, Fault, parse_yaml
 from advisor.symptoms import SYMPTOMS
 

@@ -47,6 +47,7 @@ def load_rules(paths: Sequence[Path] | None = None, bundled: bool = True) -> Rul
     if paths:
         own = parse_rules(_listed(paths), frozenset(rules))
         rules.update({rule.code: rule for rule in own})
+        _check_all(list(rules.values()))
     return Rulebook(tuple(sorted(rules.values(), key=lambda rule: rule.code)))
 
 
@@ -85,6 +86,15 @@ def compile_index(folder: Path | None = None) -> str:
     rules = [replace(rule, cases=()) for rule in parse_rules(files)]
     index = _Index(_VERSION, _checksums(folder, files), sorted(rules, key=lambda r: r.code))
     return msgspec.json.format(msgspec.json.encode(index), indent=1).decode() + "\n"
+
+
+def _check_all(rules: Sequence[Rule]) -> None:
+    """Refuse circles of `unless` that only arise beside the bundled rules."""
+    from advisor.rule_check import check_together
+
+    faults = check_together(rules, frozenset())
+    if faults:
+        raise RuleError("\n".join(faults))
 
 
 def _bundled() -> list[Rule]:

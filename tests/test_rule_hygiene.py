@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
+from advisor.cases import make_run
 from advisor.condition import parse
 from advisor.rule import Rule
 from advisor.rulebook import load_full
 from advisor.signals import SIGNALS, View, resolve
-from advisor.cases import make_run
 
 RULES = [rule for rule in load_full() if not rule.needs]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from advisor.strict_yaml import parse_yaml
 
 
@@ -52,7 +53,9 @@ def test_nested_values_keep_their_lines() -> None:
     assert document.line(("a", 1, "absent")) == 3
 
 
-@pytest.mark.parametrize("text", ["a: b: c", "a: [1", "\t- x", "a: !!python/object:os.system x", "&"])
+@pytest.mark.parametrize(
+    "text", ["a: b: c", "a: [1", "\t- x", "a: !!python/object:os.system x", "&"]
+)
 def test_broken_yaml_is_one_fault_and_no_exception(text: str) -> None:
     document = parse_yaml(text)
     assert document.faults or document.data

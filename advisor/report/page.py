@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from advisor.paths import data_dir
+from advisor.ranges import COMPILED, compile_ranges
 from advisor.rule import Case, Rule, Rulebook, RuleEdit
 from advisor.rulebook import INDEX, compile_index, load_full
-from advisor.ranges import COMPILED, compile_ranges
 from advisor.symptoms import SYMPTOMS
 
 _NEEDS = {
@@ -106,7 +106,11 @@ def _signals(rule: Rule) -> str:
 
     names = [name for name in parse(rule.when).names if name in SIGNALS]
     rows = [f"| `{name}` | {SIGNALS[name].unit} | {_line(SIGNALS[name].doc)} |" for name in names]
-    return "| signal | unit | what it measures |\n| --- | --- | --- |\n" + "\n".join(rows) if rows else ""
+    return (
+        "| signal | unit | what it measures |\n| --- | --- | --- |\n" + "\n".join(rows)
+        if rows
+        else ""
+    )
 
 
 def _causes(rule: Rule) -> str:

@@ -12,8 +12,29 @@ from advisor.signals.view import View
 
 _SLICE = re.compile(r"([^\[\]]+?)\s*(?:\[\s*(-?\d+%?)?\s*:\s*(-?\d+%?)?\s*\])?")
 _ATTENTION = frozenset(
-    "q_proj k_proj v_proj o_proj out_proj qkv_proj query key value query_key_value c_attn wq wk wv "
-    "wo wqkv q k v o attn".split()
+    [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "out_proj",
+        "qkv_proj",
+        "query",
+        "key",
+        "value",
+        "query_key_value",
+        "c_attn",
+        "wq",
+        "wk",
+        "wv",
+        "wo",
+        "wqkv",
+        "q",
+        "k",
+        "v",
+        "o",
+        "attn",
+    ]
 )
 _FILES = (".json", ".jsonl", ".csv", ".parquet", ".txt", ".arrow")
 _BF16 = {"bf16", "bfloat16", "torch.bfloat16"}
@@ -52,11 +73,12 @@ def _overlap(one: Span | None, other: Span | None) -> bool | None:
 
 def leaked(view: View) -> Reading:
     """1 where validation samples come from the rows that are trained on."""
-    train, held = text(view, "dataset.path_or_dataset_id"), text(
-        view, "validation_dataset.path_or_dataset_id"
+    train, held = (
+        text(view, "dataset.path_or_dataset_id"),
+        text(view, "validation_dataset.path_or_dataset_id"),
     )
     if not train or not held:
-        return unknown("validation_dataset.path_or_dataset_id" if train else "dataset")
+        return unknown(f"{'validation_dataset' if train else 'dataset'}.path_or_dataset_id")
     if train != held:
         return Reading(0.0)
     splits = text(view, "dataset.split"), text(view, "validation_dataset.split")

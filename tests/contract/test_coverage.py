@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from advisor.paths import data_dir
 from advisor.ranges import load_ranges
 from advisor.rulebook import load_full

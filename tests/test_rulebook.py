@@ -1,0 +1,142 @@
+"""Rule files are checked in full: all faults at once, each with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.errors import RuleError
+from advisor.rulebook import load_full, load_rules, parse_rules
+
+GOOD = """\
+code: XX001
+name: loss-is-high
+symptom: plateau
+seen: The loss is high.
+means: It has not learnt.
+do: Look.
+message: "ends at {loss.end:.2f}"
+severity: warning
+confidence: low
+limits: {high: 3}   # made up
+when: loss.end > high
+causes: [{lr_too_low: 0.6}, {data_quality: 0.2}]
+edits:
+  - {op: multiply, key: optimizer.lr, by: 3, max: 1e-3, when: setup.clips > 0}
+  - {op: advice, key: dataset, text: look at the data}
+cases:
+  - {name: high, series: {train/loss: "4x40"}, expect: fires}
+"""
+
+
+def write(folder: Path, text: str, name: str = "XX001-loss-is-high.yaml") -> Path:
+    path = folder / "mine" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults(folder: Path, text: str, name: str = "XX001-loss-is-high.yaml") -> list[str]:
+    with pytest.raises(RuleError) as caught:
+        parse_rules([write(folder, text, name)])
+    return str(caught.value).splitlines()
+
+
+def test_a_good_file_becomes_a_rule(tmp_path: Path) -> None:
+    (rule,) = parse_rules([write(tmp_path, GOOD)])
+    assert rule.section == "mine"
+    assert rule.limits == {"high": 3}
+    assert rule.causes == (("lr_too_low", 0.6), ("data_quality", 0.2))
+    assert rule.edits[0].high == 1e-3
+    assert rule.edits[1].applies == "advice"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "what"),
+    [
+        ("symptom: plateau", "symptom: plato", 3, "nearest is plateau"),
+        ("loss.end > high", "loss.ends > high", 11, "nearest is loss.end"),
+        ("loss.end > high", "loss.end > 3", 11, "needs a name under 'limits'"),
+        ("loss.end > high", "loss.end > 0", 10, "limit 'high' is not used"),
+        ("loss.end > high", "max(loss.end) > high", 11, "a call in a condition"),
+        ("severity: warning", "severity: bad", 8, "expected one of error, warning, info"),
+        ("key: optimizer.lr", "key: optimizer.rate", 14, "unknown config key 'optimizer.rate'"),
+        ("by: 3", "by: lots", 14, "expected a number"),
+        ("op: multiply", "op: set", 14, "'set' needs 'to'"),
+        ("do: Look.", "do: Look.\nfix: x", 7, "unknown field 'fix'"),
+        ("seen: The loss is high.", "seen: " + "x" * 300, 4, "at most 220"),
+        ("{loss.end:.2f}", "{loss.end:.2q}", 7, "not a number format"),
+        ("{loss.end:.2f}", "{loss.end", 7, "braces hold a signal"),
+        ('"4x40"', '"4y40"', 17, "no shorthand"),
+        ("name: loss-is-high", "name: Loss", 2, "lower-case words"),
+        ("confidence: low", "confidence: low\nconfidence: high", 10, "given twice"),
+        ("[{lr_too_low: 0.6}", "[{lr_too_low: 6}", 12, "shares above 0 and up to 1"),
+    ],
+)
+def test_a_fault_is_told_with_its_line(
+    tmp_path: Path, old: str, new: str, line: int, what: str
+) -> None:
+    found = faults(tmp_path, GOOD.replace(old, new))
+    assert any(what in fault and f".yaml:{line}: XX001: " in fault for fault in found), found
+
+
+def test_all_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
+    one = write(tmp_path, GOOD.replace("symptom: plateau\n", "").replace("do: Look.\n", ""))
+    two = write(tmp_path, GOOD.replace("XX001", "XX002").replace("> high", ">"), "XX002-b.yaml")
+    with pytest.raises(RuleError) as caught:
+        parse_rules([one, two])
+    text = str(caught.value)
+    for part in ("'symptom' is missing", "'do' is missing", "not a condition", "must be called"):
+        assert part in text
+
+
+def test_the_file_must_be_called_as_the_rule(tmp_path: Path) -> None:
+    assert "must be called XX001-loss-is-high.yaml" in faults(tmp_path, GOOD, "XX001-b.yaml")[0]
+
+
+def test_a_code_that_is_taken_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    path = tmp_path / "other" / "XX001-loss-is-high.yaml"
+    path.parent.mkdir()
+    path.write_text(GOOD, encoding="utf-8")
+    with pytest.raises(RuleError, match="the code is taken by"):
+        load_full(tmp_path)
+
+
+def test_rules_that_explain_each_other_in_a_circle_are_a_fault(tmp_path: Path) -> None:
+    write(tmp_path, GOOD + "unless: [XX002]\n")
+    other = GOOD.replace("XX001", "XX002") + "unless: [XX001]\n"
+    write(tmp_path, other, "XX002-loss-is-high.yaml")
+    with pytest.raises(RuleError, match="leads back to itself"):
+        load_full(tmp_path)
+
+
+def test_an_unknown_code_in_unless_is_a_fault(tmp_path: Path) -> None:
+    assert "unknown rule XX009" in faults(tmp_path, GOOD + "unless: [XX009]\n")[0]
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "just text", "\x00", "a: [", "code: 1"])
+def test_a_file_that_is_no_rule_is_refused_in_words(tmp_path: Path, text: str) -> None:
+    assert faults(tmp_path, text)
+
+
+def test_a_rule_of_the_users_replaces_the_bundled_one(tmp_path: Path) -> None:
+    text = GOOD.replace("XX001", "LR001")
+    rulebook = load_rules([write(tmp_path, text, "LR001-loss-is-high.yaml")])
+    rule = rulebook.find("LR001")
+    assert rule is not None and rule.name == "loss-is-high"
+    assert len(rulebook) == len(load_rules())
+
+
+def test_a_circle_through_a_bundled_rule_is_a_fault(tmp_path: Path) -> None:
+    bundled = next(rule for rule in load_rules() if rule.unless)
+    text = GOOD.replace("XX001", bundled.unless[0]) + f"unless: [{bundled.code}]\n"
+    path = write(tmp_path, text, f"{bundled.unless[0]}-loss-is-high.yaml")
+    with pytest.raises(RuleError, match="leads back to itself"):
+        load_rules([path])
+
+
+def test_a_missing_rule_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RuleError, match="no such file"):
+        load_rules([tmp_path / "absent.yaml"])
