@@ -14,6 +14,7 @@ from advisor.readers.console_rows import Block
 from advisor.readers.console_scan import Scan, scan
 from advisor.readers.console_steps import LINE, Part, Placed, place_rows, split_runs
 from advisor.readers.console_text import clean, decoder
+from advisor.readers.objective import objective_of
 from advisor.readers.options import DEFAULT, ReadOptions
 from advisor.readers.table import make_series
 from advisor.run import Event, FloatArray, Run, Series
@@ -59,6 +60,8 @@ def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     except OSError as error:
         raise ReadError(f"{path}: cannot be read: {error.strerror}") from error
     parts = [part for block in found.rows.blocks.values() if (part := _part(block)) is not None]
+    if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
+        parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number
     parts = parts or _summary_part(found)
     if not parts:
         return [_without_series(path, found)]
@@ -124,7 +127,7 @@ def _run(
     facts = dict(found.facts)
     closing = float(str(facts.pop("summary_line", 0)))
     if found.summary and (lines[0] <= closing < lines[1] or not closing):
-        facts.update((k, v) for k, v in found.summary.items() if np.isfinite(v))
+        facts.update((k, v) for k, v in found.summary.items() if k != "epoch" and np.isfinite(v))
     placed, notes = place_rows(list(parts), facts)
     series, dropped = _series(placed, options, path)
     if not series:
@@ -133,7 +136,10 @@ def _run(
         notes.append(f"{dropped} repeated steps were dropped, the last one wins")
     if found.events.checkpoints:
         facts["checkpoints"] = dict(found.events.checkpoints)
-    events = (*_events(found, placed, lines), *_resumes(placed))
+    if objective := objective_of(series):
+        facts["objective"] = objective
+    events, said = _events(found, placed, lines)
+    events, notes = (*events, *_resumes(placed)), [*notes, *said]
     return Run(str(path), NAME, series, ident, events=events, notes=tuple(notes), facts=facts)
 
 
@@ -194,21 +200,27 @@ def _chosen(
 
 def _events(
     found: Scan, placed: Sequence[Placed], lines: tuple[float, float]
-) -> tuple[Event, ...]:
-    """The events of one run, each with the step of the last row before it."""
+) -> tuple[tuple[Event, ...], list[str]]:
+    """The events of one run, each with the step of the last row before it.
+
+    A failure before the first row ended an attempt that this run was started after: a note.
+    """
     if not found.events.happenings:
-        return ()
+        return (), []
     at = np.concatenate([one.part.places[:, LINE] for one in placed])
     steps = np.concatenate([one.steps for one in placed])
     order = np.argsort(at, kind="stable")
     at, steps = at[order], steps[order]
-    events = []
+    events, failed = [], []
     for one in found.events.happenings:
         if lines[0] <= one.line < lines[1]:
             before = int(np.searchsorted(at, one.line, side="right")) - 1
             step = int(steps[before]) if before >= 0 else None
-            events.append(Event(one.kind, one.text, step, one.line))
-    return tuple(events)
+            if step is None and one.kind in ("exception", "oom"):
+                failed.append(f"line {one.line}, before the first metric: {one.text[:120]}")
+            else:
+                events.append(Event(one.kind, one.text, step, one.line))
+    return tuple(events), failed[:3]
 
 
 def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:

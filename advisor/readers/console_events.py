@@ -88,6 +88,11 @@ class Scanner:
         else:
             self._rarer(number, text)
 
+    @staticmethod
+    def raises(text: str) -> bool:
+        """Whether the line names an exception, so that a number in it is no metric."""
+        return ("Error" in text or "Exception" in text) and bool(_RAISED.match(text.strip()))
+
     @property
     def in_traceback(self) -> bool:
         return bool(self._trace_line)

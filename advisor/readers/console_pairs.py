@@ -19,7 +19,7 @@ _PAIR = re.compile(
     rf"(\s?(?:ms|us|[GMKT]i?B|[KkM](?![\w/])|%|secs?|s)(?!\w))?(?![\w.]*\w)",
     re.I,
 )
-_HINT = re.compile(r"loss|损失|epoch|\bep\b|iter|step|perplex|\bppl|grad|\bacc|batch|轮", re.I)
+_HINT = re.compile(r"loss|损失|epoch|\bep\b|iter|step|perplex|\bppl|grad|\bacc|batch|轮|\blr\b", re.I)
 _STAMP = re.compile(
     r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?"
 )
@@ -34,7 +34,7 @@ _BAR = re.compile(
 _KERAS = re.compile(r"^\s*(\d+)/(\d+)\s(?:\[[=>.\s]*\]|[━╸╺─ ]{3,})")
 _SAMPLES = re.compile(r"\[\s*(\d+)/(\d+)\s*\(\s*\d+(?:\.\d+)?%\)\s*\]")
 _DUMP = re.compile(r"\b(?:Namespace|\w*Arguments|\w*Config|dict)\(")
-_HELD_OUT = re.compile(
+HELD_OUT = re.compile(
     r"^[\s\[(*#>=-]*(val|valid|validation|validating|eval|evaluation|evaluating|test|dev)\b(?!\w)",
     re.I,
 )
@@ -50,6 +50,8 @@ _CHINESE = {
     "学习率": "lr", "准确率": "accuracy", "训练准确率": "train_accuracy",
     "验证准确率": "val_accuracy", "时间": "time",
 }  # fmt: skip
+_JOINED = re.compile(r"^(train|val|valid|test|eval)(loss|acc|accuracy|ppl)$")
+_NEVER = {"eta", "patience", "line", "rank", "pid", "port", "seed", "total", "gpu", "epochs"}
 _QUALIFIERS = {"batch", "average", "avg", "mean", "lm", "running", "current", "smoothed", "ce"}
 _PLAIN = {
     "loss", "lr", "learning_rate", "grad_norm", "gnorm", "acc", "accuracy", "ppl", "perplexity",
@@ -74,6 +76,7 @@ class Found:
     split: str = ""
     kind: str = "pairs"
     bar: tuple[float, float] | None = None
+    heads: bool = False  # the epoch opens the line
 
 
 def find_bar(text: str) -> re.Match[str] | None:
@@ -104,22 +107,26 @@ def _name(key: str) -> str:
             return plain
     unit = re.search(r"\s?\((ms|s|gib|gb|%)\)$", words)
     name = re.sub(r"[\s-]+", "_", words[: unit.start()] if unit else words)
-    return name + (f"({unit[1]})" if unit else "")
+    return _JOINED.sub(r"\1_\2", name)
 
 
 def _resolve(key: str, spaced: bool) -> str:
     """The key's name; of a sentence before a bare number only the known words at its end."""
     words = key.split()
-    for begin in range(len(words)):
+    whole = "per" in words  # a time per iteration is no iteration
+    for begin in range(1 if whole else len(words)):
         name = _name(" ".join(words[begin:]))
         if name in _STEPS or name in _EPOCHS or name in _PLAIN:
             return name
-    if spaced:
+    if spaced or key.count("/") > 1 or ".py" in key:
         return ""
     if words and words[-1].lower() == "loss":
         kept = [word for word in words[-2:] if word.lower() not in _QUALIFIERS]
         return _name(" ".join(kept))
-    return _name(key)
+    name = _name(key)
+    if name == "elapsed_time_per_iteration":
+        return "step_time"
+    return "" if name in _NEVER else name
 
 
 def _scaled(name: str, value: float, unit: str) -> float:
@@ -131,6 +138,11 @@ def _scaled(name: str, value: float, unit: str) -> float:
     return value * _SCALE.get(unit, 1.0)
 
 
+def without_prefix(text: str) -> str:
+    """The line without time stamp and level."""
+    return _LEVEL.sub("", _STAMP.sub("", text), count=1)
+
+
 def parse_pairs(text: str) -> Found | None:
     """The pairs of one cleaned line; None where nothing in it could be a metric or a step."""
     if not _HINT.search(text) or _DUMP.search(text):
@@ -140,7 +152,7 @@ def parse_pairs(text: str) -> Found | None:
     if bar is not None:
         found.bar = (float(bar["at"]), float(bar["end"]))
         text = without_bar(text, bar)
-    text = _LEVEL.sub("", _STAMP.sub("", text), count=1)
+    text = without_prefix(text)
     progress = _KERAS.match(text)
     if progress:
         found.kind = "progress"
@@ -150,7 +162,7 @@ def parse_pairs(text: str) -> Found | None:
     if samples:
         found.step, found.total = float(samples[1]), float(samples[2])
     _collect(text, found)
-    held_out = _HELD_OUT.match(text)
+    held_out = HELD_OUT.match(text)
     if held_out:
         chosen = _SET.search(text)
         name = chosen[1] if chosen else "default"
@@ -166,14 +178,17 @@ def _collect(text: str, found: Found) -> None:
         if name in _EPOCHS:
             if found.epoch != found.epoch:
                 found.epoch = _number(number)
+                found.heads = match.start() < 24
                 found.epochs = float(total) if total else NAN
         elif name in _STEPS:
             # 'global_step' is the run's own count where 'batch' or 'step' may be the epoch's
             if found.step != found.step or (name == "global_step" and stated != name):
                 found.step, stated = _number(number), name
                 found.total = float(total) if total and name != "global_step" else NAN
-        elif name and name not in found.values and not (total and name == "patience"):
-            found.values[name] = _scaled(name, _number(number), unit or "")
+        elif name and name not in found.values:
+            if not (unit and unit.strip() == "m"):  # '6m 52s' is a duration
+                unit = "ms" if key.endswith("(ms)") else unit or ""
+                found.values[name] = _scaled(name, _number(number), unit)
 
 
 def is_metric(found: Found) -> bool:

@@ -70,7 +70,13 @@ class Scan:
             return
         self._see_bar(text)
         span = find_dict(text)
-        if span is not None and self._dictionary(number, text[span[0] : span[1]]):
+        if span is not None:
+            before = console_pairs.without_prefix(text[: span[0]])
+            split = "eval" if console_pairs.HELD_OUT.match(before) else ""
+            if self._dictionary(number, text[span[0] : span[1]], split):
+                return
+        if self.events.raises(text):
+            self.events.feed(number, text)
             return
         if self._summary_item(text):
             return
@@ -96,7 +102,7 @@ class Scan:
                 return True
         return False
 
-    def _dictionary(self, number: int, text: str) -> bool:
+    def _dictionary(self, number: int, text: str, split: str = "") -> bool:
         parsed = parse_dict(text)
         if parsed is None:
             return False
@@ -108,15 +114,15 @@ class Scan:
         step, total = stated_step(numbers, texts)
         bar, end = self._bar()
         epoch = numbers.get("epoch", self._epoch)
-        block = self._block("dict", "", tuple(numbers))
+        block = self._block("dict", split, tuple(numbers))
         if block is None:
             return False
         block.add(numbers.values(), Place(number, step, total, epoch, bar, end))
         self.last_line = number
-        if step != step and not texts and "epoch" in numbers:
+        if step != step and not texts and not split:
             pattern = template(text, tuple(numbers))
             if pattern is not None:
-                at = list(numbers).index("epoch")
+                at = list(numbers).index("epoch") if "epoch" in numbers else None
                 self._templates = [_Template(pattern, block, at), *self._templates][:TEMPLATES]
         return True
 
@@ -151,7 +157,7 @@ class Scan:
 
     def _pairs(self, number: int, found: Found) -> bool:
         metric = console_pairs.is_metric(found)
-        if found.epoch == found.epoch and (not metric or found.kind != "progress"):
+        if found.epoch == found.epoch and (metric or found.heads):
             if found.epoch != self._epoch:
                 self._flush()
             self._epoch = found.epoch

@@ -88,7 +88,9 @@ def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Pla
     dicts = [n for n, part in enumerate(parts) if n not in steps and part.block.kind == "dict"]
     followers = {n for n in dicts if _is_evaluation(parts[n])}
     trained = [n for n in dicts if n not in followers]
-    if trained:
+    if trained and any(parts[n].block.kind == "dict" for n in steps):
+        _follow(parts, trained, steps, ahead=1.0)  # the same lines cut off before their step
+    elif trained:
         steps.update(_inferred(parts, trained, facts, notes))
     for number, part in enumerate(parts):
         if number not in steps and number not in followers and not _one_each_epoch(part):
@@ -120,8 +122,8 @@ def _stated(part: Part) -> Floats:
     """The steps that lines state; those counted within an epoch made to go on."""
     step, epoch = part.places[:, STEP].copy(), part.places[:, EPOCH]
     if not np.isfinite(epoch).all() or np.unique(epoch).size < 2:
-        return _first_epoch(part, step)
-    backward = np.diff(step) < 0
+        return step
+    backward = np.diff(step) <= 0
     onward = np.diff(epoch) > 0
     if not np.any(backward & onward) or np.mean(backward[onward]) < 0.5:
         return step
@@ -135,13 +137,11 @@ def _stated(part: Part) -> Floats:
     return (np.floor(epoch) - (0.0 if epoch.min() < 1 else 1.0)) * size + step
 
 
-def _first_epoch(part: Part, step: Floats) -> Floats:
-    return step
-
-
 def _is_evaluation(part: Part) -> bool:
     """Whether a dictionary holds an evaluation: it takes the step of the row before it."""
     keys = [key for key in part.block.keys if key != "epoch"]
+    if part.block.split:
+        return True
     return bool(keys) and all(key.startswith(("eval", "test", "val")) for key in keys)
 
 
@@ -221,7 +221,9 @@ def _interval(total: float | None, count: int, facts: Mapping[str, object]) -> i
     return max(1, round(total / count))
 
 
-def _follow(parts: list[Part], waiting: list[int], steps: dict[int, Floats]) -> None:
+def _follow(
+    parts: list[Part], waiting: list[int], steps: dict[int, Floats], ahead: float = 0.0
+) -> None:
     """Rows without a step take that of the nearest row before them."""
     if not waiting:
         return
@@ -231,4 +233,4 @@ def _follow(parts: list[Part], waiting: list[int], steps: dict[int, Floats]) -> 
     lines, known = lines[order], known[order]
     for n in waiting:
         at = np.searchsorted(lines, parts[n].places[:, LINE], side="right") - 1
-        steps[n] = np.where(at >= 0, known[np.maximum(at, 0)], 0.0)
+        steps[n] = np.where(at >= 0, known[np.maximum(at, 0)], 0.0) + ahead
