@@ -14,7 +14,7 @@ from advisor.run import Config
 
 BEFORE = ".before"  # added to a file's name: what it held before an edit in place
 _CHECKPOINT = re.compile(r"(checkpoint|step|epoch|global_step|ckpt)[-_]?\d+.*|model|LATEST")
-_INSIDE = re.compile(r"version_\d+|lightning_logs|logs?|runs|files|wandb|tensorboard|metrics")
+_INSIDE = re.compile(r"version_\d+|logs?|runs|files|tensorboard|metrics")
 _NAMES = re.compile(r"(?i)arg|config|param|train|sft|lora|finetune|recipe|hyp")
 _LIMIT = 40  # config candidates looked at in one folder
 _WEIGHTS = re.compile(r"(model|pytorch_model)([-\w]*)\.(safetensors|bin)")
@@ -48,7 +48,7 @@ def look_around(log_path: Path) -> Found:
     weights = False
     for folder in _folders(log_path):
         names = _listing(folder)
-        weights = weights or any(_WEIGHTS.fullmatch(path.name) for path in names)
+        weights = weights or any(map(_is_whole_model, names))
         for path in _candidates(names):
             try:
                 source = read_source(path)
@@ -159,7 +159,8 @@ def _folders(log_path: Path) -> Iterator[Path]:
             yield folder / "model"
     here = start.resolve()
     for _ in range(4):
-        if not (_CHECKPOINT.fullmatch(here.name) or _INSIDE.fullmatch(here.name)):
+        inside = _CHECKPOINT.fullmatch(here.name) or _INSIDE.fullmatch(here.name)
+        if not inside and here.parent.name != "runs":  # TensorBoard's runs/<date>_<host>
             return
         here = here.parent
         yield here
@@ -167,6 +168,17 @@ def _folders(log_path: Path) -> Iterator[Path]:
 
 def _number(path: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", path.name))
+
+
+def _is_whole_model(path: Path) -> bool:
+    """Say whether a file is (or describes) a model saved whole, as adapters are not."""
+    if path.name != "config.json":
+        return bool(_WEIGHTS.fullmatch(path.name))
+    try:
+        with path.open("rb") as file:
+            return b'"architectures"' in file.read(4096)
+    except OSError:
+        return False
 
 
 def _listing(folder: Path) -> list[Path]:

@@ -68,8 +68,8 @@ def _search(log_path: Path, config_path: Path | None) -> tuple[Config, tuple[str
         left = ", ".join(source.path.name for source in others)
         notes.append(f"config: {chosen.path.name} taken, not {left}")
     config = merge_sources(sources, chosen, found.log_time)
-    if sources and found.weights and "method" not in config.values:
-        config = _with(config, {"method": "full"}, "weights without an adapter")
+    if found.weights and "method" not in config.values:
+        config = _with(config, {"method": "full"}, "a whole model is saved")
     return config, tuple(notes)
 
 

@@ -94,6 +94,21 @@ def test_the_folder_above_a_run_is_not_searched(tmp_path: Path) -> None:
     assert find_config(log) == Config()
 
 
+def test_tensorboard_files_find_the_arguments_of_their_run(tmp_path: Path) -> None:
+    log = make_log(tmp_path / "out" / "runs" / "Jan01_host", "events.out.tfevents.1")
+    shutil.copy(FIXTURES / "args.json", tmp_path / "out")
+    assert find_config(log).values["optimizer.lr"] == 2e-4
+
+
+def test_a_models_own_config_is_no_training_config_but_means_full(tmp_path: Path) -> None:
+    log = make_log(tmp_path)
+    text = '{"architectures": ["X"], "gradient_checkpointing": false, "_name_or_path": "y"}'
+    (tmp_path / "config.json").write_text(text)
+    config = find_config(log)
+    assert (config.dialect, config.path) == ("", None)
+    assert config.values == {"method": "full"}
+
+
 def test_a_checkpoints_own_config_says_what_was_trained_with(tmp_path: Path) -> None:
     make_log(tmp_path, "training.jsonl")
     text = (FIXTURES / "automodel.yaml").read_text()

@@ -37,6 +37,8 @@ def rewrite(text: str, path: Path, changes: Sequence[Change]) -> str:
     as_json = trees.is_json(path, text)
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     out = text.removeprefix("\ufeff")
+    if out.strip():
+        trees.parse(out, path)  # a broken config is said to be one, before any edit
     try:
         for change in changes:
             out = _change(out, change, as_json)
@@ -118,7 +120,9 @@ def _is_null(node: Any) -> bool:
 
 def _span(text: str, key: Any, node: Any) -> tuple[int, int]:
     """Return where a value's text stands, without its anchor and tag; an alias is its name."""
-    after = text.index(":", key.end_mark.index) + 1
+    after = text.find(":", key.end_mark.index) + 1
+    if after == 0:
+        raise EditError(f"'{key.value}' has no value that could be located")
     if node.start_mark.index < key.end_mark.index:  # an alias: its node stands further up
         match = re.compile(r"\s*\*[^\s,\]}]+").match(text, after)
         if match is None:

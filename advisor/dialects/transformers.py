@@ -106,7 +106,6 @@ DEFAULTS: dict[str, object] = {
 _MARKS = (
     "per_device_train_batch_size", "num_train_epochs", "gradient_accumulation_steps",
     "warmup_ratio", "max_grad_norm", "micro_batch_size", "lora_alpha", "lr_scheduler_type",
-    "gradient_checkpointing",
 )  # fmt: skip
 _STYLES = {
     "cosine_with_min_lr": "cosine",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,9 @@ def compose(text: str) -> Any:
     """Return the node graph of one YAML document; raises ruamel's YAMLError."""
     from ruamel.yaml import YAML  # costs 50 ms, and most runs have no YAML beside them
 
-    return YAML(typ="safe", pure=True).compose(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a reused anchor is no business of ours
+        return YAML(typ="safe", pure=True).compose(text)
 
 
 def _parse_json(text: str, path: Path) -> object:
