@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from generator_curves import Sketch
-from generator_faults import FAULTS
+from generator_faults import FAULTS, STUCK
 from generator_healthy import HEALTHY
 from generator_numeric import NUMERIC
 
@@ -50,6 +50,14 @@ def _still_falls(s: Sketch) -> bool:
     """The clean curve loses over 1% in its last quarter: 'undertrained' is a fair remark."""
     tail = float(s.clean[int(0.75 * s.n)])
     return tail - float(s.clean[-1]) > 0.01 * tail
+
+
+def _flat_early(s: Sketch) -> bool:
+    """At a rate that is still high, 90% of the fall is over by 40% of the run, at a fair level."""
+    start, early, end = (float(s.clean[i]) for i in (0, int(0.4 * s.n), -1))
+    return bool(
+        s.lr[-1] > 0.5 * s.lr.max() and end > 0.3 * start and early - end < 0.1 * (start - end)
+    )
 
 
 def _gap_opens(s: Sketch) -> bool:
@@ -91,6 +99,7 @@ def make(kind: str, seed: int) -> Case:
     s = KINDS[kind](rng, seed)
     may = [*s.may, *(["undertrained", "slow"] if _still_falls(s) else [])]
     may += ["overfit_onset"] if _gap_opens(s) else []
+    may += STUCK if _flat_early(s) else []
     may = sorted(set(may) - set(s.must))
     rl = kind in ("grpo", "dpo")
     plain = bool(s.extra) and not rl

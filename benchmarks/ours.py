@@ -65,8 +65,8 @@ def _judge(runs: Sequence[Run], began: float) -> Asked:
 def answers(path: Path) -> Asked:
     """Judge a log file or folder as the command line would."""
     from advisor.configs import attach_config
+    from advisor.discover import read_runs
     from advisor.errors import AdvisorError
-    from advisor.readers import read_runs
 
     began = time.process_time()
     try:
