@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from advisor.cases import make_run
+from advisor.keys import CANONICAL_KEYS
 from advisor.ranges import load_ranges, range_for, scale_of, warmup_range
-from advisor.signals import View, resolve
+from advisor.signals import SIGNALS, View, resolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+METHODS = ("full", "lora", "dora", "qlora", "", "other")
 
 
 def read(name: str, **parts: object) -> float | None:
@@ -105,3 +112,23 @@ def test_clipping_is_on_by_default_where_the_trainer_is_known() -> None:
 def test_odd_and_absent_values_are_unknown_and_no_crash(config: dict[str, object]) -> None:
     for name in ("setup.rank_over_range", "setup.alpha_ratio", "setup.lr_over_range"):
         assert read(name, config=config) is None
+
+
+odd = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.text(max_size=8),
+    st.lists(st.text(max_size=4), max_size=3),
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(CANONICAL_KEYS)), odd), st.sampled_from(METHODS))
+@settings(deadline=None)
+def test_no_config_makes_a_signal_fail_or_give_nan(config: dict[str, object], method: str) -> None:
+    view = View(make_run({"train/loss": "2-0.01x40"}, config=config | {"method": method}))
+    for name in SIGNALS:
+        if name.startswith("setup."):
+            value = resolve(name, view).value
+            assert value is None or math.isfinite(value), name

@@ -21,6 +21,14 @@ def number(view: View, key: str) -> Reading:
     return unknown(key) if value is None else missing(f"{key} is {value!r}, not a number")
 
 
+def positive(view: View, key: str) -> Reading:
+    """Return a numeric config value that must lie above 0, as sizes and counts do."""
+    reading = number(view, key)
+    if reading.value is not None and reading.value <= 0:
+        return missing(f"{key} is {reading.value:g}, not above 0")
+    return reading
+
+
 def text(view: View, key: str) -> str:
     """Return a config value as lower-case text; '' where it is not set."""
     value = view.config.get(key)
@@ -47,19 +55,19 @@ def epochs(view: View) -> Reading:
     cap = number(view, "step_scheduler.max_steps").value
     if cap is not None and cap > 0:
         return missing("max_steps caps the run") if logged is None else Reading(logged)
-    planned = number(view, "step_scheduler.num_epochs").value
+    planned = positive(view, "step_scheduler.num_epochs").value
     planned = planned or positive_fact(view, "num_train_epochs") or logged
     return Reading(planned) if planned else unknown("step_scheduler.num_epochs")
 
 
 def global_batch(view: View) -> Reading:
     """Samples of one optimiser step."""
-    whole = number(view, "step_scheduler.global_batch_size")
+    whole = positive(view, "step_scheduler.global_batch_size")
     if whole.value is not None:
         return whole
-    local = number(view, "step_scheduler.local_batch_size").value
-    parts = number(view, "step_scheduler.grad_acc_steps").value
-    devices = number(view, "data.parallel").value
+    local = positive(view, "step_scheduler.local_batch_size").value
+    parts = positive(view, "step_scheduler.grad_acc_steps").value
+    devices = positive(view, "data.parallel").value
     if local and parts and devices:
         return Reading(local * parts * devices)
     return whole
@@ -67,8 +75,8 @@ def global_batch(view: View) -> Reading:
 
 def samples(view: View) -> Reading:
     """Training samples: as stated, as limited, else steps an epoch times the batch."""
-    stated = number(view, "data.samples").value
-    limit = number(view, "dataset.limit_dataset_samples").value
+    stated = positive(view, "data.samples").value
+    limit = positive(view, "dataset.limit_dataset_samples").value
     known = [value for value in (stated, limit) if value and value > 0]
     if known:
         return Reading(min(known))
@@ -89,8 +97,8 @@ def total_steps(view: View) -> Reading:
     if stated or (cap and cap > 0):
         return Reading(float(stated or cap or 0))
     count, size, passes = samples(view).value, global_batch(view).value, epochs(view).value
-    if count and size and passes:
-        return Reading(math.ceil(count / size) * passes)
+    if count and size and passes and math.isfinite(steps := count / size * passes):
+        return Reading(math.ceil(count / size) * passes if steps < 1e12 else steps)
     return unknown("step_scheduler.max_steps")
 
 

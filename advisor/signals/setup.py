@@ -9,7 +9,7 @@ from advisor.findings import Reading
 from advisor.ranges import Range, range_for, warmup_range
 from advisor.signals import choices, facts, schedule
 from advisor.signals.base import Signal, missing
-from advisor.signals.facts import number, text, unknown
+from advisor.signals.facts import number, positive, text, unknown
 from advisor.signals.view import View
 
 FAR = 1000.0  # a ratio to a bound or value of 0 reads as this
@@ -157,11 +157,9 @@ def alpha_ratio(view: View) -> Reading:
     """Alpha over the rank: the adapter's scale."""
     if view.config.get("peft.use_rslora") is True:
         return missing("rank-stabilised scaling divides alpha by the rank's root")
-    alpha, rank = number(view, "peft.alpha"), number(view, "peft.dim")
+    alpha, rank = number(view, "peft.alpha"), positive(view, "peft.dim")
     if alpha.value is None or rank.value is None:
         return alpha if alpha.value is None else rank
-    if rank.value <= 0:
-        return missing("peft.dim is 0")
     return Reading(alpha.value / rank.value)
 
 
@@ -215,25 +213,29 @@ def warmup_wanted(view: View) -> Reading:
     return Reading(float(min(1000, max(1, round(0.1 * total.value)))))
 
 
+def _batch_parts(view: View) -> tuple[Reading, float]:
+    """The global batch, and what one pass over all devices takes; 0 where that is unknown."""
+    whole = positive(view, "step_scheduler.global_batch_size")
+    local = positive(view, "step_scheduler.local_batch_size")
+    if whole.value is None or local.value is None:
+        return (whole if whole.value is None else local), 0.0
+    return whole, local.value * (positive(view, "data.parallel").value or 1.0)
+
+
 def batch_remainder(view: View) -> Reading:
     """What is left of the global batch after whole local batches on all devices; 0 is right."""
-    whole = number(view, "step_scheduler.global_batch_size")
-    local = number(view, "step_scheduler.local_batch_size")
-    if whole.value is None or local.value is None:
-        return whole if whole.value is None else local
-    devices = number(view, "data.parallel").value or 1.0
-    part = local.value * devices
-    return Reading(whole.value % part) if part > 0 else missing("the local batch is 0")
+    whole, part = _batch_parts(view)
+    if whole.value is None or not part:
+        return missing(whole.why)
+    return Reading(whole.value % part)
 
 
 def batch_nearest(view: View) -> Reading:
     """The nearest global batch that whole local batches on all devices make up."""
-    whole = number(view, "step_scheduler.global_batch_size").value
-    local = number(view, "step_scheduler.local_batch_size").value
-    if whole is None or local is None or local <= 0:
-        return unknown("step_scheduler.global_batch_size")
-    part = local * (number(view, "data.parallel").value or 1.0)
-    return Reading(max(1.0, round(whole / part)) * part)
+    whole, part = _batch_parts(view)
+    if whole.value is None or not part:
+        return missing(whole.why)
+    return Reading(max(1.0, (whole.value / part + 0.5) // 1) * part)
 
 
 SIGNALS: dict[str, Signal] = {
