@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from advisor.condition import Lookup, parse
+from advisor.errors import AdvisorError
 from advisor.findings import (
     SEVERITIES,
     Best,
@@ -86,7 +87,7 @@ def judge(rule: Rule, view: View) -> Judgement:
     """Evaluate the `when` of one rule on one run."""
     verdict = _parse(rule.when).judge(_lookup(rule, view))
     names = [name for name in verdict.names if name not in rule.limits]
-    readings = {name: resolve(name, view) for name in names}
+    readings = {name: _read(name, view) for name in names}
     if verdict.value is False and names and all(name.endswith(".points") for name in names):
         return Judgement(rule, None, {name: _too_few(name, readings[name]) for name in names})
     return Judgement(rule, verdict.value, readings)
@@ -177,9 +178,16 @@ def _lookup(rule: Rule, view: View) -> Lookup:
     def lookup(name: str) -> float | None:
         if name in rule.limits:
             return rule.limits[name]
-        return resolve(name, view).value
+        return _read(name, view).value
 
     return lookup
+
+
+def _read(name: str, view: View) -> Reading:
+    try:
+        return resolve(name, view)
+    except AdvisorError as error:  # says why in words; a bug is let through on purpose
+        return Reading(None, str(error))
 
 
 def _too_few(name: str, reading: Reading) -> Reading:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from advisor.cases import run_cases
 
 from advisor.errors import RuleError
 from advisor.rulebook import load_full, load_rules, parse_rules
 
+ROOT = Path(__file__).resolve().parents[1]
 GOOD = """\
 code: XX001
 name: loss-is-high
@@ -140,3 +142,13 @@ def test_a_circle_through_a_bundled_rule_is_a_fault(tmp_path: Path) -> None:
 def test_a_missing_rule_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RuleError, match="no such file"):
         load_rules([tmp_path / "absent.yaml"])
+
+
+def test_the_rule_in_the_docs_on_adding_one_works(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "adding-a-rule.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    (rule,) = parse_rules(
+        [write(tmp_path, example, "SC009-rate-stands-still.yaml")], frozenset({"NUM008"})
+    )
+    results = run_cases(rule)
+    assert all(result.passed for result in results), results

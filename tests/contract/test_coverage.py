@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from advisor.defaults import load_defaults
 from advisor.paths import data_dir
 from advisor.ranges import load_ranges
 from advisor.rulebook import load_full
@@ -23,7 +24,7 @@ def load(name: str) -> list[object]:
 
 
 IDS = [str(row) for row in load("guide-ids.yaml")]
-DEFAULTS = {row["id"]: row for row in load("defaults.yaml") if isinstance(row, dict)}
+DEFAULTS = {default.id: default for default in load_defaults()}
 RULES = list(load_full())
 LATER = {row for rule in RULES if rule.needs for row in rule.guide}
 
@@ -79,5 +80,5 @@ def test_at_most_sixteen_rows_wait_for_a_later_stage() -> None:
 @pytest.mark.parametrize("row", DEFAULTS)
 def test_a_default_says_where_it_is_and_why(row: str) -> None:
     default = DEFAULTS[row]
-    assert (ROOT / str(default["where"])).is_file()
-    assert default["key"] and default["why"]
+    assert (ROOT / default.where).is_file()
+    assert default.key and default.why
