@@ -62,6 +62,8 @@ def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     parts = [part for block in found.rows.blocks.values() if (part := _part(block)) is not None]
     if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
         parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number
+    if any(_has_loss(part) for part in parts):
+        parts = [part for part in parts if part.places.shape[0] > 1 or _has_loss(part)]
     parts = parts or _summary_part(found)
     if not parts:
         return [_without_series(path, found)]
@@ -88,6 +90,10 @@ def _part(block: Block) -> Part | None:
     if block.kind == "pairs" and not placed.any() and len(block) < 3:
         return None
     return Part(block, block.table(), places) if len(block) else None
+
+
+def _has_loss(part: Part) -> bool:
+    return any(key.endswith("loss") for key in part.block.keys)
 
 
 def _summary_part(found: Scan) -> list[Part]:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 NAN = float("nan")
+STEP, TOTAL, EPOCH = "<step>", "<total>", "<epoch>"
+LAYOUTS = 6  # layouts of lines tried before a line is searched for pairs
 
 _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -13,7 +15,7 @@ _NUMBER = (
 )
 _WORD = r"[^\W\d][\w/.@\-]*"
 _PAIR = re.compile(
-    rf"({_WORD}(?:\x20{_WORD}){{0,5}}(?:\x20?\([\w/%]{{1,12}}\))?)[\"'”’]?"
+    rf"(?<![\w/.@\-])({_WORD}(?:\x20{_WORD}){{0,5}}(?:\x20?\([\w/%]{{1,12}}\))?)[\"'”’]?"
     rf"(\s*[:=]\s*[\[\"'“‘]?\s*|\s*\[\s*|\s+)({_NUMBER})"
     rf"(?:\s*(?:/|of)\s*(\d{{1,15}}))?"
     rf"(\s?(?:ms|us|[GMKT]i?B|[KkM](?![\w/])|%|secs?|s)(?!\w))?(?![\w.]*\w)",
@@ -77,6 +79,8 @@ class Found:
     kind: str = "pairs"
     bar: tuple[float, float] | None = None
     heads: bool = False  # the epoch opens the line
+    # where each number stands: begin, end, what it is, and its factor
+    spans: list[tuple[int, int, str, float]] = field(default_factory=list)
 
 
 def find_bar(text: str) -> re.Match[str] | None:
@@ -129,13 +133,13 @@ def _resolve(key: str, spaced: bool) -> str:
     return "" if name in _NEVER else name
 
 
-def _scaled(name: str, value: float, unit: str) -> float:
+def _factor(name: str, unit: str) -> float:
     unit = unit.strip().lower()
     if not unit or (unit == "%" and "acc" not in name):
-        return value
+        return 1.0
     if unit[-1] == "b":
-        return value * _TO_GIB[unit[0]]
-    return value * _SCALE.get(unit, 1.0)
+        return _TO_GIB[unit[0]]
+    return _SCALE.get(unit, 1.0)
 
 
 def without_prefix(text: str) -> str:
@@ -162,6 +166,8 @@ def parse_pairs(text: str) -> Found | None:
     if samples:
         found.step, found.total = float(samples[1]), float(samples[2])
     _collect(text, found)
+    if progress or samples or bar:
+        found.spans.clear()
     held_out = HELD_OUT.match(text)
     if held_out:
         chosen = _SET.search(text)
@@ -179,16 +185,23 @@ def _collect(text: str, found: Found) -> None:
             if found.epoch != found.epoch:
                 found.epoch = _number(number)
                 found.heads = match.start() < 24
+                found.spans.append((*match.span(3), EPOCH, 1.0))
                 found.epochs = float(total) if total else NAN
         elif name in _STEPS:
             # 'global_step' is the run's own count where 'batch' or 'step' may be the epoch's
             if found.step != found.step or (name == "global_step" and stated != name):
                 found.step, stated = _number(number), name
+                found.spans = [one for one in found.spans if one[2] not in (STEP, TOTAL)]
+                found.spans.append((*match.span(3), STEP, 1.0))
                 found.total = float(total) if total and name != "global_step" else NAN
+                if found.total == found.total:
+                    found.spans.append((*match.span(4), TOTAL, 1.0))
         elif name and name not in found.values:
             if not (unit and unit.strip() == "m"):  # '6m 52s' is a duration
                 unit = "ms" if key.endswith("(ms)") else unit or ""
-                found.values[name] = _scaled(name, _number(number), unit)
+                factor = _factor(name, unit)
+                found.values[name] = _number(number) * factor
+                found.spans.append((*match.span(3), name, factor))
 
 
 def is_metric(found: Found) -> bool:
@@ -204,3 +217,80 @@ def is_metric(found: Found) -> bool:
 def is_known(found: Found) -> bool:
     """Whether a line without step or loss may add to the epoch it stands in."""
     return any(name in _PLAIN for name in found.values)
+
+
+_ANY_NUMBER = re.compile(
+    r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|(?<!\w)-?(?:nan|inf)(?!\w)", re.I
+)
+_CAPTURED = r"([-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|-?nan|-?inf)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A line with its numbers cut out: lines that match it hold the same pairs."""
+
+    pattern: re.Pattern[str]
+    roles: tuple[tuple[str, float], ...]
+    example: Found
+
+    def read(self, numbers: tuple[str, ...]) -> Found:
+        like = self.example
+        found = Found({}, epochs=like.epochs, split=like.split, kind=like.kind, heads=like.heads)
+        for text, (role, factor) in zip(numbers, self.roles, strict=True):
+            value = float(text.replace(",", "") if "," in text else text)
+            if role == STEP:
+                found.step = value
+            elif role == EPOCH:
+                found.epoch = value
+            elif role == TOTAL:
+                found.total = value
+            else:
+                found.values[role] = value * factor
+        return found
+
+
+def _layout(text: str, found: Found) -> _Layout | None:
+    """The layout of a line whose numbers are all at known places."""
+    spans = {(begin, end): (role, factor) for begin, end, role, factor in found.spans}
+    pieces, roles, at = [], [], 0
+    for match in _ANY_NUMBER.finditer(text):
+        pieces.append(_literal(text[at : match.start()]))
+        at = match.end()
+        if match.span() in spans:
+            pieces.append(_CAPTURED)
+            roles.append(spans[match.span()])
+        else:
+            pieces.append(r"[-+]?[\d.,:eE+-]+")
+    if len(roles) != len(spans) or len(roles) > 60:
+        return None
+    pieces.append(_literal(text[at:]))
+    return _Layout(re.compile("".join(pieces), re.I), tuple(roles), found)
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"(?:\\?\s)+", lambda _: r"\s+", re.escape(text))
+
+
+@dataclass(slots=True)
+class PairReader:
+    """Reads lines of pairs, faster where a line is laid out like one before it."""
+
+    _layouts: list[_Layout] = field(default_factory=list)
+
+    def read(self, text: str) -> Found | None:
+        """The pairs of one cleaned line."""
+        if not _HINT.search(text):
+            return None
+        plain = "%|" not in text
+        if plain:
+            stripped = without_prefix(text)
+            for layout in self._layouts:
+                match = layout.pattern.fullmatch(stripped)
+                if match:
+                    return layout.read(match.groups())
+        found = parse_pairs(text)
+        if plain and found is not None and found.spans and len(found.values) > 0:
+            learnt = _layout(stripped, found)
+            if learnt is not None:
+                self._layouts = [learnt, *self._layouts][:LAYOUTS]
+        return found

@@ -6,15 +6,18 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from advisor.readers import console_pairs
 from advisor.readers.console_dicts import find_dict, parse_dict, stated_step, template
 from advisor.readers.console_events import Scanner
-from advisor.readers.console_pairs import Found, find_bar, parse_pairs
+from advisor.readers.console_pairs import Found, PairReader, find_bar
 from advisor.readers.console_rows import NAN, Block, Place, Rows
-from advisor.readers.console_text import clean, lines
+from advisor.readers.console_text import chunks, clean, lines
 
 TEMPLATES = 8  # layouts of dictionaries tried before a line is parsed key by key
 SHAPES = 2_000  # more shapes of rows than this are a hostile file
+WHOLE = 10_000  # characters from which a piece is worth taking at once
 OPEN_LINES = 80  # a dictionary printed over more lines than this is none
 
 _OTHER_BAR = re.compile(
@@ -39,6 +42,7 @@ _SECTION_ITEM = re.compile(r"^\s*([\w./-]{1,60})\s+=\s+(\S{1,40})\s*$")
 @dataclass(slots=True)
 class _Template:
     pattern: re.Pattern[str]
+    bulk: re.Pattern[str]  # the same for a whole line among many
     block: Block
     epoch_at: int | None
 
@@ -53,6 +57,7 @@ class Scan:
     headers: list[int] = field(default_factory=list)
     summary: dict[str, float] = field(default_factory=dict)  # a run's closing averages
     last_line: int = 0
+    _reader: PairReader = field(default_factory=PairReader)
     _templates: list[_Template] = field(default_factory=list)
     _bars: dict[float, float] = field(default_factory=dict)
     _epoch: float = NAN
@@ -80,7 +85,7 @@ class Scan:
             return
         if self._summary_item(text):
             return
-        found = None if self.events.in_traceback else parse_pairs(text)
+        found = None if self.events.in_traceback else self._reader.read(text)
         if found is not None and self._pairs(number, found):
             return
         self.events.feed(number, text)
@@ -101,6 +106,26 @@ class Scan:
                 self.last_line = number
                 return True
         return False
+
+    def whole(self, number: int, text: str) -> bool:
+        """Take a piece of the log at once where all its lines are one dictionary's layout."""
+        if not self._templates or text[:1] != "{" or self._open or len(text) < WHOLE:
+            return False
+        known = self._templates[0]
+        rows = known.bulk.findall(text)
+        if not rows or len(rows) != text.count("\n"):
+            return False
+        values = np.array([float(word) for row in rows for word in row])
+        table = values.reshape(len(rows), -1)
+        places = np.full((len(rows), 6), NAN)
+        places[:, 0] = np.arange(number, number + len(rows))
+        if known.epoch_at is not None:
+            places[:, 3] = table[:, known.epoch_at]
+        places[:, 4:] = self._bar()
+        known.block.flat.frombytes(values.tobytes())
+        known.block.places.frombytes(places.tobytes())
+        self.last_line = number + len(rows)
+        return True
 
     def _dictionary(self, number: int, text: str, split: str = "") -> bool:
         parsed = parse_dict(text)
@@ -123,7 +148,10 @@ class Scan:
             pattern = template(text, tuple(numbers))
             if pattern is not None:
                 at = list(numbers).index("epoch") if "epoch" in numbers else None
-                self._templates = [_Template(pattern, block, at), *self._templates][:TEMPLATES]
+                self._templates = [
+                    _Template(pattern, _bulk(pattern), block, at),
+                    *self._templates,
+                ][:TEMPLATES]
         return True
 
     def _printed_over_lines(self, number: int, text: str) -> None:
@@ -201,7 +229,7 @@ class Scan:
         if values["number_of_skipped_iterations"] > 0:
             self.events.skipped(number, f"skipped, loss scale {values['loss_scale']:g}")
         else:
-            values["loss"] = NAN
+            values["lm_loss"] = NAN
 
     def _summary_item(self, text: str) -> bool:
         section = _SECTION.search(text)
@@ -230,12 +258,20 @@ class Scan:
         self.events.finish(number)
 
 
+def _bulk(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    body = pattern.pattern.removeprefix(r"\s*").removesuffix(r"\s*")
+    return re.compile(rf"^{body}\n", re.M)
+
+
 def scan(path: Path) -> Scan:
     """Read the whole log once."""
     result = Scan()
     number = 0
-    for number, raw in lines(path):
-        result.feed(number, raw)
+    for number, text in chunks(path):
+        if not result.whole(number, text):
+            for line, raw in lines(number, text):
+                result.feed(line, raw)
+        number += text.count("\n")
     result.finish(number)
     return result
 

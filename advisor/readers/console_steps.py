@@ -88,7 +88,8 @@ def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Pla
     dicts = [n for n, part in enumerate(parts) if n not in steps and part.block.kind == "dict"]
     followers = {n for n in dicts if _is_evaluation(parts[n])}
     trained = [n for n in dicts if n not in followers]
-    if trained and any(parts[n].block.kind == "dict" for n in steps):
+    stated = sum(parts[n].places.shape[0] for n in steps if parts[n].block.kind == "dict")
+    if trained and stated >= sum(parts[n].places.shape[0] for n in trained):
         _follow(parts, trained, steps, ahead=1.0)  # the same lines cut off before their step
     elif trained:
         steps.update(_inferred(parts, trained, facts, notes))

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-CHUNK = 1 << 22  # bytes read at a time
+FIRST = 1 << 16  # bytes of the first piece: it shows how lines are laid out
+CHUNK = 1 << 21  # bytes of the others
 LONGEST = 16_384  # characters of a line that are looked at
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -20,30 +21,37 @@ def decoder(head: bytes) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(name)(errors="replace")
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each piece between line feeds or carriage returns, not cleaned."""
+def chunks(path: Path) -> Iterator[tuple[int, str]]:
+    """Pieces of whole lines with the number of their first line; the last may lack its end."""
     number = 1
     with path.open("rb") as file:
-        decode = None
+        raw = file.read(FIRST)
+        decode = decoder(raw)
         rest = ""
         while True:
-            raw = file.read(CHUNK)
-            if decode is None:
-                decode = decoder(raw)
             text = rest + decode.decode(raw, final=not raw)
-            parts = text.split("\n")
-            # a piece without an end is kept for the next chunk unless it is far too long
-            rest = parts.pop() if raw and len(parts[-1]) < CHUNK else ""
-            for part in parts:
-                if "\r" in part:
-                    for piece in part.split("\r"):
-                        if piece:
-                            yield number, piece[:LONGEST]
-                elif part:
-                    yield number, part[:LONGEST]
-                number += 1
+            cut = text.rfind("\n") + 1
+            # a line that does not end is kept for the next piece unless it is far too long
+            if not raw or len(text) - cut > CHUNK:
+                cut = len(text)
+            piece, rest = text[:cut], text[cut:]
+            if piece:
+                yield number, piece
+                number += piece.count("\n")
             if not raw:
                 return
+            raw = file.read(CHUNK)
+
+
+def lines(number: int, text: str) -> Iterator[tuple[int, str]]:
+    """Number and text of each part between line feeds or carriage returns, not cleaned."""
+    for at, part in enumerate(text.split("\n"), number):
+        if "\r" in part:
+            for piece in part.split("\r"):
+                if piece:
+                    yield at, piece[:LONGEST]
+        elif part:
+            yield at, part[:LONGEST]
 
 
 def clean(text: str) -> str:
