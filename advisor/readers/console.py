@@ -27,7 +27,7 @@ _HINT = re.compile(
     r"(?:loss|损失|grad[_ ]norm)[\w)]*[\"']?\s*[:=| ]\s*[\"'(]?[-+]?(?:\d|nan|inf)|"
     r"Traceback \(most recent|out of memory|OutOfMemoryError|OVERFLOW!|not enough memory|"
     r"(?m:^Killed\s*$)|(?m:^[A-Za-z_.]+Error: )",
-    re.I,
+    re.IGNORECASE,
 )
 
 

@@ -38,7 +38,9 @@ _RESUME = re.compile(
     r"(?:[Rr]esum(?:ed|ing)|Continuing) (?:training )?from|[Rr]esuming training|"
     r"Continuing training"
 )
-_CHECKPOINT = re.compile(r"Saving (?:the )?(?:model )?checkpoint(?: to)? .*?(checkpoint-(\d{1,12}))")
+_CHECKPOINT = re.compile(
+    r"Saving (?:the )?(?:model )?checkpoint(?: to)? .*?(checkpoint-(\d{1,12}))"
+)
 _RAISED = re.compile(
     r"^(?:\w+: )?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Failure))\b(?:\s*:\s*(.*))?$"
 )

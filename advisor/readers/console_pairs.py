@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 NAN = float("nan")
 STEP, TOTAL, EPOCH = "<step>", "<total>", "<epoch>"
-LAYOUTS = 6  # layouts of lines tried before a line is searched for pairs
 
 _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -19,9 +18,11 @@ _PAIR = re.compile(
     rf"(\s*[:=]\s*[\[\"'“‘]?\s*|\s*\[\s*|\s+)({_NUMBER})"
     rf"(?:\s*(?:/|of)\s*(\d{{1,15}}))?"
     rf"(\s?(?:ms|us|[GMKT]i?B|[KkM](?![\w/])|%|secs?|s)(?!\w))?(?![\w.]*\w)",
-    re.I,
+    re.IGNORECASE,
 )
-_HINT = re.compile(r"loss|损失|epoch|\bep\b|iter|step|perplex|\bppl|grad|\bacc|batch|轮|\blr\b", re.I)
+HINT = re.compile(
+    r"loss|损失|epoch|\bep\b|iter|step|perplex|\bppl|grad|\bacc|batch|轮|\blr\b", re.IGNORECASE
+)
 _STAMP = re.compile(
     r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?"
 )
@@ -38,7 +39,7 @@ _SAMPLES = re.compile(r"\[\s*(\d+)/(\d+)\s*\(\s*\d+(?:\.\d+)?%\)\s*\]")
 _DUMP = re.compile(r"\b(?:Namespace|\w*Arguments|\w*Config|dict)\(")
 HELD_OUT = re.compile(
     r"^[\s\[(*#>=-]*(val|valid|validation|validating|eval|evaluation|evaluating|test|dev)\b(?!\w)",
-    re.I,
+    re.IGNORECASE,
 )
 _SET = re.compile(r"\bname\s*[:=]?\s*[\"'“](\w[\w./-]{0,60})[\"'”]")
 
@@ -149,7 +150,7 @@ def without_prefix(text: str) -> str:
 
 def parse_pairs(text: str) -> Found | None:
     """The pairs of one cleaned line; None where nothing in it could be a metric or a step."""
-    if not _HINT.search(text) or _DUMP.search(text):
+    if not HINT.search(text) or _DUMP.search(text):
         return None
     found = Found()
     bar = find_bar(text)
@@ -196,12 +197,10 @@ def _collect(text: str, found: Found) -> None:
                 found.total = float(total) if total and name != "global_step" else NAN
                 if found.total == found.total:
                     found.spans.append((*match.span(4), TOTAL, 1.0))
-        elif name and name not in found.values:
-            if not (unit and unit.strip() == "m"):  # '6m 52s' is a duration
-                unit = "ms" if key.endswith("(ms)") else unit or ""
-                factor = _factor(name, unit)
-                found.values[name] = _number(number) * factor
-                found.spans.append((*match.span(3), name, factor))
+        elif name and name not in found.values and (unit or "").strip() != "m":  # '6m 52s'
+            factor = _factor(name, "ms" if key.endswith("(ms)") else unit or "")
+            found.values[name] = _number(number) * factor
+            found.spans.append((*match.span(3), name, factor))
 
 
 def is_metric(found: Found) -> bool:
@@ -217,80 +216,3 @@ def is_metric(found: Found) -> bool:
 def is_known(found: Found) -> bool:
     """Whether a line without step or loss may add to the epoch it stands in."""
     return any(name in _PLAIN for name in found.values)
-
-
-_ANY_NUMBER = re.compile(
-    r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|(?<!\w)-?(?:nan|inf)(?!\w)", re.I
-)
-_CAPTURED = r"([-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|-?nan|-?inf)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """A line with its numbers cut out: lines that match it hold the same pairs."""
-
-    pattern: re.Pattern[str]
-    roles: tuple[tuple[str, float], ...]
-    example: Found
-
-    def read(self, numbers: tuple[str, ...]) -> Found:
-        like = self.example
-        found = Found({}, epochs=like.epochs, split=like.split, kind=like.kind, heads=like.heads)
-        for text, (role, factor) in zip(numbers, self.roles, strict=True):
-            value = float(text.replace(",", "") if "," in text else text)
-            if role == STEP:
-                found.step = value
-            elif role == EPOCH:
-                found.epoch = value
-            elif role == TOTAL:
-                found.total = value
-            else:
-                found.values[role] = value * factor
-        return found
-
-
-def _layout(text: str, found: Found) -> _Layout | None:
-    """The layout of a line whose numbers are all at known places."""
-    spans = {(begin, end): (role, factor) for begin, end, role, factor in found.spans}
-    pieces, roles, at = [], [], 0
-    for match in _ANY_NUMBER.finditer(text):
-        pieces.append(_literal(text[at : match.start()]))
-        at = match.end()
-        if match.span() in spans:
-            pieces.append(_CAPTURED)
-            roles.append(spans[match.span()])
-        else:
-            pieces.append(r"[-+]?[\d.,:eE+-]+")
-    if len(roles) != len(spans) or len(roles) > 60:
-        return None
-    pieces.append(_literal(text[at:]))
-    return _Layout(re.compile("".join(pieces), re.I), tuple(roles), found)
-
-
-def _literal(text: str) -> str:
-    return re.sub(r"(?:\\?\s)+", lambda _: r"\s+", re.escape(text))
-
-
-@dataclass(slots=True)
-class PairReader:
-    """Reads lines of pairs, faster where a line is laid out like one before it."""
-
-    _layouts: list[_Layout] = field(default_factory=list)
-
-    def read(self, text: str) -> Found | None:
-        """The pairs of one cleaned line."""
-        if not _HINT.search(text):
-            return None
-        plain = "%|" not in text
-        if plain:
-            stripped = without_prefix(text)
-            for layout in self._layouts:
-                match = layout.pattern.fullmatch(stripped)
-                if match:
-                    return layout.read(match.groups())
-        found = parse_pairs(text)
-        if plain and found is not None and found.spans and len(found.values) > 0:
-            learnt = _layout(stripped, found)
-            if learnt is not None:
-                self._layouts = [learnt, *self._layouts][:LAYOUTS]
-        return found

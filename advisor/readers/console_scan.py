@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from advisor.readers import console_pairs
 from advisor.readers.console_dicts import find_dict, parse_dict, stated_step, template
 from advisor.readers.console_events import Scanner
-from advisor.readers.console_pairs import Found, PairReader, find_bar
+from advisor.readers.console_layouts import PairReader
+from advisor.readers.console_pairs import Found, find_bar
 from advisor.readers.console_rows import NAN, Block, Place, Rows
 from advisor.readers.console_text import chunks, clean, lines
 
@@ -23,7 +25,7 @@ OPEN_LINES = 80  # a dictionary printed over more lines than this is none
 _OTHER_BAR = re.compile(
     r"^\s*(?:Map|Load|Download|Tokeniz|Generat|Filter|Eval|Valid|Test|Predict|Fetch|Prepar|"
     r"Process|Convert|Sav|Merg|Upload|Pack|Add|Truncat|Apply)",
-    re.I,
+    re.IGNORECASE,
 )
 _FACTS = (
     (re.compile(r"Total (?:optimization |train(?:ing)? )?steps\s*=\s*([\d,]{1,15})"), "max_steps"),
@@ -144,7 +146,7 @@ class Scan:
             return False
         block.add(numbers.values(), Place(number, step, total, epoch, bar, end))
         self.last_line = number
-        if step != step and not texts and not split:
+        if math.isnan(step) and not texts and not split:
             pattern = template(text, tuple(numbers))
             if pattern is not None:
                 at = list(numbers).index("epoch") if "epoch" in numbers else None
@@ -193,7 +195,8 @@ class Scan:
                 self.facts.setdefault("num_train_epochs", int(found.epochs))
         if found.kind == "progress":
             if metric:
-                if self._progress and found.bar < (self._progress[0].bar or (0.0, 0.0)):
+                before = self._progress[0].bar if self._progress else None
+                if before and found.bar and found.bar < before:
                     self._flush()
                 self._progress = (found, number)
             return metric
@@ -211,7 +214,7 @@ class Scan:
 
     def _add(self, number: int, found: Found) -> None:
         step, total = found.step, found.total
-        if step != step and found.bar is not None:
+        if math.isnan(step) and found.bar is not None:
             step, total = found.bar
         values = found.values
         if "loss_scale" in values and "number_of_skipped_iterations" in values:
@@ -260,7 +263,7 @@ class Scan:
 
 def _bulk(pattern: re.Pattern[str]) -> re.Pattern[str]:
     body = pattern.pattern.removeprefix(r"\s*").removesuffix(r"\s*")
-    return re.compile(rf"^{body}\n", re.M)
+    return re.compile(rf"^{body}\n", re.MULTILINE)
 
 
 def scan(path: Path) -> Scan:

@@ -198,7 +198,9 @@ def _from_bar(places: Floats) -> Floats | None:
     if np.unique(values).size < 0.8 * values.size or np.any(np.diff(values) < 0):
         return None
     index = np.arange(bars.size)
-    return np.interp(index, index[mine], values) if mine.sum() > 1 else np.maximum(1.0, index + 1.0)
+    if values.size < 2:
+        return index + 1.0
+    return np.interp(index, index[mine], values).astype(np.float64)
 
 
 def _total(facts: Mapping[str, object]) -> float | None:

@@ -12,7 +12,10 @@ CHUNK = 1 << 21  # bytes of the others
 LONGEST = 16_384  # characters of a line that are looked at
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_PREFIX = re.compile(r"^\s*(?:\[[\w.-]*rank ?\d+\]:?\s*|\(?[\w-]+ pid=\d+[^)]*\)\s*|\d+: (?=\{))+", re.I)
+_PREFIX = re.compile(
+    r"^\s*(?:\[[\w.-]*rank ?\d+\]:?\s*|\(?[\w-]+ pid=\d+[^)]*\)\s*|\d+: (?=\{))+",
+    re.IGNORECASE,
+)
 
 
 def decoder(head: bytes) -> codecs.IncrementalDecoder:

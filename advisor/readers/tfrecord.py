@@ -68,7 +68,7 @@ def starts_with_event(head: bytes) -> bool:
     if len(head) < HEADER or b"brain.Event" not in head[:128]:
         return False
     length, crc = struct.unpack_from("<QI", head)
-    return length < 1 << 20 and masked_crc(head[:8]) == crc
+    return bool(length < 1 << 20 and masked_crc(head[:8]) == crc)
 
 
 def rows_at(data: Bytes, starts: Offsets, length: int) -> Bytes:
@@ -119,7 +119,7 @@ def _damaged(data: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.bool_
 
 def frames(data: Bytes) -> Frames:
     """The sound records of an event file and notes on the others."""
-    starts, lengths, note = _walk(memoryview(data))
+    starts, lengths, note = _walk(data.data)
     notes = [note] if note else []
     sound = _sound_lengths(data, starts, lengths)
     if sound < starts.size:

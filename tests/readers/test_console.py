@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from advisor.errors import ReadError
 from advisor.readers import console
 from advisor.readers.options import ReadOptions
 from advisor.run import Run
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "formats" / "console"
 
@@ -294,7 +295,8 @@ _PIECES = st.lists(
                 "\n", "\x1b[31m", " 10%|# | 1/10 [00:01<00:02, 1it/s]", "Epoch 1/3\n", "nan",
                 "iteration 99999999999999999999/ 3 | lm loss: 1E+999 | loss scale: 1\n", "{\n",
                 "Traceback (most recent call last):\n", "Error: x\n", "epoch 1e400 loss 5\n",
-                "***** train metrics *****\n", "  train_loss = 1.0\n", "{'loss': 2, 'step': 1e300}\n",
+                "***** train metrics *****\n", "  train_loss = 1.0\n",
+                "{'loss': 2, 'step': 1e300}\n",
             ]
         ),
     ),
