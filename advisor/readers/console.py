@@ -149,7 +149,10 @@ def _run(
     return Run(str(path), NAME, series, ident, events=events, notes=tuple(notes), facts=facts)
 
 
-def _native(block: Block, key: str) -> str:
+def _native(one: Placed, key: str) -> str:
+    block = one.part.block
+    if one.follows and not block.split and names.canonical(key) == "train/loss":
+        return "epoch_loss"  # a mean over the epoch is no point among those of single steps
     if not block.split or key.startswith(("val", "eval", "test", "dev")):
         return key
     return f"{block.split}/{key}"
@@ -161,7 +164,7 @@ def _series(
     pieces: dict[str, list[tuple[Placed, int]]] = {}
     for one in placed:
         for column, key in enumerate(one.part.block.keys):
-            pieces.setdefault(_native(one.part.block, key), []).append((one, column))
+            pieces.setdefault(_native(one, key), []).append((one, column))
     series: dict[str, Series] = {}
     dropped = 0
     for name, native in _chosen(pieces, options, path).items():

@@ -15,7 +15,7 @@ _NUMBER = (
 _WORD = r"[^\W\d][\w/.@\-]*"
 _PAIR = re.compile(
     rf"(?<![\w/.@\-])({_WORD}(?:\x20{_WORD}){{0,5}}(?:\x20?\([\w/%]{{1,12}}\))?)[\"'”’]?"
-    rf"(\s*[:=]\s*[\[\"'“‘]?\s*|\s*\[\s*|\s+)({_NUMBER})"
+    rf"(\s*[:=]\s*(?:tensor\()?[\[\"'“‘]?\s*|\s*\[\s*|\s+)({_NUMBER})"
     rf"(?:\s*(?:/|of)\s*(\d{{1,15}}))?"
     rf"(\s?(?:ms|us|[GMKT]i?B|[KkM](?![\w/])|%|secs?|s)(?!\w))?(?![\w.]*\w)",
     re.IGNORECASE,
@@ -27,15 +27,17 @@ _STAMP = re.compile(
     r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?"
 )
 _LEVEL = re.compile(
-    r"^[\s|\-:]*(?:[\w.]+\s+-\s+)?\[?(?:INFO|DEBUG|WARNING|ERROR)\b\]?[\s:|\-]*(?:root|__main__)?"
-    r"(?:[\w.]+:[\w<>]+:\d+)?[\s:|\-]*"
+    r"^[\s|\-:]*(?:[\w.]+\s+-\s+)?\[?(?:INFO|DEBUG|WARNING|ERROR)\b\]?[\s:|\-]*"
+    r"(?:[\w.]+:[\w<>]+:\d+|root|__main__)?[\s:|\-]*"
 )
 _BAR = re.compile(
     r"(?P<label>[^|\r\n]{0,200}?)\b(?:\d{1,3})%\|[^|]{0,400}\|\s*(?P<at>\d+)/(?P<end>\d+)\s*"
     r"\[(?P<speed>[^\]]{0,400})\]?"
 )
 _KERAS = re.compile(r"^\s*(\d+)/(\d+)\s(?:\[[=>.\s]*\]|[━╸╺─ ]{3,})")
-_SAMPLES = re.compile(r"\[\s*(\d+)/(\d+)\s*\(\s*\d+(?:\.\d+)?%\)\s*\]")
+_SAMPLES = re.compile(
+    r"\[\s*(\d+)/(\d+)\s*\(\s*\d+(?:\.\d+)?%\)\s*\]|\|\s*(\d+)/\s*(\d+) batches\b"
+)
 _DUMP = re.compile(r"\b(?:Namespace|\w*Arguments|\w*Config|dict)\(")
 HELD_OUT = re.compile(
     r"^[\s\[(*#>=-]*(val|valid|validation|validating|eval|evaluation|evaluating|test|dev)\b(?!\w)",
@@ -61,7 +63,8 @@ _PLAIN = {
     "train_loss", "val_loss", "valid_loss", "validation_loss", "test_loss", "eval_loss",
     "training_loss", "train_acc", "val_acc", "test_acc", "train_accuracy", "val_accuracy",
     "test_accuracy", "mem", "memory", "tps", "mfu", "time", "dt", "num_label_tokens", "tokens",
-    "loss_scale", "tflops", "val_ppl", "train_ppl", "dev_loss", "lm_loss", "nll_loss",
+    "loss_scale", "tflops",
+    "tokens_per_sec", "tok/s", "val_ppl", "train_ppl", "dev_loss", "lm_loss", "nll_loss",
 }  # fmt: skip
 _SCALE = {"k": 1e3, "m": 1e6, "%": 0.01, "ms": 1e-3, "us": 1e-6}
 _TO_GIB = {"g": 1.0, "m": 2**-10, "k": 2**-20, "t": 2**10}
@@ -112,6 +115,7 @@ def _name(key: str) -> str:
             return plain
     unit = re.search(r"\s?\((ms|s|gib|gb|%)\)$", words)
     name = re.sub(r"[\s-]+", "_", words[: unit.start()] if unit else words)
+    name = name.replace("tokens/sec", "tokens_per_sec")
     return _JOINED.sub(r"\1_\2", name)
 
 
@@ -165,7 +169,8 @@ def parse_pairs(text: str) -> Found | None:
         text = text[progress.end() :]
     samples = _SAMPLES.search(text)
     if samples:
-        found.step, found.total = float(samples[1]), float(samples[2])
+        at, end = samples[1] or samples[3], samples[2] or samples[4]
+        found.step, found.total = float(at), float(end)
     _collect(text, found)
     if progress or samples or bar:
         found.spans.clear()
@@ -198,7 +203,9 @@ def _collect(text: str, found: Found) -> None:
                 if found.total == found.total:
                     found.spans.append((*match.span(4), TOTAL, 1.0))
         elif name and name not in found.values and (unit or "").strip() != "m":  # '6m 52s'
-            factor = _factor(name, "ms" if key.endswith("(ms)") else unit or "")
+            # 'Accuracy: 9845/10000' is a share
+            share = 1.0 / float(total) if total and "acc" in name and float(total) > 0 else 1.0
+            factor = share * _factor(name, "ms" if key.endswith("(ms)") else unit or "")
             found.values[name] = _number(number) * factor
             found.spans.append((*match.span(3), name, factor))
 

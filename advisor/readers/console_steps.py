@@ -31,6 +31,7 @@ class Placed:
 
     part: Part
     steps: Ints
+    follows: bool = False  # the closing line of an epoch beside rows that have steps
 
 
 def split_runs(parts: list[Part]) -> list[float]:
@@ -113,7 +114,11 @@ def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Pla
     else:
         _follow(parts, waiting, steps)
     placed = [
-        Placed(part, np.clip(np.rint(steps[n]), -(2.0**62), 2.0**62).astype(np.int64))
+        Placed(
+            part,
+            np.clip(np.rint(steps[n]), -(2.0**62), 2.0**62).astype(np.int64),
+            n in waiting and len(waiting) < len(parts) and part.block.kind == "pairs",
+        )
         for n, part in enumerate(parts)
     ]
     return placed, list(dict.fromkeys(notes))
@@ -198,9 +203,17 @@ def _from_bar(places: Floats) -> Floats | None:
     if np.unique(values).size < 0.8 * values.size or np.any(np.diff(values) < 0):
         return None
     index = np.arange(bars.size)
-    if values.size < 2:
-        return index + 1.0
-    return np.interp(index, index[mine], values).astype(np.float64)
+    return _between(index, index[mine], values) if values.size > 1 else _counted(index.size)
+
+
+def _counted(count: int) -> Floats:
+    return np.arange(1, count + 1, dtype=np.float64)
+
+
+def _between(at: Ints, known: Ints, values: Floats) -> Floats:
+    """Values at rows between those where the bar was seen."""
+    filled: Floats = np.asarray(np.interp(at, known, values), dtype=np.float64)
+    return filled
 
 
 def _total(facts: Mapping[str, object]) -> float | None:

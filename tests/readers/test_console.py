@@ -315,3 +315,14 @@ def test_any_bytes_give_runs_or_a_read_error(tmp_path: Path, content: bytes) -> 
     except ReadError:
         return
     assert all(run.series or run.events for run in runs)
+
+
+def test_the_mean_of_an_epoch_is_no_point_among_its_steps(reads: Reads) -> None:
+    text = ""
+    for epoch in (1, 2):
+        text += "".join(f"epoch {epoch} step {epoch * 50 + i} loss 2.0\n" for i in range(0, 50, 10))
+        text += f"Epoch {epoch} done | train loss: 9.0 | val loss: {3 - epoch}.5\n"
+    run = reads(text)[0]
+    assert _values(run, "train/loss") == [2.0] * 10
+    assert _values(run, "train/epoch_loss") == [9.0, 9.0]
+    assert _steps(run, "eval/loss") == [90, 140]
