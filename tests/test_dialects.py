@@ -13,7 +13,7 @@ from advisor.dialects import DIALECTS, dialect_of, sniff
 from advisor.dialects import tree as trees
 from advisor.dialects.document import Change, rewrite, scalar
 from advisor.dialects.keys import KINDS
-from advisor.errors import EditError
+from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit
 
 FIXTURES = Path(__file__).parent / "fixtures" / "configs"
@@ -176,7 +176,7 @@ def test_what_cannot_be_written_is_said() -> None:
         rewrite("a: 1\n", YAML, [Change(("a", "b"), 2)])
     with pytest.raises(EditError):
         rewrite("a:\n  b: 1\n", YAML, [Change(("a",), 2)])
-    with pytest.raises(EditError):
+    with pytest.raises(ConfigError, match="config.yaml:2"):
         rewrite("a: 1\n---\na: 2\n", YAML, [Change(("a",), 2)])
 
 

@@ -1,0 +1,111 @@
+"""The output contract: Reports as one JSON object. Fields may be added, never renamed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from advisor.findings import Edit, Finding, Report
+from advisor.pipeline import Failure
+from advisor.redact import redact_text, redact_value
+
+SCHEMA = 1
+
+
+def strict(value: object) -> object:
+    """Replace non-finite numbers by 'nan', 'inf', '-inf' all the way down."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, dict):
+        return {str(k): strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(v) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def finding_of(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "name": finding.name,
+        "symptom": finding.symptom,
+        "severity": finding.severity,
+        "confidence": finding.confidence,
+        "confidence_from": finding.confidence_from,
+        "message": redact_text(finding.message),
+        "do": finding.do,
+        "first_step": finding.first_step,
+        "last_step": finding.last_step,
+        "evidence": [
+            {"series": e.series, "step": e.step, "value": e.value, "expected": e.expected,
+             "text": redact_text(e.text)}
+            for e in finding.evidence
+        ],
+        "causes": [{"cause": c, "probability": p} for c, p in finding.causes],
+        "guide": list(finding.guide),
+    }
+
+
+def edit_of(edit: Edit) -> dict[str, Any]:
+    return {
+        "key": edit.key,
+        "native_key": edit.native_key,
+        "op": edit.op,
+        "operand": redact_value(edit.key, edit.operand),
+        "from": redact_value(edit.key, edit.old),
+        "to": redact_value(edit.key, edit.new) if edit.resolved else None,
+        "applies": edit.applies,
+        "because": list(edit.because),
+        "note": edit.note,
+    }
+
+
+def report_of(report: Report) -> dict[str, Any]:
+    """Return one run of the contract."""
+    run, plan = report.run, report.plan
+    best = report.best
+    return {
+        "path": run.path,
+        "id": run.id,
+        "format": run.format,
+        "dialect": run.config.dialect,
+        "config": run.config.path,
+        "method": run.config.values.get("method"),
+        "status": report.status,
+        "points": {name: len(series) for name, series in sorted(run.series.items())},
+        "best": None if best is None else {
+            "series": best.series, "step": best.step, "value": best.value,
+            "checkpoint": best.checkpoint,
+        },
+        "findings": [finding_of(f) for f in report.findings],
+        "suppressed": [
+            {"code": f.code, "symptom": f.symptom, "severity": f.severity, "by": by}
+            for f, by in report.suppressed
+        ],
+        "checks": {
+            "ran": list(report.ran),
+            "not_judged": [{"code": n.code, "why": n.why} for n in report.not_judged],
+        },
+        "plan": {
+            "edits": [edit_of(e) for e in plan.edits],
+            "later": [edit_of(e) for e in plan.later],
+            "dropped": [edit_of(e) for e in plan.dropped],
+            "overrides": list(plan.overrides),
+            "diff": plan.diff,
+        },
+        "notes": [redact_text(n) for n in run.notes],
+    }
+
+
+def to_json(reports: Sequence[Report], failures: Sequence[Failure]) -> str:
+    """Return the whole object as strict JSON text."""
+    whole = {
+        "schema": SCHEMA,
+        "runs": [report_of(r) for r in reports],
+        "errors": [{"path": f.path, "message": f.message} for f in failures],
+    }
+    return msgspec.json.format(msgspec.json.encode(strict(whole)), indent=1).decode()

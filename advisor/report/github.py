@@ -1,0 +1,31 @@
+"""Findings as GitHub workflow commands: annotations on the config or the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from advisor.findings import Report
+from advisor.pipeline import Failure
+from advisor.redact import redact_text
+
+_LEVEL = {"error": "error", "warning": "warning", "info": "notice"}
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def lines(reports: Sequence[Report], failures: Sequence[Failure]) -> Iterator[str]:
+    """Yield one workflow command for each finding and failure."""
+    for report in reports:
+        for f in report.findings:
+            title = _property(f"{f.code} {f.name}")
+            text = _data(redact_text(f"{f.message}. {f.do}"))
+            yield f"::{_LEVEL[f.severity]} file={_property(report.run.path)},title={title}::{text}"
+    for failure in failures:
+        text = _data(redact_text(failure.message))
+        yield f"::error file={_property(failure.path)},title=not read::{text}"

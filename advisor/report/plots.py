@@ -1,0 +1,72 @@
+"""A small plot of a curve in Unicode braille, with the evidence marked on its axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.run import Series
+
+_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+WIDTH, HEIGHT = 60, 7
+MARK = "▲"
+
+
+def plot(
+    series: Series, other: Series | None = None, marks: Sequence[int] = (),
+    width: int = WIDTH, height: int = HEIGHT,
+) -> list[str]:
+    """Return the lines of a plot of one or two series over the same steps; [] for too few.
+
+    A wide range of positive values is drawn on a logarithmic scale, and said so.
+    """
+    lines = [(s, np.isfinite(s.values)) for s in (series, other) if s is not None]
+    finite = np.concatenate([s.values[ok] for s, ok in lines])
+    if finite.size < 3:
+        return []
+    first = min(float(s.steps[0]) for s, _ in lines)
+    last = max(float(s.steps[-1]) for s, _ in lines)
+    span = (last - first) or 1.0
+    log = bool(finite.min() > 0 and finite.max() / finite.min() > 50)
+    low, high = float(finite.min()), float(finite.max())
+    grid = np.zeros((height, width), dtype=np.int64)
+    for s, ok in lines:
+        x = (s.steps[ok] - first) / span * (2 * width - 1)
+        _draw(grid, x, _scaled(s.values[ok], low, high, log))
+    labels = [f"{high:.4g}", f"{low:.4g}" + (" log" if log else "")]
+    margin = max(len(text) for text in labels)
+    out = []
+    for i, row in enumerate(grid):
+        label = labels[0] if i == 0 else labels[1] if i == height - 1 else ""
+        out.append(f"{label:>{margin}} ┤" + "".join(chr(0x2800 + int(c)) for c in row).rstrip("⠀"))
+    axis = [" "] * width
+    for step in marks:
+        at = int(np.clip((step - first) / span * (width - 1), 0, width - 1))
+        axis[at] = MARK
+    if marks:
+        out.append(" " * (margin + 2) + "".join(axis).rstrip())
+    ends = f"step {first:.0f}".ljust(width - len(f"{last:.0f}")) + f"{last:.0f}"
+    out.append(" " * (margin + 2) + ends)
+    return out
+
+
+def _scaled(values: NDArray[np.float64], low: float, high: float, log: bool) -> NDArray[np.float64]:
+    if log:
+        values, low, high = np.log(values), float(np.log(low)), float(np.log(high))
+    return (values - low) / ((high - low) or 1.0)
+
+
+def _draw(grid: NDArray[np.int64], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+    """Set the braille dots; many points in one column leave a bar from lowest to highest."""
+    height = grid.shape[0] * 4
+    columns = np.rint(x).astype(int)
+    rows = np.rint((1 - y) * (height - 1)).astype(int)
+    order = np.argsort(columns, kind="stable")
+    columns, rows = columns[order], rows[order]
+    starts = np.flatnonzero(np.diff(columns, prepend=-1))
+    highest, lowest = np.minimum.reduceat(rows, starts), np.maximum.reduceat(rows, starts)
+    for column, top, bottom in zip(columns[starts], highest, lowest, strict=True):
+        for row in range(top, bottom + 1):
+            grid[row // 4, column // 2] |= _DOTS[row % 4][column % 2]
