@@ -154,7 +154,7 @@ def _atomic(place: Path, like: Path, text: str, fresh: bool = False) -> None:
             os.link(temporary, place)  # fails where a file appeared meanwhile
             temporary.unlink()
         else:
-            os.replace(temporary, place)
+            temporary.replace(place)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise EditError(f"{place}: cannot be written ({error.strerror})") from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from advisor.baseline import Accepted, without_accepted
 from advisor.configs import attach_config
 from advisor.diagnose import diagnose
 from advisor.discover import read_runs
@@ -27,6 +29,9 @@ class Request:
     select: Sequence[str] = ()
     ignore: Sequence[str] = ()
     severity: Severity = "info"
+    ignored_at: Callable[[Path], Sequence[str]] = lambda path: ()
+    baseline: Path | None = None
+    accepted: frozenset[Accepted] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,10 @@ def load_runs(path: Path, request: Request) -> list[Run]:
 
 def judge_run(run: Run, rulebook: Rulebook, request: Request) -> Report:
     """Diagnose one run and plan its next one."""
-    report = diagnose(run, rulebook, request.select, request.ignore, request.severity)
+    ignore = (*request.ignore, *request.ignored_at(Path(run.path)))
+    report = diagnose(run, rulebook, request.select, ignore, request.severity)
+    if request.baseline is not None:
+        report = without_accepted(report, request.accepted, request.baseline)
     return replace(report, plan=make_plan(report.findings, run.config, run))
 
 
@@ -53,11 +61,27 @@ def check_paths(
     paths: Sequence[Path], rulebook: Rulebook, request: Request
 ) -> tuple[list[Report], list[Failure]]:
     """Judge everything below the paths; what cannot be read comes back as Failures."""
-    reports: list[Report] = []
+    reports: dict[tuple[Path, str], Report] = {}
     failures: list[Failure] = []
     for path in paths:
         try:
-            reports.extend(judge_run(r, rulebook, request) for r in load_runs(path, request))
+            for report in _judged(path, rulebook, request):
+                reports.setdefault((Path(report.run.path).resolve(), report.run.id), report)
         except AdvisorError as error:
             failures.append(Failure(str(path), str(error)))
-    return reports, failures
+        except Exception as error:  # one run's fault must not take the others' reports along
+            if os.environ.get("ADVISE_DEBUG"):
+                raise
+            failures.append(Failure(str(path), f"{path}: {fault_of_ours(error)}"))
+    return list(reports.values()), failures
+
+
+def _judged(path: Path, rulebook: Rulebook, request: Request) -> Iterator[Report]:
+    for run in load_runs(path, request):
+        yield judge_run(run, rulebook, request)
+
+
+def fault_of_ours(error: BaseException) -> str:
+    """Return one line for an error that should not have happened."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return f"a fault of ours ({what}); ADVISE_DEBUG=1 shows where, please report it"

@@ -21,6 +21,7 @@ __all__ = [
     "Rule",
     "Rulebook",
     "compile_index",
+    "listed",
     "load_full",
     "load_rules",
     "parse_rules",
@@ -45,7 +46,7 @@ def load_rules(paths: Sequence[Path] | None = None, bundled: bool = True) -> Rul
     """
     rules = {rule.code: rule for rule in _bundled()} if bundled else {}
     if paths:
-        own = parse_rules(_listed(paths), frozenset(rules))
+        own = parse_rules(listed(paths), frozenset(rules))
         rules.update({rule.code: rule for rule in own})
         _check_all(list(rules.values()))
     return Rulebook(tuple(sorted(rules.values(), key=lambda rule: rule.code)))
@@ -118,7 +119,8 @@ def _checksums(folder: Path, files: Iterable[Path]) -> dict[str, int]:
     return sums
 
 
-def _listed(paths: Sequence[Path]) -> list[Path]:
+def listed(paths: Sequence[Path]) -> list[Path]:
+    """Return the rule files that paths (files or folders) name; RuleError where there are none."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():

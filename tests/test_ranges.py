@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from advisor.cases import make_run
 from advisor.keys import CANONICAL_KEYS
 from advisor.ranges import load_ranges, range_for, scale_of, warmup_range
 from advisor.signals import SIGNALS, View, resolve
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 METHODS = ("full", "lora", "dora", "qlora", "", "other")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from advisor.cases import run_cases
 
+from advisor.cases import run_cases
 from advisor.errors import RuleError
 from advisor.rulebook import load_full, load_rules, parse_rules
 

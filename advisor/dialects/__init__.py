@@ -50,7 +50,7 @@ ROOTS: frozenset[str] = frozenset().union(
 
 def dialect_of(name: str) -> Dialect | None:
     """Return the dialect of a name, None for a config of no known trainer."""
-    return next((dialect for dialect in DIALECTS if dialect.NAME == name), None)
+    return next((dialect for dialect in DIALECTS if name == dialect.NAME), None)
 
 
 def default_of(name: str, key: str) -> object:

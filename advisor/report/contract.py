@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from advisor.apply import Outcome
 from advisor.findings import Edit, Finding, Report
 from advisor.pipeline import Failure
 from advisor.redact import redact_text, redact_value
@@ -41,8 +42,13 @@ def finding_of(finding: Finding) -> dict[str, Any]:
         "first_step": finding.first_step,
         "last_step": finding.last_step,
         "evidence": [
-            {"series": e.series, "step": e.step, "value": e.value, "expected": e.expected,
-             "text": redact_text(e.text)}
+            {
+                "series": e.series,
+                "step": e.step,
+                "value": e.value,
+                "expected": e.expected,
+                "text": redact_text(e.text),
+            }
             for e in finding.evidence
         ],
         "causes": [{"cause": c, "probability": p} for c, p in finding.causes],
@@ -77,8 +83,12 @@ def report_of(report: Report) -> dict[str, Any]:
         "method": run.config.values.get("method"),
         "status": report.status,
         "points": {name: len(series) for name, series in sorted(run.series.items())},
-        "best": None if best is None else {
-            "series": best.series, "step": best.step, "value": best.value,
+        "best": None
+        if best is None
+        else {
+            "series": best.series,
+            "step": best.step,
+            "value": best.value,
             "checkpoint": best.checkpoint,
         },
         "findings": [finding_of(f) for f in report.findings],
@@ -101,11 +111,31 @@ def report_of(report: Report) -> dict[str, Any]:
     }
 
 
-def to_json(reports: Sequence[Report], failures: Sequence[Failure]) -> str:
-    """Return the whole object as strict JSON text."""
+def outcome_of(outcome: Outcome) -> dict[str, Any]:
+    """Return what was written, and what became of each Edit."""
+    return {
+        "path": None if outcome.path is None else str(outcome.path),
+        "edits": [
+            {"key": a.edit.key, "written": a.written, "reason": a.reason} for a in outcome.applied
+        ],
+    }
+
+
+def to_json(
+    reports: Sequence[Report],
+    failures: Sequence[Failure],
+    outcomes: Mapping[int, Outcome] | None = None,
+) -> str:
+    """Return the whole object as strict JSON text; ``outcomes`` are by id() of their Report."""
+    runs = []
+    for report in reports:
+        run = report_of(report)
+        if outcomes and id(report) in outcomes:
+            run["fix"] = outcome_of(outcomes[id(report)])
+        runs.append(run)
     whole = {
         "schema": SCHEMA,
-        "runs": [report_of(r) for r in reports],
-        "errors": [{"path": f.path, "message": f.message} for f in failures],
+        "runs": runs,
+        "errors": [{"path": f.path, "message": redact_text(f.message)} for f in failures],
     }
     return msgspec.json.format(msgspec.json.encode(strict(whole)), indent=1).decode()

@@ -15,8 +15,11 @@ MARK = "▲"
 
 
 def plot(
-    series: Series, other: Series | None = None, marks: Sequence[int] = (),
-    width: int = WIDTH, height: int = HEIGHT,
+    series: Series,
+    other: Series | None = None,
+    marks: Sequence[int] = (),
+    width: int = WIDTH,
+    height: int = HEIGHT,
 ) -> list[str]:
     """Return the lines of a plot of one or two series over the same steps; [] for too few.
 

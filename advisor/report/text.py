@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
-
 from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.text import Text
 
+from advisor.apply import Outcome
 from advisor.findings import Edit, Finding, Report
 from advisor.pipeline import Failure
 from advisor.redact import redact_text
@@ -27,15 +27,38 @@ def clean(text: str) -> str:
 
 
 def show_reports(
-    console: Console, reports: Sequence[Report], failures: Sequence[Failure], verbose: bool = False
+    console: Console,
+    reports: Sequence[Report],
+    failures: Sequence[Failure],
+    verbose: bool = False,
+    outcomes: Mapping[int, Outcome] | None = None,
 ) -> None:
-    """Print all Reports and Failures, and a closing line."""
+    """Print all Reports and Failures, and a closing line; ``outcomes`` by id() of a Report."""
     for report in reports:
         console.print(_run(report, verbose))
+        if outcomes and id(report) in outcomes:
+            console.print(written(outcomes[id(report)]))
         console.print()
     for failure in failures:
         console.print(Text.assemble(("not read ", "bold red"), clean(failure.message)))
     console.print(_closing(reports, failures))
+
+
+def written(outcome: Outcome) -> Text:
+    """Say which file holds the edits, and which edits are not in it and why."""
+    text = Text("  ")
+    done = [a for a in outcome.applied if a.written]
+    if outcome.path is not None and done:
+        text.append(f"wrote {len(done)} edit{'s' if len(done) > 1 else ''} to ")
+        text.append(clean(str(outcome.path)), "bold green")
+    else:
+        text.append("wrote nothing", "bold")
+    for each in outcome.applied:
+        if not each.written and each.edit.applies != "advice":
+            text.append(
+                f"\n    {each.edit.native_key or each.edit.key}: {clean(each.reason)}", "dim"
+            )
+    return text
 
 
 def _run(report: Report, verbose: bool) -> Group:
@@ -79,9 +102,12 @@ def _finding(report: Report, finding: Finding, with_plot: bool) -> Group:
         if finding.first_step == finding.last_step:
             span = f"  step {finding.first_step}"
     head = Text.assemble(
-        "\n", (f"{finding.severity} ", COLOUR[finding.severity]),
-        (f"{finding.code} {finding.name}", "bold"), (f"{span}\n", "dim"),
-        "  ", clean(finding.message),
+        "\n",
+        (f"{finding.severity} ", COLOUR[finding.severity]),
+        (f"{finding.code} {finding.name}", "bold"),
+        (f"{span}\n", "dim"),
+        "  ",
+        clean(finding.message),
     )
     parts: list[RenderableType] = [head]
     for evidence in finding.evidence[:4]:
@@ -142,7 +168,9 @@ def _edit(edit: Edit) -> Text:
         words = {"multiply": f"x {edit.operand}", "add": f"+ {edit.operand}"}
         change = words.get(edit.op, f"= {edit.operand}")
     text = Text.assemble("    ", (edit.native_key or edit.key, "bold"), f"  {change}")
-    note = f"  ({edit.applies}; {', '.join(edit.because)}" + (f"; {edit.note})" if edit.note else ")")
+    note = f"  ({edit.applies}; {', '.join(edit.because)}" + (
+        f"; {edit.note})" if edit.note else ")"
+    )
     return text.append(clean(note), "dim")
 
 
@@ -161,7 +189,7 @@ def _footer(report: Report, verbose: bool) -> Text:
 
 
 def _closing(reports: Sequence[Report], failures: Sequence[Failure]) -> Text:
-    count = {s: 0 for s in ("error", "warning", "info")}
+    count = dict.fromkeys(("error", "warning", "info"), 0)
     for report in reports:
         for finding in report.findings:
             count[finding.severity] += 1
@@ -172,6 +200,3 @@ def _closing(reports: Sequence[Report], failures: Sequence[Failure]) -> Text:
         line += f"; {len(failures)} not read"
     bad = count["error"] or failures
     return Text(line, "bold red" if bad else "bold yellow" if count["warning"] else "bold green")
-
-
-

@@ -1,0 +1,29 @@
+"""`advise PATH` without a command is `advise check PATH`."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperGroup
+
+from advisor.errors import AdvisorError
+
+
+class PathOrCommand(TyperGroup):
+    """A group of commands in which a path stands for `check` of that path."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in self.commands:
+            if not _looks_like_path(name):
+                near = get_close_matches(name, self.commands, 1, 0.6)
+                hint = f"did you mean `advise {near[0]}`?" if near else "see `advise --help`"
+                raise AdvisorError(f"{name}: no such command, file or folder; {hint}")
+            args = ["check", *args]
+        return super().resolve_command(ctx, args)
+
+
+def _looks_like_path(word: str) -> bool:
+    return Path(word).exists() or any(mark in word for mark in "/\\.")
