@@ -1,0 +1,33 @@
+"""Errors that reach a user: one clear line each (what, where, what to do), exit status 2.
+
+TrainError
+├── ConfigError       the config or command line is wrong
+├── DataError         the data cannot be read, mapped or supervised
+├── ModelError        the model, adapter or quantisation cannot be had
+├── CheckpointError   a checkpoint cannot be written, read or resumed from
+└── MissingExtra      a package of an extra is not installed
+"""
+
+
+class TrainError(Exception):
+    """Base of all errors that are shown to a user as one line."""
+
+
+class ConfigError(TrainError):
+    """The config or command line is wrong."""
+
+
+class DataError(TrainError):
+    """The data cannot be read, mapped or supervised."""
+
+
+class ModelError(TrainError):
+    """The model, adapter or quantisation cannot be had."""
+
+
+class CheckpointError(TrainError):
+    """A checkpoint cannot be written, read or resumed from."""
+
+
+class MissingExtra(TrainError):
+    """A package of an extra is not installed; the message names the extra."""
