@@ -7,6 +7,7 @@ import math
 from advisor.findings import Reading
 from advisor.signals import (
     activity,
+    generalisation,
     gradient,
     loss,
     numerics,
@@ -14,6 +15,7 @@ from advisor.signals import (
     setup,
     spikes,
     swings,
+    tail,
     validation,
 )
 from advisor.signals.base import Signal, missing
@@ -21,10 +23,12 @@ from advisor.signals.view import View
 
 SIGNALS: dict[str, Signal] = {
     **loss.SIGNALS,
+    **tail.SIGNALS,
     **numerics.SIGNALS,
     **spikes.SIGNALS,
     **swings.SIGNALS,
     **validation.SIGNALS,
+    **generalisation.SIGNALS,
     **gradient.SIGNALS,
     **schedule.SIGNALS,
     **activity.SIGNALS,

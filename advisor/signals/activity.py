@@ -18,10 +18,11 @@ def is_rl(view: View) -> Reading:
         return Reading(1.0)
     if any("reward" in name or name.endswith("/kl") for name in series):
         return Reading(1.0)
-    curve = view.loss
+    curve = view.loss if len(view.loss) else view.eval
     if not len(curve):
         return missing("no train/loss in the log")
-    # Cross entropies start clearly above 0; a loss that starts at about 0 and takes both signs is none. A few negative values alone are not enough: some
+    # Cross entropies start clearly above 0; a loss that starts at about 0 and takes both signs
+    # is none. A few negative values alone are not enough: some
     # kernels return them for a loss that has become tiny.
     head = curve.y[: max(5, len(curve) // 10)]
     both = min(float((curve.y < 0).mean()), float((curve.y > 0).mean()))

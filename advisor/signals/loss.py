@@ -1,4 +1,4 @@
-"""The shape of the training loss: level, progress, tail, rise, flatness, noise."""
+"""The shape of the training loss: level, progress, rise, noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from advisor.findings import Reading
 from advisor.signals import robust
 from advisor.signals.base import Signal, found, missing, need
-from advisor.signals.fits import fit_curve
 from advisor.signals.view import Curve, View
 
 MIN_POINTS = 10
@@ -180,84 +179,6 @@ def stays_up(view: View) -> Reading:
     return found(share, curve, left, len(curve) - 1, "has left its best level since here")
 
 
-def _tail(view: View) -> tuple[int, float]:
-    """Index where the last third begins, and the drop over it along a robust line."""
-    curve = view.loss
-    cut = len(curve) - max(5, len(curve) // 3)
-    x, y = curve.steps[cut:], curve.y[cut:]
-    return cut, -robust.theil_sen(x, y) * float(x[-1] - x[0])
-
-
-def tail_drop(view: View) -> Reading:
-    """Fall over the last third of the points along a robust line, relative to the end level."""
-    if why := _measure(view, 10):
-        return missing(why)
-    cut, drop = _tail(view)
-    level = max(abs(loss_shape(view).end), 1e-12)
-    text = f"still falls by {drop / level:.1%} over the last third"
-    return found(drop / level, view.loss, cut, len(view.loss) - 1, text)
-
-
-def tail_share(view: View) -> Reading:
-    """That fall as a share of the whole fall: a third for a straight line."""
-    if why := _measure(view, 10):
-        return missing(why)
-    cut, drop = _tail(view)
-    fall = max(loss_shape(view).fall, 1e-12)
-    return found(drop / fall, view.loss, cut, len(view.loss) - 1)
-
-
-def tail_trend(view: View) -> Reading:
-    """Mann-Kendall z of the last third; still falling is clearly negative."""
-    if why := _measure(view, 10):
-        return missing(why)
-    cut, _ = _tail(view)
-    value = robust.mann_kendall_z(view.loss.y[cut:])
-    return found(value, view.loss, cut, len(view.loss) - 1)
-
-
-def gain(view: View) -> Reading:
-    """Predicted relative gain of training half as long again, by the fitted curve; the lower
-    end of its interval."""
-    if why := _measure(view, 10):
-        return missing(why)
-    curve = view.loss
-    skip = len(curve) // 20 if len(curve) >= 40 else 0
-    fit = fit_curve(curve.steps[skip:], curve.y[skip:])
-    level = abs(loss_shape(view).end)
-    if fit is None or level < 1e-12:
-        return missing("the curve cannot be fitted")
-    text = f"half as many steps again are worth {fit.low / level:.1%} to {fit.high / level:.1%}"
-    return found(fit.low / level, curve, 0, len(curve) - 1, text)
-
-
-def flat_share(view: View) -> Reading:
-    """Share of the run, at its end, that is within tolerance of the final level."""
-    if why := _measure(view, 20):
-        return missing(why)
-    shape, curve = loss_shape(view), view.loss
-    tolerance = max(4 * shape.error, 0.05 * abs(shape.fall))
-    away = np.flatnonzero(np.abs(curve.smooth - shape.end) > tolerance)
-    first = int(away[-1]) + 1 if away.size else 0
-    span = float(curve.steps[-1] - curve.steps[0]) or 1.0
-    first = min(first, len(curve) - 1)
-    share = float(curve.steps[-1] - curve.steps[first]) / span
-    text = f"no progress for the last {share:.0%} of the run"
-    return found(share, curve, first, len(curve) - 1, text)
-
-
-def straightness(view: View) -> Reading:
-    """Speed over the second half over speed over the first half: 1 for a straight line."""
-    if why := _measure(view, 20):
-        return missing(why)
-    curve, half = view.loss, len(view.loss) // 2
-    early = robust.theil_sen(curve.steps[:half], curve.y[:half])
-    late = robust.theil_sen(curve.steps[half:], curve.y[half:])
-    if early >= 0:
-        return missing("the first half does not fall")
-    return found(late / early, curve, 0, len(curve) - 1)
-
-
 def early_progress(view: View) -> Reading:
     """Relative fall within the first 100 optimiser steps after warm-up's first tenth."""
     if why := _measure(view, 10):
@@ -295,12 +216,6 @@ SIGNALS = {
     "loss.rise_noise": Signal("errors", "the same rise in standard errors of a level", rise_noise),
     "loss.rise_of_fall": Signal("share", "the same rise as a share of the fall", rise_of_fall),
     "loss.stays_up": Signal("share", "share of the run since the best level was left", stays_up),
-    "loss.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
-    "loss.tail_share": Signal("share", "the last third's part of the whole fall", tail_share),
-    "loss.tail_trend": Signal("z", "Mann-Kendall z of the last third", tail_trend),
-    "loss.gain": Signal("share", "predicted gain of half a run more, low end", gain),
-    "loss.flat_share": Signal("share", "part of the run without progress, at its end", flat_share),
-    "loss.straightness": Signal("ratio", "late speed over early speed", straightness),
     "loss.early_progress": Signal("share", "relative fall in the first 100 steps", early_progress),
     "loss.end_of_start": Signal("ratio", "end level over start level", end_of_start),
 }

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+FASTER = 9.0  # the pace of a curve that falls again after it had stopped
 MAD_TO_SD = 1.4826  # MAD of a normal distribution to its standard deviation
 
 
@@ -87,6 +88,43 @@ def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
     dx = x[j] - x[i]
     good = dx > 0
     return float(np.median((y[j] - y[i])[good] / dx[good])) if good.any() else 0.0
+
+
+def pace(x: Array, y: Array, start: float | None = None) -> float:
+    """Return the speed of the last third of a curve over that of its middle third.
+
+    1 for a straight line, 0.58 for a logarithm, 0.19 for an exponential that has come to rest
+    (five time constants). Free of the loss's scale and offset, and of how high it began. Where
+    the middle third does not fall, FASTER stands for 'faster than before', 0 for 'not at all'.
+    ``start`` is where the run began, if not at the first point.
+    """
+    begin = float(x[0]) if start is None else start
+    span = float(x[-1]) - begin
+    first, second = begin + span / 3, begin + 2 * span / 3
+    if y.size >= 9:
+        middle, last = (x >= first) & (x <= second), x >= second
+        early = -theil_sen(x[middle], y[middle])
+        late = -theil_sen(x[last], y[last])
+    else:
+        levels = np.interp([first, second, x[-1]], x, y)
+        early, late = float(levels[0] - levels[1]), float(levels[1] - levels[2])
+    if late <= 0:
+        return 0.0
+    return min(late / early, FASTER) if early > 0 else FASTER
+
+
+def line_error(x: Array, y: Array, noise: float) -> float:
+    """Return the standard error of what a robust line over these points rises or falls by.
+
+    sqrt(12 / n) times the noise of one point about the line, with the effective sample size of
+    AR(1) residuals; ``noise`` is a floor for it, since few residuals tell little.
+    """
+    n = y.size
+    slope = theil_sen(x, y)
+    residual = y - slope * x
+    spread = max(mad_sd(residual), noise)
+    r1 = float(np.clip(autocorrelation(residual, 1)[1], 0.0, 0.9)) if n >= 12 else 0.0
+    return spread * math.sqrt(12 / max(1, n) * (1 + r1) / (1 - r1))
 
 
 def autocorrelation(values: Array, lags: int) -> Array:

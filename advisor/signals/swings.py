@@ -147,7 +147,10 @@ def alternates(view: View) -> Reading:
 
 
 def epoch_drops(view: View) -> Reading:
-    """Number of sudden drops right at whole epochs, beyond noise and 4% of the level."""
+    """Number of sudden drops right at whole epochs, beyond noise and 4% of the level.
+
+    What the curve falls by beside the border, in windows of the same width, is no drop.
+    """
     curve = view.loss
     if why := need(curve, MIN_POINTS):
         return missing(why)
@@ -155,7 +158,6 @@ def epoch_drops(view: View) -> Reading:
     if epoch < 6 or curve.epochs is None:
         return missing("no epochs in the log, or fewer than 6 points in one")
     k = int(min(max(3, epoch // 6), 40))
-    error = 1.25 * max(curve.noise, 1e-12) * np.sqrt(2 / k)
     drops: list[Evidence] = []
     for border in range(1, int(np.floor(curve.epochs[-1])) + 1):
         i = int(np.searchsorted(curve.epochs, border, side="right"))
@@ -163,11 +165,28 @@ def epoch_drops(view: View) -> Reading:
             continue
         before = float(np.median(curve.y[i - k : i]))
         after = float(np.median(curve.y[i : i + k]))
-        if before - after > max(4 * error, 0.04 * abs(before)):
+        if before - after - _beside(curve, i, k) > max(4 * _error(curve, k), 0.04 * abs(before)):
             text = f"drops from {before:.4g} to {after:.4g} at the end of epoch {border}"
             drops.append(Evidence(curve.name, curve.at(i), after, before, text))
     first, last = (drops[0].step, drops[-1].step) if drops else (None, None)
     return Reading(float(len(drops)), "", first, last, tuple(drops[:3]))
+
+
+def _error(curve: Curve, k: int) -> float:
+    """Standard error of the difference of two levels of k points."""
+    return float(1.25 * max(curve.noise, 1e-12) * np.sqrt(2 / k))
+
+
+def _beside(curve: Curve, i: int, k: int) -> float:
+    """Fall between neighbouring windows before and after index i, the larger one; 0 for a rise."""
+    halves = []
+    for low in (i - 2 * k, i):
+        part = curve.y[max(0, low) : low + 2 * k]
+        half = part.size // 2
+        if half >= 2:
+            fall = float(np.median(part[:half]) - np.median(part[half:]))
+            halves.append(fall * k / half)
+    return max(0.0, max(halves, default=0.0))
 
 
 def level_of_fall(view: View) -> Reading:

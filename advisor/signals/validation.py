@@ -1,31 +1,58 @@
-"""Generalisation: the validation loss's minimum, rise, onset, tail, and the gap to training."""
+"""The validation loss: its minimum, its rise, and whether it still falls."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from advisor.findings import Evidence, Reading
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need
-from advisor.signals.loss import loss_shape
+from advisor.signals.loss import MEDIAN_COST, MIN_POINTS, loss_shape
 from advisor.signals.robust import Array
 from advisor.signals.view import Curve, View
 
 
-def _noise(curve: Curve) -> float:
+def eval_noise(curve: Curve) -> float:
     """Noise of one evaluation; a floor of 0.1% of the level where it cannot be measured."""
     floor = 0.001 * abs(float(np.median(curve.y)))
     return max(robust.successive_noise(curve.y) if len(curve) >= 4 else 0.0, floor, 1e-12)
 
 
+def _window(curve: Curve) -> int:
+    """Evaluations that make one level: more of them where many were made."""
+    n = len(curve)
+    return 1 if n < 9 else robust.window_for(n, 0.12, 3)
+
+
+def levels_of(curve: Curve) -> Array:
+    """The curve without its luckiest evaluations: the lowest of many is low by chance."""
+    return robust.running_median(curve.y, _window(curve))
+
+
+def _gain(curve: Curve) -> float:
+    """Noise of one evaluation over that of a level."""
+    window = _window(curve)
+    return math.sqrt(window) / MEDIAN_COST if window > 1 else 1.0
+
+
 def _low(curve: Curve) -> int:
-    return int(np.argmin(curve.y))
+    return int(np.argmin(levels_of(curve)))
+
+
+def lowest(curve: Curve) -> float:
+    return float(levels_of(curve)[_low(curve)])
 
 
 def _end(curve: Curve) -> float:
-    """Level at the end: the median of the last three evaluations past the minimum."""
+    """Level at the end: the median of the last three evaluations (or more) past the minimum."""
     past = curve.y[_low(curve) :]
-    return float(np.median(past[-min(3, max(1, past.size - 1)) :]))
+    return float(np.median(past[-min(max(3, _window(curve)), max(1, past.size - 1)) :]))
+
+
+def _tail_points(curve: Curve) -> int:
+    return max(3, len(curve) // 3 + 1)
 
 
 def points(view: View) -> Reading:
@@ -37,8 +64,7 @@ def rise(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 2):
         return missing(why)
-    low = _low(curve)
-    bottom = float(curve.y[low])
+    low, bottom = _low(curve), lowest(curve)
     if abs(bottom) < 1e-12:
         return missing("the validation loss reaches 0")
     value = (_end(curve) - bottom) / abs(bottom)
@@ -50,11 +76,11 @@ def rise(view: View) -> Reading:
 
 
 def rise_noise(view: View) -> Reading:
-    """The same rise in noises of one evaluation."""
+    """The same rise in noises of one level."""
     curve = view.eval
     if why := need(curve, 2):
         return missing(why)
-    return Reading((_end(curve) - float(curve.y[_low(curve)])) / _noise(curve))
+    return Reading((_end(curve) - lowest(curve)) / eval_noise(curve) * _gain(curve))
 
 
 def rise_trend(view: View) -> Reading:
@@ -73,42 +99,93 @@ def after_min(view: View) -> Reading:
     return Reading(float(len(curve) - 1 - _low(curve)))
 
 
+def _fall(curve: Curve) -> float:
+    """Fall over the last third of the evaluations (at least two intervals), in loss units."""
+    k = _tail_points(curve)
+    x, y = curve.steps[-k:], curve.y[-k:]
+    return -robust.theil_sen(x, y) * float(x[-1] - x[0])
+
+
+def _won(curve: Curve) -> float:
+    """How far the end lies below the best level before the last third."""
+    levels = levels_of(curve)
+    return float(levels[: len(levels) - _tail_points(curve) + 1].min() - levels[-1])
+
+
+def new_ground(view: View) -> Reading:
+    """That distance relative to the last evaluation."""
+    curve = view.eval
+    if why := need(curve, 3):
+        return missing(why)
+    return Reading(_won(curve) / max(abs(float(curve.y[-1])), 1e-12))
+
+
 def tail_drop(view: View) -> Reading:
     """Relative fall over the last third of the evaluations (at least two intervals)."""
     curve = view.eval
     if why := need(curve, 3):
         return missing(why)
-    k = max(3, len(curve) // 3 + 1)
-    x, y = curve.steps[-k:], curve.y[-k:]
-    drop = -robust.theil_sen(x, y) * float(x[-1] - x[0])
-    value = drop / max(abs(float(y[-1])), 1e-12)
-    evidence = Evidence(
-        curve.name, curve.at(-1), float(y[-1]), None, f"fell by {value:.1%} over the last {k}"
-    )
+    k = _tail_points(curve)
+    value = _fall(curve) / max(abs(float(curve.y[-1])), 1e-12)
+    text = f"fell by {value:.1%} over the last {k} evaluations"
+    evidence = Evidence(curve.name, curve.at(-1), float(curve.y[-1]), None, text)
     return Reading(value, "", curve.at(len(curve) - k), curve.at(-1), (evidence,))
 
 
-def falls_to_end(view: View) -> Reading:
-    """Share of the last third's steps that go down, 1 when each evaluation is a new minimum."""
+def tail_errors(view: View) -> Reading:
+    """The same fall, or the new ground where that is less, in standard errors of the line."""
     curve = view.eval
     if why := need(curve, 3):
         return missing(why)
-    k = max(3, len(curve) // 3 + 1)
-    steps = np.diff(curve.y[-k:])
-    is_last = _low(curve) >= len(curve) - 1 - (k >= 6)
-    return Reading(float((steps < 0).mean()) if is_last else 0.0)
+    k = _tail_points(curve)
+    error = robust.line_error(curve.steps[-k:], curve.y[-k:], eval_noise(curve))
+    return Reading(min(_fall(curve), _won(curve)) / error)
+
+
+def falls_to_end(view: View) -> Reading:
+    """Share of the last third's steps that go down, where the last levels are the lowest.
+
+    Many evaluations are judged by their levels, few by themselves.
+    """
+    curve = view.eval
+    if why := need(curve, 3):
+        return missing(why)
+    k, levels = _tail_points(curve), levels_of(curve)
+    steps = np.diff(levels[-k:])
+    if _low(curve) < len(curve) - 1 - (k >= 6) - _window(curve) // 2:
+        return Reading(0.0)
+    return Reading(float((steps < 0).sum()) / max(1, int((steps != 0).sum())))
 
 
 def tail_share(view: View) -> Reading:
     """The last third's fall as a share of the whole fall of the validation loss."""
     curve = view.eval
-    if why := need(curve, 4):
+    if why := need(curve, 3):
         return missing(why)
-    k = max(3, len(curve) // 3 + 1)
-    whole = float(curve.y[0] - curve.y.min())
+    whole = float(curve.y[0]) - lowest(curve)
     if whole <= 0:
         return Reading(0.0)
-    return Reading(float(np.clip((curve.y[-k] - curve.y[-1]) / whole, -1, 1)))
+    return Reading(float(np.clip(_fall(curve) / whole, -1, 1)))
+
+
+def pace(view: View) -> Reading:
+    """Speed of the last third of the run over that of its middle third."""
+    curve = view.eval
+    if why := need(curve, 3):
+        return missing(why)
+    start = max(0.0, float(2 * curve.steps[0] - curve.steps[1]))
+    return Reading(robust.pace(curve.steps, curve.y, start))
+
+
+def left(view: View) -> Reading:
+    """The last evaluation over the level at which training, or else validation, began."""
+    curve = view.eval
+    if why := need(curve, 1):
+        return missing(why)
+    began = loss_shape(view).start if len(view.loss) >= MIN_POINTS else float(curve.y[0])
+    if abs(began) < 1e-12:
+        return missing("the loss starts at 0")
+    return Reading(float(curve.y[-1]) / abs(began))
 
 
 def progress(view: View) -> Reading:
@@ -119,74 +196,7 @@ def progress(view: View) -> Reading:
     first = float(curve.y[0])
     if abs(first) < 1e-12:
         return missing("the validation loss starts at 0")
-    return Reading((first - float(curve.y.min())) / abs(first))
-
-
-def _between(view: View, first: float, last: float) -> Array:
-    """Training losses of the points after one step up to another."""
-    curve = view.loss
-    return curve.y[(curve.steps > first) & (curve.steps <= last)]
-
-
-def train_falls(view: View) -> Reading:
-    """Relative fall of the training loss since the validation loss stopped improving, less two
-    standard errors: a fall that noise may explain does not count."""
-    curve = view.eval
-    if why := need(curve, 3) or need(view.loss, 10):
-        return missing(why)
-    onset = flat_onset(curve)
-    if onset >= len(curve) - 1:
-        return Reading(0.0)
-    step, end = float(curve.steps[onset]), float(curve.steps[-1])
-    width = (end - step) / 3
-    before = _between(view, step - width, step + 0.25 * width)
-    after = _between(view, end - width, float(view.loss.steps[-1]))
-    if before.size < 2 or after.size < 2 or np.median(before) <= 0:
-        return missing("too few training points around the evaluations")
-    high, low = float(np.median(before)), float(np.median(after))
-    error = 1.25 * view.loss.noise * float(np.sqrt(1 / before.size + 1 / after.size))
-    text = f"training loss fell by {1 - low / high:.0%} since, from {high:.4g} to {low:.4g}"
-    evidence = Evidence("train/loss", view.loss.at(-1), low, high, text)
-    value = max(0.0, high - low - 2 * error) / high
-    return Reading(value, "", int(step), view.loss.at(-1), (evidence,))
-
-
-def flat_onset(curve: Curve) -> int:
-    """Index of the first evaluation within tolerance (2 noises or 1%) of the lowest one."""
-    low = float(curve.y.min())
-    tolerance = max(2 * _noise(curve), 0.01 * abs(low))
-    return int(np.flatnonzero(curve.y <= low + tolerance)[0])
-
-
-def flat_evals(view: View) -> Reading:
-    """Evaluations since the validation loss stopped improving."""
-    curve = view.eval
-    if why := need(curve, 3):
-        return missing(why)
-    onset = flat_onset(curve)
-    text = f"flat since step {curve.at(onset)}"
-    evidence = Evidence(curve.name, curve.at(onset), float(curve.y[onset]), None, text)
-    return Reading(float(len(curve) - 1 - onset), "", curve.at(onset), curve.at(-1), (evidence,))
-
-
-def flat_share(view: View) -> Reading:
-    """Share of the run since the validation loss stopped improving."""
-    curve = view.eval
-    if why := need(curve, 3):
-        return missing(why)
-    span = float(curve.steps[-1] - (view.loss.steps[0] if len(view.loss) else 0)) or 1.0
-    return Reading(float(curve.steps[-1] - curve.steps[flat_onset(curve)]) / span)
-
-
-def gap(view: View) -> Reading:
-    """Validation over training loss at the end, less 1."""
-    curve = view.eval
-    if why := need(curve, 1) or need(view.loss, 5):
-        return missing(why)
-    shape = loss_shape(view)
-    if shape.end <= 0:
-        return missing("the training loss is not positive")
-    return Reading(float(curve.y[-1]) / shape.end - 1)
+    return Reading((first - lowest(curve)) / abs(first))
 
 
 def noise(view: View) -> Reading:
@@ -194,7 +204,7 @@ def noise(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 6):
         return missing(why)
-    return Reading(_noise(curve) / max(abs(float(np.median(curve.y))), 1e-12))
+    return Reading(eval_noise(curve) / max(abs(float(np.median(curve.y))), 1e-12))
 
 
 def nonfinite(view: View) -> Reading:
@@ -217,12 +227,12 @@ SIGNALS = {
     "eval.after_min": Signal("evaluations", "evaluations after the minimum", after_min),
     "eval.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
     "eval.tail_share": Signal("share", "last third's part of the whole fall", tail_share),
+    "eval.new_ground": Signal("share", "end below the best level before the tail", new_ground),
+    "eval.tail_errors": Signal("errors", "the same fall in standard errors", tail_errors),
+    "eval.pace": Signal("ratio", "speed of the last third over the middle third", pace),
+    "eval.left": Signal("share", "last evaluation over the level at the start", left),
     "eval.falls_to_end": Signal("share", "last third's steps that go down", falls_to_end),
     "eval.progress": Signal("share", "first to lowest evaluation, relative", progress),
-    "eval.train_falls": Signal("share", "training's fall since validation went flat", train_falls),
-    "eval.flat_evals": Signal("evaluations", "since validation went flat", flat_evals),
-    "eval.flat_share": Signal("share", "of the run since validation went flat", flat_share),
-    "eval.gap": Signal("share", "validation over training loss at the end, less 1", gap),
     "eval.noise": Signal("share", "evaluation noise over the level", noise),
     "eval.nonfinite": Signal("points", "evaluations that are not finite", nonfinite),
 }

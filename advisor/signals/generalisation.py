@@ -1,0 +1,107 @@
+"""Generalisation: since when validation is flat, and what training has gained since."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from advisor.findings import Evidence, Reading
+from advisor.signals import robust
+from advisor.signals.base import Signal, missing, need
+from advisor.signals.loss import loss_shape
+from advisor.signals.robust import Array
+from advisor.signals.validation import eval_noise, levels_of, lowest
+from advisor.signals.view import Curve, View
+
+
+def _between(view: View, first: float, last: float) -> Array:
+    """Training losses of the points after one step up to another."""
+    curve = view.loss
+    return curve.y[(curve.steps > first) & (curve.steps <= last)]
+
+
+def train_falls(view: View) -> Reading:
+    """Relative fall of the training loss since the validation loss stopped improving, less two
+    standard errors: a fall that noise may explain does not count."""
+    curve = view.eval
+    if why := need(curve, 3) or need(view.loss, 10):
+        return missing(why)
+    onset = flat_onset(curve)
+    if onset >= len(curve) - 1:
+        return Reading(0.0)
+    step, end = float(curve.steps[onset]), float(curve.steps[-1])
+    width = (end - step) / 3
+    # centred on the onset, or the fall before it would count; wider where points are few
+    before = _between(view, step - 0.2 * width, step + 0.2 * width)
+    if before.size < 4:
+        before = _between(view, step - 0.6 * width, step + 0.4 * width)
+    after = _between(view, end - width, float(view.loss.steps[-1]))
+    if before.size < 2 or after.size < 2 or np.median(before) <= 0:
+        return missing("too few training points around the evaluations")
+    high, low = float(np.median(before)), float(np.median(after))
+    error = 1.25 * view.loss.noise * float(np.sqrt(1 / before.size + 1 / after.size))
+    text = f"training loss fell by {1 - low / high:.0%} since, from {high:.4g} to {low:.4g}"
+    evidence = Evidence("train/loss", view.loss.at(-1), low, high, text)
+    value = max(0.0, high - low - 2 * error) / high
+    return Reading(value, "", int(step), view.loss.at(-1), (evidence,))
+
+
+def flat_onset(curve: Curve) -> int:
+    """Index of the first evaluation within tolerance (2 noises or 1%) of the lowest one."""
+    low = lowest(curve)
+    tolerance = max(2 * eval_noise(curve), 0.01 * abs(low))
+    return int(np.flatnonzero(levels_of(curve) <= low + tolerance)[0])
+
+
+def flat_evals(view: View) -> Reading:
+    """Evaluations since the validation loss stopped improving."""
+    curve = view.eval
+    if why := need(curve, 3):
+        return missing(why)
+    onset = flat_onset(curve)
+    text = f"flat since step {curve.at(onset)}"
+    evidence = Evidence(curve.name, curve.at(onset), float(curve.y[onset]), None, text)
+    return Reading(float(len(curve) - 1 - onset), "", curve.at(onset), curve.at(-1), (evidence,))
+
+
+def flat_share(view: View) -> Reading:
+    """Share of the run since the validation loss stopped improving."""
+    curve = view.eval
+    if why := need(curve, 3):
+        return missing(why)
+    span = float(curve.steps[-1] - (view.loss.steps[0] if len(view.loss) else 0)) or 1.0
+    return Reading(float(curve.steps[-1] - curve.steps[flat_onset(curve)]) / span)
+
+
+def flat_fall(view: View) -> Reading:
+    """Relative fall of the validation loss since then that its noise leaves room for: along a
+    robust line, plus one standard error."""
+    curve = view.eval
+    if why := need(curve, 3):
+        return missing(why)
+    onset = flat_onset(curve)
+    x, y = curve.steps[onset:], curve.y[onset:]
+    if y.size < 2:
+        return Reading(0.0)
+    fall = -robust.theil_sen(x, y) * float(x[-1] - x[0])
+    room = fall + robust.line_error(x, y, eval_noise(curve))
+    return Reading(max(0.0, room) / max(abs(float(y[0])), 1e-12))
+
+
+def gap(view: View) -> Reading:
+    """Validation over training loss at the end, less 1."""
+    curve = view.eval
+    if why := need(curve, 1) or need(view.loss, 5):
+        return missing(why)
+    shape = loss_shape(view)
+    if shape.end <= 0:
+        return missing("the training loss is not positive")
+    return Reading(float(curve.y[-1]) / shape.end - 1)
+
+
+SIGNALS = {
+    "eval.train_falls": Signal("share", "training's fall since validation went flat", train_falls),
+    "eval.flat_evals": Signal("evaluations", "since validation went flat", flat_evals),
+    "eval.flat_share": Signal("share", "of the run since validation went flat", flat_share),
+    "eval.flat_fall": Signal("share", "validation's possible fall since it went flat", flat_fall),
+    "eval.gap": Signal("share", "validation over training loss at the end, less 1", gap),
+}

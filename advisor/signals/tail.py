@@ -1,0 +1,141 @@
+"""The end of the training loss: still falling, slowing down, or flat, and since when."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from advisor.findings import Reading
+from advisor.signals import robust
+from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.fits import fit_curve
+from advisor.signals.loss import MIN_POINTS, loss_shape
+from advisor.signals.view import View
+
+
+def _tail(view: View) -> tuple[int, float]:
+    """Index where the last third begins, and the fall over it along a robust line."""
+    curve = view.loss
+    cut = len(curve) - max(5, len(curve) // 3)
+    x, y = curve.steps[cut:], curve.y[cut:]
+    return cut, -robust.theil_sen(x, y) * float(x[-1] - x[0])
+
+
+def tail_drop(view: View) -> Reading:
+    """Fall over the last third of the points along a robust line, relative to the end level."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    cut, drop = _tail(view)
+    level = max(abs(loss_shape(view).end), 1e-12)
+    text = f"still falls by {drop / level:.1%} over the last third"
+    return found(drop / level, view.loss, cut, len(view.loss) - 1, text)
+
+
+def _won(view: View, cut: int) -> float:
+    """How far the end lies below the best level before the last third: a swing back down falls
+    steeply and wins no new ground."""
+    smooth = view.loss.smooth
+    return float(smooth[: cut + 1].min() - smooth[-1])
+
+
+def new_ground(view: View) -> Reading:
+    """That distance relative to the end level."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    curve, (cut, _) = view.loss, _tail(view)
+    value = _won(view, cut) / max(abs(loss_shape(view).end), 1e-12)
+    return found(value, curve, cut, len(curve) - 1)
+
+
+def tail_share(view: View) -> Reading:
+    """That fall as a share of the whole fall: a third for a straight line."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    cut, drop = _tail(view)
+    fall = max(loss_shape(view).fall, 1e-12)
+    return found(drop / fall, view.loss, cut, len(view.loss) - 1)
+
+
+def tail_trend(view: View) -> Reading:
+    """Mann-Kendall z of the last third; still falling is clearly negative."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    cut, _ = _tail(view)
+    value = robust.mann_kendall_z(view.loss.y[cut:])
+    return found(value, view.loss, cut, len(view.loss) - 1)
+
+
+def tail_errors(view: View) -> Reading:
+    """The fall over the last third, or the new ground where that is less, in standard errors of
+    the line through it."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    cut, drop = _tail(view)
+    curve = view.loss
+    error = robust.line_error(curve.steps[cut:], curve.y[cut:], 0.5 * curve.noise)
+    floor = 1e-6 * max(abs(loss_shape(view).start), 1e-9)
+    return found(min(drop, _won(view, cut)) / max(error, floor), curve, cut, len(curve) - 1)
+
+
+def pace(view: View) -> Reading:
+    """Speed of the last third over that of the middle third: is the fall coming to rest?"""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    curve = view.loss
+    value = robust.pace(curve.steps, curve.y)
+    text = f"falls at {value:.0%} of the speed of its middle third"
+    return found(value, curve, len(curve) // 3, len(curve) - 1, text)
+
+
+def gain(view: View) -> Reading:
+    """Predicted relative gain of training half as long again, by the fitted curve; the lower
+    end of its interval."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    curve = view.loss
+    skip = len(curve) // 20 if len(curve) >= 40 else 0
+    fit = fit_curve(curve.steps[skip:], curve.y[skip:])
+    level = abs(loss_shape(view).end)
+    if fit is None or level < 1e-12:
+        return missing("the curve cannot be fitted")
+    text = f"half as many steps again are worth {fit.low / level:.1%} to {fit.high / level:.1%}"
+    return found(fit.low / level, curve, 0, len(curve) - 1, text)
+
+
+def flat_share(view: View) -> Reading:
+    """Share of the run, at its end, that is within tolerance of the final level."""
+    if why := need(view.loss, 20):
+        return missing(why)
+    shape, curve = loss_shape(view), view.loss
+    tolerance = max(4 * shape.error, 0.05 * abs(shape.fall))
+    away = np.flatnonzero(np.abs(curve.smooth - shape.end) > tolerance)
+    first = int(away[-1]) + 1 if away.size else 0
+    span = float(curve.steps[-1] - curve.steps[0]) or 1.0
+    first = min(first, len(curve) - 1)
+    share = float(curve.steps[-1] - curve.steps[first]) / span
+    text = f"no progress for the last {share:.0%} of the run"
+    return found(share, curve, first, len(curve) - 1, text)
+
+
+def straightness(view: View) -> Reading:
+    """Speed over the second half over speed over the first half: 1 for a straight line."""
+    if why := need(view.loss, 20):
+        return missing(why)
+    curve, half = view.loss, len(view.loss) // 2
+    early = robust.theil_sen(curve.steps[:half], curve.y[:half])
+    late = robust.theil_sen(curve.steps[half:], curve.y[half:])
+    if early >= 0:
+        return missing("the first half does not fall")
+    return found(late / early, curve, 0, len(curve) - 1)
+
+
+SIGNALS = {
+    "loss.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
+    "loss.tail_share": Signal("share", "the last third's part of the whole fall", tail_share),
+    "loss.tail_trend": Signal("z", "Mann-Kendall z of the last third", tail_trend),
+    "loss.new_ground": Signal("share", "end below the best level before the tail", new_ground),
+    "loss.tail_errors": Signal("errors", "the last third's fall in standard errors", tail_errors),
+    "loss.pace": Signal("ratio", "speed of the last third over the middle third", pace),
+    "loss.gain": Signal("share", "predicted gain of half a run more, low end", gain),
+    "loss.flat_share": Signal("share", "part of the run without progress, at its end", flat_share),
+    "loss.straightness": Signal("ratio", "late speed over early speed", straightness),
+}
