@@ -158,9 +158,13 @@ def best_point(run: Run, view: View) -> Best | None:
         return Best("eval/loss", step, value, _checkpoint(run, step))
     if run.facts.get("objective", "sft") != "sft" or not len(view.loss):
         return None  # the loss of preference or reward training is not better when lower
-    i = int(np.argmin(view.loss.smooth))
+    smooth = view.loss.smooth
+    real = np.flatnonzero(smooth != 0)  # exactly 0 is a hidden NaN or masked labels, not good
+    if not real.size:
+        return None
+    i = int(real[np.argmin(smooth[real])])
     step = view.loss.at(i)
-    return Best("train/loss", step, float(view.loss.smooth[i]), _checkpoint(run, step))
+    return Best("train/loss", step, float(smooth[i]), _checkpoint(run, step))
 
 
 def _checkpoint(run: Run, step: int) -> str | None:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from advisor.cli import check, explain, fix, rules
+from advisor.cli import check, demo, explain, fix, rules
 from advisor.cli.group import PathOrCommand
 from advisor.errors import AdvisorError
 from advisor.version import __version__
@@ -28,6 +28,7 @@ app.command("check")(check.check)
 app.command("fix")(fix.fix)
 app.command("explain")(explain.explain)
 app.command("rules")(rules.rules)
+app.command("demo")(demo.demo)
 
 
 def _version(asked: bool) -> None:

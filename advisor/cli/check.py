@@ -206,4 +206,4 @@ def console() -> Console:
 
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         return Console(highlight=False)
-    return Console(highlight=False, width=100)
+    return Console(highlight=False, width=120)

@@ -8,16 +8,19 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.syntax import Syntax
+from rich.table import Table
 from rich.text import Text
 
 from advisor.apply import Outcome
-from advisor.findings import Edit, Finding, Report
+from advisor.findings import Edit, Finding, NotJudged, Report
 from advisor.pipeline import Failure
 from advisor.redact import redact_text
 from advisor.report.plots import plot
 
 COLOUR = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 STATUS = {"failing": "bold red", "warning": "bold yellow", "ok": "bold green", "unknown": "magenta"}
+_ABSENT = re.compile(r"no ((?:train|eval)/\S+|validation loss) ?(?:in the log)?")
+_UNKNOWN = re.compile(r"(\S+) is not known")
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -35,12 +38,13 @@ def show_reports(
 ) -> None:
     """Print all Reports and Failures, and a closing line; ``outcomes`` by id() of a Report."""
     for report in reports:
-        console.print(_run(report, verbose))
+        console.print(_run(report, verbose), crop=False)
         if outcomes and id(report) in outcomes:
             console.print(written(outcomes[id(report)]))
         console.print()
     for failure in failures:
-        console.print(Text.assemble(("not read ", "bold red"), clean(failure.message)))
+        line = Text.assemble(("not read ", "bold red"), clean(failure.message))
+        console.print(line, soft_wrap=True)
     console.print(_closing(reports, failures))
 
 
@@ -87,6 +91,7 @@ def _header(report: Report) -> Text:
     facts.append(f"{len(held)} evaluations" if held else "no evaluations")
     name = clean(run.path) + (f" run {run.id}" if run.id else "")
     head = Text.assemble((name, "bold"), "  ", (report.status, STATUS[report.status]), "\n")
+    head.no_wrap, head.overflow = True, "ignore"  # a path stays whole, to be copied
     head.append("  " + ", ".join(facts), "dim")
     if report.best is not None:
         best = report.best
@@ -119,10 +124,19 @@ def _finding(report: Report, finding: Finding, with_plot: bool) -> Group:
     if finding.causes:
         causes = ", ".join(f"{c.replace('_', ' ')} {p:.0%}" for c, p in finding.causes[:4])
         sure = f"sure to {finding.confidence:.0%}"
-        parts.append(Text.assemble(("  why  ", "bold"), causes, (f"  ({sure})", "dim")))
+        parts.append(_labelled("why", Text.assemble(causes, (f"  ({sure})", "dim"))))
     if finding.do:
-        parts.append(Text.assemble(("  do   ", "bold"), finding.do))
+        parts.append(_labelled("do", Text(" ".join(finding.do.split()))))
     return Group(*parts)
+
+
+def _labelled(label: str, text: Text) -> Table:
+    """Return a word and a text that wraps beside it."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=5, justify="right", style="bold")
+    grid.add_column()
+    grid.add_row(label, text)
+    return grid
 
 
 def _plots(report: Report, finding: Finding) -> list[RenderableType]:
@@ -138,7 +152,11 @@ def _plots(report: Report, finding: Finding) -> list[RenderableType]:
     title = name + (f" and {pair}" if other is not None else "")
     if not lines:
         return []
-    return [Padding(Text("\n".join([f"{title}:", *lines]), "dim", no_wrap=True), (0, 0, 0, 4))]
+    return [
+        Padding(
+            Text("\n".join([f"{title}:", *lines]), "dim", no_wrap=True), (0, 0, 0, 4), expand=False
+        )
+    ]
 
 
 def _plan(report: Report) -> list[RenderableType]:
@@ -150,7 +168,7 @@ def _plan(report: Report) -> list[RenderableType]:
     parts.extend(_edit(e) for e in written)
     if plan.diff:
         diff = Syntax(clean(plan.diff), "diff", theme="ansi_dark", background_color="default")
-        parts.append(Padding(diff, (0, 0, 0, 4)))
+        parts.append(Padding(diff, (0, 0, 0, 4), expand=False))
     elif plan.overrides:
         parts.append(Text("    " + " ".join(plan.overrides), "green"))
     if plan.later:
@@ -183,9 +201,23 @@ def _footer(report: Report, verbose: bool) -> Text:
         for finding, by in report.suppressed:
             text.append(f"\n    {finding.code} {finding.name}: explained by {by}", "dim")
     elif lacking:
-        whys = list(dict.fromkeys(n.why.split(";")[0] for n in lacking))[:3]
-        text.append(f" ({clean('; '.join(whys))}{' ...' if len(lacking) > 3 else ''})", "dim")
+        text.append(f"{_lacking(lacking)} (--verbose lists them)")
     return text
+
+
+def _lacking(items: Sequence[NotJudged]) -> str:
+    """Sum up what was missing: series that were not logged, settings that are not known."""
+    whys = [why for item in items for why in item.why.split("; ")]
+    absent = [m[1] for why in whys if (m := _ABSENT.match(why))]
+    unknown = [m[1] for why in whys if (m := _UNKNOWN.match(why))]
+    parts = []
+    if absent:
+        parts.append(f"no {', '.join(dict.fromkeys(absent))}")
+    if unknown:
+        names = list(dict.fromkeys(unknown))
+        more = ", ..." if len(names) > 3 else ""
+        parts.append(f"not stated: {', '.join(names[:3])}{more}")
+    return f": {'; '.join(parts)}" if parts else ""
 
 
 def _closing(reports: Sequence[Report], failures: Sequence[Failure]) -> Text:

@@ -1,0 +1,53 @@
+# `make demo` and `make test` set up everything they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export OMP_NUM_THREADS = 1
+
+.PHONY: demo test test-slow test-integrations lint docs wheel clean
+
+demo: $(VENV)/.base
+	$(BIN)/advise demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m "not slow and not integration"
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m "slow"
+
+test-integrations: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "integration"
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Rule pages, the index of rules and the compiled tables, from the rule files and ranges.
+docs: $(VENV)/.dev
+	$(BIN)/python -m advisor.report.page
+
+# Build the wheel, install it into a clean environment and run it outside the checkout.
+wheel: $(VENV)/.dev
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt build/wheel/*.whl
+	cd build/wheel && venv/bin/advise demo && venv/bin/advise rules --format json > rules.json
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,70 @@
+"""`advise demo`: bundled runs, one healthy and four sick, diagnosed; and one of them mended."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from advisor.apply import apply_edits
+from advisor.cli.check import Answer, console, show
+from advisor.errors import AdvisorError
+from advisor.findings import Report
+from advisor.paths import data_dir
+from advisor.pipeline import Request, check_paths
+from advisor.report.text import written
+from advisor.rulebook import load_rules
+
+MENDED = "rate-too-high"
+
+
+def demo(
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Where the runs go; must not exist."),
+    ] = None,
+) -> None:
+    """Diagnose five small runs that come along, and write the config for the next one.
+
+    Example: advise demo -o my-demo
+    """
+    place = _copy(out)
+    folders = sorted(p for p in place.iterdir() if p.is_dir())
+    reports, failures = check_paths(folders, load_rules(), Request())
+    show(Answer(reports, failures), "text", False)
+    sick = {Path(r.run.path).parent.name for r in reports if r.status in ("failing", "warning")}
+    expected = {folder.name for folder in folders} - {"healthy"}
+    if failures or sick != expected:
+        raise AdvisorError(f"{place}: the demo's runs were not judged as they should be")
+    _mend(next(r for r in reports if Path(r.run.path).parent.name == MENDED))
+    typer.echo(
+        f"\nThe runs are in {place}. Try:\n"
+        f"  advise {place / 'healthy'} --verbose\n"
+        f"  advise fix {place / 'overfits'}\n"
+        f"  advise check {place} --format json\n"
+        "  advise explain LR004"
+    )
+
+
+def _copy(out: Path | None) -> Path:
+    if out is None:
+        out = Path(tempfile.mkdtemp(prefix="advise-demo-")) / "runs"
+    try:
+        shutil.copytree(data_dir("presets") / "demo", out)
+    except FileExistsError:
+        raise AdvisorError(f"{out}: exists already; give a folder that does not with -o") from None
+    except OSError as error:
+        raise AdvisorError(f"{out}: cannot be written ({error.strerror})") from None
+    return out
+
+
+def _mend(report: Report) -> None:
+    """Do what `advise fix` does, so that the demo ends in a file to train from."""
+    config = report.run.config
+    screen = console()
+    screen.print(f"\n$ advise fix {Path(report.run.path).parent}", style="bold", markup=False)
+    outcome = apply_edits(Path(str(config.path)), report.plan, config)
+    screen.print(written(outcome))
