@@ -95,6 +95,11 @@ def run_of(case: Case) -> Run:
     return Run(case.name, "transformers", series, events=events, facts=facts)
 
 
+def judge_runs(runs: Sequence[Run]) -> Asked:
+    """Judge runs that were never written."""
+    return _judge(runs, time.process_time())
+
+
 def answers_of_case(case: Case) -> Asked:
     """Judge a generated run that was never written."""
     began = time.process_time()
