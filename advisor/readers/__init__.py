@@ -33,7 +33,8 @@ def unreadable(path: Path, head: bytes) -> str:
         )
     if path.name == "mlflow.db" or (head.startswith(b"SQLite format 3") and b"mlflow" in head):
         return "an MLflow store, which cannot be read yet; export the metrics as CSV"
-    if path.name == "training_args.bin" or head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04")):
+    archive = head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04"))
+    if path.name == "training_args.bin" or archive:
         return "a pickle or archive, which is never opened; give the log beside it"
     return ""
 

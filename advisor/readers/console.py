@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from advisor.errors import ReadError
 from advisor.readers import names
+from advisor.readers.choose import choose
+from advisor.readers.console_layouts import PairReader
 from advisor.readers.console_rows import Block
 from advisor.readers.console_scan import Scan, scan
 from advisor.readers.console_steps import LINE, Part, Placed, place_rows, split_runs
-from advisor.readers.console_text import clean, decoder
+from advisor.readers.console_text import clean, decoder, lines
+from advisor.readers.console_words import DEFAULT as WORDS
+from advisor.readers.console_words import words_for
+from advisor.readers.files import read_head
 from advisor.readers.objective import objective_of
 from advisor.readers.options import DEFAULT, ReadOptions
 from advisor.readers.table import make_series
 from advisor.run import Event, FloatArray, Run, Series
 
 NAME = "console"
+LOOK_CLOSELY = 1 << 14
 LOOK = 1 << 20  # bytes of a file that are looked at before it is called no log
 
 _SOURCE = {".py", ".ipynb", ".yaml", ".yml", ".toml", ".sh", ".cfg", ".ini", ".html", ".js"}
@@ -35,30 +41,32 @@ def sniff(path: Path, head: bytes) -> bool:
     """Whether the file is text in which a metric or a failure is reported."""
     if path.suffix.lower() in _SOURCE or not _is_text(head):
         return False
-    if _reports(head):
+    if _hints(head) or _reports(path, LOOK_CLOSELY):
         return True
-    with path.open("rb") as file:
-        more = file.read(LOOK)
-    return len(more) > len(head) and _is_text(more) and _reports(more)
+    more = read_head(path, LOOK)
+    return len(more) > len(head) and _is_text(more) and _hints(more)
 
 
 def _is_text(head: bytes) -> bool:
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return True
     control = sum(head.count(code) for code in (0, 1, 2, 3, 4, 5, 6, 14, 15, 16, 17, 18))
     return bool(head.strip()) and control <= len(head) // 500
 
 
-def _reports(head: bytes) -> bool:
+def _reports(path: Path, size: int) -> bool:
+    """Whether a close look finds rows of metrics that no simple pattern shows."""
+    found = Scan(WORDS, PairReader(WORDS))
+    for number, raw in lines(1, read_head(path, size).decode("utf-8", "replace")):
+        found.feed(number, raw)
+    return sum(len(block) for block in found.rows.blocks.values()) > 2
+
+
+def _hints(head: bytes) -> bool:
     return _HINT.search(clean(decoder(head).decode(head))) is not None
 
 
 def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     """Read the Runs of one text log; ReadError where it reports neither metric nor failure."""
-    try:
-        found = scan(path)
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be read: {error.strerror}") from error
+    found = scan(path, words_for(options.map.values()))
     parts = [part for block in found.rows.blocks.values() if (part := _part(block)) is not None]
     if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
         parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number
@@ -135,11 +143,10 @@ def _run(
     if found.summary and (lines[0] <= closing < lines[1] or not closing):
         facts.update((k, v) for k, v in found.summary.items() if k != "epoch" and np.isfinite(v))
     placed, notes = place_rows(list(parts), facts)
-    series, dropped = _series(placed, options, path)
+    series, more = _series(placed, options, path)
     if not series:
         return None
-    if dropped:
-        notes.append(f"{dropped} repeated steps were dropped, the last one wins")
+    notes += more
     if found.events.checkpoints:
         facts["checkpoints"] = dict(found.events.checkpoints)
     if objective := objective_of(series):
@@ -153,21 +160,23 @@ def _native(one: Placed, key: str) -> str:
     block = one.part.block
     if one.follows and not block.split and names.canonical(key) == "train/loss":
         return "epoch_loss"  # a mean over the epoch is no point among those of single steps
-    if not block.split or key.startswith(("val", "eval", "test", "dev")):
+    if not block.split or not names.canonical(key).startswith("train/"):
         return key
     return f"{block.split}/{key}"
 
 
 def _series(
     placed: Sequence[Placed], options: ReadOptions, path: Path
-) -> tuple[dict[str, Series], int]:
+) -> tuple[dict[str, Series], list[str]]:
     pieces: dict[str, list[tuple[Placed, int]]] = {}
     for one in placed:
         for column, key in enumerate(one.part.block.keys):
             pieces.setdefault(_native(one, key), []).append((one, column))
     series: dict[str, Series] = {}
     dropped = 0
-    for name, native in _chosen(pieces, options, path).items():
+    counts = {k: sum(one.steps.size for one, _ in found) for k, found in pieces.items()}
+    chosen, notes = choose(counts, options.map, str(path))
+    for name, native in chosen.items():
         lines = np.concatenate([one.part.places[:, LINE] for one, _ in pieces[native]])
         order = np.argsort(lines, kind="stable")
         steps = np.concatenate([one.steps for one, _ in pieces[native]])[order]
@@ -179,32 +188,9 @@ def _series(
         if made is not None:
             series[name] = made
             dropped = max(dropped, made.dropped)
-    return series, dropped
-
-
-def _chosen(
-    pieces: Mapping[str, Sequence[tuple[Placed, int]]], options: ReadOptions, path: Path
-) -> dict[str, str]:
-    """Canonical name -> native name: of several the one with the most points."""
-    counts = {k: sum(one.steps.size for one, _ in found) for k, found in pieces.items()}
-    chosen: dict[str, str] = {}
-    for native in pieces:
-        folded = names.plain(native)
-        if folded in names.STEP or folded in names.EPOCH or folded in names.TIME:
-            continue
-        name = names.canonical(native)
-        if name not in chosen or counts[native] > counts[chosen[name]]:
-            chosen[name] = native
-    for name, native in options.map.items():
-        if native not in pieces:
-            have = ", ".join(sorted(pieces)[:20])
-            raise ReadError(f"{path}: no metric '{native}' to map; there are: {have}")
-        chosen[name] = native
-    if "train/loss" not in chosen and "train/epoch_loss" in chosen:
-        chosen["train/loss"] = chosen.pop("train/epoch_loss")
-    if "eval/loss" not in chosen and "test/loss" in chosen:
-        chosen["eval/loss"] = chosen.pop("test/loss")
-    return dict(sorted(chosen.items()))
+    if dropped:
+        notes.append(f"{dropped} repeated steps were dropped, the last one wins")
+    return series, notes
 
 
 def _events(

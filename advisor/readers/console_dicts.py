@@ -8,13 +8,18 @@ from collections.abc import Mapping
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf|NaN|Infinity)"
 _ITEM = re.compile(
     rf"""["'“”‘’`]([^"'“”‘’`{{}}]{{1,120}})["'“”‘’`]\s*:\s*
-    (?:["'“”‘’`]?({_NUMBER})["'“”‘’`]?(?=\s*(?:[,}}\n]|$))
+    (?:(?:(?:tensor|array|Array|[\w.]*float\d*)[(\[]+\s*|\[\s*)?
+        ["'“”‘’`]?({_NUMBER})["'“”‘’`]?(?:\s*,\s*\w+=[^,)]*)*\s*[)\]]*(?=\s*(?:[,}}\n]|$))
       |["'“”‘’`]([^"'“”‘’`]*)["'“”‘’`])""",
     re.VERBOSE,
 )
 _START = re.compile(r"\{\s*[\"'“‘`][\w/.() -]{1,120}[\"'”’`]\s*:")
 
-STEP_KEYS = ("global_step", "step", "current_steps", "iteration", "iter", "global_step/max_steps")
+STEP_KEYS = (
+    "global_step", "train/global_step", "trainer/global_step", "num_updates", "valid_num_updates",
+    "train_num_updates", "step", "current_steps", "iteration", "iter", "global_step/max_steps",
+    "steps", "train_step", "_step",
+)  # fmt: skip
 EPOCH_KEYS = ("epoch",)
 _TELLTALE = re.compile(r"loss|grad_norm|learning_rate|reward|^train_runtime$|^eval_|accuracy|^lr$")
 

@@ -146,7 +146,7 @@ class Scanner:
     ) -> None:
         text = text.strip()[:_TEXT]
         key = (kind, identity or re.sub(r"\d+", "#", text)[:80])
-        if once and key in self._seen or self._counts.get(kind, 0) >= MOST:
+        if (once and key in self._seen) or self._counts.get(kind, 0) >= MOST:
             return
         self._seen.add(key)
         self._counts[kind] = self._counts.get(kind, 0) + 1

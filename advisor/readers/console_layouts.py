@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from advisor.readers.console_pairs import (
     EPOCH,
-    HINT,
     STEP,
     TOTAL,
     Found,
     parse_pairs,
     without_prefix,
 )
+from advisor.readers.console_words import DEFAULT, Words
 
 LAYOUTS = 6  # layouts tried before a line is searched for pairs
 
@@ -73,11 +73,12 @@ def _literal(text: str) -> str:
 class PairReader:
     """Reads lines of pairs, faster where a line is laid out like one before it."""
 
+    words: Words = DEFAULT
     _layouts: list[_Layout] = field(default_factory=list)
 
     def read(self, text: str) -> Found | None:
         """The pairs of one cleaned line."""
-        if not HINT.search(text):
+        if not self.words.hint.search(text):
             return None
         plain = "%|" not in text
         if plain:
@@ -86,7 +87,7 @@ class PairReader:
                 match = layout.pattern.fullmatch(stripped)
                 if match:
                     return layout.read(match.groups())
-        found = parse_pairs(text)
+        found = parse_pairs(text, self.words)
         if plain and found is not None and found.spans and len(found.values) > 0:
             learnt = _layout(stripped, found)
             if learnt is not None:

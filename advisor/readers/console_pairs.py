@@ -5,6 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from advisor.readers.console_words import (
+    DEFAULT,
+    EPOCHS,
+    HEADS,
+    NEVER,
+    OWN_COUNT,
+    QUALIFIERS,
+    REWRITES,
+    STEPS,
+    Words,
+    folded,
+)
+
 NAN = float("nan")
 STEP, TOTAL, EPOCH = "<step>", "<total>", "<epoch>"
 
@@ -19,9 +32,6 @@ _PAIR = re.compile(
     rf"(?:\s*(?:/|of)\s*(\d{{1,15}}))?"
     rf"(\s?(?:ms|us|[GMKT]i?B|[KkM](?![\w/])|%|secs?|s)(?!\w))?(?![\w.]*\w)",
     re.IGNORECASE,
-)
-HINT = re.compile(
-    r"loss|损失|epoch|\bep\b|iter|step|perplex|\bppl|grad|\bacc|batch|轮|\blr\b", re.IGNORECASE
 )
 _STAMP = re.compile(
     r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?"
@@ -45,27 +55,6 @@ HELD_OUT = re.compile(
 )
 _SET = re.compile(r"\bname\s*[:=]?\s*[\"'“](\w[\w./-]{0,60})[\"'”]")
 
-_STEPS = {
-    "step", "steps", "global_step", "iter", "iters", "iteration", "it", "batch", "update",
-    "train_step", "training_step", "optimizer_step", "num_updates", "步",
-}  # fmt: skip
-_EPOCHS = {"epoch", "ep", "epochs", "train_epoch", "training_epoch", "轮", "轮次"}
-_CHINESE = {
-    "训练损失": "train_loss", "验证损失": "val_loss", "测试损失": "test_loss", "损失": "loss",
-    "学习率": "lr", "准确率": "accuracy", "训练准确率": "train_accuracy",
-    "验证准确率": "val_accuracy", "时间": "time",
-}  # fmt: skip
-_JOINED = re.compile(r"^(train|val|valid|test|eval)(loss|acc|accuracy|ppl)$")
-_NEVER = {"eta", "patience", "line", "rank", "pid", "port", "seed", "total", "gpu", "epochs"}
-_QUALIFIERS = {"batch", "average", "avg", "mean", "lm", "running", "current", "smoothed", "ce"}
-_PLAIN = {
-    "loss", "lr", "learning_rate", "grad_norm", "gnorm", "acc", "accuracy", "ppl", "perplexity",
-    "train_loss", "val_loss", "valid_loss", "validation_loss", "test_loss", "eval_loss",
-    "training_loss", "train_acc", "val_acc", "test_acc", "train_accuracy", "val_accuracy",
-    "test_accuracy", "mem", "memory", "tps", "mfu", "time", "dt", "num_label_tokens", "tokens",
-    "loss_scale", "tflops",
-    "tokens_per_sec", "tok/s", "val_ppl", "train_ppl", "dev_loss", "lm_loss", "nll_loss",
-}  # fmt: skip
 _SCALE = {"k": 1e3, "m": 1e6, "%": 0.01, "ms": 1e-3, "us": 1e-6}
 _TO_GIB = {"g": 1.0, "m": 2**-10, "k": 2**-20, "t": 2**10}
 
@@ -83,6 +72,7 @@ class Found:
     kind: str = "pairs"
     bar: tuple[float, float] | None = None
     heads: bool = False  # the epoch opens the line
+    rewritten: bool = False
     # where each number stands: begin, end, what it is, and its factor
     spans: list[tuple[int, int, str, float]] = field(default_factory=list)
 
@@ -91,10 +81,8 @@ def find_bar(text: str) -> re.Match[str] | None:
     """The last progress bar in a line."""
     if "%|" not in text:
         return None
-    found = None
-    for found in _BAR.finditer(text):
-        pass
-    return found
+    bars = list(_BAR.finditer(text))
+    return bars[-1] if bars else None
 
 
 def without_bar(text: str, bar: re.Match[str]) -> str:
@@ -108,34 +96,23 @@ def _number(text: str) -> float:
     return float(text.replace(",", ""))
 
 
-def _name(key: str) -> str:
-    words = key.strip().lower()
-    for chinese, plain in _CHINESE.items():
-        if words == chinese:
-            return plain
-    unit = re.search(r"\s?\((ms|s|gib|gb|%)\)$", words)
-    name = re.sub(r"[\s-]+", "_", words[: unit.start()] if unit else words)
-    name = name.replace("tokens/sec", "tokens_per_sec")
-    return _JOINED.sub(r"\1_\2", name)
-
-
-def _resolve(key: str, spaced: bool) -> str:
+def _resolve(key: str, spaced: bool, words: Words) -> str:
     """The key's name; of a sentence before a bare number only the known words at its end."""
-    words = key.split()
-    whole = "per" in words  # a time per iteration is no iteration
-    for begin in range(1 if whole else len(words)):
-        name = _name(" ".join(words[begin:]))
-        if name in _STEPS or name in _EPOCHS or name in _PLAIN:
+    parts = key.split()
+    whole = "per" in parts  # a time per iteration is no iteration
+    for begin in range(1 if whole else len(parts)):
+        name = folded(" ".join(parts[begin:]))
+        if name in STEPS or name in EPOCHS or words.knows(name):
             return name
     if spaced or key.count("/") > 1 or ".py" in key:
         return ""
-    if words and words[-1].lower() == "loss":
-        kept = [word for word in words[-2:] if word.lower() not in _QUALIFIERS]
-        return _name(" ".join(kept))
-    name = _name(key)
+    if parts and parts[-1].lower() == "loss":
+        kept = [word for word in parts[-2:] if word.lower() not in QUALIFIERS]
+        return folded(" ".join(kept))
+    name = folded(key)
     if name == "elapsed_time_per_iteration":
         return "step_time"
-    return "" if name in _NEVER else name
+    return "" if name in NEVER else name
 
 
 def _factor(name: str, unit: str) -> float:
@@ -152,11 +129,14 @@ def without_prefix(text: str) -> str:
     return _LEVEL.sub("", _STAMP.sub("", text), count=1)
 
 
-def parse_pairs(text: str) -> Found | None:
+def parse_pairs(text: str, words: Words = DEFAULT) -> Found | None:
     """The pairs of one cleaned line; None where nothing in it could be a metric or a step."""
-    if not HINT.search(text) or _DUMP.search(text):
+    if not words.hint.search(text) or _DUMP.search(text):
         return None
     found = Found()
+    for pattern, other in REWRITES:
+        text, count = pattern.subn(other, text)
+        found.rewritten |= bool(count)
     bar = find_bar(text)
     if bar is not None:
         found.bar = (float(bar["at"]), float(bar["end"]))
@@ -167,12 +147,13 @@ def parse_pairs(text: str) -> Found | None:
         found.kind = "progress"
         found.bar = (float(progress[1]), float(progress[2]))
         text = text[progress.end() :]
-    samples = _SAMPLES.search(text)
+    text, headed = _head(text, found)
+    samples = None if headed else _SAMPLES.search(text)
     if samples:
         at, end = samples[1] or samples[3], samples[2] or samples[4]
         found.step, found.total = float(at), float(end)
-    _collect(text, found)
-    if progress or samples or bar:
+    _collect(text, found, words)
+    if progress or samples or bar or headed or found.rewritten:
         found.spans.clear()
     held_out = HELD_OUT.match(text)
     if held_out:
@@ -182,24 +163,42 @@ def parse_pairs(text: str) -> Found | None:
     return found if found.values or found.step == found.step or found.epoch == found.epoch else None
 
 
-def _collect(text: str, found: Found) -> None:
+def _head(text: str, found: Found) -> tuple[str, bool]:
+    """Take the step and the epoch from a known head of a line; return what follows it."""
+    for pattern in HEADS:
+        match = pattern.search(text) if "[" in text or "/" in text else None
+        if match is None:
+            continue
+        said = match.groupdict()
+        found.step, found.total = float(match["step"]), float(match["total"])
+        if said.get("epoch"):
+            found.epoch, found.heads = float(match["epoch"]), True
+        if said.get("epochs"):
+            found.epochs = float(match["epochs"])
+        split = said.get("split") or ""
+        return f"[{split}] {text[match.end() :]}" if HELD_OUT.match(split) else (
+            text[: match.start()] + text[match.end() :]
+        ), True
+    return text, False
+
+
+def _collect(text: str, found: Found, words: Words) -> None:
     stated = ""
     for match in _PAIR.finditer(text):
         key, separator, number, total, unit = match.groups()
-        name = _resolve(key, not separator.strip(" \t"))
-        if name in _EPOCHS:
+        name = _resolve(key, not separator.strip(" \t"), words)
+        if name in EPOCHS:
             if found.epoch != found.epoch:
                 found.epoch = _number(number)
                 found.heads = match.start() < 24
                 found.spans.append((*match.span(3), EPOCH, 1.0))
                 found.epochs = float(total) if total else NAN
-        elif name in _STEPS:
-            # 'global_step' is the run's own count where 'batch' or 'step' may be the epoch's
-            if found.step != found.step or (name == "global_step" and stated != name):
+        elif name in STEPS:
+            if found.step != found.step or (name in OWN_COUNT and stated not in OWN_COUNT):
                 found.step, stated = _number(number), name
                 found.spans = [one for one in found.spans if one[2] not in (STEP, TOTAL)]
                 found.spans.append((*match.span(3), STEP, 1.0))
-                found.total = float(total) if total and name != "global_step" else NAN
+                found.total = float(total) if total and name not in OWN_COUNT else NAN
                 if found.total == found.total:
                     found.spans.append((*match.span(4), TOTAL, 1.0))
         elif name and name not in found.values and (unit or "").strip() != "m":  # '6m 52s'
@@ -210,16 +209,12 @@ def _collect(text: str, found: Found) -> None:
             found.spans.append((*match.span(3), name, factor))
 
 
-def is_metric(found: Found) -> bool:
+def is_metric(found: Found, words: Words = DEFAULT) -> bool:
     """Whether the line reports how training goes: a loss, or a known metric at a step."""
-    names = found.values.keys()
-    if any(name.rsplit("/", 1)[-1].endswith("loss") for name in names):
-        return True
     placed = found.step == found.step or found.epoch == found.epoch
-    known = _PLAIN - {"time", "dt", "tokens", "mem", "memory"}
-    return placed and any(name in known for name in names)
+    return any(words.is_metric(name, placed) for name in found.values)
 
 
-def is_known(found: Found) -> bool:
+def is_known(found: Found, words: Words = DEFAULT) -> bool:
     """Whether a line without step or loss may add to the epoch it stands in."""
-    return any(name in _PLAIN for name in found.values)
+    return any(words.knows(name) for name in found.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from dataclasses import dataclass, field
@@ -9,17 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.readers import console_pairs
+from advisor.readers import console_pairs, names
 from advisor.readers.console_dicts import find_dict, parse_dict, stated_step, template
 from advisor.readers.console_events import Scanner
 from advisor.readers.console_layouts import PairReader
 from advisor.readers.console_pairs import Found, find_bar
 from advisor.readers.console_rows import NAN, Block, Place, Rows
+from advisor.readers.console_tables import Table, header_of, is_border, row_of
 from advisor.readers.console_text import chunks, clean, lines
+from advisor.readers.console_words import DEFAULT, Words
 
 TEMPLATES = 8  # layouts of dictionaries tried before a line is parsed key by key
 SHAPES = 2_000  # more shapes of rows than this are a hostile file
 WHOLE = 10_000  # characters from which a piece is worth taking at once
+NEAR = 40  # lines below one that states a step alone that are of this step
 OPEN_LINES = 80  # a dictionary printed over more lines than this is none
 
 _OTHER_BAR = re.compile(
@@ -53,19 +57,22 @@ class _Template:
 class Scan:
     """What the pass found."""
 
+    words: Words
+    reader: PairReader
     rows: Rows = field(default_factory=Rows)
     events: Scanner = field(default_factory=Scanner)
     facts: dict[str, object] = field(default_factory=dict)
     headers: list[int] = field(default_factory=list)
     summary: dict[str, float] = field(default_factory=dict)  # a run's closing averages
     last_line: int = 0
-    _reader: PairReader = field(default_factory=PairReader)
     _templates: list[_Template] = field(default_factory=list)
     _bars: dict[float, float] = field(default_factory=dict)
     _epoch: float = NAN
     _progress: tuple[Found, int] | None = None
     _open: list[str] = field(default_factory=list)
     _section: str = ""
+    _table: Table | None = None
+    _at: tuple[float, float, int] = (NAN, NAN, 0)  # a step that a line states alone: its line
 
     def feed(self, number: int, raw: str) -> None:
         """Look at one line."""
@@ -79,15 +86,16 @@ class Scan:
         span = find_dict(text)
         if span is not None:
             before = console_pairs.without_prefix(text[: span[0]])
-            split = "eval" if console_pairs.HELD_OUT.match(before) else ""
-            if self._dictionary(number, text[span[0] : span[1]], split):
+            if self._dictionary(number, text[span[0] : span[1]], before):
                 return
+        if self._table_row(number, text):
+            return
         if self.events.raises(text):
             self.events.feed(number, text)
             return
         if self._summary_item(text):
             return
-        found = None if self.events.in_traceback else self._reader.read(text)
+        found = None if self.events.in_traceback else self.reader.read(text)
         if found is not None and self._pairs(number, found):
             return
         self.events.feed(number, text)
@@ -129,10 +137,12 @@ class Scan:
         self.last_line = number + len(rows)
         return True
 
-    def _dictionary(self, number: int, text: str, split: str = "") -> bool:
+    def _dictionary(self, number: int, text: str, before: str = "") -> bool:
         parsed = parse_dict(text)
         if parsed is None:
             return False
+        split = "eval" if console_pairs.HELD_OUT.match(before) else ""
+        said = self.reader.read(before) if before.strip() and "|" not in before else None
         numbers, texts = parsed
         if "train_runtime" in numbers:
             self.summary.update(numbers)
@@ -141,12 +151,16 @@ class Scan:
         step, total = stated_step(numbers, texts)
         bar, end = self._bar()
         epoch = numbers.get("epoch", self._epoch)
+        if said is not None and said.step == said.step and math.isnan(step):
+            step, total = said.step, said.total
+        if said is not None and said.epoch == said.epoch and "epoch" not in numbers:
+            epoch = said.epoch
         block = self._block("dict", split, tuple(numbers))
         if block is None:
             return False
         block.add(numbers.values(), Place(number, step, total, epoch, bar, end))
         self.last_line = number
-        if math.isnan(step) and not texts and not split:
+        if math.isnan(step) and not texts and not before.strip():
             pattern = template(text, tuple(numbers))
             if pattern is not None:
                 at = list(numbers).index("epoch") if "epoch" in numbers else None
@@ -165,6 +179,30 @@ class Scan:
         text, self._open = " ".join(self._open), []
         if text:
             self._dictionary(number, text)
+
+    def _table_row(self, number: int, text: str) -> bool:
+        """Take a row of a printed table, or the header that opens one."""
+        if self._table is not None:
+            row = row_of(self._table, text)
+            if row is not None:
+                self._table.rows += 1
+                self._add_row(number, row)
+                return True
+            if text.strip() and not is_border(text):
+                self._table = None
+        opened = header_of(text)
+        if opened is not None:
+            self._table = opened
+        return opened is not None
+
+    def _add_row(self, number: int, row: dict[str, float]) -> None:
+        step = next((v for k, v in row.items() if names.plain(k) in names.STEP), NAN)
+        epoch = next((v for k, v in row.items() if names.plain(k) in names.EPOCH), NAN)
+        values = {k: v for k, v in row.items() if not names.is_place(k)}
+        block = self._block("table", "", tuple(values)) if values else None
+        if block is not None:
+            block.add(values.values(), Place(number, step, NAN, epoch))
+            self.last_line = number
 
     def _see_bar(self, text: str) -> None:
         bar = find_bar(text)
@@ -186,7 +224,7 @@ class Scan:
         return self.rows.block(kind, split, keys)
 
     def _pairs(self, number: int, found: Found) -> bool:
-        metric = console_pairs.is_metric(found)
+        metric = console_pairs.is_metric(found, self.words)
         if found.epoch == found.epoch and (metric or found.heads):
             if found.epoch != self._epoch:
                 self._flush()
@@ -200,10 +238,16 @@ class Scan:
                     self._flush()
                 self._progress = (found, number)
             return metric
-        if not metric and not (self._epoch == self._epoch and console_pairs.is_known(found)):
+        if not metric and not (self._placed(number) and console_pairs.is_known(found, self.words)):
+            if found.step == found.step and not found.values and not found.split:
+                self._at = (found.step, found.total, number)
             return False
         self._add(number, found)
         return True
+
+    def _placed(self, number: int) -> bool:
+        """Whether an epoch is open, or a line shortly before stated a step alone."""
+        return self._epoch == self._epoch or (self._at[2] > 0 and number - self._at[2] < NEAR)
 
     def _flush(self) -> None:
         if self._progress:
@@ -216,6 +260,8 @@ class Scan:
         step, total = found.step, found.total
         if math.isnan(step) and found.bar is not None:
             step, total = found.bar
+        if math.isnan(step) and self._at[2] > 0 and number - self._at[2] < NEAR:
+            step, total = self._at[:2]
         values = found.values
         if "loss_scale" in values and "number_of_skipped_iterations" in values:
             self._megatron(number, values)
@@ -243,10 +289,8 @@ class Scan:
         if item is None:
             self._section = ""
             return False
-        try:
+        with contextlib.suppress(ValueError):  # a duration or a count with a unit
             self.summary[item[1]] = float(item[2].replace(",", ""))
-        except ValueError:
-            pass  # a duration or a count with a unit
         return True
 
     def _state_facts(self, text: str) -> None:
@@ -266,9 +310,9 @@ def _bulk(pattern: re.Pattern[str]) -> re.Pattern[str]:
     return re.compile(rf"^{body}\n", re.MULTILINE)
 
 
-def scan(path: Path) -> Scan:
+def scan(path: Path, words: Words = DEFAULT) -> Scan:
     """Read the whole log once."""
-    result = Scan()
+    result = Scan(words, PairReader(words))
     number = 0
     for number, text in chunks(path):
         if not result.whole(number, text):

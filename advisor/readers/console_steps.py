@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.readers.console_rows import Block
+from advisor.readers.epochs import across_epochs
 
 LINE, STEP, TOTAL, EPOCH, BAR, BAR_TOTAL = range(6)
 
@@ -85,7 +86,9 @@ def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Pla
     steps: dict[int, Floats] = {}
     for number, part in enumerate(parts):
         if np.isfinite(part.places[:, STEP]).all():
-            steps[number] = _stated(part)
+            steps[number] = across_epochs(
+                part.places[:, STEP], part.places[:, EPOCH], part.places[:, TOTAL]
+            )
     dicts = [n for n, part in enumerate(parts) if n not in steps and part.block.kind == "dict"]
     followers = {n for n in dicts if _is_evaluation(parts[n])}
     trained = [n for n in dicts if n not in followers]
@@ -122,25 +125,6 @@ def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Pla
         for n, part in enumerate(parts)
     ]
     return placed, list(dict.fromkeys(notes))
-
-
-def _stated(part: Part) -> Floats:
-    """The steps that lines state; those counted within an epoch made to go on."""
-    step, epoch = part.places[:, STEP].copy(), part.places[:, EPOCH]
-    if not np.isfinite(epoch).all() or np.unique(epoch).size < 2:
-        return step
-    backward = np.diff(step) <= 0
-    onward = np.diff(epoch) > 0
-    if not np.any(backward & onward) or np.mean(backward[onward]) < 0.5:
-        return step
-    totals = part.places[:, TOTAL]
-    if np.isfinite(totals).any():
-        size = float(np.nanmax(totals))
-    else:
-        distinct = np.unique(step)
-        gap = float(np.median(np.diff(distinct))) if distinct.size > 1 else 1.0
-        size = float(distinct[-1] - distinct[0]) + gap
-    return (np.floor(epoch) - (0.0 if epoch.min() < 1 else 1.0)) * size + step
 
 
 def _is_evaluation(part: Part) -> bool:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from advisor.readers.files import encoding_of, opened
+
 FIRST = 1 << 16  # bytes of the first piece: it shows how lines are laid out
 CHUNK = 1 << 21  # bytes of the others
 LONGEST = 16_384  # characters of a line that are looked at
@@ -20,15 +22,14 @@ _PREFIX = re.compile(
 
 def decoder(head: bytes) -> codecs.IncrementalDecoder:
     """The decoder for a file that begins so; PowerShell's '>' writes UTF-16."""
-    name = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return codecs.getincrementaldecoder(name)(errors="replace")
+    return codecs.getincrementaldecoder(encoding_of(head))(errors="replace")
 
 
 def chunks(path: Path) -> Iterator[tuple[int, str]]:
     """Pieces of whole lines with the number of their first line; the last may lack its end."""
     number = 1
-    with path.open("rb") as file:
-        raw = file.read(FIRST)
+    with opened(path) as (file, left):
+        raw = file.read(min(FIRST, left))
         decode = decoder(raw)
         rest = ""
         while True:
@@ -43,7 +44,8 @@ def chunks(path: Path) -> Iterator[tuple[int, str]]:
                 number += piece.count("\n")
             if not raw:
                 return
-            raw = file.read(CHUNK)
+            left -= len(raw)
+            raw = file.read(min(CHUNK, left))
 
 
 def lines(number: int, text: str) -> Iterator[tuple[int, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,71 +12,109 @@ import numpy as np
 
 from advisor.errors import ReadError
 from advisor.readers import names
+from advisor.readers.columns import Columns
+from advisor.readers.exports import rename_columns
 from advisor.readers.files import read_bytes
+from advisor.readers.numbers import to_float
 from advisor.readers.options import ReadOptions
-from advisor.readers.table import Columns, Source, runs_of, to_float
+from advisor.readers.reshape import reshape
+from advisor.readers.table import Source, runs_of
 from advisor.run import FloatArray, Run
 
 NAME = "csv"
 CHUNK = 1 << 22
 MAX_COLUMNS = 2000
-_PARTS = re.compile(r"^(train|val)/(box|cls|dfl|obj|seg|pose|kobj)_loss$")
+_MARKS = ("\t", ";", ",")
+_DECIMAL_COMMA = re.compile(rb";-?\d+,\d+(?=[;\r\n])")
 
 
 def sniff(path: Path, head: bytes) -> bool:
     """A header of at least two names, one of which is a known metric or step."""
     if b"\0" in head:
         return False
-    lines = head.lstrip(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n", 2)
+    lines = head.decode("utf-8", "replace").split("\n", 2)
     if len(lines) < 2 or len(lines[0]) > 100_000 or lines[0].lstrip()[:1] in ("{", "["):
         return False
     mark = _delimiter(lines[0])
-    header = [h.strip().strip('"') for h in lines[0].split(mark)]
-    if len(header) < 2 or lines[1].count(mark) != len(header) - 1:
+    header = _cells(lines[0], mark)
+    if len(header) < 2 or len(_cells(lines[1], mark)) != len(header):
         return False
-    if any(not h for h in header[1:]) or not re.match(r'^[\w"]', lines[0].lstrip()):
+    if any(not h for h in header[1:]) or not re.match(r'^\s*[\w"#,;]', lines[0]):
         return False
-    known = [h for h in header if _known(h)]
-    return path.suffix.lower() in (".csv", ".tsv") or len(known) >= 2
-
-
-def _known(header: str) -> bool:
-    name = names.canonical(header)
-    return names.plain(header) in (*names.STEP, *names.EPOCH) or name.endswith(("loss", "/lr"))
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return True
+    return sum(map(_known, header)) >= 2 and not any(to_float(h) is not None for h in header)
 
 
 def _delimiter(line: str) -> str:
-    return max((",", ";", "\t"), key=line.count)
+    return max(_MARKS, key=line.count)
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=mark), [])]
+    except csv.Error:
+        return []
+
+
+def _known(header: str) -> bool:
+    return names.is_place(header) or names.is_known(header) or header.lower().endswith("loss")
 
 
 def read(path: Path, options: ReadOptions) -> list[Run]:
-    """Read a table with a header; empty cells are missing points."""
-    data = read_bytes(path).lstrip(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    """Read a table; empty cells are missing points."""
+    data = read_bytes(path)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"\0" in data:
         raise ReadError(f"{path}: binary data, not a CSV table")
-    first, _, body = data.partition(b"\n")
+    first, _, body = data.lstrip(b"\n").partition(b"\n")
     line = first.decode("utf-8", "replace")
     mark = _delimiter(line)
-    header = [h.strip() for h in next(csv.reader([line], delimiter=mark), [])]
+    header = _header(_cells(line, mark), path)
     if not body.strip():
         raise ReadError(f"{path}: a header and no rows")
-    if not 1 < len(header) <= MAX_COLUMNS:
-        raise ReadError(f"{path}: {len(header)} columns; expected a table with 2 to {MAX_COLUMNS}")
-    columns, notes = _fill(body, header, mark)
+    if mark == ";" and _DECIMAL_COMMA.search(body[: 1 << 16]):
+        body = body.replace(b",", b".")
+    columns, bad = _fill(body, header, mark)
+    notes = [f"{bad} rows with a wrong number of cells were left out"] if bad else []
     name = "lightning" if any(h.endswith(("_step", "_epoch")) for h in header) else NAME
-    _sum_parts(columns, notes)
-    return runs_of(columns, Source(str(path), name, {}, (), tuple(notes)), options)
+    notes += reshape(columns)
+    runs: list[Run] = []
+    for ident, part, said in rename_columns(columns, path):
+        source = Source(str(path), name, {}, (), (*notes, *said))
+        runs += [_named(run, ident) for run in runs_of(part, source, options)]
+    return runs
 
 
-def _fill(body: bytes, header: list[str], mark: str) -> tuple[Columns, list[str]]:
+def _named(run: Run, ident: str) -> Run:
+    from dataclasses import replace
+
+    return replace(run, id=" ".join(filter(None, (ident, run.id)))) if ident else run
+
+
+def _header(cells: list[str], path: Path) -> list[str]:
+    """The names of the columns: each once, and one for the nameless index before them."""
+    if not 1 < len(cells) <= MAX_COLUMNS:
+        raise ReadError(f"{path}: {len(cells)} columns; expected a table with 2 to {MAX_COLUMNS}")
+    seen: dict[str, int] = {}
+    header = []
+    for at, cell in enumerate(cells):
+        name = cell or ("index" if at == 0 else f"column {at + 1}")
+        seen[name] = seen.get(name, 0) + 1
+        header.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return header
+
+
+def _fill(body: bytes, header: list[str], mark: str) -> tuple[Columns, int]:
     columns, bad = Columns(), 0
     at = 0
     while at < len(body):
         stop = body.find(b"\n", at + CHUNK)
         stop = len(body) if stop < 0 else stop
-        chunk = body[at:stop]
+        chunk = body[at:stop].strip(b"\n")
         at = stop + 1
-        block = _numbers(chunk, len(header), mark)
+        block = _numbers(chunk, len(header), mark) if chunk else None
         if block is None:
             bad += _slow(columns, chunk, header, mark)
             continue
@@ -84,30 +123,31 @@ def _fill(body: bytes, header: list[str], mark: str) -> tuple[Columns, list[str]
             there = block[1][:, i]
             values = block[0][:, i]
             columns.add(name, rows if there.all() else rows[there],
-                        values if there.all() else values[there])
+                        values if there.all() else values[there])  # fmt: skip
         columns.rows += len(block[0])
-    return columns, [f"{bad} rows with a wrong number of cells were left out"] if bad else []
+    return columns, bad
 
 
 def _numbers(chunk: bytes, width: int, mark: str) -> tuple[FloatArray, np.ndarray] | None:
     """Parse a chunk of nothing but numbers and empty cells; None where there is more."""
-    if b'"' in chunk:
+    if b'"' in chunk or b"_" in chunk or _HOLE in chunk:
         return None
-    text = chunk.strip(b"\n")
     sep = mark.encode()
-    count = text.count(b"\n") + 1
-    if text.count(sep) != count * (width - 1):
+    count = chunk.count(b"\n") + 1
+    if chunk.count(sep) != count * (width - 1):
         return None
-    text = text.replace(b"\n", sep)
+    text = chunk.replace(b"\n", sep)
     holes = sep + sep in text or text[:1] == sep or text[-1:] == sep
     if holes:
         # an empty cell becomes a number that no log holds, told apart from a logged NaN
         text = text.replace(sep + sep, sep + _HOLE + sep).replace(sep + sep, sep + _HOLE + sep)
         text = (_HOLE if text[:1] == sep else b"") + text + (_HOLE if text[-1:] == sep else b"")
+    if not _same_width(chunk, sep, width):
+        return None
     try:
         values = np.array(text.split(sep), dtype=np.float64) if len(text) < 4096 else _parse(
             text, mark
-        )
+        )  # fmt: skip
     except ValueError:
         return None
     if values.size != count * width:
@@ -117,44 +157,52 @@ def _numbers(chunk: bytes, width: int, mark: str) -> tuple[FloatArray, np.ndarra
     return table, there
 
 
+def _same_width(chunk: bytes, sep: bytes, width: int) -> bool:
+    """Whether every line has the cells it should: one too many here, one too few there is none."""
+    raw = np.frombuffer(chunk, dtype=np.uint8)
+    ends = np.flatnonzero(raw == 10)
+    marks = np.flatnonzero(raw == sep[0])
+    before = np.searchsorted(marks, ends)
+    return bool((before == (width - 1) * np.arange(1, ends.size + 1)).all())
+
+
 _HOLE = b"1e-307"
 _HOLE_VALUE = float(_HOLE)
 
 
 def _parse(text: bytes, mark: str) -> FloatArray:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # raised where the text is no number
         try:
-            return np.fromstring(text, dtype=np.float64, sep=mark)  # type: ignore[call-overload,no-any-return]
+            return np.fromstring(text, dtype=np.float64, sep=mark)
         except DeprecationWarning:
             raise ValueError("not numbers") from None
 
 
 def _slow(columns: Columns, chunk: bytes, header: list[str], mark: str) -> int:
     """Parse a chunk with words, quotes or ragged rows; return how many rows were left out."""
-    cells: dict[str, tuple[list[int], list[float]]] = {}
-    bad, row = 0, columns.rows
+    rows, bad = [], 0
     for fields in _rows(chunk, mark):
-        if len(fields) != len(header):
+        if len(fields) == len(header):
+            rows.append(fields)
+        else:
             bad += bool(fields)
-            continue
-        held = any(re.fullmatch(r"(?i)\s*(e?val|valid|validation|test)\s*", f) for f in fields)
-        for name, text in zip(header, fields, strict=True):
-            value = to_float(text) if text.strip() else None
-            if value is None:
-                continue
-            if held and names.canonical(name) == "train/loss":
-                name = "eval_loss"
-            kept = cells.setdefault(name, ([], []))
-            kept[0].append(row)
-            kept[1].append(value)
-        row += 1
-    for name, (rows, values) in cells.items():
-        columns.add(name, np.array(rows), np.array(values, dtype=np.float64))
-    columns.rows = row
+    for name, cells in zip(header, zip(*rows, strict=True), strict=False):
+        _column(columns, name, cells)
+    columns.rows += len(rows)
     return bad
+
+
+def _column(columns: Columns, name: str, cells: tuple[str, ...]) -> None:
+    first = columns.rows
+    numbers = [to_float(cell) for cell in cells]
+    good = [i for i, number in enumerate(numbers) if number is not None]
+    values = np.array([numbers[i] for i in good], dtype=np.float64)
+    columns.add(name, first + np.array(good, dtype=np.int64), values)
+    if len(good) < len(cells):
+        for i, cell in enumerate(cells):
+            if numbers[i] is None and cell.strip():
+                columns.say(name, cell.strip(), first + i)
 
 
 def _rows(chunk: bytes, mark: str) -> Iterator[list[str]]:
@@ -166,21 +214,3 @@ def _rows(chunk: bytes, mark: str) -> Iterator[list[str]]:
             return
         except csv.Error:
             continue
-
-
-def _sum_parts(columns: Columns, notes: list[str]) -> None:
-    """Detection logs give a loss in parts: the sum is the loss."""
-    for side, target in (("train", "train/loss"), ("val", "val/loss")):
-        parts = [n for n in columns.data if (m := _PARTS.match(names.plain(n))) and m[1] == side]
-        if len(parts) < 2 or target in columns.data:
-            continue
-        rows, total = columns.column(parts[0])
-        total = total.copy()
-        for name in parts[1:]:
-            more = columns.column(name)
-            if more[0].size != rows.size:
-                break
-            total += more[1]
-        else:
-            columns.add(target, rows, total)
-            notes.append(f"{target} is the sum of {', '.join(parts)}")

@@ -1,32 +1,111 @@
-"""Reading bytes safely: bounded sizes, clear errors."""
+"""Reading bytes safely: plain files only, bounded sizes, packed and UTF-16 files unpacked."""
 
 from __future__ import annotations
 
+import bz2
+import codecs
+import gzip
+import lzma
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from advisor.errors import ReadError
 
 MAX_BYTES = 4 << 30
+MAX_UNPACKED = 1 << 30  # a small packed file can unpack to anything
 HEAD = 1 << 16
+
+_PACKED: tuple[tuple[bytes, Any], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\x00", lzma.open),
+)
+_MARKS = (  # the longer marks first: UTF-32's begins like UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """The bytes of a file, unpacked, and how many to take at most; ReadError where it has none.
+
+    What is written while it is read is left to the next reading.
+    """
+    try:
+        # without blocking: a pipe that nobody writes to must not stop the search
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(number, "rb") as file:
+            state = os.fstat(number)
+            if not stat.S_ISREG(state.st_mode):
+                raise ReadError(f"{path}: not a regular file; save its content to a file first")
+            if state.st_size > MAX_BYTES:
+                limit = f"{state.st_size >> 20} MiB is more than {MAX_BYTES >> 20} MiB"
+                raise ReadError(f"{path}: {limit}; cut it")
+            head = file.read(8)
+            file.seek(0)
+            unpack = next((kind for mark, kind in _PACKED if head.startswith(mark)), None)
+            if unpack is None:
+                yield file, state.st_size
+                return
+            with unpack(file) as inner:
+                yield inner, MAX_UNPACKED
+    except _DAMAGE:
+        raise ReadError(f"{path}: a damaged archive; unpack what is left of it") from None
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # a NUL in the path
+        raise ReadError(f"{path}: cannot be read: {error}") from None
+
+
+def read_raw(path: Path) -> bytes:
+    """Return the whole file, unpacked."""
+    with opened(path) as (file, most):
+        data = file.read(most + 1 if most == MAX_UNPACKED else most)
+        if most == MAX_UNPACKED and len(data) > most:
+            raise ReadError(f"{path}: unpacks to more than {most >> 20} MiB; unpack and cut it")
+    return data
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the whole file; ReadError says why it cannot be had."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ReadError(f"{path}: {size >> 20} MiB is more than {MAX_BYTES >> 20} MiB; cut it")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be read: {error.strerror}") from None
+    """Return the text of the whole file as UTF-8 without a byte order mark."""
+    data = read_raw(path)
+    name = encoding_of(data[:HEAD])
+    if name == "utf-8-sig":
+        data = data[len(codecs.BOM_UTF8) :]
+    elif name != "utf-8":
+        data = data.decode(name, "replace").encode("utf-8", "replace")
     if not data.strip():
         raise ReadError(f"{path}: the file is empty")
     return data
 
 
-def read_head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(HEAD)
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be read: {error.strerror}") from None
+def read_head(path: Path, size: int = HEAD) -> bytes:
+    """Return the first bytes, unpacked; text in UTF-16 as UTF-8."""
+    with opened(path) as (file, most):
+        head = file.read(min(size, most))
+    name = encoding_of(head)
+    return head if name == "utf-8" else head.decode(name, "ignore").encode("utf-8", "ignore")
+
+
+def encoding_of(head: bytes) -> str:
+    """Name the encoding that the first bytes tell: UTF-8 unless they say otherwise."""
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    start = head[:32]
+    if len(start) >= 8 and len(start) % 2 == 0:  # no mark, but every other byte is 0
+        for first, name in ((0, "utf-16-le"), (1, "utf-16-be")):
+            others = start[first::2]
+            if not any(start[1 - first :: 2]) and all(9 <= byte < 127 for byte in others):
+                return name
+    return "utf-8"

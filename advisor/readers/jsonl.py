@@ -1,62 +1,75 @@
-"""JSON lines: AutoModel's training.jsonl, LLaMA-Factory's trainer_log.jsonl, and the generic."""
+"""JSON: a line an object (AutoModel, LLaMA-Factory, ms-swift, generic), arrays, and histories."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from advisor.errors import ReadError
 from advisor.readers.files import read_bytes
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable, try_decode
+from advisor.readers.reshape import last_value, reshape
 from advisor.readers.table import Source, runs_of
 from advisor.run import Run
 
 NAME = "jsonl"
 CHUNK = 1 << 22
-_NUMBER_IN_OBJECT = re.compile(rb'"[^"\n]{1,80}"\s*:\s*"?-?(?:[0-9]|NaN|Infinity|nan|inf)')
+_NUMBER_IN_OBJECT = re.compile(rb'"[^"\n]{1,80}"\s*:\s*[\["]?-?(?:[0-9]|NaN|Infinity|nan|inf)')
+_HISTORY = re.compile(rb'\{\s*"[^"\n]{1,80}"\s*:\s*[\[{]')
+_LOSSES = re.compile(rb'"[^"\n]{0,60}(?:loss|cross_entropy)[^"\n]{0,30}"\s*:\s*\[')
+MOST_LISTS = 400
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """An object with numbers on the first line, or an array of such objects."""
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    line = text.split(b"\n", 1)[0].strip()
+    """Objects with numbers: most lines, an array, or one object of lists."""
+    text = head.lstrip()
     if text[:1] == b"[":
         return bool(re.match(rb"\[\s*\{", text)) and bool(_NUMBER_IN_OBJECT.search(text))
-    if not line.startswith(b"{") or path.suffix == ".json":
+    if text[:1] != b"{":
         return False
-    return line.endswith((b"}", b"},")) or len(line) >= len(text) - 2
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if path.suffix == ".json" and _HISTORY.match(text) and _LOSSES.search(text):
+        return True
+    if len(lines) > 1:
+        lines = lines[:-1] if len(text) > len(text.rstrip()) else lines  # the head may cut one
+    objects = sum(line.startswith((b'{"', b'{ "')) for line in lines)
+    if objects < 0.5 * len(lines) or not _NUMBER_IN_OBJECT.search(text):
+        return False
+    first = lines[0]
+    return first.endswith((b"}", b"},")) or len(first) >= len(text) - 2
 
 
 def read(path: Path, options: ReadOptions) -> list[Run]:
     """Read a file of one object a line; a cut or damaged line is left out and counted."""
     data = read_bytes(path)
     table = RecordTable()
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[":
+    start = data.lstrip()[:4096]
+    if start[:1] == b"[":
         _array(table, data, path)
+    elif path.suffix == ".json" and _HISTORY.match(start):
+        _history(table, data, path)
     else:
         _lines(table, data)
-    if not table.columns.rows:
+    columns = table.columns
+    if not columns.rows:
         raise ReadError(f"{path}: no line is a JSON object")
     notes = [f"{table.bad} damaged lines were left out"] if table.bad else []
-    columns = table.columns
-    keys = set(columns.data)
-    name = NAME
     facts: dict[str, object] = {}
-    if "current_steps" in keys:
-        name = "llamafactory"
-        facts.update(_last(table, "total_steps", "max_steps"))
-    elif {"step", "loss"} <= keys and keys & {"tps", "num_label_tokens", "mfu"}:
-        name = "automodel"
-    elif "step" in keys and "val_loss" in keys and "num_label_tokens" in keys:
-        name = "automodel"
-    if "global_step/max_steps" in keys:
-        facts.update(_planned(table))
-    _kinds(table)
-    _drop_summary(table)
+    name = _flavour(set(columns.data))
+    if name == "llamafactory" and (found := last_value(columns, "total_steps")):
+        facts["max_steps"] = int(found["total_steps"])
+    facts.update(_planned(columns.texts.get("global_step/max_steps", {})))
+    notes += reshape(columns)
     return runs_of(columns, Source(str(path), name, facts, (), tuple(notes)), options)
+
+
+def _flavour(keys: set[str]) -> str:
+    if "current_steps" in keys:
+        return "llamafactory"
+    training = {"step", "loss"} <= keys and keys & {"tps", "num_label_tokens", "mfu"}
+    return "automodel" if training or {"step", "val_loss", "num_label_tokens"} <= keys else NAME
 
 
 def _array(table: RecordTable, data: bytes, path: Path) -> None:
@@ -65,6 +78,33 @@ def _array(table: RecordTable, data: bytes, path: Path) -> None:
     except (ValueError, UnicodeDecodeError):
         raise ReadError(f"{path}: not valid JSON; is the file cut off?") from None
     table.add_rows(found if isinstance(found, list) else [])
+
+
+def _history(table: RecordTable, data: bytes, path: Path) -> None:
+    """An object of lists, one a metric: Keras' history, or what a script dumped at its end."""
+    try:
+        found = try_decode(data)
+    except (ValueError, UnicodeDecodeError):
+        raise ReadError(f"{path}: not valid JSON; is the file cut off?") from None
+    lists: dict[str, list[object]] = {}
+    _gather(found, "", lists)
+    longest = max(map(len, lists.values()), default=0)
+    rows: list[dict[str, object]] = [{} for _ in range(longest)]
+    for name, values in lists.items():
+        for row, value in zip(rows, values, strict=False):
+            row[name] = value
+    table.add_rows(rows)
+
+
+def _gather(item: object, name: str, lists: dict[str, list[object]], depth: int = 0) -> None:
+    if len(lists) >= MOST_LISTS or depth > 3:
+        return
+    if isinstance(item, list) and any(isinstance(v, int | float) for v in item[:3]):
+        lists[name] = item
+    elif isinstance(item, Mapping):
+        for key, value in item.items():
+            grouped = name and not name.endswith("history")
+            _gather(value, f"{name}/{key}" if grouped else key, lists, depth + 1)
 
 
 def _lines(table: RecordTable, data: bytes) -> None:
@@ -96,46 +136,10 @@ def _one_by_one(table: RecordTable, chunk: bytes) -> None:
     table.add_rows(rows)
 
 
-def _last(table: RecordTable, key: str, fact: str) -> dict[str, object]:
-    if key not in table.columns.data:
-        return {}
-    values = table.columns.column(key)[1]
-    finite = values[np.isfinite(values)]
-    del table.columns.data[key]
-    return {fact: int(finite[-1])} if finite.size and abs(finite[-1]) < 1e15 else {}
-
-
-def _planned(table: RecordTable) -> dict[str, object]:
-    for text in table.texts.get("global_step/max_steps", {}):
+def _planned(words: Mapping[str, object]) -> dict[str, object]:
+    """ms-swift's '10/3820' states the planned steps too."""
+    for text in words:
         tail = text.rpartition("/")[2].strip()
-        if tail.isdigit():
+        if tail.isdigit() and len(tail) < 16:
             return {"max_steps": int(tail)}
     return {}
-
-
-def _kinds(table: RecordTable) -> None:
-    """Split one loss column by a column that says 'train' or 'val' in words."""
-    for texts in table.texts.values():
-        held = [r for word, rows in texts.items() if re.match(r"(?i)(e?val|test)", word)
-                for r in rows]
-        if not held or "loss" not in table.columns.data:
-            continue
-        rows, values = table.columns.column("loss")
-        inside = np.isin(rows, held)
-        if inside.any() and not inside.all():
-            table.columns.data["loss"] = ([rows[~inside]], [values[~inside]])
-            table.columns.add("eval_loss", rows[inside], values[inside])
-
-
-def _drop_summary(table: RecordTable) -> None:
-    """A closing row with run time and mean loss is no point of the curve."""
-    data = table.columns.data
-    if "train_runtime" not in data or "train_loss" not in data:
-        return
-    closing = table.columns.column("train_runtime")[0]
-    rows, values = table.columns.column("train_loss")
-    keep = ~np.isin(rows, closing)
-    if keep.any():
-        data["train_loss"] = ([rows[keep]], [values[keep]])
-    else:
-        del data["train_loss"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from advisor.readers.table import Columns, to_float
+from advisor.readers.columns import Columns
+from advisor.readers.numbers import to_float
 
 MAX_KEYS = 400  # different names in one log
 _BARE = re.compile(rb"(?<=[:\[,\s])(-?(?:NaN|nan|Infinity|inf))(?=\s*[,}\]\n])")
@@ -23,8 +24,6 @@ class RecordTable:
     def __init__(self) -> None:
         self.columns = Columns()
         self.bad = 0
-        self.summary: dict[str, object] = {}
-        self.texts: dict[str, dict[str, list[int]]] = {}
         self._keys: tuple[str, ...] = ()
         self._decoder: msgspec.json.Decoder[Any] | None = None
 
@@ -67,18 +66,16 @@ class RecordTable:
             rows, values = rows[keep], [values[i] for i in keep]
         try:
             self.columns.add(key, rows, np.array(values, dtype=np.float64))
+            return
         except (ValueError, TypeError, OverflowError):
-            numbers = [to_float(v) for v in values]
-            good = [i for i, v in enumerate(numbers) if v is not None]
-            self.columns.add(key, rows[good], np.array([numbers[i] for i in good], dtype=np.float64))
-            for i, value in enumerate(values):
-                if isinstance(value, str) and numbers[i] is None:
-                    self._text(key, value, int(rows[i]))
-
-    def _text(self, key: str, value: str, row: int) -> None:
-        kept = self.texts.setdefault(key, {}) if len(self.texts) < MAX_KEYS else {}
-        if len(kept) < 50 and len(value) < 200:
-            kept.setdefault(value, []).append(row)
+            pass  # there are words among the numbers
+        numbers = [to_float(v) for v in values]
+        good = [i for i, number in enumerate(numbers) if number is not None]
+        found = np.array([numbers[i] for i in good], dtype=np.float64)
+        self.columns.add(key, rows[good], found)
+        for i, value in enumerate(values):
+            if isinstance(value, str) and (numbers[i] is None or "/" in value):
+                self.columns.say(key, value, int(rows[i]))
 
     def add_rows(self, objects: Iterable[object]) -> None:
         """Add decoded objects one by one; the slow and exact way."""
@@ -88,12 +85,13 @@ class RecordTable:
             if not isinstance(item, dict):
                 self.bad += 1
                 continue
-            for key, value in item.items():
+            for key, value in _flat(item):
                 if key not in columns:
                     if len(columns) >= MAX_KEYS:
                         continue
                     columns[key] = [None] * count
-                columns[key].append(value if isinstance(value, int | float | str) else None)
+                if len(columns[key]) == count:
+                    columns[key].append(value)
             count += 1
             for values in columns.values():
                 if len(values) < count:
@@ -116,6 +114,19 @@ class RecordTable:
         self._decoder = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
 
+def _flat(item: Mapping[str, object], depth: int = 0) -> Iterator[tuple[str, object]]:
+    """Names and numbers of an object; those of an object within it as 'outer/inner'."""
+    for key, value in item.items():
+        if isinstance(value, bool) or value is None:
+            yield key, None
+        elif isinstance(value, int | float | str):
+            yield key, value
+        elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], int | float):
+            yield key, value[0]
+        elif isinstance(value, Mapping) and depth < 3 and "_type" not in value:
+            yield from ((f"{key}/{inner}", v) for inner, v in _flat(value, depth + 1))
+
+
 def _decode(text: bytes) -> list[object]:
     try:
         found = msgspec.json.decode(text)
@@ -136,6 +147,3 @@ def try_decode(text: bytes) -> object:
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-
-
-Cut = Callable[[bytes, int], int]

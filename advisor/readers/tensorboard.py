@@ -11,6 +11,8 @@ import numpy as np
 
 from advisor.errors import ReadError
 from advisor.readers import names
+from advisor.readers.choose import choose
+from advisor.readers.files import read_head, read_raw
 from advisor.readers.objective import objective_of
 from advisor.readers.options import DEFAULT, ReadOptions
 from advisor.readers.table import make_series
@@ -59,8 +61,7 @@ def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
 
 
 def _is_event_file(path: Path) -> bool:
-    with path.open("rb") as file:
-        return starts_with_event(file.read(HEAD))
+    return starts_with_event(read_head(path, HEAD))
 
 
 def read_many(paths: Sequence[Path], options: ReadOptions = DEFAULT) -> list[Run]:
@@ -72,11 +73,10 @@ def read_many(paths: Sequence[Path], options: ReadOptions = DEFAULT) -> list[Run
         raise ReadError(f"{where}: no scalar in this event file; point at the run's own log")
     curves, events, said = _joined(with_points)
     notes = [*dict.fromkeys(note for file in files for note in file.notes), *said]
-    series, dropped = _series(curves, options, where)
+    series, more = _series(curves, options, where)
     if not series:
         raise ReadError(f"{where}: no point is left between the steps of --steps")
-    if dropped:
-        notes.append(f"{dropped} repeated steps were dropped, the last one wins")
+    notes += more
     facts = _facts(curves)
     if objective := objective_of(series):
         facts["objective"] = objective
@@ -89,10 +89,7 @@ def _order(path: Path) -> tuple[int, str]:
 
 
 def _read_file(path: Path) -> _File:
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise ReadError(f"{path}: cannot be read: {error.strerror}") from error
+    data = np.frombuffer(read_raw(path), dtype=np.uint8)
     found = frames(data)
     if not found.starts.size:
         raise ReadError(f"{path}: no sound record; the file is cut off or no event file")
@@ -144,11 +141,12 @@ def _glued(old: _Curve, new: _Curve) -> _Curve:
 
 def _series(
     curves: Mapping[str, _Curve], options: ReadOptions, where: str
-) -> tuple[dict[str, Series], int]:
+) -> tuple[dict[str, Series], list[str]]:
     epochs = next((curves[tag] for tag in curves if names.plain(tag) in names.EPOCH), None)
     series: dict[str, Series] = {}
     dropped = 0
-    for name, tag in _chosen(curves, options, where).items():
+    chosen, notes = choose(_counts(curves), options.map, where)
+    for name, tag in chosen.items():
         curve = curves[tag]
         made = make_series(
             name,
@@ -162,7 +160,9 @@ def _series(
         if made is not None:
             series[name] = made
             dropped = max(dropped, made.dropped)
-    return series, dropped
+    if dropped:
+        notes.append(f"{dropped} repeated steps were dropped, the last one wins")
+    return series, notes
 
 
 def _epochs_at(epochs: _Curve, steps: Offsets) -> FloatArray:
@@ -173,29 +173,14 @@ def _epochs_at(epochs: _Curve, steps: Offsets) -> FloatArray:
     return np.where(at >= 0, known, np.nan)
 
 
-def _chosen(curves: Mapping[str, _Curve], options: ReadOptions, where: str) -> dict[str, str]:
-    """Canonical name -> tag: of several the one with the most points."""
-    chosen: dict[str, str] = {}
-    for tag, curve in curves.items():
-        folded = names.plain(tag)
-        if folded in names.STEP or folded in names.EPOCH or folded in names.TIME:
-            continue
-        last = folded.rsplit("/", 1)[-1]
-        if last in names.SUMMARY or (last == "train_loss" and curve.steps.size == 1):
-            continue
-        name = names.canonical(tag)
-        if name not in chosen or curve.steps.size > curves[chosen[name]].steps.size:
-            chosen[name] = tag
-    for name, tag in options.map.items():
-        if tag not in curves:
-            have = ", ".join(sorted(curves)[:20])
-            raise ReadError(f"{where}: no tag '{tag}' to map; there are: {have}")
-        chosen[name] = tag
-    if "train/loss" not in chosen and "train/epoch_loss" in chosen:
-        chosen["train/loss"] = chosen.pop("train/epoch_loss")
-    if "eval/loss" not in chosen and "test/loss" in chosen:
-        chosen["eval/loss"] = chosen.pop("test/loss")
-    return dict(sorted(chosen.items()))
+def _counts(curves: Mapping[str, _Curve]) -> dict[str, int]:
+    """The number of points of each tag that can be a curve."""
+    counts = {tag: int(curve.steps.size) for tag, curve in curves.items()}
+    for tag, count in list(counts.items()):
+        last = names.plain(tag).rsplit("/", 1)[-1]
+        if last in names.SUMMARY or (last == "train_loss" and count == 1):
+            del counts[tag]
+    return counts
 
 
 def _facts(curves: Mapping[str, _Curve]) -> dict[str, object]:

@@ -32,7 +32,8 @@ class Points:
 
     def joined(self) -> tuple[NDArray[np.float64], Offsets, NDArray[np.float64]]:
         """Times, steps and values in file order."""
-        order, walls, steps, values = (np.concatenate(part) for part in zip(*self.pieces))
+        parts = zip(*self.pieces, strict=True)
+        order, walls, steps, values = (np.concatenate(part) for part in parts)
         rank = np.argsort(order, kind="stable")
         return walls[rank], steps[rank], values[rank]
 
@@ -66,7 +67,8 @@ class _Collector:
     def one_by_one(self, order: Offsets, starts: Offsets, lengths: Offsets) -> None:
         """Parse each record alone."""
         found: dict[str, list[tuple[int, float, int, float]]] = {}
-        for index, start, length in zip(order.tolist(), starts.tolist(), lengths.tolist()):
+        places = zip(order.tolist(), starts.tolist(), lengths.tolist(), strict=True)
+        for index, start, length in places:
             try:
                 record = parse_record(self.data[start : start + length].tobytes())
             except Malformed:
@@ -78,7 +80,7 @@ class _Collector:
             for tag, text in record.texts:
                 self.texts.setdefault(tag, text.decode("utf-8", "replace"))
         for tag, points in found.items():
-            indices, walls, steps, values = zip(*points)
+            indices, walls, steps, values = zip(*points, strict=True)
             self.add(
                 tag,
                 np.array(indices, dtype=np.int64),

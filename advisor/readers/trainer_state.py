@@ -9,9 +9,10 @@ from pathlib import Path
 from advisor.errors import ReadError
 from advisor.readers import names
 from advisor.readers.files import read_bytes
+from advisor.readers.numbers import to_float
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable, try_decode
-from advisor.readers.table import Source, runs_of, to_float
+from advisor.readers.table import Source, runs_of
 from advisor.run import Run
 
 NAME = "transformers"

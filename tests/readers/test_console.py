@@ -280,12 +280,6 @@ def test_sniff_tells_logs_from_sources_and_binary(tmp_path: Path) -> None:
     assert not console.sniff(other, other.read_bytes()[:4096])
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in FIXTURES.glob("*.log")))
-def test_fixture_logs_read_as_a_person_would(name: str) -> None:
-    runs = console.read(FIXTURES / name)
-    assert runs[0].series["train/loss"].values.size >= 3
-
-
 _PIECES = st.lists(
     st.one_of(
         st.text(max_size=30),

@@ -180,7 +180,7 @@ def test_tags_map_and_steps_cut(tmp_path: Path) -> None:
     path = _write(tmp_path / "events", *_losses(20, tag="my/own"))
     run = tensorboard.read(path, ReadOptions({"train/loss": "my/own"}, (5, 9)))[0]
     assert run.series["train/loss"].steps.tolist() == [5, 6, 7, 8, 9]
-    with pytest.raises(ReadError, match="no tag"):
+    with pytest.raises(ReadError, match="no column"):
         tensorboard.read(path, ReadOptions({"train/loss": "other"}))
 
 

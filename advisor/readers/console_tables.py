@@ -1,0 +1,89 @@
+"""Tables printed as text: a notebook's progress, fastai's, markdown, in the middle of a log."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from advisor.readers import names
+from advisor.readers.numbers import to_float
+
+MOST_COLUMNS = 60
+_BORDER = re.compile(r"^[\s|+:=─━┃│\-]*$")
+_MISSING = re.compile(r"\bNo log\b|\bN/A\b|(?<!\w)(?:-|--|None|n/a)(?!\w)", re.IGNORECASE)
+_CLOCK = re.compile(r"^\d+:\d\d(:\d\d)?$")
+_HOLE = "\x00"
+# Headers of more than one word: joined before a header is split at single blanks.
+_PHRASES = re.compile(
+    r"\b(training|train|validation|valid|val|eval|test|learning|grad|token)"
+    r" (loss|accuracy|acc|rate|norm|ppl|perplexity)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Table:
+    """A header that was seen; rows may follow."""
+
+    header: tuple[str, ...]
+    mark: str
+    rows: int = 0
+
+
+def header_of(text: str) -> Table | None:
+    """The table that a line opens: names without numbers, a place and a loss among them."""
+    if len(text) > 2_000 or ":" in text or "=" in text or "loss" not in text.lower():
+        return None
+    for mark in ("|", "\t", "  ", ";", ",", " "):
+        cells = _cells(text, mark)
+        if not 2 <= len(cells) <= MOST_COLUMNS or not all(map(_is_name, cells)):
+            continue
+        folded = [names.plain(cell) for cell in cells]
+        losses = [n for n in folded if n.endswith("loss") and names.is_known(n)]
+        if losses and len(set(folded)) == len(cells) and any(map(_is_place, folded)):
+            return Table(tuple(cells), mark)
+    return None
+
+
+def row_of(table: Table, text: str) -> dict[str, float] | None:
+    """The numbers of a row below the header; None where the table has ended."""
+    if len(text) > 4_000:
+        return None
+    cells = _cells(_MISSING.sub(_HOLE, text), table.mark)
+    if len(cells) != len(table.header) and table.mark == "\t":
+        cells = _cells(_MISSING.sub(_HOLE, text), " ")  # a copied table loses its tabs
+    if len(cells) != len(table.header):
+        return None
+    found: dict[str, float] = {}
+    for name, cell in zip(table.header, cells, strict=True):
+        number = to_float(cell)
+        if number is not None:
+            found[name] = number
+        elif cell not in ("", _HOLE) and not _CLOCK.match(cell) and names.is_known(name):
+            return None
+    return found if any(map(_is_place, map(names.plain, found))) else None
+
+
+def is_border(text: str) -> bool:
+    """A line of dashes between a header and its rows, or between rows."""
+    return bool(_BORDER.match(text))
+
+
+def _cells(text: str, mark: str) -> list[str]:
+    text = text.strip(" \r\n")
+    if mark == "|":
+        parts = [part.strip() for part in text.strip("|").split("|")]
+        return parts if len(parts) > 1 else []
+    if mark == "  ":
+        return [part for part in re.split(r"\s{2,}", text) if part]
+    if mark == " ":
+        return [part.replace("\x01", " ") for part in _PHRASES.sub("\\1\x01\\2", text).split()]
+    return [part.strip() for part in text.strip("\t").split(mark)]
+
+
+def _is_name(cell: str) -> bool:
+    return bool(re.match(r"^[A-Za-z#][\w #/()%.@-]{0,60}$", cell)) and ":" not in cell
+
+
+def _is_place(folded: str) -> bool:
+    return folded in names.STEP or folded in names.EPOCH

@@ -1,0 +1,27 @@
+"""Steps that are counted anew in each epoch, made to go on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from advisor.run import FloatArray
+
+
+def across_epochs(step: FloatArray, epoch: FloatArray, totals: FloatArray) -> FloatArray:
+    """Return the steps as they are unless they begin again with most epochs.
+
+    ``totals`` holds the steps of an epoch where a row states them, otherwise NaN.
+    """
+    if not np.isfinite(epoch).all() or np.unique(epoch).size < 2:
+        return step
+    backward = np.diff(step) <= 0
+    onward = np.diff(epoch) > 0
+    if not np.any(backward & onward) or np.mean(backward[onward]) < 0.5:
+        return step
+    if np.isfinite(totals).any():
+        size = float(np.nanmax(totals))
+    else:
+        distinct = np.unique(step[np.isfinite(step)])
+        gap = float(np.median(np.diff(distinct))) if distinct.size > 1 else 1.0
+        size = float(distinct[-1] - distinct[0]) + gap if distinct.size else 1.0
+    return (np.floor(epoch) - (0.0 if epoch.min() < 1 else 1.0)) * size + step
