@@ -84,6 +84,9 @@ def write_events(path: Path, loss: np.ndarray) -> None:
     """One scalar a row, as TensorBoard's writer lays it out."""
     headers: dict[int, bytes] = {}
     with path.open("wb") as stream:
+        version = b"\x09" + struct.pack("<d", 1.7e9) + b"\x1a\x0dbrain.Event:2"
+        size = struct.pack("<Q", len(version))
+        stream.write(size + _crc(size) + version + _crc(version))
         for i, value in enumerate(loss.astype(np.float32)):
             scalar = b"\x0a\x0atrain/loss\x15" + struct.pack("<f", value)
             summary = b"\x0a" + _varint(len(scalar)) + scalar

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from advisor.errors import ReadError
-from advisor.readers import console, csv, jsonl, tensorboard, trainer_state
 from advisor.readers.files import read_head
 from advisor.readers.options import DEFAULT, ReadOptions
 from advisor.run import Run
 
-READERS: tuple[ModuleType, ...] = (tensorboard, trainer_state, jsonl, csv, console)
+# In the order in which they are asked; each is imported when its turn comes.
+READERS = ("tensorboard", "trainer_state", "jsonl", "csv", "console")
 
 __all__ = ["READERS", "ReadOptions", "read_file", "reader_of"]
 
@@ -21,7 +22,10 @@ def reader_of(path: Path, head: bytes | None = None) -> ModuleType | None:
     head = read_head(path) if head is None else head
     if known := unreadable(path, head):
         raise ReadError(f"{path}: {known}")
-    return next((r for r in READERS if head.strip() and r.sniff(path, head)), None)
+    if not head.strip():
+        return None
+    readers = (import_module(f"advisor.readers.{name}") for name in READERS)
+    return next((reader for reader in readers if reader.sniff(path, head)), None)
 
 
 def unreadable(path: Path, head: bytes) -> str:

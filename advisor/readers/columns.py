@@ -24,6 +24,7 @@ class Columns:
 
     rows: int = 0
     data: dict[str, tuple[list[IntArray], list[FloatArray]]] = field(default_factory=dict)
+    _all: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     # the few words of a column that holds words, with the rows of each
     texts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
@@ -36,8 +37,16 @@ class Columns:
     def column(self, name: str) -> tuple[IntArray, FloatArray]:
         rows, values = self.data[name]
         if len(rows) > 1:
-            self.data[name] = rows, values = [np.concatenate(rows)], [np.concatenate(values)]
+            # columns without a hole share their row numbers: most of the memory of a large log
+            full = sum(part.size for part in rows) == self.rows
+            rows = [self.every_row() if full else np.concatenate(rows)]
+            self.data[name] = rows, values = rows, [np.concatenate(values)]
         return rows[0], values[0]
+
+    def every_row(self) -> IntArray:
+        if self._all.size != self.rows:
+            self._all = np.arange(self.rows)
+        return self._all
 
     def count(self, name: str) -> int:
         return sum(part.size for part in self.data[name][0])
@@ -52,8 +61,10 @@ class Columns:
         native = self.find(wanted)
         if native is None:
             return None
-        out = np.full(self.rows, np.nan)
         rows, values = self.column(native)
+        if rows.size == self.rows:
+            return values
+        out = np.full(self.rows, np.nan)
         out[rows] = values
         return out
 
@@ -76,7 +87,7 @@ def steps_of(
     """
     for wanted in (mapped.get("step", ""), *names.STEP):
         steps = columns.by_row((wanted,))
-        if steps is None or np.isfinite(steps).sum() < 0.3 * columns.rows:
+        if steps is None or not _counts(steps):
             continue
         epoch = columns.by_row((mapped.get("epoch", ""), *names.EPOCH))
         if epoch is not None and main.size:
@@ -93,6 +104,14 @@ def steps_of(
         if whole and np.unique(known).size > 0.8 * max(1, columns.rows):
             return _filled(epoch), "no step in the log: epochs are taken as steps"
     return np.arange(1.0, columns.rows + 1), "no step in the log: rows are counted"
+
+
+def _counts(steps: FloatArray) -> bool:
+    """Whether a column holds whole numbers in enough rows to be the step."""
+    known = steps[np.isfinite(steps)]
+    if known.size < 0.3 * steps.size:
+        return False
+    return bool(np.count_nonzero(known == np.rint(known)) >= 0.98 * known.size)
 
 
 def _filled(steps: FloatArray) -> FloatArray:

@@ -21,7 +21,7 @@ from advisor.readers.console_words import words_for
 from advisor.readers.files import read_head
 from advisor.readers.objective import objective_of
 from advisor.readers.options import DEFAULT, ReadOptions
-from advisor.readers.table import make_series
+from advisor.readers.series import make_series
 from advisor.run import Event, FloatArray, Run, Series
 
 NAME = "console"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from advisor.errors import ReadError
 from advisor.readers import names
 from advisor.readers.columns import Columns
 from advisor.readers.exports import rename_columns
-from advisor.readers.files import read_bytes
+from advisor.readers.files import chunks_of_lines
 from advisor.readers.numbers import to_float
 from advisor.readers.options import ReadOptions
 from advisor.readers.reshape import reshape
@@ -22,7 +24,6 @@ from advisor.readers.table import Source, runs_of
 from advisor.run import FloatArray, Run
 
 NAME = "csv"
-CHUNK = 1 << 22
 MAX_COLUMNS = 2000
 _MARKS = ("\t", ";", ",")
 _DECIMAL_COMMA = re.compile(rb";-?\d+,\d+(?=[;\r\n])")
@@ -63,20 +64,14 @@ def _known(header: str) -> bool:
 
 def read(path: Path, options: ReadOptions) -> list[Run]:
     """Read a table; empty cells are missing points."""
-    data = read_bytes(path)
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if b"\0" in data:
-        raise ReadError(f"{path}: binary data, not a CSV table")
-    first, _, body = data.lstrip(b"\n").partition(b"\n")
+    pieces = chunks_of_lines(path)
+    first, _, rest = _unix(next(pieces, b"")).lstrip(b"\n").partition(b"\n")
     line = first.decode("utf-8", "replace")
     mark = _delimiter(line)
     header = _header(_cells(line, mark), path)
-    if not body.strip():
+    columns, bad = _fill(chain([rest], map(_unix, pieces)), header, mark)
+    if not columns.rows:
         raise ReadError(f"{path}: a header and no rows")
-    if mark == ";" and _DECIMAL_COMMA.search(body[: 1 << 16]):
-        body = body.replace(b",", b".")
-    columns, bad = _fill(body, header, mark)
     notes = [f"{bad} rows with a wrong number of cells were left out"] if bad else []
     name = "lightning" if any(h.endswith(("_step", "_epoch")) for h in header) else NAME
     notes += reshape(columns)
@@ -87,9 +82,11 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     return runs
 
 
-def _named(run: Run, ident: str) -> Run:
-    from dataclasses import replace
+def _unix(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
 
+
+def _named(run: Run, ident: str) -> Run:
     return replace(run, id=" ".join(filter(None, (ident, run.id)))) if ident else run
 
 
@@ -106,77 +103,59 @@ def _header(cells: list[str], path: Path) -> list[str]:
     return header
 
 
-def _fill(body: bytes, header: list[str], mark: str) -> tuple[Columns, int]:
+def _fill(pieces: Iterable[bytes], header: list[str], mark: str) -> tuple[Columns, int]:
     columns, bad = Columns(), 0
-    at = 0
-    while at < len(body):
-        stop = body.find(b"\n", at + CHUNK)
-        stop = len(body) if stop < 0 else stop
-        chunk = body[at:stop].strip(b"\n")
-        at = stop + 1
-        block = _numbers(chunk, len(header), mark) if chunk else None
-        if block is None:
+    for piece in pieces:
+        chunk = piece.strip(b"\n")
+        if not chunk:
+            continue
+        if mark == ";" and _DECIMAL_COMMA.search(chunk[: 1 << 16]):
+            chunk = chunk.replace(b",", b".")
+        table = _numbers(chunk, len(header), mark)
+        if table is None:
             bad += _slow(columns, chunk, header, mark)
             continue
-        rows = np.arange(columns.rows, columns.rows + len(block[0]))
+        rows = np.arange(columns.rows, columns.rows + len(table))
+        there = table != _HOLE_VALUE
         for i, name in enumerate(header):
-            there = block[1][:, i]
-            values = block[0][:, i]
-            columns.add(name, rows if there.all() else rows[there],
-                        values if there.all() else values[there])  # fmt: skip
-        columns.rows += len(block[0])
+            values = np.ascontiguousarray(table[:, i])
+            full = bool(there[:, i].all())
+            columns.add(name, rows if full else rows[there[:, i]],
+                        values if full else values[there[:, i]])  # fmt: skip
+        columns.rows += len(table)
     return columns, bad
 
 
-def _numbers(chunk: bytes, width: int, mark: str) -> tuple[FloatArray, np.ndarray] | None:
+_HOLE = b"1e-307"  # an empty cell becomes a number that no log holds
+_HOLE_VALUE = float(_HOLE)
+_NUMBERS = msgspec.json.Decoder(list[float])
+
+
+def _numbers(chunk: bytes, width: int, mark: str) -> FloatArray | None:
     """Parse a chunk of nothing but numbers and empty cells; None where there is more."""
-    if b'"' in chunk or b"_" in chunk or _HOLE in chunk:
-        return None
     sep = mark.encode()
     count = chunk.count(b"\n") + 1
-    if chunk.count(sep) != count * (width - 1):
+    if _HOLE in chunk or not _same_width(chunk, sep, width):
         return None
-    text = chunk.replace(b"\n", sep)
-    holes = sep + sep in text or text[:1] == sep or text[-1:] == sep
-    if holes:
-        # an empty cell becomes a number that no log holds, told apart from a logged NaN
-        text = text.replace(sep + sep, sep + _HOLE + sep).replace(sep + sep, sep + _HOLE + sep)
-        text = (_HOLE if text[:1] == sep else b"") + text + (_HOLE if text[-1:] == sep else b"")
-    if not _same_width(chunk, sep, width):
-        return None
+    text = chunk.replace(b"\n", b",").replace(sep, b",")
+    if b",," in text or text[:1] == b"," or text[-1:] == b",":
+        text = text.replace(b",,", b"," + _HOLE + b",").replace(b",,", b"," + _HOLE + b",")
+        text = (_HOLE if text[:1] == b"," else b"") + text + (_HOLE if text[-1:] == b"," else b"")
     try:
-        values = np.array(text.split(sep), dtype=np.float64) if len(text) < 4096 else _parse(
-            text, mark
-        )  # fmt: skip
-    except ValueError:
+        # as JSON: three times as fast as numpy's own reading of text
+        values = np.array(_NUMBERS.decode(b"[" + text + b"]"), dtype=np.float64)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if values.size != count * width:
-        return None
-    table = values.reshape(count, width)
-    there = table != _HOLE_VALUE if holes else np.ones(table.shape, dtype=bool)
-    return table, there
+    return values.reshape(count, width) if values.size == count * width else None
 
 
 def _same_width(chunk: bytes, sep: bytes, width: int) -> bool:
     """Whether every line has the cells it should: one too many here, one too few there is none."""
+    if chunk.count(sep) != (chunk.count(b"\n") + 1) * (width - 1):
+        return False
     raw = np.frombuffer(chunk, dtype=np.uint8)
-    ends = np.flatnonzero(raw == 10)
-    marks = np.flatnonzero(raw == sep[0])
-    before = np.searchsorted(marks, ends)
-    return bool((before == (width - 1) * np.arange(1, ends.size + 1)).all())
-
-
-_HOLE = b"1e-307"
-_HOLE_VALUE = float(_HOLE)
-
-
-def _parse(text: bytes, mark: str) -> FloatArray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # raised where the text is no number
-        try:
-            return np.fromstring(text, dtype=np.float64, sep=mark)
-        except DeprecationWarning:
-            raise ValueError("not numbers") from None
+    before = np.searchsorted(np.flatnonzero(raw == sep[0]), np.flatnonzero(raw == 10))
+    return bool((before == (width - 1) * np.arange(1, before.size + 1)).all())
 
 
 def _slow(columns: Columns, chunk: bytes, header: list[str], mark: str) -> int:

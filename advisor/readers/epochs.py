@@ -12,9 +12,9 @@ def across_epochs(step: FloatArray, epoch: FloatArray, totals: FloatArray) -> Fl
 
     ``totals`` holds the steps of an epoch where a row states them, otherwise NaN.
     """
-    if not np.isfinite(epoch).all() or np.unique(epoch).size < 2:
-        return step
     backward = np.diff(step) <= 0
+    if not backward.any() or not np.isfinite(epoch).all() or np.unique(epoch).size < 2:
+        return step
     onward = np.diff(epoch) > 0
     if not np.any(backward & onward) or np.mean(backward[onward]) < 0.5:
         return step

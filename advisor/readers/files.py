@@ -19,6 +19,9 @@ from advisor.errors import ReadError
 MAX_BYTES = 4 << 30
 MAX_UNPACKED = 1 << 30  # a small packed file can unpack to anything
 HEAD = 1 << 16
+FIRST_CHUNK = 1 << 14
+CHUNK = 1 << 22
+MAX_LINE = 1 << 26
 
 _PACKED: tuple[tuple[bytes, Any], ...] = (
     (b"\x1f\x8b", gzip.open),
@@ -74,6 +77,35 @@ def read_raw(path: Path) -> bytes:
         if most == MAX_UNPACKED and len(data) > most:
             raise ReadError(f"{path}: unpacks to more than {most >> 20} MiB; unpack and cut it")
     return data
+
+
+def chunks_of_lines(path: Path) -> Iterator[bytes]:
+    """Yield the text as UTF-8, a piece of whole lines at a time: large logs stay small.
+
+    The first piece is small: it teaches a reader what the others look like.
+    """
+    with opened(path) as (file, left):
+        size, rest = FIRST_CHUNK, b""
+        decoder: codecs.IncrementalDecoder | None = None
+        while left > 0:
+            raw = file.read(min(size, left))
+            if size == FIRST_CHUNK and encoding_of(raw) != "utf-8":
+                decoder = codecs.getincrementaldecoder(encoding_of(raw))("replace")
+            left -= len(raw)
+            size = CHUNK
+            text = raw if decoder is None else decoder.decode(raw).encode("utf-8", "replace")
+            cut = text.rfind(b"\n") + 1
+            if cut and raw:
+                yield rest + text[:cut]
+                rest = text[cut:]
+            else:
+                rest += text
+            if not raw or len(rest) > MAX_LINE:
+                break
+        if len(rest) > MAX_LINE:
+            raise ReadError(f"{path}: a line of more than {MAX_LINE >> 20} MiB; this is no log")
+    if rest.strip():
+        yield rest
 
 
 def read_bytes(path: Path) -> bytes:

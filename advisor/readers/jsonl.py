@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from advisor.errors import ReadError
-from advisor.readers.files import read_bytes
+from advisor.readers.files import chunks_of_lines, read_bytes, read_head
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable, try_decode
 from advisor.readers.reshape import last_value, reshape
@@ -15,7 +15,6 @@ from advisor.readers.table import Source, runs_of
 from advisor.run import Run
 
 NAME = "jsonl"
-CHUNK = 1 << 22
 _NUMBER_IN_OBJECT = re.compile(rb'"[^"\n]{1,80}"\s*:\s*[\["]?-?(?:[0-9]|NaN|Infinity|nan|inf)')
 _HISTORY = re.compile(rb'\{\s*"[^"\n]{1,80}"\s*:\s*[\[{]')
 _LOSSES = re.compile(rb'"[^"\n]{0,60}(?:loss|cross_entropy)[^"\n]{0,30}"\s*:\s*\[')
@@ -43,15 +42,15 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def read(path: Path, options: ReadOptions) -> list[Run]:
     """Read a file of one object a line; a cut or damaged line is left out and counted."""
-    data = read_bytes(path)
+    start = read_head(path).lstrip()
     table = RecordTable()
-    start = data.lstrip()[:4096]
     if start[:1] == b"[":
-        _array(table, data, path)
+        _array(table, path)
     elif path.suffix == ".json" and _HISTORY.match(start):
-        _history(table, data, path)
+        _history(table, path)
     else:
-        _lines(table, data)
+        for chunk in chunks_of_lines(path):
+            _lines(table, chunk)
     columns = table.columns
     if not columns.rows:
         raise ReadError(f"{path}: no line is a JSON object")
@@ -72,22 +71,22 @@ def _flavour(keys: set[str]) -> str:
     return "automodel" if training or {"step", "val_loss", "num_label_tokens"} <= keys else NAME
 
 
-def _array(table: RecordTable, data: bytes, path: Path) -> None:
+def _whole(path: Path) -> object:
     try:
-        found = try_decode(data)
+        return try_decode(read_bytes(path))
     except (ValueError, UnicodeDecodeError):
         raise ReadError(f"{path}: not valid JSON; is the file cut off?") from None
+
+
+def _array(table: RecordTable, path: Path) -> None:
+    found = _whole(path)
     table.add_rows(found if isinstance(found, list) else [])
 
 
-def _history(table: RecordTable, data: bytes, path: Path) -> None:
+def _history(table: RecordTable, path: Path) -> None:
     """An object of lists, one a metric: Keras' history, or what a script dumped at its end."""
-    try:
-        found = try_decode(data)
-    except (ValueError, UnicodeDecodeError):
-        raise ReadError(f"{path}: not valid JSON; is the file cut off?") from None
     lists: dict[str, list[object]] = {}
-    _gather(found, "", lists)
+    _gather(_whole(path), "", lists)
     longest = max(map(len, lists.values()), default=0)
     rows: list[dict[str, object]] = [{} for _ in range(longest)]
     for name, values in lists.items():
@@ -107,20 +106,13 @@ def _gather(item: object, name: str, lists: dict[str, list[object]], depth: int 
             _gather(value, f"{name}/{key}" if grouped else key, lists, depth + 1)
 
 
-def _lines(table: RecordTable, data: bytes) -> None:
-    at, size = 0, 1 << 14  # a small first chunk teaches the names
-    while at < len(data):
-        stop = data.find(b"\n", at + size)
-        stop = len(data) if stop < 0 else stop
-        chunk = data[at:stop].strip()
-        at, size = stop + 1, CHUNK
-        if not chunk:
-            continue
-        joined = chunk.replace(b"\r", b"") if b"\r" in chunk else chunk
-        try:
-            table.add_array(b"[" + joined.replace(b"\n", b",") + b"]")
-        except (ValueError, UnicodeDecodeError, RecursionError):
-            _one_by_one(table, joined)
+def _lines(table: RecordTable, chunk: bytes) -> None:
+    if b"\r" in chunk:
+        chunk = chunk.replace(b"\r", b"\n")
+    try:
+        table.add_lines(chunk)
+    except (ValueError, UnicodeDecodeError, RecursionError):
+        _one_by_one(table, chunk)
 
 
 def _one_by_one(table: RecordTable, chunk: bytes) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import numpy as np
 
 from advisor.readers.columns import Columns
 from advisor.readers.numbers import to_float
+from advisor.run import IntArray
 
 MAX_KEYS = 400  # different names in one log
 _BARE = re.compile(rb"(?<=[:\[,\s])(-?(?:NaN|nan|Infinity|inf))(?=\s*[,}\]\n])")
@@ -25,50 +27,51 @@ class RecordTable:
         self.columns = Columns()
         self.bad = 0
         self._keys: tuple[str, ...] = ()
-        self._decoder: msgspec.json.Decoder[Any] | None = None
+        # for an array of objects, and for an object a line
+        self._decoders: tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]] | None = None
 
     def add_array(self, text: bytes) -> None:
         """Add a chunk that is a JSON array of objects; ValueError where it is not JSON."""
-        if b"NaN" in text or b"Infinity" in text or b"nan" in text or b"inf" in text:
-            text = _BARE.sub(rb'"\1"', text)
-        if self._decoder is None or not self._quick(text):
-            self.add_rows(_decode(text))
+        if not self._quick(lambda array, _: array.decode(text)):
+            self.add_rows(_decode(_BARE.sub(rb'"\1"', text)))
 
-    def _quick(self, text: bytes) -> bool:
+    def add_lines(self, text: bytes) -> None:
+        """Add a chunk of one JSON object a line; ValueError where one of them is not JSON."""
+        if not self._quick(lambda _, line: line.decode_lines(text)):
+            self.add_rows(msgspec.json.Decoder().decode_lines(_BARE.sub(rb'"\1"', text)))
+
+    def _quick(self, decode: Callable[[Any, Any], list[Any]]) -> bool:
         """Decode into structs with the known keys; False where the chunk holds other ones."""
-        assert self._decoder is not None
-        try:
-            rows = self._decoder.decode(text)
-        except (msgspec.ValidationError, msgspec.DecodeError):
+        if self._decoders is None:
             return False
-        columns: list[tuple[str, list[object], int]] = []
-        named = 0
-        for i, key in enumerate(self._keys):
-            values: list[object] = [getattr(row, f"f{i}") for row in rows]
-            missing = values.count(None)
-            named += len(values) - missing
-            columns.append((key, values, missing))
-        # every name that is in the text must have landed in a field
-        if text.count(b'":') + text.count(b'" :') - text.count(b"null") != named:
+        try:
+            rows = decode(*self._decoders)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         first = self.columns.rows
-        for key, values, missing in columns:
-            self._put(key, values, first, missing)
+        every = np.arange(first, first + len(rows))
+        for i, key in enumerate(self._keys):
+            self._put(key, list(map(attrgetter(f"f{i}"), rows)), every)
         self.columns.rows += len(rows)
         return True
 
-    def _put(self, key: str, values: list[object], first: int, missing: int) -> None:
-        if missing == len(values):
+    def _put(self, key: str, values: list[object], rows: IntArray) -> None:
+        """Add a column of numbers, words and None for what is missing."""
+        if values[0] is None and values.count(None) == len(values):
             return
-        rows = np.arange(first, first + len(values))
-        if missing:
-            keep = [i for i, v in enumerate(values) if v is not None]
-            rows, values = rows[keep], [values[i] for i in keep]
         try:
-            self.columns.add(key, rows, np.array(values, dtype=np.float64))
-            return
+            found = np.array(values, dtype=np.float64)
         except (ValueError, TypeError, OverflowError):
-            pass  # there are words among the numbers
+            self._put_words(key, values, rows)
+            return
+        holes = [i for i in np.flatnonzero(np.isnan(found)).tolist() if values[i] is None]
+        if holes:
+            keep = np.ones(found.size, dtype=np.bool_)
+            keep[holes] = False
+            rows, found = rows[keep], found[keep]
+        self.columns.add(key, rows, found)
+
+    def _put_words(self, key: str, values: list[object], rows: IntArray) -> None:
         numbers = [to_float(v) for v in values]
         good = [i for i, number in enumerate(numbers) if number is not None]
         found = np.array([numbers[i] for i in good], dtype=np.float64)
@@ -97,21 +100,23 @@ class RecordTable:
                 if len(values) < count:
                     values.append(None)
         first = self.columns.rows
+        every = np.arange(first, first + count)
         for key, values in columns.items():
-            self._put(key, values, first, sum(v is None for v in values))
+            self._put(key, values, every)
         self.columns.rows += count
         self._learn(columns)
 
     def _learn(self, columns: Iterable[str]) -> None:
         """Make a struct type of all keys so far; the next chunks probably have the same."""
         keys = tuple(dict.fromkeys([*self._keys, *columns]))[:MAX_KEYS]
-        if keys == self._keys and self._decoder is not None:
+        if keys == self._keys and self._decoders is not None:
             return
         self._keys = keys
         fields: list[Any] = [(f"f{i}", _Number, None) for i in range(len(keys))]
         rename = {f"f{i}": key for i, key in enumerate(keys)}
-        row = msgspec.defstruct("Row", fields, rename=rename, gc=False)
-        self._decoder = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+        row = msgspec.defstruct("Row", fields, rename=rename, gc=False, forbid_unknown_fields=True)
+        array = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+        self._decoders = (array, msgspec.json.Decoder(row))
 
 
 def _flat(item: Mapping[str, object], depth: int = 0) -> Iterator[tuple[str, object]]:

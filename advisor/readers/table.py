@@ -12,9 +12,11 @@ from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.columns import Columns, steps_of
 from advisor.readers.options import ReadOptions
-from advisor.run import Event, FloatArray, Run, Series
+from advisor.readers.series import Placing, place, series_at
+from advisor.run import Event, FloatArray, IntArray, Run, Series
 
 MAX_RUNS = 200
+MAX_RESUMES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +65,24 @@ def _split(
     """Cut rows where a new run begins; smaller steps back are resumes."""
     rows = columns.column(main)[0]
     at = steps[rows]
-    back = np.flatnonzero(np.diff(at) < 0)
+    change = np.diff(at)
+    back = np.flatnonzero(change < 0)
     if not back.size:
         return [(0, columns.rows)], [], []
-    gap = float(np.median(np.abs(np.diff(at))[np.diff(at) != 0]))
-    cuts, events, small = [0], [], 0
-    for i in back:
-        last, new = at[i], at[i + 1]
-        if last - new < 2 * gap:
-            small += 1
-        elif new <= at[0] + 2 * gap and len(cuts) < MAX_RUNS:
-            cuts.append(int(rows[i + 1]))
-        else:
-            text = f"steps go back from {last:g} to {new:g}"
-            events.append(Event("resume", text, int(new), int(rows[i + 1])))
+    gap = float(np.median(np.abs(change[change != 0])))
+    far = back[-change[back] >= 2 * gap]
+    again = at[far + 1] <= at[0] + 2 * gap
+    cuts = [0, *(int(row) for row in rows[far[again] + 1][: MAX_RUNS - 1])]
+    resumed = far[~again]
+    events = [
+        Event("resume", f"steps go back from {at[i]:g} to {at[i + 1]:g}", int(at[i + 1]),
+              int(rows[i + 1]))
+        for i in resumed[:MAX_RESUMES]
+    ]  # fmt: skip
     notes = [e.text + ": taken as a resume, later rows win" for e in events[:3]]
-    if small:
+    if resumed.size > 3:
+        notes[-1] += f" ({resumed.size} such places)"
+    if small := back.size - far.size:
         notes.append(f"{small} steps out of order were sorted")
     if len(cuts) > 1:
         notes.append(f"the steps start again {len(cuts) - 1} times: {len(cuts)} runs")
@@ -93,49 +97,34 @@ def _series(
     wall = columns.by_row((options.map.get("time", ""), *names.TIME))
     series: dict[str, Series] = {}
     dropped = 0
+    placings: dict[int, Placing | None] = {}  # columns without a hole share theirs
     for name, native in sorted(chosen.items()):
         rows, values = columns.column(native)
-        inside = (rows >= part[0]) & (rows < part[1])
-        rows, values = rows[inside], values[inside]
-        made = make_series(
-            name, steps[rows], values, native,
-            None if epoch is None else epoch[rows], None if wall is None else wall[rows],
-            options.steps,
-        )
-        if made is not None:
+        if id(rows) not in placings:
+            placings[id(rows)] = _placing(rows, steps, part, options)
+        placing = placings[id(rows)]
+        if placing is not None:
+            made = series_at(placing, name, values, native, epoch, wall)
             series[name] = made
             dropped = max(dropped, made.dropped)
     notes = [f"{dropped} repeated steps were dropped, the last one wins"] if dropped else []
     return series, notes
 
 
-def make_series(
-    name: str, steps: FloatArray, values: FloatArray, native: str = "",
-    epochs: FloatArray | None = None, times: FloatArray | None = None,
-    between: tuple[int | None, int | None] | None = None,
-) -> Series | None:
-    """Sort by step, keep the last of each step, cut to ``between``; None when nothing is left."""
-    good = np.isfinite(steps) & (np.abs(steps) < 2**62)
-    order = np.flatnonzero(good)
-    whole = np.rint(steps[order]).astype(np.int64)
-    if whole.size > 1 and not bool((np.diff(whole) > 0).all()):
-        sort = np.argsort(whole, kind="stable")
-        whole, order = whole[sort], order[sort]
-        last = np.append(np.diff(whole) > 0, True)
-        whole, order = whole[last], order[last]
-    dropped = int(good.sum()) - whole.size
-    if between is not None:
-        low, high = between
-        inside = np.ones(whole.size, dtype=bool)
-        if low is not None:
-            inside &= whole >= low
-        if high is not None:
-            inside &= whole <= high
-        whole, order = whole[inside], order[inside]
-    if not whole.size:
+def _placing(
+    rows: IntArray, steps: FloatArray, part: tuple[int, int], options: ReadOptions
+) -> Placing | None:
+    if part != (0, steps.size):
+        low, high = (int(np.searchsorted(rows, border)) for border in part)
+    else:
+        low, high = 0, rows.size
+    inside = rows[low:high]
+    found = place(steps if inside.size == steps.size else steps[inside], options.steps)
+    if found is None:
         return None
-    return Series(
-        name, whole, values[order],
-        None if epochs is None or not np.isfinite(epochs[order]).any() else epochs[order],
-        None if times is None else times[order], native, dropped,
-    )
+    order = found.order
+    if isinstance(order, slice):
+        order = slice(low, high)
+    elif low:
+        order = order + low
+    return Placing(found.steps, order, found.dropped, rows[order])

@@ -15,7 +15,7 @@ from advisor.readers.choose import choose
 from advisor.readers.files import read_head, read_raw
 from advisor.readers.objective import objective_of
 from advisor.readers.options import DEFAULT, ReadOptions
-from advisor.readers.table import make_series
+from advisor.readers.series import make_series
 from advisor.readers.tfevents import read_events
 from advisor.readers.tfrecord import Offsets, frames, starts_with_event
 from advisor.run import Event, FloatArray, Run, Series

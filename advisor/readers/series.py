@@ -1,0 +1,68 @@
+"""Values at steps -> Series: sorted, the last of each step kept, cut to what is to be judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.run import FloatArray, IntArray, Series
+
+LARGEST = 2.0**53  # a step beyond is no count
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """The steps of a series, and where in its column their values stand."""
+
+    steps: IntArray
+    order: slice | IntArray
+    dropped: int
+    rows: slice | IntArray  # where in columns of all rows
+
+
+def place(
+    steps: FloatArray, between: tuple[int | None, int | None] | None = None
+) -> Placing | None:
+    """Sort by step, keep the last of each, cut to ``between``; None when nothing is left."""
+    good = np.abs(steps) < LARGEST  # false of NaN too
+    clean = bool(good.all())
+    whole = np.rint(steps if clean else steps[good]).astype(np.int64)
+    order: slice | IntArray = slice(None) if clean else np.flatnonzero(good)
+    count = whole.size
+    if whole.size > 1 and not bool((whole[1:] > whole[:-1]).all()):
+        sort = np.argsort(whole, kind="stable")
+        whole = whole[sort]
+        last = np.append(whole[1:] > whole[:-1], True)
+        whole, order = whole[last], (sort if clean else np.flatnonzero(good)[sort])[last]
+    dropped = count - whole.size
+    if between is not None:
+        low, high = between
+        first = 0 if low is None else int(np.searchsorted(whole, low))
+        end = whole.size if high is None else int(np.searchsorted(whole, high, side="right"))
+        at = np.arange(steps.size)[order][first:end]
+        whole, order = whole[first:end], at
+    return Placing(whole, order, dropped, order) if whole.size else None
+
+
+def series_at(
+    placing: Placing, name: str, values: FloatArray, native: str = "",
+    epochs: FloatArray | None = None, times: FloatArray | None = None,
+) -> Series:
+    """The Series of a column; ``epochs`` and ``times`` are columns of all rows."""
+    epoch = None if epochs is None else epochs[placing.rows]
+    return Series(
+        name, placing.steps, values[placing.order],
+        None if epoch is None or not np.isfinite(epoch).any() else epoch,
+        None if times is None else times[placing.rows], native, placing.dropped,
+    )  # fmt: skip
+
+
+def make_series(
+    name: str, steps: FloatArray, values: FloatArray, native: str = "",
+    epochs: FloatArray | None = None, times: FloatArray | None = None,
+    between: tuple[int | None, int | None] | None = None,
+) -> Series | None:
+    """The Series of one column with steps of its own; None when nothing is left."""
+    placing = place(steps, between)
+    return None if placing is None else series_at(placing, name, values, native, epochs, times)
