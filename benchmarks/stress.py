@@ -102,9 +102,8 @@ def figures(each: dict[str, list[Tally]]) -> list[str]:
         low, high = interval(faults, "recall")
         lines.append(f"| macro recall of faults | {macro:.3f} | {low:.3f} to {high:.3f} |")
         low, high = interval(faults, "precision")
-        lines.append(
-            f"| precision on faulty runs | {total(faults).precision:.3f} | {low:.3f} to {high:.3f} |"
-        )
+        value = total(faults).precision
+        lines.append(f"| precision on faulty runs | {value:.3f} | {low:.3f} to {high:.3f} |")
     if healthy:
         t = total(healthy)
         low, high = interval(healthy, "alarm_rate")

@@ -134,7 +134,8 @@ def stays_at_start(rng: np.random.Generator) -> tuple[Draft, list[str], list[str
 def flat_at_full_rate(rng: np.random.Generator) -> tuple[Draft, list[str], list[str]]:
     d = draft(rng, "constant", low=60, rel=(0.005, 0.04))
     level = rng.uniform(0.6, 0.85)
-    d.clean = d.clean[0] * (level + (1 - level) / (1 + (d.t / 0.012) ** 3))
+    knee = max(0.012, 2.5 / d.n)  # the fall is over early, yet seen
+    d.clean = d.clean[0] * (level + (1 - level) / (1 + (d.t / knee) ** 3))
     d.follow()
     return d.settle(), STUCK, [*BARELY, "noisy"]
 

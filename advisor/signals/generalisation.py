@@ -10,7 +10,7 @@ from advisor.signals.base import Signal, missing, need
 from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
 from advisor.signals.validation import eval_noise, levels_of, lowest
-from advisor.signals.view import Curve, View
+from advisor.signals.view import View
 
 
 def _between(view: View, first: float, last: float) -> Array:
@@ -25,7 +25,7 @@ def train_falls(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 3) or need(view.loss, 10):
         return missing(why)
-    onset = flat_onset(curve)
+    onset = flat_onset(view)
     if onset >= len(curve) - 1:
         return Reading(0.0)
     step, end = float(curve.steps[onset]), float(curve.steps[-1])
@@ -45,10 +45,11 @@ def train_falls(view: View) -> Reading:
     return Reading(value, "", int(step), view.loss.at(-1), (evidence,))
 
 
-def flat_onset(curve: Curve) -> int:
+def flat_onset(view: View) -> int:
     """Index of the first evaluation within tolerance (2 noises or 1%) of the lowest one."""
+    curve = view.eval
     low = lowest(curve)
-    tolerance = max(2 * eval_noise(curve), 0.01 * abs(low))
+    tolerance = max(2 * eval_noise(view), 0.01 * abs(low))
     return int(np.flatnonzero(levels_of(curve) <= low + tolerance)[0])
 
 
@@ -57,7 +58,7 @@ def flat_evals(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 3):
         return missing(why)
-    onset = flat_onset(curve)
+    onset = flat_onset(view)
     text = f"flat since step {curve.at(onset)}"
     evidence = Evidence(curve.name, curve.at(onset), float(curve.y[onset]), None, text)
     return Reading(float(len(curve) - 1 - onset), "", curve.at(onset), curve.at(-1), (evidence,))
@@ -69,7 +70,7 @@ def flat_share(view: View) -> Reading:
     if why := need(curve, 3):
         return missing(why)
     span = float(curve.steps[-1] - (view.loss.steps[0] if len(view.loss) else 0)) or 1.0
-    return Reading(float(curve.steps[-1] - curve.steps[flat_onset(curve)]) / span)
+    return Reading(float(curve.steps[-1] - curve.steps[flat_onset(view)]) / span)
 
 
 def flat_fall(view: View) -> Reading:
@@ -78,12 +79,12 @@ def flat_fall(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 3):
         return missing(why)
-    onset = flat_onset(curve)
+    onset = flat_onset(view)
     x, y = curve.steps[onset:], curve.y[onset:]
     if y.size < 2:
         return Reading(0.0)
     fall = -robust.theil_sen(x, y) * float(x[-1] - x[0])
-    room = fall + robust.line_error(x, y, eval_noise(curve))
+    room = fall + robust.line_error(x, y, eval_noise(view))
     return Reading(max(0.0, room) / max(abs(float(y[0])), 1e-12))
 
 

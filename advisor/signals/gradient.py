@@ -85,6 +85,19 @@ def zero_share(view: View) -> Reading:
     return found(share, curve, int(zeros[0]), int(zeros[-1]), text)
 
 
+def zero_tail(view: View) -> Reading:
+    """Share of the points, at the end, whose norm is exactly 0: nothing is trained any more."""
+    curve = view.grad
+    if why := need(curve, 5):
+        return missing(why)
+    alive = np.flatnonzero(curve.y != 0)
+    first = int(alive[-1]) + 1 if alive.size else 0
+    if first == len(curve):
+        return Reading(0.0)
+    share = (len(curve) - first) / len(curve)
+    return found(share, curve, first, len(curve) - 1, f"exactly 0 for the last {share:.0%}")
+
+
 def vanishing(view: View) -> Reading:
     """Level of the last tenth over that of the first fifth: small where gradients vanish."""
     curve = view.grad
@@ -121,8 +134,9 @@ def nonfinite_share(view: View) -> Reading:
     if late.size:
         i = int(late[0])
         evidence = (
-            Evidence("train/grad_norm", int(series.steps[i]), float(series.values[i]), None,
-                     "not finite"),
+            Evidence(
+                "train/grad_norm", int(series.steps[i]), float(series.values[i]), None, "not finite"
+            ),
         )
     first = int(series.steps[late[0]]) if late.size else None
     last = int(series.steps[late[-1]]) if late.size else None
@@ -167,6 +181,7 @@ SIGNALS = {
     "grad.spike_ratio": Signal("ratio", "largest norm over the median", spike_ratio),
     "grad.growth": Signal("ratio", "last tenth over the first half", growth),
     "grad.zero_share": Signal("share", "norms that are exactly 0", zero_share),
+    "grad.zero_tail": Signal("share", "of the points with norm 0, at the end", zero_tail),
     "grad.vanishing": Signal("ratio", "last level over first level", vanishing),
     "grad.late_max": Signal("norm", "largest norm of the last half", level_low),
     "grad.nonfinite_share": Signal("share", "not finite, first steps left out", nonfinite_share),

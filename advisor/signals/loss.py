@@ -18,13 +18,15 @@ MEDIAN_COST = 1.25  # standard error of a median over that of a mean, normal noi
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Levels of one curve in its own units; ``spread`` is the noise of one point."""
+    """Levels of one curve in its own units; ``spread`` is the noise of one point, and
+    ``persistence`` how much wider its levels are than white noise would make them."""
 
     start: float
     end: float
     best: float
     best_index: int
     spread: float
+    persistence: float
     head: int
     tail: int
     window: int
@@ -36,7 +38,8 @@ class Shape:
     @property
     def error(self) -> float:
         """Standard error of a level that is the median of a window."""
-        return MEDIAN_COST * self.spread / math.sqrt(max(1, min(self.window, self.tail)))
+        points = max(1, min(self.window, self.tail))
+        return MEDIAN_COST * self.spread * self.persistence / math.sqrt(points)
 
 
 def shape_of(curve: Curve) -> Shape:
@@ -51,6 +54,7 @@ def shape_of(curve: Curve) -> Shape:
         best=float(smooth[best]),
         best_index=best,
         spread=max(curve.spread, curve.noise),
+        persistence=curve.persistence,
         head=head,
         tail=tail,
         window=robust.window_for(n),

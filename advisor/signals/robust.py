@@ -90,6 +90,20 @@ def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
     return float(np.median((y[j] - y[i])[good] / dx[good])) if good.any() else 0.0
 
 
+def persistence(values: Array) -> float:
+    """Return how much wider a level of many points is than white noise would make it.
+
+    sqrt((1 + r1) / (1 - r1)) of the residuals about a running median, clipped to three noises
+    so that one jump is not taken for persistence; 1 for white noise.
+    """
+    if values.size < 12:
+        return 1.0
+    residual = values - running_median(values, window_for(values.size, 0.2))
+    limit = 3 * mad_sd(residual)
+    r1 = float(np.clip(autocorrelation(np.clip(residual, -limit, limit), 1)[1], 0.0, 0.9))
+    return math.sqrt((1 + r1) / (1 - r1))
+
+
 def pace(x: Array, y: Array, start: float | None = None) -> float:
     """Return the speed of the last third of a curve over that of its middle third.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.findings import Reading
 from advisor.signals.base import Signal, found, missing, need
@@ -12,6 +13,7 @@ from advisor.signals.view import View
 MIN_POINTS = 5
 SPENT = 0.15  # of the peak: what follows moves little
 STUCK = 0.25  # of the peak: below it a standstill may be the schedule's floor
+RESTART = 0.35  # of the peak: a restart on purpose comes when a cycle is over
 NEAR_ZERO = 0.005  # of the peak; cosine to 1% of the peak, a common floor, stays above
 
 
@@ -86,6 +88,19 @@ def in_warmup(view: View) -> Reading:
     return Reading(0.0) if reading.value is None else reading
 
 
+def _are_restarts(lr: Array, jumps: NDArray[np.int64]) -> bool:
+    """Whether rises of the rate are restarts on purpose: at least two, each from a low rate, in
+    cycles of one length or of lengths that grow by one factor."""
+    cycles = np.diff(np.concatenate(([-1], jumps)))
+    if jumps.size < 2 or bool((lr[jumps] > RESTART * lr.max()).any()):
+        return False
+    factors = cycles[1:] / cycles[:-1]
+    slack = 0.1 + 1.5 / float(cycles.min())
+    even = np.abs(factors - 1) < slack
+    growing = (np.abs(factors / factors.mean() - 1) < slack) & (factors > 1)
+    return bool(even.all() or (growing.all() and jumps.size >= 3))
+
+
 def jumps(view: View) -> Reading:
     """Upward jumps by more than half after the warm-up: restarts or a broken schedule."""
     if why := need(view.lr, MIN_POINTS):
@@ -101,7 +116,7 @@ def jumps(view: View) -> Reading:
     ramp[:-1] |= up[1:] > 0.3 * up[:-1]
     seen = np.maximum.accumulate(lr)[:-1] > 1.2 * lr[:-1]
     hot = np.flatnonzero((up > 0.2 * top) & (lr[1:] > 1.5 * lr[:-1]) & ~ramp & seen)
-    if not hot.size:
+    if not hot.size or _are_restarts(lr, hot):
         return Reading(0.0)
     i = int(hot[0])
     text = f"jumps from {lr[i]:.3g} to {lr[i + 1]:.3g}"
@@ -176,6 +191,11 @@ def spent(view: View) -> Reading:
     return Reading(0.0)
 
 
+def unknown(view: View) -> Reading:
+    """1 where no learning rate was logged."""
+    return Reading(float(len(view.lr) < MIN_POINTS))
+
+
 def high(view: View) -> Reading:
     """1 where the rate stays above half its peak over the last two thirds of the run."""
     if why := need(view.lr, MIN_POINTS):
@@ -189,6 +209,7 @@ def high(view: View) -> Reading:
 SIGNALS = {
     "lr.spent": Signal("0 or 1", "the schedule is known to be at its end", spent),
     "lr.high": Signal("0 or 1", "above half the peak until the end", high),
+    "lr.unknown": Signal("0 or 1", "no rate was logged", unknown),
     "lr.peak": Signal("rate", "highest logged learning rate", peak),
     "lr.end_ratio": Signal("share", "last rate over the peak", end_ratio),
     "lr.zero": Signal("0 or 1", "0 throughout", is_zero),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.findings import Evidence, Reading
 from advisor.signals import robust
@@ -16,6 +17,7 @@ from advisor.signals.view import Curve, View
 MIN_POINTS = 15
 NOISES = 8.0  # a spike exceeds its surroundings by so many noises ...
 TAILS = 2.5  # ... by so many times the largest downward excursions (heavy tails are no spikes)
+LOG_NOISES = 6.0  # ... by so many noises of its logarithm
 RELATIVE = 0.2  # ... by this share of the level
 OF_FALL = 0.1  # ... and by this share of what the run gained in all
 
@@ -63,13 +65,23 @@ def find_spikes(curve: Curve, fall: float) -> list[Spike]:
     reach = float(np.quantile(down, 0.99)) if down.size >= 5 else 0.0
     limit = np.maximum(NOISES * noise * scale, TAILS * reach)
     limit = np.maximum(limit, np.maximum(RELATIVE * level, OF_FALL * abs(fall)))
-    hot = np.flatnonzero((y - before > limit) & (np.arange(n) >= 3))
+    high = (y - before > limit) & _stands_out(y, around, before)
+    hot = np.flatnonzero(high & (np.arange(n) >= 3))
     spikes: list[Spike] = []
     for i in hot:
         if spikes and i <= spikes[-1].back + 1:
             continue
         spikes.append(_follow(y, int(i), float(before[i]), float(limit[i])))
     return spikes
+
+
+def _stands_out(y: Array, around: Array, before: Array) -> NDArray[np.bool_]:
+    """Whether points stand out on a logarithmic scale too: noise of losses is often skewed, and
+    its upper tail is no row of spikes. True throughout where the loss is not positive."""
+    if min(float(y.min()), float(around.min()), float(before.min())) <= 0:
+        return np.ones(y.size, dtype=np.bool_)
+    noise = robust.mad_sd(np.log(y / around))
+    return np.asarray(np.log(y / before) > LOG_NOISES * noise)
 
 
 def _follow(y: Array, first: int, base: float, limit: float) -> Spike:
@@ -106,9 +118,7 @@ def _reading(value: float, curve: Curve, spikes: list[Spike]) -> Reading:
     if not spikes:
         return Reading(value)
     last = min(spikes[-1].back, len(curve) - 1)
-    return Reading(
-        value, "", curve.at(spikes[0].first), curve.at(last), _evidence(curve, spikes)
-    )
+    return Reading(value, "", curve.at(spikes[0].first), curve.at(last), _evidence(curve, spikes))
 
 
 def count(view: View) -> Reading:

@@ -14,6 +14,7 @@ from advisor.signals.robust import Array
 from advisor.signals.view import Curve, View
 
 MIN_POINTS = 24
+REGULAR = 0.2  # autocorrelation at a period that is one: persistent noise stays below
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,16 @@ def swings_of(curve: Curve) -> Swings:
     m = y.size
     trend = robust.running_median(y, robust.window_for(m, 0.4, 9, 2001))
     residual = y - trend
-    short = max(3, min(9, m // 12)) | 1
+    wave = robust.autocorrelation(residual, min(m // 3, 400))
+    period, regular = _peak(wave)
+    # the average that takes the noise out must not take out the swings themselves
+    short = max(3, min(9, m // 12, period // 3 if regular > REGULAR else 9)) | 1
     kernel = np.ones(short) / short
     slow = np.convolve(residual, kernel, mode="valid")
     white = robust.local_noise(y) / np.sqrt(short)
     amplitude = 1.4 * robust.mad_sd(slow)
     signs = np.sign(slow[np.abs(slow) > 0.3 * amplitude])
     crossings = int(np.count_nonzero(np.diff(signs)))
-    lags = min(m // 3, 400)
-    wave = robust.autocorrelation(residual, lags)
-    period, regular = _peak(wave)
     over = float(robust.mad_sd(slow) / max(white, 1e-12))
     return Swings(amplitude, period, regular, crossings, over)
 
@@ -122,6 +123,20 @@ def follows_data(view: View) -> Reading:
     ratio = swings.period / epoch
     whole = max(1, round(ratio))
     return Reading(float(abs(ratio - whole) < 0.12 * whole))
+
+
+def rises_within(view: View) -> Reading:
+    """1 where the loss rises from its best level to the end as it did one epoch earlier: data
+    that are read in one order, not instability."""
+    curve, epoch = view.loss, round(epoch_points(view))
+    if len(curve) < MIN_POINTS or epoch < 6:
+        return Reading(0.0)
+    shape, last = loss_shape(view), len(curve) - 1 - epoch
+    first = shape.best_index - epoch
+    if first < 0 or not first < last <= shape.best_index:
+        return Reading(0.0)
+    before = float(curve.smooth[last] - curve.smooth[first])
+    return Reading(float(before > 0.3 * (shape.end - shape.best)))
 
 
 def skew(view: View) -> Reading:
@@ -204,6 +219,7 @@ SIGNALS = {
     "loss.swing_regular": Signal("share", "autocorrelation at the period", regularity),
     "loss.swing_epoch": Signal("0 or 1", "the swings follow the epochs", follows_data),
     "loss.swing_of_fall": Signal("share", "swings as a share of the gain", level_of_fall),
+    "loss.rise_with_data": Signal("0 or 1", "the data's order explains the rise", rises_within),
     "loss.sawtooth": Signal("share", "falling less rising points", skew),
     "loss.alternates": Signal("share", "successive points alternate", alternates),
     "loss.epoch_drops": Signal("drops", "sudden drops at whole epochs", epoch_drops),

@@ -13,11 +13,25 @@ from advisor.signals.loss import MEDIAN_COST, MIN_POINTS, loss_shape
 from advisor.signals.robust import Array
 from advisor.signals.view import Curve, View
 
+DENSE = 5  # training points for each evaluation, from which on they bound its noise
+MANY = 20  # evaluations whose spread can be measured about their own trend
 
-def eval_noise(curve: Curve) -> float:
-    """Noise of one evaluation; a floor of 0.1% of the level where it cannot be measured."""
-    floor = 0.001 * abs(float(np.median(curve.y)))
-    return max(robust.successive_noise(curve.y) if len(curve) >= 4 else 0.0, floor, 1e-12)
+
+def eval_noise(view: View) -> float:
+    """Noise of one evaluation; a floor of 0.1% of the level where it cannot be measured.
+
+    An evaluation averages many batches: where training is logged by the batch, its noise is an
+    upper bound, which few evaluations on a bent curve need.
+    """
+    curve = view.eval
+    level = abs(float(np.median(curve.y)))
+    noise = robust.successive_noise(curve.y) if len(curve) >= 4 else 0.0
+    if len(curve) >= MANY:
+        noise = max(noise, curve.spread)
+    if len(view.loss) >= max(MIN_POINTS, DENSE * len(curve)):
+        train = abs(float(np.median(view.loss.y)))
+        noise = min(noise, level * view.loss.noise / max(train, 1e-12))
+    return max(noise, 0.001 * level, 1e-12)
 
 
 def _window(curve: Curve) -> int:
@@ -34,7 +48,9 @@ def levels_of(curve: Curve) -> Array:
 def _gain(curve: Curve) -> float:
     """Noise of one evaluation over that of a level."""
     window = _window(curve)
-    return math.sqrt(window) / MEDIAN_COST if window > 1 else 1.0
+    if window == 1:
+        return 1.0
+    return max(1.0, math.sqrt(window) / MEDIAN_COST / curve.persistence)
 
 
 def _low(curve: Curve) -> int:
@@ -80,7 +96,7 @@ def rise_noise(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 2):
         return missing(why)
-    return Reading((_end(curve) - lowest(curve)) / eval_noise(curve) * _gain(curve))
+    return Reading((_end(curve) - lowest(curve)) / eval_noise(view) * _gain(curve))
 
 
 def rise_trend(view: View) -> Reading:
@@ -138,7 +154,7 @@ def tail_errors(view: View) -> Reading:
     if why := need(curve, 3):
         return missing(why)
     k = _tail_points(curve)
-    error = robust.line_error(curve.steps[-k:], curve.y[-k:], eval_noise(curve))
+    error = robust.line_error(curve.steps[-k:], curve.y[-k:], eval_noise(view))
     return Reading(min(_fall(curve), _won(curve)) / error)
 
 
@@ -204,7 +220,7 @@ def noise(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 6):
         return missing(why)
-    return Reading(eval_noise(curve) / max(abs(float(np.median(curve.y))), 1e-12))
+    return Reading(eval_noise(view) / max(abs(float(np.median(curve.y))), 1e-12))
 
 
 def nonfinite(view: View) -> Reading:

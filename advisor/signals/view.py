@@ -44,6 +44,10 @@ class Curve:
         return robust.detrended_noise(self.y)
 
     @cached_property
+    def persistence(self) -> float:
+        return robust.persistence(self.y)
+
+    @cached_property
     def smooth(self) -> Array:
         return robust.running_median(self.y, robust.window_for(len(self)))
 
