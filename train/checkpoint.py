@@ -1,0 +1,215 @@
+"""Checkpoints: written beside their place and moved there whole, so a kill leaves none half done.
+
+    epoch_0_step_49/
+      config.yaml  losses.json  progress.json
+      model/       the trained weights, as transformers and peft know them
+      optim/       optimizer.safetensors, optimizer.json
+      dataloader/  state.json, within an epoch
+    LATEST, LOWEST_VAL   links to such folders
+
+All is safetensors, JSON and YAML: nothing that is read back can run code. Random states are not
+among it, for every step seeds its own (train.seeds).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from train.errors import CheckpointError
+from train.plain import from_plain, to_plain
+from train.saved import (
+    load_optimizer,
+    point,
+    pointed,
+    read_json,
+    recover,
+    remove_folder,
+    replace_folder,
+    save_optimizer,
+    sync,
+    write_json,
+)
+
+LATEST, LOWEST_VAL = "LATEST", "LOWEST_VAL"
+_NAME = re.compile(r"epoch_(\d+)_step_(\d+)")
+_SPARE = 1.1  # of the size of a checkpoint must be free on the disk
+
+
+class Weights(Protocol):
+    """The trained weights of a model, on disk as transformers or peft keep them."""
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+    def size(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run is. ``step`` is the next step's number; ``epoch`` the one it falls in."""
+
+    step: int = 0
+    epoch: int = 0
+    parts: int = 1  # pieces of a micro-batch, after out of memory
+    data: Mapping[str, object] = field(default_factory=dict)  # what the order depends on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a checkpoint holds beside weights and optimiser. ``loader`` None: at its start."""
+
+    progress: Progress
+    loader: Mapping[str, object] | None
+    train_loss: float | None = None
+    val_loss: float | None = None
+
+
+@dataclass(slots=True)
+class Checkpoints:
+    """The checkpoints of one run directory."""
+
+    directory: Path
+    weights: Weights
+    optimizer: torch.optim.Optimizer
+    save_config: Callable[[Path], None]
+    keep_last: int | None = None
+
+    def save(self, name: str, snapshot: Snapshot) -> Path:
+        """Write a checkpoint, point the links to it, and take old ones away."""
+        self.check_space()
+        new = self.directory / f".{name}.new"
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            self._write(new, snapshot)
+        except OSError as error:
+            shutil.rmtree(new, ignore_errors=True)
+            raise CheckpointError(
+                f"{self.directory}: the checkpoint {name} cannot be written: {error.strerror}; "
+                "free space there or give another --checkpoint.checkpoint_dir"
+            ) from None
+        final = self.directory / name
+        replace_folder(new, final)
+        point(self.directory / LATEST, final)
+        if self._is_lowest(snapshot.val_loss):
+            point(self.directory / LOWEST_VAL, final)
+        self._thin()
+        return final
+
+    def _write(self, folder: Path, snapshot: Snapshot) -> None:
+        folder.mkdir(parents=True)
+        self.save_config(folder / "config.yaml")
+        write_json(folder / "progress.json", to_plain(asdict(snapshot.progress)))
+        losses = {"train_loss": snapshot.train_loss, "val_loss": snapshot.val_loss}
+        write_json(folder / "losses.json", losses)
+        if snapshot.loader is not None:
+            (folder / "dataloader").mkdir()
+            write_json(folder / "dataloader" / "state.json", to_plain(snapshot.loader))
+        save_optimizer(self.optimizer, folder / "optim")
+        self.weights.save(folder / "model")
+        sync(folder)
+
+    def _is_lowest(self, loss: float | None) -> bool:
+        if loss is None or loss != loss:
+            return False
+        lowest = self.lowest()
+        return lowest is None or loss <= lowest[1]
+
+    def lowest(self) -> tuple[Path, float] | None:
+        """Return the checkpoint with the lowest validation loss, and that loss."""
+        folder = pointed(self.directory / LOWEST_VAL)
+        loss = read_json(folder / "losses.json").get("val_loss") if folder else None
+        return (folder, float(loss)) if folder and loss is not None else None
+
+    def _thin(self) -> None:
+        if self.keep_last is None:
+            return
+        named = {pointed(self.directory / link) for link in (LATEST, LOWEST_VAL)}
+        kept = {folder.resolve() for folder in named if folder}
+        spare = [each for each in self.all() if each.resolve() not in kept]
+        stay = max(0, self.keep_last - 1)  # the latest counts
+        for folder in spare[: max(0, len(spare) - stay)]:
+            remove_folder(folder)
+
+    def all(self) -> list[Path]:
+        """Return the checkpoints by their steps."""
+        found = [
+            (int(m[2]), p) for p in _children(self.directory) if (m := _NAME.fullmatch(p.name))
+        ]
+        return [path for _, path in sorted(found)]
+
+    def check_space(self) -> None:
+        """Refuse where the disk has no room for one checkpoint."""
+        needed = int(_SPARE * self.size())
+        free = shutil.disk_usage(self.directory).free
+        if free < needed:
+            raise CheckpointError(
+                f"{self.directory}: a checkpoint needs {needed / 1e6:,.0f} MB, free are "
+                f"{free / 1e6:,.0f} MB; make room, give another --checkpoint.checkpoint_dir, or "
+                "set checkpoint.keep_last"
+            )
+
+    def size(self) -> int:
+        """Return about how many bytes a checkpoint takes."""
+        state = self.optimizer.state_dict()["state"]
+        held = sum(
+            value.numel() * value.element_size()
+            for each in state.values()
+            for value in each.values()
+            if isinstance(value, torch.Tensor)
+        )
+        if not state:  # before the first step: two moments a weight, as Adam keeps them
+            groups = self.optimizer.param_groups
+            held = sum(8 * p.numel() for group in groups for p in group["params"])
+        return held + self.weights.size()
+
+    def find(self, wanted: str) -> Path:
+        """Return the checkpoint that is meant: a folder, its name, or 'latest'."""
+        recover(self.directory)
+        if wanted not in ("latest", LATEST):
+            for path in (Path(wanted), self.directory / wanted):
+                if (path / "progress.json").is_file():
+                    return path
+            raise CheckpointError(f"{wanted}: no checkpoint of ours; {self._offer()}")
+        found = pointed(self.directory / LATEST) or (self.all() or [None])[-1]
+        if found is None:
+            raise CheckpointError(f"{self.directory}: no checkpoint to resume from; start it anew")
+        return found
+
+    def _offer(self) -> str:
+        names = [path.name for path in self.all()][-3:]
+        return f"there are {', '.join(names)}" if names else f"{self.directory} holds none"
+
+    def load(self, folder: Path) -> Snapshot:
+        """Set weights and optimiser to a checkpoint, and return the rest of it."""
+        progress: dict[str, Any] = from_plain(read_json(folder / "progress.json"))
+        state = folder / "dataloader" / "state.json"
+        self.weights.load(folder / "model")
+        load_optimizer(self.optimizer, folder / "optim")
+        losses = read_json(folder / "losses.json")
+        self._tidy(folder)
+        return Snapshot(
+            progress=Progress(**progress),
+            loader=from_plain(read_json(state)) if state.is_file() else None,
+            train_loss=losses.get("train_loss"),
+            val_loss=losses.get("val_loss"),
+        )
+
+    def _tidy(self, folder: Path) -> None:
+        """Take away what a kill left half done; what follows now comes after ``folder``."""
+        for path in _children(self.directory):
+            if path.name.startswith(".epoch_") and path.suffix in (".new", ".gone"):
+                shutil.rmtree(path)
+        if folder.resolve().parent == self.directory.resolve():
+            point(self.directory / LATEST, folder.resolve())
+
+
+def _children(directory: Path) -> list[Path]:
+    return [path for path in directory.iterdir() if path.is_dir() and not path.is_symlink()]

@@ -1,0 +1,82 @@
+"""The device of a run: which one, its memory peak, and how fast it can be."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+from dataclasses import replace
+
+import torch
+
+from train.clock import Clock, DeviceClock, HostClock
+from train.data.types import Batch
+
+_GIB = 1 << 30
+# Dense bf16 peaks in TFLOP/s from the makers' data sheets; the first name that fits wins.
+_PEAKS = {
+    "B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "A100": 312.0,
+    "A10G": 70.0, "A10": 125.0, "L40S": 362.0, "L4": 121.0, "RTX 4090": 165.0, "RTX 3090": 71.0,
+}  # fmt: skip
+_OOM_TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def pick_device() -> torch.device:
+    """Return the first GPU where there is one, else the CPU."""
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if torch.cuda.is_available()
+        else (torch.device("cpu"))
+    )
+
+
+def new_clock(device: torch.device) -> Clock:
+    """Return the clock that measures this device's work."""
+    if device.type == "cuda":
+        return DeviceClock(lambda: torch.cuda.Event(enable_timing=True))
+    return HostClock()
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch with its tensors on the device; the same batch on the CPU."""
+    if device.type == "cpu":
+        return batch
+    moved = {
+        name: getattr(batch, name).to(device, non_blocking=True)
+        for name in ("input_ids", "labels", "position_ids", "cu_seqlens")
+    }
+    return replace(batch, **moved)
+
+
+def memory_peak(device: torch.device) -> float:
+    """Return the peak in GiB: of the device's allocator, or of the process on the CPU."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / _GIB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / _GIB if sys.platform == "darwin" else peak * 1024 / _GIB
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """Return the device's peak in FLOP/s where its name is known, for the share that is used."""
+    if device.type != "cuda":
+        return None
+    return peak_of(torch.cuda.get_device_name(device))
+
+
+def peak_of(name: str) -> float | None:
+    """Return the peak of a device by its name."""
+    return next((1e12 * tera for part, tera in _PEAKS.items() if part in name), None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(t in str(error) for t in _OOM_TEXTS)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what a failed step holds."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,1 @@
+"""The metric stream: what a step writes, and where it goes."""

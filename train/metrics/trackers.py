@@ -1,0 +1,135 @@
+"""TensorBoard, W&B and MLflow: each library is imported only where its section is in the config."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from train.config.types import TrackingConfig
+from train.errors import ConfigError, MissingExtra
+from train.metrics.records import EventRecord, Record, as_scalars
+from train.metrics.sinks import Guarded, Sink
+
+_SAVED_AS = {"save_dir": "dir"}  # the guide's name for what wandb calls dir
+_MLFLOW_WORDS = 500  # MLflow refuses longer values of a parameter
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a tracker is told of the run: its folder and its config, without secrets."""
+
+    run_dir: Path
+    config: Mapping[str, object]
+
+
+def open_trackers(tracking: TrackingConfig, about: About) -> list[Sink]:
+    """Start the trackers that the config asks for."""
+    makers: dict[str, Callable[[Mapping[str, object], About], Sink]] = {
+        "tensorboard": TensorBoard,
+        "wandb": WandB,
+        "mlflow": MLflow,
+    }
+    sinks: list[Sink] = []
+    for name, make in makers.items():
+        options = getattr(tracking, name)
+        if options is None:
+            continue
+        try:
+            sinks.append(Guarded(name, make(options, about)))
+        except ImportError as error:
+            extra = "train" if name == "tensorboard" else "track"
+            raise MissingExtra(
+                f"{name}: {error}; install it with: pip install 'finetune-advisor[{extra}]', "
+                f"or take the section {name} out of the config"
+            ) from None
+        except TypeError as error:  # an option that the library does not know
+            raise ConfigError(f"{name}: {error}; look at the section's options") from None
+    return sinks
+
+
+class TensorBoard:
+    """Event files below ``log_dir``, by default the run's folder ``tensorboard``."""
+
+    def __init__(self, options: Mapping[str, object], about: About) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        rest: dict[str, Any] = {"flush_secs": 10, **options}
+        log_dir = rest.pop("log_dir", None) or about.run_dir / "tensorboard"
+        self._writer = SummaryWriter(str(log_dir), **rest)
+
+    def write(self, record: Record) -> None:
+        if isinstance(record, EventRecord):
+            self._writer.add_text(record.kind, record.text, record.step, record.timestamp)
+            return
+        for name, value in as_scalars(record).items():
+            self._writer.add_scalar(name, value, record.step, record.timestamp)
+
+    def close(self, status: str) -> None:
+        self._writer.close()
+
+
+class WandB:
+    """Weights & Biases. A resumed run goes on under the same id; ``mode: offline`` needs no net."""
+
+    def __init__(self, options: Mapping[str, object], about: About) -> None:
+        import wandb
+
+        rest: dict[str, Any] = {_SAVED_AS.get(k, k): v for k, v in options.items()}
+        rest.setdefault("dir", str(about.run_dir))
+        rest.setdefault("name", about.run_dir.resolve().name)
+        rest.setdefault("id", _stable_id(about.run_dir))
+        rest.setdefault("resume", "allow")
+        Path(rest["dir"]).mkdir(parents=True, exist_ok=True)
+        self._run = wandb.init(config=dict(about.config), **rest)
+        # our own step is the axis: wandb's must rise, and a resumed run repeats steps
+        self._run.define_metric("*", step_metric="step")
+
+    def write(self, record: Record) -> None:
+        if not isinstance(record, EventRecord):
+            self._run.log({**as_scalars(record), "step": record.step})
+
+    def close(self, status: str) -> None:
+        self._run.finish(exit_code=0 if status == "finished" else 1)
+
+
+class MLflow:
+    """MLflow, written in the background so that a slow server does not slow the step."""
+
+    def __init__(self, options: Mapping[str, object], about: About) -> None:
+        import mlflow
+
+        rest: dict[str, Any] = dict(options)
+        self._mlflow = mlflow
+        if uri := rest.pop("tracking_uri", None):
+            mlflow.set_tracking_uri(str(uri))
+        if experiment := rest.pop("experiment_name", None):
+            mlflow.set_experiment(str(experiment))
+        rest.setdefault("run_name", about.run_dir.resolve().name)
+        mlflow.start_run(**rest)
+        said = {k: str(v)[:_MLFLOW_WORDS] for k, v in _flat(about.config)}
+        mlflow.log_params(said)
+
+    def write(self, record: Record) -> None:
+        if not isinstance(record, EventRecord):
+            self._mlflow.log_metrics(
+                as_scalars(record), step=max(record.step, 0), synchronous=False
+            )
+
+    def close(self, status: str) -> None:
+        self._mlflow.flush_async_logging()
+        self._mlflow.end_run("FINISHED" if status == "finished" else "KILLED")
+
+
+def _stable_id(run_dir: Path) -> str:
+    return hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:12]
+
+
+def _flat(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,162 @@
+"""One optimiser step: gradients over a window of micro-batches, clipping, and the update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import Module, Parameter
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+
+from train.clock import Clock
+from train.data.types import IGNORE, Batch
+from train.device import free_memory, is_out_of_memory, to_device
+from train.optim import set_rate
+
+# Sum of the token losses (fp32, with gradient) and the number of supervised tokens.
+LossSum = Callable[[Module, Batch], tuple[torch.Tensor, int]]
+
+
+class OutOfMemory(Exception):
+    """Memory ran out; ``batch`` is the micro-batch that did it, None in the update itself."""
+
+    def __init__(self, batch: Batch | None, text: str) -> None:
+        super().__init__(text)
+        self.batch = batch
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step gave. ``loss`` is the mean over the window's supervised tokens."""
+
+    loss: float
+    grad_norm: float  # before clipping
+    clipped: bool
+    applied: bool
+    tokens: int
+    supervised: int
+    rows: int
+    samples: int
+
+
+@dataclass(slots=True)
+class Stepper:
+    """Takes steps. ``parts``: each micro-batch is computed in so many pieces."""
+
+    model: Module
+    parameters: Sequence[Parameter]
+    optimizer: torch.optim.Optimizer
+    loss_sum: LossSum
+    max_norm: float | None
+    device: torch.device
+    clock: Clock
+    parts: int = 1
+
+    def step(self, window: Sequence[Batch], lr: float) -> StepResult:
+        """Take a step over the window; OutOfMemory where it does not fit."""
+        loss, norm = self._gradients(window)
+        # The only read from the device in a step. The update must know whether these numbers
+        # are finite, and the log needs them anyway: two numbers in one copy, no second wait.
+        loss_value, norm_value = torch.stack((loss, norm)).tolist()
+        applied = math.isfinite(loss_value) and math.isfinite(norm_value)
+        if applied:
+            set_rate(self.optimizer, lr)
+            self._update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.clock.mark("optimizer")
+        return StepResult(
+            loss=loss_value,
+            grad_norm=norm_value,
+            clipped=self.max_norm is not None and norm_value > self.max_norm,
+            applied=applied,
+            tokens=sum(batch.input_ids.numel() for batch in window),
+            supervised=sum(batch.supervised for batch in window),
+            rows=sum(batch.rows for batch in window),
+            samples=sum(batch.samples for batch in window),
+        )
+
+    def _gradients(self, window: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the window's mean loss and gradient norm, both still on the device."""
+        tokens = max(1, sum(batch.supervised for batch in window))
+        loss = torch.zeros((), device=self.device)
+        for batch in window:
+            self._add_gradients(batch, tokens, loss)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.max_norm is None:
+            norm = get_total_norm(gradients)
+        else:
+            norm = clip_grad_norm_(self.parameters, self.max_norm)
+        return loss, norm.to(loss)
+
+    def _add_gradients(self, batch: Batch, tokens: int, loss: torch.Tensor) -> None:
+        try:
+            for part in split(batch, self.parts):
+                value, _ = self.loss_sum(self.model, to_device(part, self.device))
+                self.clock.mark("forward")
+                mean = value / tokens
+                mean.backward()  # type: ignore[no-untyped-call]
+                loss += mean.detach()
+                self.clock.mark("backward")
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            text = str(error).split("\n")[0]
+        # outside of the except block: the traceback would keep the activations alive
+        self.optimizer.zero_grad(set_to_none=True)
+        free_memory(self.device)
+        raise OutOfMemory(batch, text)
+
+    def _update(self) -> None:
+        try:
+            self.optimizer.step()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(None, str(error).split("\n")[0]) from None
+
+
+def can_split(batch: Batch, parts: int) -> bool:
+    """Say whether a batch has documents enough to be computed in so many pieces."""
+    return len(batch.cu_seqlens) - 1 >= parts
+
+
+def split(batch: Batch, parts: int) -> Iterator[Batch]:
+    """Yield the batch in at most so many pieces, cut between documents near equal lengths.
+
+    Documents do not see each other and the loss is a sum over tokens, so the pieces together
+    mean what the batch means.
+    """
+    documents = len(batch.cu_seqlens) - 1
+    if parts <= 1 or documents <= 1:
+        yield batch
+        return
+    borders = batch.cu_seqlens.tolist()
+    first = 0
+    for part in range(1, min(parts, documents) + 1):
+        left = min(parts, documents) - part  # pieces that still need a document each
+        target = borders[-1] * part / min(parts, documents)
+        last = first + 1
+        while last < documents - left and borders[last] + borders[last + 1] <= 2 * target:
+            last += 1
+        last = documents if left == 0 else last
+        yield _cut(batch, borders, first, last)
+        first = last
+
+
+def _cut(batch: Batch, borders: Sequence[int], first: int, last: int) -> Batch:
+    begin, end = borders[first], borders[last]
+    labels = batch.labels[:, begin:end]
+    documents = len(borders) - 1
+    return Batch(
+        input_ids=batch.input_ids[:, begin:end],
+        labels=labels,
+        position_ids=batch.position_ids[:, begin:end],
+        cu_seqlens=batch.cu_seqlens[first : last + 1] - begin,
+        rows=batch.rows * last // documents - batch.rows * first // documents,
+        samples=last - first,
+        supervised=int((labels != IGNORE).sum()),
+        longest=max(borders[i + 1] - borders[i] for i in range(first, last)),
+    )
