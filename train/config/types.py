@@ -26,6 +26,7 @@ class ModelConfig:
     trust_remote_code: bool = False
     force_hf: bool = False
     is_meta_device: bool = False
+    tokenizer: str | None = None  # None: it lies with the model
     config: Mapping[str, object] = field(default_factory=dict)  # overrides for from_config
 
 
@@ -78,7 +79,7 @@ class PeftConfig:
     alpha: int = 32
     dropout: float = 0.0
     dropout_position: Literal["post", "pre"] = "post"
-    lora_A_init: str = "xavier"  # noqa: N815  (AutoModel's name)
+    lora_A_init: str = "xavier"
     use_dora: bool = False
     use_rslora: bool = False  # ours
     use_triton: bool = False

@@ -1,0 +1,69 @@
+"""``distributed``, ``distributed_config`` and ``dist_env``: one set of facts in three sections."""
+
+from __future__ import annotations
+
+from train.config import targets
+from train.config.fields import Context, as_section, build, convert
+from train.config.nearest import unknown_key
+from train.config.nodes import Node, Section, plain
+from train.config.types import DistributedConfig
+from train.errors import ConfigError
+
+_SECTIONS = ("distributed", "distributed_config")
+_ENV = ("backend", "timeout_minutes")
+_SIZES = ("dp_size", "tp_size", "cp_size", "pp_size", "ep_size", "dp_replicate_size")
+# Known there; they tune how several processes talk, and there is one.
+_NO_EFFECT = frozenset(
+    ["mp_policy", "offload_policy", "defer_fsdp_grad_sync", "use_hf_tp_plan", "tp_plan", "pipeline",
+     "moe", "autopipeline", "enable_async_tensor_parallel", "enable_compile", "ep_size",
+     "patch_is_packed_sequence", "dp_replicate_size", "world_size", "backend_config"]
+)  # fmt: skip
+
+
+def distributed(root: Section, context: Context) -> DistributedConfig:
+    """Return what the three sections say together; where two differ it is an error."""
+    merged = Section(place=root.place)
+    strategy: str | None = None
+    for name in _SECTIONS:
+        section = as_section(root.get(name), name)
+        target = section.get("_target_")
+        if target is not None:
+            path = f"{name}._target_"
+            text = convert(target, str, path, context.env)
+            strategy = targets.resolve(text, targets.STRATEGIES, target.place, path)
+        for key, node in section:
+            if key in _ENV:
+                raise unknown_key(node.place, name, key)
+            if key != "_target_":
+                _add(merged, key, node, context)
+    environment = as_section(root.get("dist_env"), "dist_env")
+    for key, node in environment:
+        if key not in _ENV:
+            raise unknown_key(node.place, "dist_env", key)
+        merged.entries[key] = node
+    _refuse_sizes(merged, context)
+    given = {} if strategy is None or "strategy" in merged.entries else {"strategy": strategy}
+    return build(DistributedConfig, merged, "distributed", context, skip=_NO_EFFECT, **given)
+
+
+def _add(merged: Section, key: str, node: Node, context: Context) -> None:
+    other = merged.get(key)
+    if other is not None and plain(other, context.env) != plain(node, context.env):
+        raise ConfigError(
+            f"{node.place}: {key} differs between distributed and distributed_config;"
+            " keep one of them"
+        )
+    merged.entries[key] = node
+
+
+def _refuse_sizes(merged: Section, context: Context) -> None:
+    for key in _SIZES:
+        node = merged.get(key)
+        size = 1 if node is None else convert(node, int, f"distributed.{key}", context.env)
+        if size is not None and size < 1:
+            raise ConfigError(f"{node.place}: distributed.{key} is {size}; write 1 or none")  # type: ignore[union-attr]
+        if size is not None and size > 1:
+            raise ConfigError(
+                f"{node.place}: distributed.{key} is {size}, but this version trains in one"  # type: ignore[union-attr]
+                " process; set it to 1 or none"
+            )

@@ -1,0 +1,67 @@
+"""From a file and a command line to a checked config, and back to YAML that says the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from advisor.paths import data_dir
+from train.config.dataset import OPT_IN
+from train.config.fields import Context
+from train.config.nodes import Section, to_yaml, unexpanded
+from train.config.overrides import apply_overrides, split_overrides
+from train.config.reading import read_file
+from train.config.schema import to_config
+from train.config.types import TrainConfig
+from train.errors import ConfigError
+
+_YES = ("1", "true", "yes", "on")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checked config, the tree that it came from (``${VAR}`` as written), and what to tell."""
+
+    config: TrainConfig
+    tree: dict[str, object]
+    notices: tuple[str, ...]
+    text: str = ""  # the tree as YAML, overrides included
+
+
+def load_config(path: Path, overrides: Sequence[str], env: Mapping[str, str]) -> Loaded:
+    """Read, override, expand, cast and check a config; one ConfigError line where it is wrong."""
+    root = read_file(find_config(path))
+    apply_overrides(root, list(split_overrides(overrides)))
+    return check_tree(root, env)
+
+
+def check_tree(root: Section, env: Mapping[str, str]) -> Loaded:
+    """Return the checked config of a tree."""
+    context = Context(env, [])
+    config = to_config(root, context, env.get(OPT_IN, "").strip().lower() in _YES)
+    tree = unexpanded(root)
+    assert isinstance(tree, dict)  # the root is a section
+    return Loaded(config, tree, tuple(context.notices), to_yaml(root))
+
+
+def save_config(loaded: Loaded, path: Path) -> None:
+    """Write the config that a run was started with: it loads again to the same TrainConfig.
+
+    Credentials written out in it are hidden; those given as ``${VAR}`` stay as they are.
+    """
+    path.write_text(loaded.text, encoding="utf-8")
+
+
+def find_config(path: Path) -> Path:
+    """Return the config's file; a bare word may name one of the presets."""
+    if path.exists() or path.parent != Path():
+        return path
+    preset = data_dir("presets") / path.name
+    named = preset if preset.suffix else preset.with_suffix(".yaml")
+    if named.is_file():
+        return named
+    if path.suffix not in (".yaml", ".yml"):
+        known = sorted(each.stem for each in data_dir("presets").glob("*-*.yaml"))
+        raise ConfigError(f"{path}: no such file or preset; presets: {', '.join(known)}")
+    return path

@@ -1,0 +1,124 @@
+"""The tree of a config file: every value keeps its own text and where it was said.
+
+Texts stay as they were written, so that ``${VAR}`` and `1e-5` are saved as they came.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from advisor.redact import redact_value
+from train.config.values import NULLS, cast, expand
+from train.errors import ConfigError
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./+\-]([A-Za-z0-9_./+\- ]*[A-Za-z0-9_./+\-])?")
+
+
+@dataclass(slots=True)
+class Scalar:
+    """One value as text; ``place`` is file:line, or the flag that set it."""
+
+    text: str
+    place: str
+    quoted: bool = False
+
+    @property
+    def is_null(self) -> bool:
+        return (not self.quoted and self.text in NULLS) or self.text.strip().lower() == "none"
+
+
+@dataclass(slots=True)
+class Items:
+    """A list."""
+
+    items: list[Node]
+    place: str
+
+
+@dataclass(slots=True)
+class Section:
+    """A mapping with text keys."""
+
+    entries: dict[str, Node] = field(default_factory=dict)
+    place: str = ""
+
+    def get(self, key: str) -> Node | None:
+        """Return the value of a key; None where it is absent or null."""
+        node = self.entries.get(key)
+        return None if isinstance(node, Scalar) and node.is_null else node
+
+    def __iter__(self) -> Iterator[tuple[str, Node]]:
+        return iter(self.entries.items())
+
+
+Node = Scalar | Items | Section
+
+
+def expanded(scalar: Scalar, env: Mapping[str, str]) -> str:
+    """Return the scalar's text with its variables filled in; an error says where."""
+    try:
+        return expand(scalar.text, env)
+    except ConfigError as error:
+        raise ConfigError(f"{scalar.place}: {error}") from None
+
+
+def plain(node: Node, env: Mapping[str, str]) -> object:
+    """Return the values of a tree as Python values, cast and expanded."""
+    if isinstance(node, Section):
+        return {key: plain(inner, env) for key, inner in node}
+    if isinstance(node, Items):
+        return [plain(inner, env) for inner in node.items]
+    return None if node.is_null else cast(expanded(node, env))
+
+
+def unexpanded(node: Node) -> object:
+    """Return the values of a tree with ``${VAR}`` as it stands."""
+    if isinstance(node, Section):
+        return {key: unexpanded(inner) for key, inner in node}
+    if isinstance(node, Items):
+        return [unexpanded(inner) for inner in node.items]
+    return None if node.is_null else cast(node.text)
+
+
+def to_yaml(section: Section) -> str:
+    """Return YAML that reads again as the same tree; credentials are hidden."""
+    return "".join(f"{line}\n" for key, node in section for line in _lines(key, node, ""))
+
+
+def _lines(key: str, node: Node, indent: str) -> Iterator[str]:
+    name = f"{indent}{_text(Scalar(key, ''))}:"
+    if isinstance(node, Scalar):
+        yield f"{name} {_value(key, node)}"
+    elif isinstance(node, Items):
+        yield f"{name} {_flow(key, node)}"
+    elif not node.entries:
+        yield f"{name} {{}}"
+    else:
+        yield name
+        for inner, value in node:
+            yield from _lines(inner, value, indent + "  ")
+
+
+def _flow(key: str, node: Node) -> str:
+    if isinstance(node, Items):
+        return f"[{', '.join(_flow(key, item) for item in node.items)}]"
+    if isinstance(node, Section):
+        pairs = (f"{_text(Scalar(name, ''))}: {_flow(name, value)}" for name, value in node)
+        return f"{{{', '.join(pairs)}}}"
+    return _value(key, node)
+
+
+def _value(key: str, scalar: Scalar) -> str:
+    return _text(Scalar(str(redact_value(key, scalar.text)), "", scalar.quoted))
+
+
+def _text(scalar: Scalar) -> str:
+    if not scalar.quoted and scalar.text in NULLS:
+        return "null"
+    if scalar.quoted or not _PLAIN.fullmatch(scalar.text) or scalar.text[0] in "-+":
+        number = not scalar.quoted and isinstance(cast(scalar.text), int | float)
+        return scalar.text if number else json.dumps(scalar.text, ensure_ascii=False)
+    return scalar.text
