@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from advisor.cli import check, demo, explain, fix, rules
+from advisor.cli import check, demo, explain, fix, rules, train
 from advisor.cli.group import PathOrCommand
 from advisor.errors import AdvisorError
 from advisor.version import __version__
@@ -29,6 +29,7 @@ app.command("fix")(fix.fix)
 app.command("explain")(explain.explain)
 app.command("rules")(rules.rules)
 app.command("demo")(demo.demo)
+app.command("train", context_settings=train.SETTINGS)(train.train)
 
 
 def _version(asked: bool) -> None:

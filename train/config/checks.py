@@ -132,7 +132,7 @@ class _Checks:
     def methods(self) -> None:
         peft, quant = self.config.peft, self.config.quantization
         if peft is not None and not (peft.match_all_linear or peft.target_modules):
-            self.fail("peft", "adapts no module; set match_all_linear: true, or target_modules")
+            self.context.note("peft names no modules: all linear layers get an adapter")
         if quant is None:
             return
         if quant.load_in_4bit and quant.load_in_8bit:

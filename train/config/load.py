@@ -16,6 +16,7 @@ from train.config.schema import to_config
 from train.config.types import TrainConfig
 from train.errors import ConfigError
 
+_PRESETS = ("sft-", "lora-", "qlora-", "scenario-", "experiment-")  # beside tables of ours
 _YES = ("1", "true", "yes", "on")
 
 
@@ -62,6 +63,11 @@ def find_config(path: Path) -> Path:
     if named.is_file():
         return named
     if path.suffix not in (".yaml", ".yml"):
-        known = sorted(each.stem for each in data_dir("presets").glob("*-*.yaml"))
-        raise ConfigError(f"{path}: no such file or preset; presets: {', '.join(known)}")
+        raise ConfigError(f"{path}: no such file or preset; presets: {', '.join(presets())}")
     return path
+
+
+def presets() -> list[str]:
+    """Return the names of the presets."""
+    names = sorted(path.stem for path in data_dir("presets").glob("*.yaml"))
+    return [name for name in names if name.startswith(_PRESETS)]

@@ -1,0 +1,30 @@
+"""What a config asks of a machine that has it not: the nearest thing, with one notice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from train.config.load import Loaded
+from train.errors import ConfigError
+
+
+def fit_to_device(loaded: Loaded, has_gpu: bool) -> Loaded:
+    """Return the config as this machine can run it; what is saved stays as it was written."""
+    backend = loaded.config.distributed.backend
+    if has_gpu or backend != "nccl":
+        return loaded
+    group = dataclasses.replace(loaded.config.distributed, backend="gloo")
+    config = dataclasses.replace(loaded.config, distributed=group)
+    said = "dist_env" in loaded.tree  # a default is nobody's wish, and needs no notice
+    note = ("dist_env.backend: nccl needs a GPU, gloo is taken",) if said else ()
+    return dataclasses.replace(loaded, config=config, notices=(*loaded.notices, *note))
+
+
+def check_world(env: Mapping[str, str]) -> None:
+    """Refuse more than one process."""
+    size = env.get("WORLD_SIZE", "1")
+    if size != "1":
+        raise ConfigError(
+            f"torchrun started {size} processes; this version trains in one: use --nproc-per-node=1"
+        )

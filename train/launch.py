@@ -1,0 +1,124 @@
+"""From the words of a command line to a run: config, folder, training; errors are one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from train.config.command import USAGE, Command, parse
+from train.config.dataset import OPT_IN
+from train.config.device import check_world, fit_to_device
+from train.config.load import Loaded, load_config
+from train.config.rundir import CONFIG, Place, changes, claim, find_run, release, rewrite
+from train.errors import ConfigError, MissingExtra, TrainError
+
+_EXTRA = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "torchdata", "tokenizers",
+          "safetensors", "accelerate", "triton")  # fmt: skip
+
+
+def main(words: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run the command; return the exit status: 0, 2 for what a user can mend, 128 + signal."""
+    try:
+        return _run(parse(words), env)
+    except TrainError as error:
+        if env.get("RANK", "0") == "0":  # one line, however many processes were started
+            _say(str(error))
+        return 2
+    except KeyboardInterrupt:
+        _say("stopped")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of our output is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(command: Command, env: Mapping[str, str]) -> int:
+    if command.help:
+        sys.stdout.write(USAGE)
+        return 0
+    check_world(env)
+    if command.allow_user_modules:
+        env = {**env, OPT_IN: "1"}
+    loaded, place = _prepare(command, env)
+    if command.dry_run:
+        return _dry_run(loaded)
+    with _extra():
+        import torch
+
+    loaded = fit_to_device(loaded, torch.cuda.is_available())
+    for notice in loaded.notices:
+        _say(notice)
+    if loaded.config.allow_user_modules:
+        sys.path.append(str(Path.cwd()))  # at the end: what is installed goes first
+    if place is None:
+        directory = Path(loaded.config.checkpoint.checkpoint_dir)
+        place = claim(directory, command.run_dir, loaded.text)
+    else:
+        for change in changes(place.run_dir, loaded.tree):
+            _say(f"resumed otherwise: {change}")
+        rewrite(place.run_dir, loaded.text)
+    return _train(loaded, place)
+
+
+def _prepare(command: Command, env: Mapping[str, str]) -> tuple[Loaded, Place | None]:
+    """Return the config, and the run that is to go on (None: a fresh one)."""
+    path, place = command.config, None
+    if path is None:
+        if command.resume is None:
+            raise ConfigError("no config is given; see advise train --help")
+        place = find_run(command.resume, command.run_dir or Path("checkpoints"))
+        path = place.run_dir / CONFIG
+    loaded = load_config(path, command.overrides, env)
+    wanted = command.resume or loaded.config.checkpoint.restore_from
+    if wanted is not None and place is None:
+        folder = command.run_dir or Path(loaded.config.checkpoint.checkpoint_dir)
+        place = find_run(wanted, folder)
+    return loaded, place
+
+
+def _train(loaded: Loaded, place: Place) -> int:
+    _say(f"{'going on with' if place.resume else 'run in'} {place.run_dir}")
+    try:
+        with _extra():
+            from train import sft
+
+            outcome = sft.run(loaded, place.run_dir, place.resume)
+    except BaseException:
+        release(place)
+        raise
+    if outcome.signal is None:
+        return 0
+    return 128 + signal.Signals[outcome.signal]
+
+
+def _dry_run(loaded: Loaded) -> int:
+    with _extra():
+        from train.dry_run import describe
+
+        for line in describe(loaded):
+            sys.stdout.write(f"{line}\n")
+    return 0
+
+
+class _extra:
+    """A package of the extra that is missing becomes one line."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, ModuleNotFoundError):
+            return
+        name = (error.name or "").partition(".")[0]
+        if name in _EXTRA:
+            raise MissingExtra(
+                f"training needs {name}: pip install 'finetune-advisor[train]'"
+            ) from None
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"train: {line}\n")
+    sys.stderr.flush()
