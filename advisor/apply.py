@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.configs import BEFORE
 from advisor.dialects import dialect_of, sniff
 from advisor.dialects import tree as trees
 from advisor.edits import same
-from advisor.errors import EditError
+from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit, Plan
-from advisor.plan import CHANGED
+from advisor.plan import CHANGED, refusal
 from advisor.run import Config
+from advisor.target import held_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,25 @@ def default_output(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix(path.suffix)}.next{path.suffix}")
 
 
+def preview_edits(
+    path: Path, plan: Plan, config: Config, include: Collection[str] = ("safe", "review")
+) -> Outcome:
+    """Say what writing the Plan's edits of the kinds in ``include`` would do; write nothing."""
+    raw = _read_exact(path)
+    tree = trees.parse(raw.removeprefix("\ufeff"), path) if raw.strip() else {}
+    dialect = dialect_of(config.dialect) or sniff(tree)
+    if dialect is None:
+        raise EditError(f"{path}: in no config language that we can write")
+    held = held_values(dialect, tree, config)
+    fates = [_judge(edit, held, include) for edit in plan.edits]
+    for at, fate in enumerate(fates):
+        if fate.written and not dialect.changes([fate.edit], held, tree):
+            fates[at] = Applied(fate.edit, False, fate.edit.note or "no such key in this file")
+    edits = [fate.edit for fate in fates if fate.written]
+    new = dialect.write(raw, path, edits, config.values, tree) if edits else raw
+    return Outcome(None, raw, new, tuple(fates))
+
+
 def apply_edits(
     path: Path,
     plan: Plan,
@@ -52,30 +72,17 @@ def apply_edits(
     include: Collection[str] = ("safe", "review"),
 ) -> Outcome:
     """Write the Plan's edits of the kinds in ``include`` and say what was done with each."""
-    raw = _read_exact(path)
-    tree = trees.parse(raw, path) if raw.strip() else {}
-    dialect = dialect_of(config.dialect) or sniff(tree)
-    if dialect is None:
-        raise EditError(f"{path}: in no config language that we can write")
-    held = dialect.read(tree)
-    fates = [_judge(edit, held, config, include) for edit in plan.edits]
-    for at, fate in enumerate(fates):
-        if fate.written and not dialect.changes([fate.edit], held, tree):
-            fates[at] = Applied(fate.edit, False, fate.edit.note or "no such key in this file")
-    edits = [fate.edit for fate in fates if fate.written]
-    if not edits:
-        return Outcome(None, raw, raw, tuple(fates))
-    new = dialect.write(raw, path, edits, tree)
-    if new == raw:
-        return Outcome(None, raw, raw, tuple(fates))
-    place = path if in_place else (out or default_output(path))
     if in_place and out is not None:
         raise EditError("-o and --in-place exclude each other; give one of them")
+    outcome = preview_edits(path, plan, config, include)
+    if outcome.new == outcome.old:
+        return outcome
+    place = path if in_place else (out or default_output(path))
     if in_place:
-        _replace(path, raw, new)
+        _replace(path, outcome, config)
     else:
-        _create(place, path, new)
-    return Outcome(place, raw, new, tuple(fates))
+        _create(place, path, outcome.new)
+    return replace(outcome, path=place)
 
 
 def _read_exact(path: Path) -> str:
@@ -85,38 +92,48 @@ def _read_exact(path: Path) -> str:
         return file.read()
 
 
-def _judge(
-    edit: Edit, held: dict[str, object], config: Config, include: Collection[str]
-) -> Applied:
+def _judge(edit: Edit, held: Mapping[str, object], include: Collection[str]) -> Applied:
     if edit.applies == "advice":
         return Applied(edit, False, "advice for people")
     if edit.applies not in include:
         return Applied(edit, False, f"{edit.applies}: not asked for")
     if not edit.resolved:
         return Applied(edit, False, "relative: give its value with --set or --config")
-    if CHANGED in edit.note or not _still_holds(edit, held, config):
+    if CHANGED in edit.note:
         return Applied(edit, False, CHANGED)
-    return Applied(edit, True)
+    why = refusal(edit, held)
+    return Applied(edit, not why, why)
 
 
-def _still_holds(edit: Edit, held: dict[str, object], config: Config) -> bool:
-    if edit.key not in held:
-        return True
-    value = held[edit.key]
-    parallel = config.values.get("data.parallel")
-    if edit.key.endswith("global_batch_size") and isinstance(parallel, int):
-        stated = held.get("data.parallel", 1)
-        if config.dialect == "transformers" and isinstance(value, int) and stated == 1:
-            value *= parallel
-    tolerance = 0.05 if "inferred from the log" in edit.note else 1e-6
-    return same(value, edit.old, tolerance) and not same(value, edit.new)
-
-
-def _replace(path: Path, old: str, new: str) -> None:
+def _replace(path: Path, outcome: Outcome, config: Config) -> None:
     """Replace the file a link points to, and keep beside it what the run was trained with."""
     real = path.resolve()
-    _atomic(real.with_name(real.name + BEFORE), real, old)
-    _atomic(real, real, new)
+    if not real.is_relative_to(path.parent.resolve()):
+        raise EditError(
+            f"{path}: is a link to {real}, in another folder; name that file with --config,"
+            " or a new one with -o"
+        )
+    before = real.with_name(real.name + BEFORE)
+    if not _is_trained_with(before, config):
+        _atomic(before, real, outcome.old)
+    _atomic(real, real, outcome.new)
+
+
+def _is_trained_with(before: Path, config: Config) -> bool:
+    """Say whether what was kept earlier is still what the run was trained with."""
+    dialect = dialect_of(config.dialect)
+    if dialect is None or not before.is_file():
+        return False
+    try:
+        kept = dialect.read(trees.parse(trees.read_text(before), before))
+    except ConfigError:
+        return False
+    name = before.name.removesuffix(BEFORE)
+    return all(
+        same(kept.get(key), value)
+        for key, value in config.values.items()
+        if config.origin.get(key) == name
+    )
 
 
 def _create(place: Path, like: Path, new: str) -> None:

@@ -15,6 +15,7 @@ WARMUP = "lr_scheduler.lr_warmup_steps"
 GLOBAL, LOCAL = "step_scheduler.global_batch_size", "step_scheduler.local_batch_size"
 ACCUMULATION = "step_scheduler.grad_acc_steps"
 EPOCHS, STEPS = "step_scheduler.num_epochs", "step_scheduler.max_steps"
+DECAY_STEPS = "lr_scheduler.lr_decay_steps"
 RANK, ALPHA = "peft.dim", "peft.alpha"
 
 
@@ -96,14 +97,23 @@ def _with_method(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
 
 
 def _with_length(edit: Edit, values: Mapping[str, object], total: float | None) -> list[Edit]:
-    factor = ratio(edit)
-    if edit.key not in (EPOCHS, STEPS) or factor is None:
+    """Move what is counted in steps along with the length of the run."""
+    factor, steps = ratio(edit), values.get(STEPS)
+    if factor is None or edit.key not in (EPOCHS, STEPS, GLOBAL):
         return []
+    capped = isinstance(steps, int) and steps > 0
     found = []
-    steps = values.get(STEPS)
-    if edit.key == EPOCHS and isinstance(steps, int) and steps > 0:
+    if edit.key == EPOCHS and isinstance(steps, int) and capped:
         new = max(1, round(steps * factor))
         found.append(along(edit, STEPS, steps, new, "max_steps would end the run first"))
+    if edit.key == GLOBAL:
+        if capped:
+            return []  # max_steps decides how long the run is, whatever a step holds
+        factor = 1 / factor
+    decay = values.get(DECAY_STEPS)
+    if isinstance(decay, int) and decay > 1:
+        new = max(1, round(decay * factor))
+        found.append(along(edit, DECAY_STEPS, decay, new, "the rate's decay ends with the run"))
     warmup = values.get(WARMUP)
     if factor < 1 and isinstance(warmup, int) and warmup > 1 and total:
         low, high = warmup_range(total * factor)

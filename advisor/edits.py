@@ -12,6 +12,7 @@ from advisor.findings import SEVERITIES, Edit, Severity
 from advisor.run import Scalar
 
 Value = Scalar | list[Scalar]
+LEAP = 10.0  # the guide's largest single step
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +95,35 @@ def _tidy(key: str, old: Value, value: float) -> float | int:
 
 
 def _bounded(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
-    """Hold a number within its bounds; a value that is outside already may stay, or come back."""
-    low, high = edit.low, edit.high
+    """Hold a number within its bounds, and say so.
+
+    A value that lies outside already moves no further out. It comes back by one step, to the
+    nearest bound where no more than LEAP lies between.
+    """
+    low = -math.inf if edit.low is None else edit.low
+    high = math.inf if edit.high is None else edit.high
     value = number(wanted)
-    if is_number(old):
-        low = None if low is None else min(low, number(old))
-        high = None if high is None else max(high, number(old))
-    limit = low if low is not None and value < low else high
-    if limit is None or not (
-        (low is not None and value < low) or (high is not None and value > high)
-    ):
+    start = number(old) if is_number(old) else value
+    new = min(max(value, low), high)
+    side = "below" if value < low else "above"
+    if is_number(old) and not low <= start <= high and new != value:
+        edge = low if start < low else high
+        outward = (value < start) == (start < low) or value == start
+        if outward:
+            return old, f"held at {start:g}: the range ends at {edge:g}"
+        within_reach = start > 0 and edge > 0 and max(start / edge, edge / start) <= LEAP
+        if (value < low) == (start < low) and not within_reach:
+            return wanted, f"still {side} the range, which ends at {edge:g}"
+    if new == value:
         return wanted, ""
-    whole = KINDS.get(edit.key) == "int" and float(limit).is_integer()
-    side = "below" if value < limit else "above"
-    return (int(limit) if whole else limit), f"held at {limit:g}: {value:g} lies {side} the range"
+    whole = KINDS.get(edit.key) == "int" and float(new).is_integer()
+    return (int(new) if whole else new), f"held at {new:g}: {value:g} lies {side} the range"
 
 
 def direction(edit: Edit) -> int:
-    """Return 1 for a resolved Edit that raises its number, -1 for one that lowers it, else 0."""
-    if edit.resolved and is_number(edit.old) and is_number(edit.new):
-        difference = number(edit.new) - number(edit.old)
-        return (difference > 0) - (difference < 0)
+    """Return 1 for an Edit that raises (or would, but for a bound) its number, -1 or 0."""
+    if edit.resolved and is_number(edit.old) and is_number(edit.new) and edit.old != edit.new:
+        return 1 if number(edit.new) > number(edit.old) else -1
     if edit.op == "multiply" and is_number(edit.operand):
         return (number(edit.operand) > 1) - (number(edit.operand) < 1)
     if edit.op == "add" and is_number(edit.operand):
@@ -134,15 +143,16 @@ def merge(
     dropped: list[Edit] = []
     for group in _by_slot(_joined(proposals)):
         live: list[Proposal] = []
+        idle: list[Proposal] = []
         for proposal in group:
             edit = current(proposal.edit)
             if edit.applies == "advice":
                 kept.append(replace(proposal, edit=edit))
             elif edit.resolved and same(edit.old, edit.new):
-                dropped.append(_noted(edit, _why_idle(edit)))
+                idle.append(replace(proposal, edit=_noted(edit, _why_idle(edit))))
             else:
                 live.append(replace(proposal, edit=edit))
-        winners, losers = _decide(live)
+        winners, losers = _decide(live, idle)
         kept += winners
         dropped += losers
     return _chained(kept), dropped
@@ -162,21 +172,25 @@ def _chained(kept: Sequence[Proposal]) -> list[Proposal]:
 
 
 def _why_idle(edit: Edit) -> str:
-    return "nothing to change" if "held at" in edit.note else f"already {edit.old}"
+    return "" if "held at" in edit.note else f"already {edit.old}"
 
 
-def _decide(live: list[Proposal]) -> tuple[list[Proposal], list[Edit]]:
-    if len(live) < 2:
-        return live, []
-    wishes = {direction(p.edit): p for p in reversed(live) if direction(p.edit)}
+def _decide(live: list[Proposal], idle: list[Proposal]) -> tuple[list[Proposal], list[Edit]]:
+    """Return what is taken of one key, and what is not; ``idle`` would change nothing."""
+    wishes = {direction(p.edit) for p in (*live, *idle)} - {0}
     opposed = {p.edit.op for p in live} == {"append", "remove"}
-    if len(wishes) == 2 or opposed:
-        names = " and ".join(dict.fromkeys(_codes(p.edit) for p in live))
-        return [], [_noted(p.edit, f"conflict: {names} want opposite changes") for p in live]
+    if live and (len(wishes) == 2 or opposed):
+        all_of_them = [p for p in (*live, *idle) if direction(p.edit) or opposed]
+        names = " and ".join(dict.fromkeys(_codes(p.edit) for p in all_of_them))
+        why = f"conflict: {names} want opposite changes"
+        return [], [_noted(p.edit, why) for p in (*live, *idle)]
+    if len(live) < 2:
+        return live, [p.edit for p in idle]
     # max() keeps the first of equals; a set is absolute, so it wins over an equal multiply.
     best = max(live, key=lambda p: (*p.weight, p.edit.op == "set"))
     losers = [p.edit for p in live if p is not best]
-    return [best], [_noted(edit, f"superseded by {_codes(best.edit)}") for edit in losers]
+    superseded = [_noted(edit, f"superseded by {_codes(best.edit)}") for edit in losers]
+    return [best], [*superseded, *(p.edit for p in idle)]
 
 
 def _codes(edit: Edit) -> str:

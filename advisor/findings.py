@@ -41,7 +41,8 @@ class Edit:
 
     As proposed by a rule: ``operand`` is the factor, addend, value or item. Once resolved
     against the run's Config: ``old`` and ``new`` are values in canonical units and
-    ``native_key`` names the key in the user's dialect. ``note`` says what a reader must know
+    ``native_key`` names the key in the user's dialect, ``native_old`` and ``native_new`` are the
+    values as it spells them. ``note`` says what a reader must know
     (a bound that bit, a value inferred from the log, 'already changed', superseded).
     """
 
@@ -57,6 +58,8 @@ class Edit:
     resolved: bool = False  # False: relative, nothing known to apply it to
     native_key: str = ""
     note: str = ""
+    native_old: Scalar | list[Scalar] = None
+    native_new: Scalar | list[Scalar] = None
 
 
 @dataclass(frozen=True, slots=True)

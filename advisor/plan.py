@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from advisor import coupling
+from advisor.dialects import tree as trees
 from advisor.edits import Proposal, is_number, merge, note, number, resolve, same
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit, Finding, Plan
@@ -17,7 +18,10 @@ from advisor.run import Config, Run
 from advisor.target import Target, plain
 
 CHANGED = "already changed"
+VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
 GROUPS = ("measuring", "numerics and memory", "learning rate", "batch", "epochs", "regularisation")
+# A cure may go below what is recommended to start with.
+_NO_FLOOR = (coupling.EPOCHS, coupling.LOCAL)
 _GROUP_OF = (
     (("validation", "checkpoint.", "logging.", "step_scheduler.val_", "step_scheduler.ckpt_"), 0),
     (("lr_scheduler.", "optimizer.lr", "optimizer.betas", "optimizer._target_", "method"), 2),
@@ -47,13 +51,42 @@ def make_plan(
         for edit in finding.edits
     ]
     kept, dropped = merge(proposals, lambda edit: _resolved(edit, target))
-    now, later = _grouped(kept, one_group)
+    now, later = _grouped(*_unasked(findings, kept), one_group)
     taken = frozenset(p.edit.key for p in kept if p.edit.applies != "advice")
-    extra = coupling.coupled(now, target.full, taken, target.name, target.steps)
+    extra, held_back = _coupled(now, taken, target)
     edits = [_named(edit, target) for edit in _ordered([*now, *extra])]
-    edits = [_checked(edit, target) for edit in edits]
-    plan = Plan(tuple(edits), tuple(_named(e, target) for e in later), tuple(dropped))
+    edits = _spelt([_checked(edit, target) for edit in edits], target)
+    waiting = [_named(edit, target) for edit in later]
+    plan = Plan(tuple(edits), tuple(waiting), (*dropped, *held_back))
     return _written(plan, target)
+
+
+def _unasked(
+    findings: Sequence[Finding], kept: Sequence[Proposal]
+) -> tuple[list[Proposal], list[Edit]]:
+    """Set mild wishes aside while an error stands that no edit answers: they are not the cure."""
+    answered = {code for p in kept if p.edit.applies != "advice" for code in p.edit.because}
+    if all(f.code in answered for f in findings if f.severity == "error"):
+        return list(kept), []
+    mild = [p for p in kept if p.severity == "info" and p.edit.applies != "advice"]
+    return [p for p in kept if p not in mild], [p.edit for p in mild]
+
+
+def _coupled(
+    now: Sequence[Edit], taken: frozenset[str], target: Target
+) -> tuple[list[Edit], list[Edit]]:
+    """Return what comes along within its range, and what the range does not let come along."""
+    method = next((e.new for e in now if e.key == coupling.METHOD and e.resolved), None)
+    extra = coupling.coupled(now, target.full, taken, target.name, target.steps)
+    bounded = []
+    for edit in extra:
+        known = _range_of(edit.key, target, method)
+        if known is not None and not isinstance(edit.new, list):
+            free = replace(edit, operand=edit.new, low=known[0], high=known[1])
+            edit = resolve(free, edit.old)
+        bounded.append(edit)
+    moved = [edit for edit in bounded if not same(edit.old, edit.new)]
+    return moved, [edit for edit in bounded if edit not in moved]
 
 
 def _resolved(edit: Edit, target: Target) -> Edit:
@@ -82,27 +115,36 @@ def _first_warmup(edit: Edit, steps: float) -> Edit:
 
 def _within_range(edit: Edit, target: Target) -> Edit:
     """Bound a relative Edit by the recommended range for the method and the data size."""
-    method, samples = target.values.get("method"), target.values.get("data.samples")
-    if edit.op not in ("multiply", "add") or not isinstance(method, str):
+    known = _range_of(edit.key, target) if edit.op in ("multiply", "add") else None
+    if known is None:
         return edit
-    known = range_for(edit.key, method, number(samples) if is_number(samples) else None)
-    if known is None or known.per or known.low is None or known.high is None:
-        return edit
-    low = known.low if edit.low is None else max(edit.low, known.low)
-    high = known.high if edit.high is None else min(edit.high, known.high)
+    low = known[0] if edit.low is None else max(edit.low, known[0])
+    high = known[1] if edit.high is None else min(edit.high, known[1])
     return replace(edit, low=low, high=high) if low <= high else edit
 
 
-def _grouped(kept: Sequence[Proposal], one_group: bool) -> tuple[list[Edit], list[Edit]]:
+def _range_of(key: str, target: Target, method: object = None) -> tuple[float, float] | None:
+    method, samples = method or target.values.get("method"), target.values.get("data.samples")
+    if not isinstance(method, str):
+        return None
+    known = range_for(key, method, number(samples) if is_number(samples) else None)
+    if known is None or known.per or known.low is None or known.high is None:
+        return None
+    return (1.0 if key in _NO_FLOOR else known.low), known.high
+
+
+def _grouped(
+    kept: Sequence[Proposal], later: Sequence[Edit], one_group: bool
+) -> tuple[list[Edit], list[Edit]]:
     """Split into what the next run takes, and what waits so that a change can be credited."""
     waiting = [p for p in kept if p.edit.applies == "review" and group_of(p.edit.key) > 0]
     if not one_group or not waiting:
-        return [p.edit for p in kept], []
+        return [p.edit for p in kept], _ordered(later)
     heavy = [p for p in waiting if p.severity != "info"] or waiting
     # A relative edit without its value cannot be taken: it must not hold up one that can.
     ready = [p for p in heavy if p.edit.resolved] or heavy
     first = min(group_of(p.edit.key) for p in ready)
-    later = [p.edit for p in waiting if group_of(p.edit.key) != first]
+    later = [*later, *(p.edit for p in waiting if group_of(p.edit.key) != first)]
     return [p.edit for p in kept if p.edit not in later], _ordered(later)
 
 
@@ -125,36 +167,75 @@ def _named(edit: Edit, target: Target) -> Edit:
 
 
 def _checked(edit: Edit, target: Target) -> Edit:
-    """Mark an Edit whose value the file no longer holds: it was changed since the run."""
-    if not edit.resolved or edit.applies == "advice" or edit.key not in target.held:
+    """Mark an Edit whose value the file no longer holds, or never held itself."""
+    if not edit.resolved or edit.applies == "advice":
         return edit
-    held = target.held[edit.key]
-    from_log = edit.key == coupling.LR and "inferred from the log" in edit.note
-    if same(held, edit.old, 0.05 if from_log else 1e-6):
-        return edit
-    return note(edit, CHANGED)
+    why = refusal(edit, target.held)
+    return note(edit, why) if why else edit
 
 
-def is_writable(edit: Edit) -> bool:
-    """Say whether an Edit of a Plan is to be written at all."""
+def refusal(edit: Edit, held: Mapping[str, object]) -> str:
+    """Say why an Edit is not to be written over what a file holds now; '' where it is."""
+    if edit.key not in held:
+        return ""
+    value = held[edit.key]
+    if isinstance(value, str) and "${" in value:
+        return f"{VARIABLE} {value}: change that, or give the flag"
+    tolerance = 0.05 if "inferred from the log" in edit.note else 1e-6
+    return "" if same(value, edit.old, tolerance) and not same(value, edit.new) else CHANGED
+
+
+def _spelt(edits: Sequence[Edit], target: Target) -> list[Edit]:
+    """Add the values as the user's own config spells them."""
+    dialect = target.dialect
+    if dialect is None:
+        return [replace(e, native_old=e.old, native_new=e.new) for e in edits]
+    ready = [edit for edit in edits if edit.resolved and edit.applies != "advice"]
+    before = dialect.changes([replace(e, new=e.old) for e in ready], target.values, target.tree)
+    after = dialect.changes(ready, target.values, target.tree)
+    old, new = ({".".join(c.path): c.value for c in changes} for changes in (before, after))
+    found = []
+    for edit in edits:
+        there = trees.dig(target.tree, edit.native_key)
+        native = old.get(edit.native_key, edit.old if there is None else there)
+        if edit in ready and edit.native_key in new:
+            edit = replace(edit, native_old=plain(native), native_new=plain(new[edit.native_key]))
+        else:
+            edit = replace(edit, native_old=edit.old, native_new=edit.new)
+        found.append(edit)
+    return found
+
+
+def is_takeable(edit: Edit) -> bool:
+    """Say whether the next run is to take an Edit, by file or by flag."""
     return edit.resolved and edit.applies != "advice" and CHANGED not in edit.note
 
 
+def is_writable(edit: Edit) -> bool:
+    """Say whether an Edit of a Plan is to be written into a file."""
+    return is_takeable(edit) and VARIABLE not in edit.note
+
+
 def _written(plan: Plan, target: Target) -> Plan:
-    edits = [edit for edit in plan.edits if is_writable(edit)]
-    if target.dialect is None or not edits:
-        flags = [part for e in edits for part in (f"--{e.key}", str(e.new))]
+    taken = [edit for edit in plan.edits if is_takeable(edit)]
+    if target.dialect is None or not taken:
+        flags = [part for e in taken for part in (f"--{e.key}", str(e.new))]
         return replace(plan, overrides=tuple(flags))
-    overrides = tuple(target.dialect.overrides(edits, target.values))
-    if not target.config.path:
-        return replace(plan, overrides=overrides)
+    plan = replace(
+        plan, overrides=tuple(target.dialect.overrides(taken, target.values, target.tree))
+    )
+    edits = [edit for edit in taken if is_writable(edit)]
+    if not target.config.path or not edits:
+        return plan
     path = Path(target.config.path)
     try:
-        new = target.dialect.write(target.text, path, edits, target.tree)
+        if target.problem:
+            raise ConfigError(target.problem)
+        new = target.dialect.write(target.text, path, edits, target.values, target.tree)
     except (EditError, ConfigError) as error:
         said = tuple(note(e, f"no diff: {error}") if e in edits else e for e in plan.edits)
-        return replace(plan, edits=said, overrides=overrides)
-    return replace(plan, overrides=overrides, diff=unified(target.text, new, path))
+        return replace(plan, edits=said)
+    return replace(plan, diff=unified(target.text, new, path))
 
 
 def unified(old: str, new: str, path: Path) -> str | None:
@@ -175,7 +256,7 @@ def unified(old: str, new: str, path: Path) -> str | None:
 def plan_snippet(plan: Plan, config: Config, run: Run) -> str:
     """Return the Plan as text to paste (keyword arguments, YAML) where no file can be written."""
     target = Target(config, run)
-    edits = [edit for edit in plan.edits if is_writable(edit)]
+    edits = [edit for edit in plan.edits if is_takeable(edit)]
     if target.dialect is None or not edits:
         return ""
     return target.dialect.snippet(edits, target.values)

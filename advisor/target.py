@@ -11,9 +11,14 @@ from advisor.configs import peak_lr
 from advisor.dialects import Dialect, default_of, dialect_of
 from advisor.dialects import tree as trees
 from advisor.edits import Value, is_number, number, same
+from advisor.errors import ConfigError
 from advisor.run import Config, Run
 
-_DIALECT_OF_FORMAT = {"transformers": "transformers", "llamafactory": "transformers"}
+_DIALECT_OF_FORMAT = {
+    "transformers": "transformers",
+    "llamafactory": "transformers",
+    "automodel": "automodel",
+}
 
 
 @dataclass
@@ -32,28 +37,34 @@ class Target:
         return dialect_of(self.name)
 
     @cached_property
-    def text(self) -> str:
-        return trees.read_text(Path(self.config.path)) if self.config.path else ""
-
-    @cached_property
-    def tree(self) -> dict[str, object]:
+    def _file(self) -> tuple[str, dict[str, object], str]:
+        """The config's text and tree, and what is wrong with them."""
         if not self.config.path:
-            return {}
+            return "", {}, ""
         path = Path(self.config.path)
-        return trees.parse(self.text, path) if self.text.strip() else {}
+        try:
+            text = trees.read_text(path)
+            return text, trees.parse(text, path) if text.strip() else {}, ""
+        except ConfigError as error:
+            return "", {}, str(error)
+
+    @property
+    def text(self) -> str:
+        return self._file[0]
+
+    @property
+    def tree(self) -> dict[str, object]:
+        return self._file[1]
+
+    @property
+    def problem(self) -> str:
+        """Why the file cannot be read, '' where it can."""
+        return self._file[2]
 
     @cached_property
     def held(self) -> dict[str, object]:
         """The file's values now, in canonical units of this run."""
-        if self.dialect is None or not self.tree:
-            return {}
-        held = self.dialect.read(self.tree)
-        parallel = self.config.values.get("data.parallel")
-        whole = held.get(coupling.GLOBAL)
-        if self.name == "transformers" and isinstance(parallel, int) and isinstance(whole, int):
-            stated = held.get("data.parallel", 1)
-            held[coupling.GLOBAL] = whole // (stated if isinstance(stated, int) else 1) * parallel
-        return held
+        return held_values(self.dialect, self.tree, self.config) if self.dialect else {}
 
     @cached_property
     def trusts_defaults(self) -> bool:
@@ -124,6 +135,16 @@ class Target:
 
     def _origin(self, key: str) -> str:
         return self.config.origin.get(key, "")
+
+
+def held_values(dialect: Dialect, tree: dict[str, object], config: Config) -> dict[str, object]:
+    """Return what a file holds, its global batch counted over as many devices as the run's."""
+    held = dialect.read(tree) if tree else {}
+    parallel = config.values.get("data.parallel")
+    whole, stated = held.get(coupling.GLOBAL), held.get("data.parallel", 1)
+    if dialect.NAME == "transformers" and isinstance(parallel, int) and isinstance(whole, int):
+        held[coupling.GLOBAL] = whole // (stated if isinstance(stated, int) else 1) * parallel
+    return held
 
 
 def plain(value: object) -> Value:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from advisor.dialects import DIALECTS, dialect_of, sniff
 from advisor.dialects import tree as trees
-from advisor.dialects.document import Change, rewrite, scalar
+from advisor.dialects.document import Change, rewrite
+from advisor.dialects.scalars import scalar
 from advisor.dialects.keys import KINDS
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit
@@ -30,7 +31,7 @@ def write(name: str, *edits: Edit) -> tuple[str, str]:
     tree = trees.parse(text, path)
     dialect = sniff(tree)
     assert dialect is not None
-    return text, dialect.write(text, path, edits, tree)
+    return text, dialect.write(text, path, edits, {}, tree)
 
 
 def changed_lines(old: str, new: str) -> list[str]:
@@ -40,7 +41,7 @@ def changed_lines(old: str, new: str) -> list[str]:
 
 def test_a_value_changes_and_its_comment_stays() -> None:
     old, new = write("automodel.yaml", done("optimizer.lr", 6e-5))
-    assert changed_lines(old, new) == ["  lr: 6.0e-05   # peak"]
+    assert changed_lines(old, new) == ["  lr: 6.0e-5   # peak"]
     assert len(old.splitlines()) == len(new.splitlines())
 
 
@@ -76,7 +77,7 @@ def test_full_to_lora_writes_the_adapter_section() -> None:
     automodel = dialect_of("automodel")
     assert automodel is not None
     tree = trees.parse(text, YAML)
-    new = automodel.write(text, YAML, [done("method", "lora")], tree)
+    new = automodel.write(text, YAML, [done("method", "lora")], {}, tree)
     assert automodel.read(trees.parse(new, YAML))["method"] == "lora"
     assert "match_all_linear: true" in new
 
@@ -132,7 +133,7 @@ def test_a_floor_for_a_schedule_without_one_is_not_written() -> None:
 
 def test_overrides_speak_each_trainers_language() -> None:
     edits = [done("optimizer.lr", 6e-5)]
-    flags = {d.NAME: d.overrides(edits, {}) for d in DIALECTS}
+    flags = {d.NAME: d.overrides(edits, {}, {}) for d in DIALECTS}
     assert flags["automodel"] == ["--optimizer.lr", "6e-05"]
     assert flags["transformers"] == ["--learning_rate", "6e-05"]
 
@@ -155,7 +156,7 @@ def test_an_alias_is_replaced_where_it_stands() -> None:
 
 def test_an_anchor_stays_at_its_value() -> None:
     new = rewrite("lr: &b 1.0e-4 # x\nmax_lr: *b\n", YAML, [Change(("lr",), 2e-5)])
-    assert new == "lr: &b 2.0e-05 # x\nmax_lr: *b\n"
+    assert new == "lr: &b 2.0e-5 # x\nmax_lr: *b\n"
 
 
 def test_windows_line_ends_stay() -> None:

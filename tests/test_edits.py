@@ -43,9 +43,30 @@ def test_a_bound_that_bites_is_said() -> None:
     assert "held at 5e-06" in edit.note
 
 
-def test_a_value_outside_the_bounds_may_come_back_but_not_go_further() -> None:
-    assert resolve(times(0.5, high=1e-4), 1e-3).new == 5e-4
-    assert resolve(times(5, high=1e-4), 1e-3).new == 1e-3
+def test_a_value_outside_the_bounds_comes_back_to_the_nearest_one() -> None:
+    edit = resolve(times(0.5, high=1e-4), 1e-3)
+    assert edit.new == 1e-4
+    assert "held at 0.0001" in edit.note
+
+
+def test_a_value_far_outside_the_bounds_comes_back_by_one_step() -> None:
+    edit = resolve(times(0.5, high=1e-4), 1.0)
+    assert edit.new == 0.5
+    assert "still above the range" in edit.note
+
+
+def test_a_value_outside_the_bounds_goes_no_further() -> None:
+    edit = resolve(times(5, high=1e-4), 1e-3)
+    assert edit.new == 1e-3
+    assert "held at 0.001" in edit.note
+
+
+def test_a_wish_that_a_bound_holds_back_still_opposes_another() -> None:
+    kept, dropped = merged(
+        2e-4, Proposal(times(5, code="A1", high=2e-4)), Proposal(times(0.5, code="B1"))
+    )
+    assert kept == []
+    assert all("conflict: " in edit.note for edit in dropped)
 
 
 def test_a_relative_edit_on_nothing_stays_relative() -> None:

@@ -102,11 +102,19 @@ def test_mild_findings_do_not_hold_up_severe_ones() -> None:
 
 
 def test_a_larger_batch_moves_the_rate_by_its_root() -> None:
-    config = load_config(FIXTURES / "automodel.yaml")
+    config = with_facts(load_config(FIXTURES / "automodel.yaml"), {LR: 1e-4})
     plan = make_plan([finding("BS001", times(GLOBAL, 2))], config, run_of())
     assert by_key(plan)[GLOBAL].new == 64
-    assert by_key(plan)[LR].new == 2.8e-4
+    assert by_key(plan)[LR].new == 1.4e-4
     assert "comes along" in by_key(plan)[LR].note
+
+
+def test_what_comes_along_stays_within_its_range_and_that_is_said() -> None:
+    config = load_config(FIXTURES / "automodel.yaml")  # its rate is the highest for LoRA
+    plan = make_plan([finding("BS001", times(GLOBAL, 2))], config, run_of())
+    assert list(by_key(plan)) == [GLOBAL]
+    assert [edit.key for edit in plan.dropped] == [LR]
+    assert "held at 0.0002" in plan.dropped[0].note
 
 
 def test_a_rate_that_is_edited_for_its_own_sake_is_not_coupled() -> None:

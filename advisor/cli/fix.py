@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from advisor.apply import apply_edits
+from advisor.apply import Outcome, apply_edits, preview_edits
 from advisor.cli import options as given
 from advisor.cli.check import console, make_request
 from advisor.errors import AdvisorError, EditError
 from advisor.findings import Edit, Report
 from advisor.pipeline import judge_run, load_runs
-from advisor.plan import is_writable, plan_snippet, unified
+from advisor.plan import CHANGED, VARIABLE, is_takeable, plan_snippet, unified
+from advisor.report.text import clean, written
 from advisor.rulebook import load_rules
 from advisor.settings import find_settings
 
@@ -57,11 +59,13 @@ def fix(
     kinds = ("safe",) if safe else ("safe", "review")
     edits = [e for e in report.plan.edits if e.applies in kinds]
     if not edits:
-        typer.echo(f"{path}: nothing to change in a config{_advice(report)}")
+        typer.echo(f"{path}: nothing to change in a config{_otherwise(report)}")
     elif report.run.config.path is None:
         _print_by_hand(path, report, edits, out or in_place)
+    elif diff:
+        _show_diff(report, kinds)
     else:
-        _write(report, kinds, out, in_place, diff)
+        _write(report, kinds, out, in_place)
 
 
 def _only(path: Path, reports: Sequence[Report]) -> Report:
@@ -74,49 +78,75 @@ def _only(path: Path, reports: Sequence[Report]) -> Report:
     raise AdvisorError(f"{path}: holds {len(reports)} runs in one file; give one with --steps A:B")
 
 
-def _advice(report: Report) -> str:
-    hand = [e.note for e in report.plan.edits if e.applies == "advice" and e.note]
-    return "; by hand: " + " ".join(dict.fromkeys(hand)) if hand else ""
+def _otherwise(report: Report) -> str:
+    """Say what was left as it is and why, what waits, and what is for people."""
+    plan = report.plan
+    left = [f"{e.key}: {e.note}" for e in plan.dropped if e.note]
+    later = dict.fromkeys(e.key for e in plan.later)
+    hand = dict.fromkeys(e.note for e in plan.edits if e.applies == "advice" and e.note)
+    parts = [
+        f"left as it is: {', '.join(left)}" if left else "",
+        f"later: {', '.join(later)}" if later else "",
+        f"by hand: {' '.join(hand)}" if hand else "",
+    ]
+    return "".join(f"; {part}" for part in parts if part)
 
 
 def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: object) -> None:
     """Print what to take over where there is no config; refuse where nothing has a value."""
     open_edits = [e for e in edits if not e.resolved]
-    ready = [e for e in edits if is_writable(e)]
+    ready = [e for e in edits if is_takeable(e)]
+    left_out = [note for note in report.run.notes if note.startswith("config left out")]
     if asked or not ready:
         keys = ", ".join(f"--set {e.key}=..." for e in (open_edits or edits))
+        why = "; ".join(left_out) or "no config was found beside this log"
         raise EditError(
-            f"{path}: no config was found beside this log; name it with --config FILE,"
+            f"{path}: {why}; name it with --config FILE,"
             f" or state what the run was trained with: {keys}"
         )
-    snippet = plan_snippet(report.plan, report.run.config, report.run)
-    typer.echo(snippet.rstrip("\n") if snippet else " ".join(report.plan.overrides))
+    for note in left_out:
+        sys.stderr.write(f"advise: {clean(note)}\n")
+    plan = replace(report.plan, edits=tuple(ready))
+    snippet = plan_snippet(plan, report.run.config, report.run)
+    typer.echo(clean(snippet.rstrip("\n") if snippet else " ".join(plan.overrides)))
     for edit in open_edits:
-        line = (
-            f"{edit.key}: {edit.op} {edit.operand}; its value is not known, give --set {edit.key}="
+        sys.stderr.write(
+            f"advise: {edit.key}: {edit.op} {edit.operand}; its value is not known,"
+            f" give --set {edit.key}=...\n"
         )
-        sys.stderr.write(f"advise: {line}\n")
 
 
-def _write(
-    report: Report, kinds: Sequence[str], out: Path | None, in_place: bool, diff: bool
-) -> None:
-    from rich.syntax import Syntax
-
-    from advisor.report.text import clean, written
-
+def _show_diff(report: Report, kinds: Sequence[str]) -> None:
     place = Path(str(report.run.config.path))
-    screen = console()
-    if diff:
-        typer.echo(report.plan.diff or "", nl=False)
-        return
+    outcome = preview_edits(place, report.plan, report.run.config, kinds)
+    change = unified(outcome.old, outcome.new, place)
+    typer.echo(change or "", nl=False)
+    _refuse_if_idle(place, outcome)
+
+
+def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: bool) -> None:
+    place = Path(str(report.run.config.path))
     outcome = apply_edits(place, report.plan, report.run.config, out, in_place, kinds)
     change = unified(outcome.old, outcome.new, place)
-    if change:
+    screen = console()
+    if change and screen.is_terminal:
+        from rich.syntax import Syntax
+
         screen.print(Syntax(clean(change), "diff", theme="ansi_dark", background_color="default"))
+    elif change:
+        typer.echo(clean(change), nl=False)
     screen.print(written(outcome))
-    if not change and not any(a.written for a in outcome.applied):
-        unresolved = [a.edit.key for a in outcome.applied if not a.edit.resolved]
-        if unresolved:
-            keys = ", ".join(f"--set {key}=..." for key in unresolved)
-            raise EditError(f"{place}: no edit has a value to start from; give {keys}")
+    _refuse_if_idle(place, outcome)
+
+
+def _refuse_if_idle(place: Path, outcome: Outcome) -> None:
+    """Fail where nothing could be written; what was changed already is no failure."""
+    if any(a.written or a.reason == CHANGED for a in outcome.applied):
+        return
+    wanted = [a for a in outcome.applied if a.edit.applies != "advice"]
+    open_keys = [f"--set {a.edit.key}=..." for a in wanted if not a.edit.resolved]
+    if open_keys:
+        raise EditError(f"{place}: no edit has a value to start from; give {', '.join(open_keys)}")
+    held = [f"{a.edit.native_key}: {a.reason}" for a in wanted if VARIABLE in a.reason]
+    if held:
+        raise EditError(f"{place}: {'; '.join(held)}")

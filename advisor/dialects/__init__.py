@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Protocol, cast
 
 from advisor.dialects import automodel, generic, transformers
-from advisor.dialects.document import Change
+from advisor.dialects.change import Change
 from advisor.findings import Edit
 
 
@@ -27,9 +27,16 @@ class Dialect(Protocol):
         self, edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
     ) -> list[Change]: ...
     def write(
-        self, text: str, path: Path, edits: Sequence[Edit], tree: Mapping[str, object]
+        self,
+        text: str,
+        path: Path,
+        edits: Sequence[Edit],
+        values: Mapping[str, object],
+        tree: Mapping[str, object],
     ) -> str: ...
-    def overrides(self, edits: Sequence[Edit], values: Mapping[str, object]) -> list[str]: ...
+    def overrides(
+        self, edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
+    ) -> list[str]: ...
     def snippet(self, edits: Sequence[Edit], values: Mapping[str, object]) -> str: ...
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from advisor.dialects.document import Change, rewrite, scalar
+from advisor.dialects.change import Change
+from advisor.dialects.document import rewrite
 from advisor.dialects.keys import KINDS, coerce
+from advisor.dialects.scalars import scalar
 from advisor.dialects.tree import dig, has
 from advisor.findings import Edit
 
@@ -140,17 +142,26 @@ def _change_method(method: str, tree: Mapping[str, object]) -> list[Change]:
     return [Change(tuple(key.split(".")), value, "method") for key, value in wanted.items()]
 
 
-def write(text: str, path: Path, edits: Sequence[Edit], tree: Mapping[str, object]) -> str:
+def write(
+    text: str,
+    path: Path,
+    edits: Sequence[Edit],
+    values: Mapping[str, object],
+    tree: Mapping[str, object],
+) -> str:
     """Return the config's text with the edits made."""
-    return rewrite(text, path, changes(edits, {}, tree))
+    return rewrite(text, path, changes(edits, values, tree))
 
 
-def overrides(edits: Sequence[Edit], values: Mapping[str, object]) -> list[str]:
+def overrides(
+    edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
+) -> list[str]:
     """Return the edits as flags of the trainer's command line."""
     flags: list[str] = []
-    for change in changes(edits, values, {}):
+    for change in changes(edits, values, tree):
         value = change.value
-        text = repr(value) if isinstance(value, float) else scalar(value)
+        # the trainer reads a list as a Python literal
+        text = repr(value) if isinstance(value, (float, list)) else scalar(value)
         flags += ["--" + ".".join(change.path), text]
     return flags
 

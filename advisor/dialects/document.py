@@ -7,27 +7,17 @@ each change replaces the span of one value, or adds one line.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from advisor.dialects import tree as trees
+from advisor.dialects.change import Change, put, verify
+from advisor.dialects.scalars import like, scalar
 from advisor.errors import ConfigError, EditError
 
 _PREFIX = re.compile(r"(?:[&!]\S*\s+)*")
-_PLAIN = re.compile(r"[A-Za-z0-9_./+][\w ./+\-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One value to be written at one native path; ``key`` is the canonical key it serves."""
-
-    path: tuple[str, ...]
-    value: object
-    key: str = ""
 
 
 def rewrite(text: str, path: Path, changes: Sequence[Change]) -> str:
@@ -54,38 +44,8 @@ def rewrite(text: str, path: Path, changes: Sequence[Change]) -> str:
         if not as_json:
             raise EditError(f"{path}: cannot be edited as YAML; change it by hand") from None
         out = _dump_json(text, changes)
-    _verify(text, out, path, changes)
+    verify(text, out, path, changes)
     return mark + out
-
-
-def scalar(value: object, as_json: bool = False) -> str:
-    """Return a value as YAML (or JSON) text that every reader takes for the same value."""
-    if as_json:
-        return json.dumps(value)
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return _float(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(scalar(item) for item in value) + "]"
-    if isinstance(value, str):
-        safe = _PLAIN.fullmatch(value) and trees.cast(value) == value and value == value.strip()
-        yes_no = value.lower() in ("yes", "no", "on", "off", "y", "n")  # YAML 1.1 booleans
-        return value if safe and not yes_no else json.dumps(value, ensure_ascii=False)
-    return str(value)
-
-
-def _float(value: float) -> str:
-    if math.isnan(value):
-        return ".nan"
-    if math.isinf(value):
-        return ".inf" if value > 0 else "-.inf"
-    text = repr(value)
-    if "e" in text and "." not in text:
-        text = text.replace("e", ".0e")  # YAML 1.1 readers take 6e-05 for text
-    return text
 
 
 def _change(text: str, change: Change, as_json: bool) -> str:
@@ -95,9 +55,11 @@ def _change(text: str, change: Change, as_json: bool) -> str:
     if type(root).__name__ != "MappingNode":
         raise EditError("holds no mapping of keys to values")
     node = root
-    for depth, name in enumerate(change.path):
-        rest = change.path[depth:]
-        pair = next((pair for pair in node.value if pair[0].value == name), None)
+    dotted = ".".join(change.path)
+    path = (dotted,) if _pair(root, dotted) else change.path
+    for depth, name in enumerate(path):
+        rest = path[depth:]
+        pair = _pair(node, name)
         if pair is None:
             return _insert(text, root, node, rest, change.value, as_json)
         key, child = pair
@@ -108,9 +70,14 @@ def _change(text: str, change: Change, as_json: bool) -> str:
         if _is_null(child):
             return _fill(text, root, pair, rest[1:], change.value, as_json)
         if len(rest) > 1:
-            raise EditError(f"'{'.'.join(change.path[: depth + 1])}' is no section")
+            raise EditError(f"'{'.'.join(path[: depth + 1])}' is no section")
         return _replace(text, key, child, change.value, as_json)
     raise EditError("no key to change")
+
+
+def _pair(node: Any, name: str) -> Any:
+    """Return a key with its value; of a repeated key the last one counts, as in every loader."""
+    return next((pair for pair in reversed(node.value) if pair[0].value == name), None)
 
 
 def _is_null(node: Any) -> bool:
@@ -147,7 +114,8 @@ def _replace(text: str, key: Any, node: Any, value: object, as_json: bool) -> st
     if type(node).__name__ == "ScalarNode" and node.style in ("|", ">"):
         tail = "\n"
     gap = " " if text[start - 1] in ":," else ""
-    return text[:start] + gap + scalar(value, as_json) + tail + text[end:]
+    new = scalar(value, as_json) if tail else like(text[start:end], value, as_json)
+    return text[:start] + gap + new + tail + text[end:]
 
 
 def _replace_items(text: str, node: Any, value: list[object]) -> str:
@@ -277,38 +245,7 @@ def _dump_json(text: str, changes: Sequence[Change]) -> str:
     """Write JSON anew where its text cannot be edited in place (tabs), indented as before."""
     data: Any = json.loads(text)
     for change in changes:
-        _put(data, change.path, change.value)
+        put(data, change.path, change.value)
     match = re.search(r"\n([ \t]+)\S", text)
     indent = match[1] if match else None
     return json.dumps(data, indent=indent) + ("\n" if text.endswith("\n") else "")
-
-
-def _verify(old: str, new: str, path: Path, changes: Sequence[Change]) -> None:
-    """Make sure that the text now says what was meant, and nothing else changed."""
-    found = trees.parse(new, path)
-    for change in changes:
-        at: Any = found
-        for name in change.path:
-            at = at.get(name) if isinstance(at, dict) else None
-        wanted = list(change.value) if isinstance(change.value, tuple) else change.value
-        if at != wanted:
-            raise EditError(f"{path}: '{'.'.join(change.path)}' cannot be written; do it by hand")
-    if re.search(r"[:\-,\[]\s*[*&]\w|<<", old) or not old.strip():
-        return  # an anchor's value is meant to change wherever its alias stands
-    expected: Any = trees.parse(old, path)
-    for change in changes:
-        _put(expected, change.path, change.value)
-    if _canonical(expected) != _canonical(found):
-        raise EditError(f"{path}: cannot be edited without changing other keys; do it by hand")
-
-
-def _put(tree: Any, path: Sequence[str], value: object) -> None:
-    for name in path[:-1]:
-        if not isinstance(tree.get(name), dict):
-            tree[name] = {}
-        tree = tree[name]
-    tree[path[-1]] = list(value) if isinstance(value, tuple) else value
-
-
-def _canonical(tree: object) -> str:
-    return json.dumps(tree, sort_keys=True, default=str)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from advisor.dialects.tree import cast
+
 Kind = Literal["float", "int", "bool", "str", "list"]
 
 KINDS: dict[str, Kind] = {
@@ -78,6 +80,9 @@ KINDS: dict[str, Kind] = {
 def coerce(key: str, value: object) -> object:
     """Return ``value`` as the kind of ``key`` where that loses nothing, else as it is."""
     kind = KINDS.get(key)
+    if isinstance(value, str) and kind in ("float", "int"):
+        number = cast(value)  # JSON that holds "2e-4"
+        value = number if isinstance(number, (int, float)) else value
     if isinstance(value, bool) or value is None:
         return value
     if kind == "float" and isinstance(value, int):

@@ -1,78 +1,30 @@
-"""Hugging Face TrainingArguments, LoraConfig and the many files that share their keys.
-
-The first native name of a key is TrainingArguments' own; the others are what LLaMA-Factory,
-axolotl and TRL call it. A key is written where, and under the name, the file has it.
-"""
+"""Hugging Face TrainingArguments, LoraConfig and the many files that share their keys."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from advisor.dialects.document import Change, rewrite
-from advisor.dialects.keys import KINDS, coerce
-from advisor.dialects.tree import cast, dig, has
+from advisor.dialects.change import Change
+from advisor.dialects.document import rewrite
+from advisor.dialects.keys import coerce
+from advisor.dialects.transformers_names import (
+    KEYS,
+    MARKS,
+    MORE_MARKS,
+    ROOTS,
+    find,
+    native_path,
+)
+from advisor.dialects.tree import dig, has
 from advisor.findings import Edit
 
+__all__ = [
+    "DEFAULTS", "KEYS", "NAME", "ROOTS", "changes", "default_of", "native_path", "overrides",
+    "read", "sniff", "snippet", "write",
+]  # fmt: skip
 NAME = "transformers"
-_SECTIONS = (
-    "", "training_args", "training_arguments", "training", "train", "trainer", "TrainingArguments",
-    "peft_config", "peft_config.default", "lora_config", "LoraConfig", "lora", "peft",
-    "args", "hparams", "config", "quantization_config", "bnb_config", "quantization", "model", "data", "dataset", "optimizer",
-)  # fmt: skip
-_TABLE = {
-    "optimizer._target_": "optim optimizer",
-    "optimizer.lr": "learning_rate",
-    "optimizer.weight_decay": "weight_decay",
-    "optimizer.eps": "adam_epsilon",
-    "lr_scheduler.lr_decay_style": "lr_scheduler_type lr_scheduler",
-    "lr_scheduler.lr_warmup_steps": "warmup_steps",
-    "lr_scheduler.lr_warmup_ratio": "warmup_ratio",
-    "lr_scheduler.min_lr": "lr_scheduler_kwargs.min_lr",
-    "step_scheduler.global_batch_size": "gradient_accumulation_steps",
-    "step_scheduler.local_batch_size": "per_device_train_batch_size micro_batch_size",
-    "step_scheduler.grad_acc_steps": "gradient_accumulation_steps",
-    "step_scheduler.num_epochs": "num_train_epochs num_epochs",
-    "step_scheduler.max_steps": "max_steps",
-    "step_scheduler.ckpt_every_steps": "save_steps",
-    "step_scheduler.val_every_steps": "eval_steps",
-    "clip_grad_norm.max_norm": "max_grad_norm",
-    "peft.dim": "r lora_r lora_rank",
-    "peft.alpha": "lora_alpha",
-    "peft.dropout": "lora_dropout",
-    "peft.target_modules": "target_modules lora_target_modules lora_target",
-    "peft.exclude_modules": "exclude_modules",
-    "peft.use_dora": "use_dora peft_use_dora",
-    "peft.use_rslora": "use_rslora peft_use_rslora",
-    "peft.modules_to_save": "modules_to_save lora_modules_to_save",
-    "quantization.load_in_4bit": "load_in_4bit",
-    "quantization.load_in_8bit": "load_in_8bit",
-    "quantization.bnb_4bit_quant_type": "bnb_4bit_quant_type",
-    "quantization.bnb_4bit_compute_dtype": "bnb_4bit_compute_dtype",
-    "quantization.bnb_4bit_use_double_quant": "bnb_4bit_use_double_quant double_quantization",
-    "model.pretrained_model_name_or_path":
-        "model_name_or_path base_model model_name _name_or_path base_model_name_or_path",
-    "model.torch_dtype": "torch_dtype dtype",
-    "model.attn_implementation": "attn_implementation flash_attn",
-    "dataset.path_or_dataset_id": "dataset_name dataset_path",
-    "dataset.seq_length": "max_length max_seq_length cutoff_len sequence_len",
-    "dataset.limit_dataset_samples": "max_samples",
-    "dataloader.num_workers": "dataloader_num_workers",
-    "dataloader.group_by_length": "group_by_length",
-    "validation_dataloader.batch_size": "per_device_eval_batch_size",
-    "checkpoint.checkpoint_dir": "output_dir",
-    "checkpoint.load_best": "load_best_model_at_end",
-    "distributed_config.activation_checkpointing": "gradient_checkpointing",
-    "rng.seed": "seed",
-    "data.parallel": "world_size",
-    "logging.nan_inf_filter": "logging_nan_inf_filter",
-    "logging.every_steps": "logging_steps",
-    "validation.accumulation_steps": "eval_accumulation_steps",
-    "validation.strategy": "eval_strategy evaluation_strategy",
-    "method": "finetuning_type adapter",
-    "precision.amp": "bf16",
-}  # fmt: skip
-KEYS: dict[str, tuple[str, ...]] = {key: tuple(_TABLE.get(key, "").split()) for key in KINDS}
 DEFAULTS: dict[str, object] = {
     "optimizer._target_": "torch.optim.AdamW",
     "optimizer.lr": 5e-5,
@@ -103,10 +55,6 @@ DEFAULTS: dict[str, object] = {
     "logging.every_steps": 500,
     "validation.strategy": "no",
 }
-_MARKS = (
-    "per_device_train_batch_size", "num_train_epochs", "gradient_accumulation_steps",
-    "warmup_ratio", "max_grad_norm", "micro_batch_size", "lora_alpha", "lr_scheduler_type",
-)  # fmt: skip
 _STYLES = {
     "cosine_with_min_lr": "cosine",
     "cosine_warmup_with_min_lr": "cosine",
@@ -114,36 +62,29 @@ _STYLES = {
     "inverse_sqrt": "inverse-square-root",
     "warmup_stable_decay": "WSD",
 }
+# What is an argument of no command line, or goes by another name there.
+_NO_FLAG = ("bnb_4bit_compute_dtype", "exclude_modules")
+_FLAG = {
+    "r": "lora_r",
+    "target_modules": "lora_target_modules",
+    "modules_to_save": "lora_modules_to_save",
+    "bnb_4bit_use_double_quant": "use_bnb_nested_quant",
+}
+_ARGUMENTS = "TrainingArguments"
+_OWNERS = (
+    ("peft.", "LoraConfig"),
+    ("quantization.", "BitsAndBytesConfig"),
+    ("model.", "AutoModelForCausalLM.from_pretrained"),
+    ("dataset.seq_length", "SFTConfig"),
+)
 _TO_STYLE = {"inverse-square-root": "inverse_sqrt", "WSD": "warmup_stable_decay"}
-
-
-_MORE_MARKS = ("output_dir", "logging_steps", "save_steps", "optim", "warmup_steps", "bf16", "fp16")
-ROOTS = {"adam_beta1", "adam_beta2", "fp16", "quantization_bit", "lora_target_linear", "peft_type"}
-ROOTS |= {section.split(".")[0] for section in _SECTIONS}
-# What other front ends call a key that their file does not hold yet, by a mark of theirs.
-_FLAVOURS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
-    (
-        ("finetuning_type", "lora_rank", "lora_target", "cutoff_len"),
-        {"peft.dim": "lora_rank", "peft.target_modules": "lora_target",
-         "dataset.seq_length": "cutoff_len"},
-    ),
-    (
-        ("micro_batch_size", "base_model", "sequence_len"),
-        {"peft.dim": "lora_r", "peft.target_modules": "lora_target_modules",
-         "dataset.seq_length": "sequence_len", "step_scheduler.num_epochs": "num_epochs",
-         "lr_scheduler.lr_decay_style": "lr_scheduler", "optimizer._target_": "optimizer",
-         "step_scheduler.local_batch_size": "micro_batch_size"},
-    ),
-    (("lora_r", "use_peft"), {"peft.dim": "lora_r", "peft.target_modules": "lora_target_modules"}),
-)  # fmt: skip
-_NOT_ARGUMENTS = ("peft.", "quantization.", "model.", "dataset.", "method", "data.")
 
 
 def sniff(tree: Mapping[str, object]) -> bool:
     """Say whether a tree holds arguments of this dialect."""
-    if any(_find(tree, name) for name in _MARKS):
+    if any(find(tree, name) for name in MARKS):
         return True
-    return "learning_rate" in tree and any(name in tree for name in _MORE_MARKS)
+    return "learning_rate" in tree and any(name in tree for name in MORE_MARKS)
 
 
 def default_of(key: str) -> object:
@@ -151,61 +92,11 @@ def default_of(key: str) -> object:
     return DEFAULTS.get(key)
 
 
-def _find(tree: Mapping[str, object], name: str) -> str:
-    """Return the path at which the tree holds a native name, or ''."""
-    for section in _SECTIONS:
-        path = f"{section}.{name}" if section else name
-        if has(tree, path):
-            return path
-    return ""
-
-
-def native_path(key: str, tree: Mapping[str, object]) -> str:
-    """Return the path at which the tree holds (or would hold) a canonical key."""
-    if key == "peft.match_all_linear":
-        key = "peft.target_modules"
-    if key == "optimizer.betas":
-        return native_path("optimizer.eps", tree).replace("epsilon", "beta1")
-    names = KEYS.get(key, ())
-    if not names:
-        return ""
-    if key == "precision.amp" and _find(tree, "fp16") and not _find(tree, "bf16"):
-        names = ("fp16",)
-    for name in names:
-        path = _find(tree, name)
-        if path:
-            return path
-    flavour = next((f for f in _FLAVOURS if any(_find(tree, mark) for mark in f[0])), None)
-    section = _beside(key, tree)
-    if flavour:
-        return section + flavour[1].get(key, names[0])
-    if tree and key.startswith(_NOT_ARGUMENTS) and not _has_kin(key, tree):
-        return ""  # TrainingArguments refuses what is not its own
-    return section + names[0]
-
-
-def _has_kin(key: str, tree: Mapping[str, object]) -> bool:
-    """Say whether the file holds another key of the same section."""
-    start = key.split(".")[0] + "."
-    kin = (names for other, names in KEYS.items() if other.startswith(start))
-    return any(_find(tree, name) for names in kin for name in names)
-
-
-def _beside(key: str, tree: Mapping[str, object]) -> str:
-    """Return the section (with its dot) in which keys of the same kind stand in this file."""
-    marks = ("r", "lora_alpha", "lora_r", "lora_rank") if key.startswith("peft.") else _MARKS
-    for mark in ("learning_rate", *marks) if marks is _MARKS else marks:
-        path = _find(tree, mark)
-        if path:
-            return path[: len(path) - len(mark)]
-    return ""
-
-
 def read(tree: Mapping[str, object]) -> dict[str, object]:
     """Return the values that the tree sets, under canonical keys."""
     values: dict[str, object] = {}
     for key, names in KEYS.items():
-        paths = [path for path in (_find(tree, name) for name in names) if path]
+        paths = [path for path in (find(tree, name) for name in names) if path]
         value = next((v for v in (dig(tree, path) for path in paths) if v is not None), None)
         if value is not None and not isinstance(value, Mapping):
             values[key] = coerce(key, value)
@@ -221,7 +112,7 @@ def read(tree: Mapping[str, object]) -> dict[str, object]:
 
 
 def _flag(tree: Mapping[str, object], name: str) -> bool | None:
-    value = dig(tree, _find(tree, name) or name)
+    value = dig(tree, find(tree, name) or name)
     return None if value is None else value is True or str(value).lower() in ("true", "auto")
 
 
@@ -231,7 +122,7 @@ def _read_optimizer(tree: Mapping[str, object], values: dict[str, object]) -> No
         values["optimizer._target_"] = "torch.optim.AdamW"
     elif name == "sgd":
         values["optimizer._target_"] = "torch.optim.SGD"
-    betas = [dig(tree, _find(tree, beta) or beta) for beta in ("adam_beta1", "adam_beta2")]
+    betas = [dig(tree, find(tree, beta) or beta) for beta in ("adam_beta1", "adam_beta2")]
     if all(isinstance(beta, float) for beta in betas):
         values["optimizer.betas"] = betas
 
@@ -268,9 +159,10 @@ def _read_adapter(tree: Mapping[str, object], values: dict[str, object]) -> None
     if targets in (["all-linear"], ["all"]):
         values["peft.match_all_linear"] = True
         del values["peft.target_modules"]
-    if dig(tree, "lora_target_linear") is True:
-        values["peft.match_all_linear"] = True
-    bits = dig(tree, _find(tree, "quantization_bit") or "quantization_bit")
+    linear = dig(tree, find(tree, "lora_target_linear") or "lora_target_linear")
+    if isinstance(linear, bool):
+        values["peft.match_all_linear"] = linear or bool(values.get("peft.match_all_linear"))
+    bits = dig(tree, find(tree, "quantization_bit") or "quantization_bit")
     if bits in (4, 8):
         values[f"quantization.load_in_{bits}bit"] = True
     named = str(values.pop("method", "")).lower()
@@ -303,81 +195,110 @@ def _native(
     edit: Edit, after: Mapping[str, object], tree: Mapping[str, object]
 ) -> list[tuple[str, object]]:
     path = native_path(edit.key, tree)
-    new = edit.new
     if not path:
         return []
     if edit.key in ("step_scheduler.global_batch_size", "step_scheduler.grad_acc_steps"):
         return [(path, accumulation(after, edit))]
     if edit.key == "precision.amp":
         section = path[: -len("bf16")]
-        return [
-            (section + name, new == name) for name in ("bf16", "fp16") if _shown(name, new, tree)
-        ]
+        names = [name for name in ("bf16", "fp16") if _is_shown(name, edit, tree)]
+        return [(section + name, edit.new == name) for name in names]
     if edit.key == "optimizer.betas":
-        assert isinstance(new, list)
-        return [(path, new[0]), (path.replace("beta1", "beta2"), new[1])]
-    if edit.key == "peft.match_all_linear":
-        whole = "all" if path.endswith("lora_target") else "all-linear"
-        return [(path, whole)] if new else []
-    if edit.key == "optimizer._target_":
-        names = {"torch.optim.AdamW": "adamw_torch", "torch.optim.SGD": "sgd"}
-        return [(path, names.get(str(new), new))]
-    if edit.key == "lr_scheduler.lr_decay_style":
-        return [(path, _TO_STYLE.get(str(new), new))]
-    if edit.key == "lr_scheduler.min_lr":
-        if has(tree, path):
-            return [(path, new)]
-        style = native_path("lr_scheduler.lr_decay_style", tree)
-        cosine = after.get("lr_scheduler.lr_decay_style") == "cosine"
-        return [(style, "cosine_with_min_lr"), (path, new)] if cosine else []
-    if edit.key == "lr_scheduler.lr_warmup_steps" and _find(tree, "warmup_ratio"):
-        return [(path, new), (_find(tree, "warmup_ratio"), 0.0)]
+        low, high = edit.new if isinstance(edit.new, list) else (edit.new, edit.new)
+        return [(path, low), (path.replace("beta1", "beta2"), high)]
+    if edit.key.startswith("lr_scheduler."):
+        return _native_schedule(path, edit, after, tree)
     if edit.key == "step_scheduler.val_every_steps":
         strategy = native_path("validation.strategy", tree)
-        return [(strategy, "steps"), (path, new)]
-    return [(path, new)]
+        return [(strategy, "steps"), (path, edit.new)]
+    value = _native_value(path, edit, tree)
+    return [] if value is None else [(path, value)]
 
 
-def _shown(name: str, new: object, tree: Mapping[str, object]) -> bool:
-    return new == name or bool(_find(tree, name))
+def _native_value(path: str, edit: Edit, tree: Mapping[str, object]) -> object:
+    """Return a new value as this trainer spells it, None where it has no word for it."""
+    new = edit.new
+    if edit.key == "peft.match_all_linear" and not path.endswith("lora_target_linear"):
+        whole = "all" if path.endswith("lora_target") else "all-linear"
+        return whole if new else None
+    if edit.key == "optimizer._target_":
+        return {"torch.optim.AdamW": "adamw_torch", "torch.optim.SGD": "sgd"}.get(str(new), new)
+    if isinstance(new, list):
+        there = dig(tree, path)
+        in_commas = path.endswith("lora_target") or (isinstance(there, str) and "," in there)
+        return ",".join(map(str, new)) if in_commas else new
+    return new
+
+
+def _native_schedule(
+    path: str, edit: Edit, after: Mapping[str, object], tree: Mapping[str, object]
+) -> list[tuple[str, object]]:
+    if edit.key == "lr_scheduler.lr_decay_style":
+        return [(path, _TO_STYLE.get(str(edit.new), edit.new))]
+    if edit.key == "lr_scheduler.min_lr" and not has(tree, path):
+        style = native_path("lr_scheduler.lr_decay_style", tree)
+        cosine = after.get("lr_scheduler.lr_decay_style") == "cosine"
+        return [(style, "cosine_with_min_lr"), (path, edit.new)] if cosine else []
+    ratio = find(tree, "warmup_ratio")
+    if edit.key == "lr_scheduler.lr_warmup_steps" and ratio:
+        return [(path, edit.new), (ratio, 0.0)]
+    return [(path, edit.new)]
+
+
+def _is_shown(name: str, edit: Edit, tree: Mapping[str, object]) -> bool:
+    """A flag that was on has to be named too: both at once are refused."""
+    return name in (edit.new, edit.old) or bool(find(tree, name))
 
 
 def accumulation(values: Mapping[str, object], edit: Edit) -> int:
     """Return the accumulation steps that give the global batch of ``values``."""
     if edit.key == "step_scheduler.grad_acc_steps":
-        return int(cast(str(edit.new)) or 1)  # type: ignore[call-overload, no-any-return]
+        return max(1, int(edit.new)) if isinstance(edit.new, (int, float)) else 1
     local = values.get("step_scheduler.local_batch_size", 8)
     parallel = values.get("data.parallel", 1)
-    whole = values.get("step_scheduler.global_batch_size", 1)
-    ok = isinstance(local, int) and isinstance(parallel, int) and isinstance(whole, int)
+    whole = edit.new if isinstance(edit.new, (int, float)) else 1
+    ok = isinstance(local, int) and isinstance(parallel, int) and local * parallel > 0
     return max(1, round(whole / (local * parallel))) if ok else 1  # type: ignore[operator]
 
 
-def write(text: str, path: Path, edits: Sequence[Edit], tree: Mapping[str, object]) -> str:
+def write(
+    text: str,
+    path: Path,
+    edits: Sequence[Edit],
+    values: Mapping[str, object],
+    tree: Mapping[str, object],
+) -> str:
     """Return the config's text with the edits made."""
-    return rewrite(text, path, changes(edits, read(tree), tree))
+    held = read(tree)
+    parallel = values.get("data.parallel", held.get("data.parallel", 1))
+    return rewrite(text, path, changes(edits, {**held, "data.parallel": parallel}, tree))
 
 
-def overrides(edits: Sequence[Edit], values: Mapping[str, object]) -> list[str]:
-    """Return the edits as flags for HfArgumentParser."""
+def overrides(
+    edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
+) -> list[str]:
+    """Return the edits as flags, under the names of the front end that wrote the file."""
     flags: list[str] = []
-    for change in changes(edits, values, {}):
-        name = "lora_r" if change.path == ("r",) else change.path[0]
+    for change in changes(edits, values, tree):
+        native = ".".join(change.path)
+        name = native.split(".")[-1]
         value: object = change.value
-        if len(change.path) > 1:
-            value = '{"' + change.path[1] + f'": {value!r}' + "}"
+        if "lr_scheduler_kwargs." in native:
+            name, value = "lr_scheduler_kwargs", json.dumps({name: value})
+        if name in _NO_FLAG:
+            continue
         items = value if isinstance(value, list) else [value]
-        flags += [f"--{name}", *(str(item) for item in items)]
+        flags += [f"--{_FLAG.get(name, name)}", *(str(item) for item in items)]
     return flags
 
 
 def snippet(edits: Sequence[Edit], values: Mapping[str, object]) -> str:
     """Return the edits as Python keyword arguments, for scripts without a config file."""
-    arguments: dict[str, list[str]] = {"TrainingArguments": [], "LoraConfig": []}
+    arguments: dict[str, list[str]] = {}
     for change in changes(edits, values, {}):
-        owner = "LoraConfig" if change.key.startswith("peft.") else "TrainingArguments"
-        if change.key in ("method",) or change.key.startswith(("quantization.", "model.")):
+        if change.key == "method":
             continue
+        owner = next((o for start, o in _OWNERS if change.key.startswith(start)), _ARGUMENTS)
         value = {change.path[1]: change.value} if len(change.path) > 1 else change.value
-        arguments[owner].append(f"    {change.path[0]}={value!r},\n")
-    return "".join(f"{name}(\n{''.join(args)})\n" for name, args in arguments.items() if args)
+        arguments.setdefault(owner, []).append(f"    {change.path[0]}={value!r},\n")
+    return "".join(f"{name}(\n{''.join(args)})\n" for name, args in sorted(arguments.items()))

@@ -10,6 +10,7 @@ import json
 import re
 import warnings
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ MAX_JSON = 4 * 1024 * 1024
 MAX_DEPTH = 60
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_GROUPED = re.compile(r"[-+]?\d{1,3}(_\d{3})+")  # 10_000
 _WORDS: dict[str, object] = {
     "~": None, "null": None, "none": None, "true": True, "false": False,
     ".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan"),
 }  # fmt: skip
 _TOP = re.compile(r"""^(?:"([^"\n]+)"|'([^'\n]+)'|([^\s#"'{\[&*!|>%@`][^:\n]*?))\s*:(?=\s|$)""")
+_ARGUMENT = re.compile(r"\s+(learning_rate|num_train_epochs|lora_alpha)\s*:")
 
 
 def cast(text: str) -> object:
@@ -34,12 +37,16 @@ def cast(text: str) -> object:
         return _WORDS[bare.lower()]
     if len(bare) < 40 and _NUMBER.fullmatch(bare):
         return int(bare) if bare.lstrip("+-").isdigit() else float(bare)
+    if len(bare) < 40 and _GROUPED.fullmatch(bare):
+        return int(bare)
     return text
 
 
 def read_text(path: Path) -> str:
     """Return the text of a config file within the size bound."""
     limit = MAX_JSON if path.suffix == ".json" else MAX_YAML
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise ConfigError(f"{path}: not a regular file, so not a config")
     try:
         with path.open("rb") as file:
             raw = file.read(limit + 1)
@@ -70,7 +77,9 @@ def parse(text: str, path: Path, roots: Collection[str] | None = None) -> dict[s
 
 
 def dig(tree: object, path: str) -> object:
-    """Return the value at a dotted path, or None."""
+    """Return the value at a dotted path, or None; a top-level key may hold dots itself."""
+    if isinstance(tree, Mapping) and path in tree:
+        return tree[path]
     for part in path.split("."):
         if not isinstance(tree, Mapping) or part not in tree:
             return None
@@ -80,11 +89,14 @@ def dig(tree: object, path: str) -> object:
 
 def has(tree: object, path: str) -> bool:
     """Say whether a dotted path exists, be its value null or not."""
+    if isinstance(tree, Mapping) and path in tree:
+        return True
     head, _, name = path.rpartition(".")
     parent = dig(tree, head) if head else tree
     return isinstance(parent, Mapping) and name in parent
 
 
+@lru_cache(maxsize=4)  # a text is composed to be read, to be changed and to be verified
 def compose(text: str) -> Any:
     """Return the node graph of one YAML document; raises ruamel's YAMLError."""
     from ruamel.yaml import YAML  # costs 50 ms, and most runs have no YAML beside them
@@ -117,10 +129,17 @@ def _parse_yaml(text: str, path: Path) -> object:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
-        problem = getattr(error, "problem", None) or "several documents or a broken one"
-        raise ConfigError(f"{where}: not valid YAML ({str(problem).splitlines()[0]})") from None
+        raise ConfigError(f"{where}: not valid YAML ({_problem(error)})") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply for a config") from None
+
+
+def _problem(error: Exception) -> str:
+    """Return in a few words what YAML did not like."""
+    said = getattr(error, "problem", None) or getattr(error, "reason", None) or "broken"
+    if "another document" in str(said):
+        return "several documents in one file; keep the one that was trained with"
+    return str(said).splitlines()[0]
 
 
 def _value(node: Any, memo: dict[int, object], depth: int) -> object:
@@ -163,13 +182,23 @@ def _only(text: str, roots: Collection[str]) -> str:
     """Return the top-level blocks of ``roots`` only: a tracker's config.yaml has hundreds."""
     if len(text) < 2000 or "\n---" in text or text.lstrip()[:1] in "[{":
         return text
-    kept: list[str] = []
-    keep = True
+    blocks: list[list[str]] = [[]]
+    names = [""]
     for line in text.splitlines(keepends=True):
         match = _TOP.match(line)
         if match:
-            keep = next(group for group in match.groups() if group) in roots
-        kept.append(line if keep else "\n")  # the blank line keeps the line numbers true
-    short = "".join(kept)
+            blocks.append([])
+            names.append(next(group for group in match.groups() if group))
+        blocks[-1].append(line)
+    # the blank lines keep the line numbers true
+    short = "".join(
+        "".join(block) if not name or name in roots or _speaks(block) else "\n" * len(block)
+        for name, block in zip(names, blocks, strict=True)
+    )
     # An alias of an anchor that went away cannot be resolved.
     return text if re.search(r"[:\-]\s+\*\w", short) else short
+
+
+def _speaks(block: list[str]) -> bool:
+    """Say whether a section of another name holds arguments of training."""
+    return len(block) > 2 and any(_ARGUMENT.match(line) for line in block)

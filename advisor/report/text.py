@@ -162,7 +162,7 @@ def _plots(report: Report, finding: Finding) -> list[RenderableType]:
 def _plan(report: Report) -> list[RenderableType]:
     plan = report.plan
     written = [e for e in plan.edits if e.applies != "advice"]
-    if not written:
+    if not written and not plan.later and not plan.dropped:
         return []
     parts: list[RenderableType] = [Text("\n  next run", "bold")]
     parts.extend(_edit(e) for e in written)
@@ -181,7 +181,7 @@ def _plan(report: Report) -> list[RenderableType]:
 
 def _edit(edit: Edit) -> Text:
     if edit.resolved:
-        change = f"{edit.old} -> {edit.new}"
+        change = f"{edit.native_old} -> {edit.native_new}"
     else:
         words = {"multiply": f"x {edit.operand}", "add": f"+ {edit.operand}"}
         change = words.get(edit.op, f"= {edit.operand}")

@@ -1,0 +1,87 @@
+"""One value as config text: read alike by every reader, and in the style that stood there."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+from advisor.dialects.tree import cast
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./+][\w ./+\-]*")
+_YES_NO = ("yes", "no", "on", "off", "y", "n")  # booleans of YAML 1.1
+_EXPONENT = re.compile(r"[-+]?\d+(?P<dot>\.\d*)?(?P<e>[eE])(?P<sign>[-+]?)(?P<pad>0*)\d+")
+_DECIMAL = re.compile(r"[-+]?\d+\.\d+")
+_WHOLE = re.compile(r"[-+]?\d+\.0+")
+
+
+def scalar(value: object, as_json: bool = False) -> str:
+    """Return a value as YAML (or JSON) text that every reader takes for the same value."""
+    if as_json:
+        return json.dumps(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(scalar(item) for item in value) + "]"
+    if isinstance(value, str):
+        safe = _PLAIN.fullmatch(value) and cast(value) == value and value == value.strip()
+        plain = safe and value.lower() not in _YES_NO
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def like(sample: str, value: object, as_json: bool = False) -> str:
+    """Return a value as text in the style of ``sample``, the text that it replaces."""
+    quote = sample[:1] if sample[:1] in ("'", '"') and sample[-1:] == sample[:1] else ""
+    bare = sample[1:-1] if quote else sample
+    if isinstance(value, str):
+        kept = quote == "'" and "'" not in value and value.isprintable()
+        doubled = quote == '"' and not as_json
+        text = json.dumps(value, ensure_ascii=False) if doubled else scalar(value, as_json)
+        return f"'{value}'" if kept else text
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return scalar(value, as_json)
+    text = _number_like(bare, value, as_json)
+    return f"{quote}{text}{quote}" if quote and cast(bare) != bare else text
+
+
+def _number_like(bare: str, value: int | float, as_json: bool) -> str:
+    if isinstance(value, int):
+        return f"{value}.0" if _WHOLE.fullmatch(bare) else scalar(value, as_json)
+    match = _EXPONENT.fullmatch(bare)
+    if match is not None and value:
+        return _with_exponent(value, match)
+    # json.dumps turns to exponents early; so will whoever writes this file next
+    if not as_json and _DECIMAL.fullmatch(bare) and 1e-5 <= abs(value) < 1e6:
+        return _shortest(value, "f")
+    return scalar(value, as_json)
+
+
+def _with_exponent(value: float, style: re.Match[str]) -> str:
+    mantissa, _, power = _shortest(value, "e").partition("e")
+    if style["dot"] and "." not in mantissa:
+        mantissa += ".0"
+    exponent = int(power)
+    digits = f"{abs(exponent):02d}" if style["pad"] else str(abs(exponent))
+    sign = "-" if exponent < 0 else style["sign"].replace("-", "+")
+    return f"{mantissa}{style['e']}{sign}{digits}"
+
+
+def _shortest(value: float, form: str) -> str:
+    texts = (f"{value:.{digits}{form}}" for digits in range(1 if form == "f" else 0, 18))
+    return next((text for text in texts if float(text) == value), repr(value))
+
+
+def _float(value: float) -> str:
+    if math.isnan(value):
+        return ".nan"
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    text = repr(value)
+    if "e" in text and "." not in text:
+        text = text.replace("e", ".0e")  # YAML 1.1 readers take 6e-05 for text
+    return text

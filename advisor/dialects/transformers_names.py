@@ -1,0 +1,161 @@
+"""What the Hugging Face family calls each key, and where in a file it stands.
+
+The first native name of a key is TrainingArguments' own; the others are what LLaMA-Factory,
+axolotl and TRL call it. A key is written where, and under the name, the file has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from advisor.dialects.keys import KINDS
+from advisor.dialects.tree import has
+
+_SECTIONS = (
+    "", "training_args", "training_arguments", "training", "train", "trainer", "TrainingArguments",
+    "peft_config", "peft_config.default", "lora_config", "LoraConfig", "lora", "peft",
+    "args", "hparams", "config", "quantization_config", "bnb_config", "quantization", "model",
+    "data", "dataset", "optimizer",
+)  # fmt: skip
+_TABLE = {
+    "optimizer._target_": "optim optimizer",
+    "optimizer.lr": "learning_rate",
+    "optimizer.weight_decay": "weight_decay",
+    "optimizer.eps": "adam_epsilon",
+    "lr_scheduler.lr_decay_style": "lr_scheduler_type lr_scheduler",
+    "lr_scheduler.lr_warmup_steps": "warmup_steps",
+    "lr_scheduler.lr_warmup_ratio": "warmup_ratio",
+    "lr_scheduler.min_lr": "lr_scheduler_kwargs.min_lr",
+    "step_scheduler.global_batch_size": "gradient_accumulation_steps",
+    "step_scheduler.local_batch_size": "per_device_train_batch_size micro_batch_size",
+    "step_scheduler.grad_acc_steps": "gradient_accumulation_steps",
+    "step_scheduler.num_epochs": "num_train_epochs num_epochs",
+    "step_scheduler.max_steps": "max_steps",
+    "step_scheduler.ckpt_every_steps": "save_steps",
+    "step_scheduler.val_every_steps": "eval_steps",
+    "clip_grad_norm.max_norm": "max_grad_norm",
+    "peft.dim": "r lora_r lora_rank",
+    "peft.alpha": "lora_alpha",
+    "peft.dropout": "lora_dropout",
+    "peft.target_modules": "target_modules lora_target_modules lora_target",
+    "peft.exclude_modules": "exclude_modules",
+    "peft.use_dora": "use_dora peft_use_dora",
+    "peft.use_rslora": "use_rslora peft_use_rslora",
+    "peft.modules_to_save": "modules_to_save lora_modules_to_save",
+    "quantization.load_in_4bit": "load_in_4bit",
+    "quantization.load_in_8bit": "load_in_8bit",
+    "quantization.bnb_4bit_quant_type": "bnb_4bit_quant_type",
+    "quantization.bnb_4bit_compute_dtype": "bnb_4bit_compute_dtype",
+    "quantization.bnb_4bit_use_double_quant":
+        "bnb_4bit_use_double_quant double_quantization use_bnb_nested_quant",
+    "model.pretrained_model_name_or_path":
+        "model_name_or_path base_model model_name _name_or_path base_model_name_or_path",
+    "model.torch_dtype": "torch_dtype dtype",
+    "model.attn_implementation": "attn_implementation flash_attn",
+    "dataset.path_or_dataset_id": "dataset_name dataset_path",
+    "dataset.seq_length": "max_length max_seq_length cutoff_len sequence_len",
+    "dataset.limit_dataset_samples": "max_samples",
+    "dataloader.num_workers": "dataloader_num_workers",
+    "dataloader.group_by_length": "group_by_length",
+    "validation_dataloader.batch_size": "per_device_eval_batch_size",
+    "checkpoint.checkpoint_dir": "output_dir",
+    "checkpoint.load_best": "load_best_model_at_end",
+    "distributed_config.activation_checkpointing": "gradient_checkpointing",
+    "rng.seed": "seed",
+    "data.parallel": "world_size",
+    "logging.nan_inf_filter": "logging_nan_inf_filter",
+    "logging.every_steps": "logging_steps",
+    "validation.accumulation_steps": "eval_accumulation_steps",
+    "validation.strategy": "eval_strategy evaluation_strategy",
+    "method": "finetuning_type adapter",
+    "precision.amp": "bf16",
+}  # fmt: skip
+KEYS: dict[str, tuple[str, ...]] = {key: tuple(_TABLE.get(key, "").split()) for key in KINDS}
+MARKS = (
+    "per_device_train_batch_size", "num_train_epochs", "gradient_accumulation_steps",
+    "warmup_ratio", "max_grad_norm", "micro_batch_size", "lora_alpha", "lr_scheduler_type",
+)  # fmt: skip
+MORE_MARKS = ("output_dir", "logging_steps", "save_steps", "optim", "warmup_steps", "bf16", "fp16")
+ROOTS = {"adam_beta1", "adam_beta2", "fp16", "quantization_bit", "lora_target_linear", "peft_type"}
+ROOTS |= {section.split(".")[0] for section in _SECTIONS}
+# What other front ends call a key that their file does not hold yet, by a mark of theirs.
+_FLAVOURS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
+    (
+        ("finetuning_type", "lora_rank", "lora_target", "cutoff_len"),
+        {"peft.dim": "lora_rank", "peft.target_modules": "lora_target",
+         "dataset.seq_length": "cutoff_len"},
+    ),
+    (
+        ("micro_batch_size", "base_model", "sequence_len"),
+        {"peft.dim": "lora_r", "peft.target_modules": "lora_target_modules",
+         "dataset.seq_length": "sequence_len", "step_scheduler.num_epochs": "num_epochs",
+         "lr_scheduler.lr_decay_style": "lr_scheduler", "optimizer._target_": "optimizer",
+         "step_scheduler.local_batch_size": "micro_batch_size",
+         "peft.match_all_linear": "lora_target_linear"},
+    ),
+    (("lora_r", "use_peft"), {"peft.dim": "lora_r", "peft.target_modules": "lora_target_modules"}),
+)  # fmt: skip
+_NOT_ARGUMENTS = ("peft.", "quantization.", "model.", "dataset.", "method", "data.")
+
+
+def find(tree: Mapping[str, object], name: str) -> str:
+    """Return the path at which the tree holds a native name, or ''."""
+    for section in _SECTIONS:
+        path = f"{section}.{name}" if section else name
+        if has(tree, path):
+            return path
+    if "_" not in name.strip("_"):
+        return ""  # 'r' or 'seed' means other things in other sections
+    for section, inner in tree.items():
+        if isinstance(inner, Mapping) and section not in _SECTIONS and name in inner:
+            return f"{section}.{name}"
+    return ""
+
+
+def native_path(key: str, tree: Mapping[str, object]) -> str:
+    """Return the path at which the tree holds (or would hold) a canonical key."""
+    if key == "peft.match_all_linear":
+        own = flavour_of(tree).get(key)
+        if own:
+            return _beside(key, tree) + own
+        key = "peft.target_modules"
+    if key == "optimizer.betas":
+        return native_path("optimizer.eps", tree).replace("epsilon", "beta1")
+    names = KEYS.get(key, ())
+    if not names:
+        return ""
+    if key == "precision.amp" and find(tree, "fp16") and not find(tree, "bf16"):
+        names = ("fp16",)
+    for name in names:
+        path = find(tree, name)
+        if path:
+            return path
+    flavour = flavour_of(tree)
+    section = _beside(key, tree)
+    if flavour:
+        return section + flavour.get(key, names[0])
+    if tree and key.startswith(_NOT_ARGUMENTS) and not _has_kin(key, tree):
+        return ""  # TrainingArguments refuses what is not its own
+    return section + names[0]
+
+
+def flavour_of(tree: Mapping[str, object]) -> Mapping[str, str]:
+    """Return the names of the front end whose marks the tree bears, {} for TrainingArguments."""
+    return next((f[1] for f in _FLAVOURS if any(find(tree, mark) for mark in f[0])), {})
+
+
+def _has_kin(key: str, tree: Mapping[str, object]) -> bool:
+    """Say whether the file holds another key of the same section."""
+    start = key.split(".")[0] + "."
+    kin = (names for other, names in KEYS.items() if other.startswith(start))
+    return any(find(tree, name) for names in kin for name in names)
+
+
+def _beside(key: str, tree: Mapping[str, object]) -> str:
+    """Return the section (with its dot) in which keys of the same kind stand in this file."""
+    marks = ("r", "lora_alpha", "lora_r", "lora_rank") if key.startswith("peft.") else MARKS
+    for mark in ("learning_rate", *marks) if marks is MARKS else marks:
+        path = find(tree, mark)
+        if path:
+            return path[: len(path) - len(mark)]
+    return ""
