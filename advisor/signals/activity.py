@@ -8,7 +8,9 @@ import numpy as np
 
 from advisor.findings import Evidence, Reading
 from advisor.signals.base import Signal, found, missing, need
-from advisor.signals.view import View
+from advisor.signals.view import Curve, View
+
+SPARSE = 0.2  # losses of policies stay below it; a likelihood among masked batches does not
 
 
 def is_rl(view: View) -> Reading:
@@ -21,15 +23,25 @@ def is_rl(view: View) -> Reading:
     curve = view.loss if len(view.loss) else view.eval
     if not len(curve):
         return missing("no train/loss in the log")
-    # Cross entropies start clearly above 0; a loss that starts at about 0 and takes both signs
-    # is none. A few negative values alone are not enough: some
-    # kernels return them for a loss that has become tiny.
+    return Reading(float(_hovers(curve) or _is_sparse(curve)))
+
+
+def _hovers(curve: Curve) -> bool:
+    """Whether a loss starts within its noise of 0 and takes both signs. Likelihoods start clearly
+    above 0; a few negative values alone are not enough: some kernels return them for a loss that
+    has become tiny."""
     head = curve.y[: max(5, len(curve) // 10)]
     both = min(float((curve.y < 0).mean()), float((curve.y > 0).mean()))
-    about_zero = abs(float(np.median(head))) < 0.05
-    zeros = float((curve.y == 0).mean())
-    mixed = 0.2 < zeros < 0.9 and float(np.abs(curve.y).max()) < 0.2
-    return Reading(float((about_zero and both > 0.02) or mixed))
+    return both > 0.02 and abs(float(np.median(head))) < 3 * curve.noise
+
+
+def _is_sparse(curve: Curve) -> bool:
+    """Whether small losses alternate with exact zeros, as where few groups have an advantage."""
+    zero = curve.y == 0
+    stretches = int(np.count_nonzero(np.diff(zero.astype(np.int8)) == 1))
+    return (
+        0.2 < float(zero.mean()) < 0.9 and stretches >= 3 and float(np.abs(curve.y).max()) < SPARSE
+    )
 
 
 def steps(view: View) -> Reading:
@@ -101,7 +113,8 @@ def _events(kind: str, pattern: str = "") -> Signal:
 
     def function(view: View) -> Reading:
         hits = [
-            e for e in view.run.events
+            e
+            for e in view.run.events
             if e.kind == kind and (wanted is None or wanted.search(e.text))
         ]
         if not hits:
@@ -111,8 +124,9 @@ def _events(kind: str, pattern: str = "") -> Signal:
         first, last = (min(steps), max(steps)) if steps else (None, None)
         return Reading(float(len(hits)), "", first, last, evidence)
 
-    return Signal("times", f"Events of kind {kind}" + (f" about {pattern}" if pattern else ""),
-                  function)
+    return Signal(
+        "times", f"Events of kind {kind}" + (f" about {pattern}" if pattern else ""), function
+    )
 
 
 def resume_jump(view: View) -> Reading:
