@@ -60,6 +60,8 @@ class Progress:
     epoch: int = 0
     parts: int = 1  # pieces of a micro-batch, after out of memory
     data: Mapping[str, object] = field(default_factory=dict)  # what the order depends on
+    baseline: float | None = None  # validation loss before the first step
+    lowest: float | None = None  # validation loss, of all evaluations since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

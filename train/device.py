@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import resource
 import sys
-from dataclasses import replace
 
 import torch
+from torch import nn
 
 from train.clock import Clock, DeviceClock, HostClock
-from train.data.types import Batch
 
 _GIB = 1 << 30
 # Dense bf16 peaks in TFLOP/s from the makers' data sheets; the first name that fits wins.
@@ -23,11 +22,9 @@ _OOM_TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
 
 def pick_device() -> torch.device:
     """Return the first GPU where there is one, else the CPU."""
-    return (
-        torch.device("cuda", torch.cuda.current_device())
-        if torch.cuda.is_available()
-        else (torch.device("cpu"))
-    )
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def new_clock(device: torch.device) -> Clock:
@@ -35,17 +32,6 @@ def new_clock(device: torch.device) -> Clock:
     if device.type == "cuda":
         return DeviceClock(lambda: torch.cuda.Event(enable_timing=True))
     return HostClock()
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch with its tensors on the device; the same batch on the CPU."""
-    if device.type == "cpu":
-        return batch
-    moved = {
-        name: getattr(batch, name).to(device, non_blocking=True)
-        for name in ("input_ids", "labels", "position_ids", "cu_seqlens")
-    }
-    return replace(batch, **moved)
 
 
 def memory_peak(device: torch.device) -> float:
@@ -66,6 +52,16 @@ def peak_flops(device: torch.device) -> float | None:
 def peak_of(name: str) -> float | None:
     """Return the peak of a device by its name."""
     return next((1e12 * tera for part, tera in _PEAKS.items() if part in name), None)
+
+
+def flops_per_token(model: nn.Module, whole: bool) -> float:
+    """Return the work of a token: 2 a weight forward, 2 for its input's gradient, 2 for its own.
+
+    Weights of linear layers only. Frozen weights need no gradient of their own.
+    """
+    linear = [m for m in model.modules() if hasattr(m, "in_features")]
+    weights = sum(int(m.in_features) * int(m.out_features) for m in linear)  # type: ignore[arg-type]
+    return (6.0 if whole else 4.0) * weights
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ TrainError
 ├── DataError         the data cannot be read, mapped or supervised
 ├── ModelError        the model, adapter or quantisation cannot be had
 ├── CheckpointError   a checkpoint cannot be written, read or resumed from
+├── StepError         the run cannot go on: memory ran out, or its numbers are no numbers
 └── MissingExtra      a package of an extra is not installed
 """
 
@@ -27,6 +28,10 @@ class ModelError(TrainError):
 
 class CheckpointError(TrainError):
     """A checkpoint cannot be written, read or resumed from."""
+
+
+class StepError(TrainError):
+    """The run cannot go on: memory ran out, or its numbers are no numbers."""
 
 
 class MissingExtra(TrainError):

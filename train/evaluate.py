@@ -9,7 +9,7 @@ import torch
 from torch.nn import Module
 
 from train.data.types import Batch
-from train.device import free_memory, is_out_of_memory, to_device
+from train.device import free_memory, is_out_of_memory
 from train.step import LossSum, OutOfMemory, split
 
 
@@ -52,8 +52,7 @@ class Evaluator:
     def _sum(self, batch: Batch) -> torch.Tensor:
         try:
             parts = [
-                self.loss_sum(self.model, to_device(part, self.device))[0].double()
-                for part in split(batch, self.parts)
+                self.loss_sum(self.model, part)[0].double() for part in split(batch, self.parts)
             ]
             return torch.stack(parts).sum()
         except (RuntimeError, MemoryError) as error:

@@ -12,6 +12,8 @@ import random
 import numpy as np
 import torch
 
+SETUP_STEP = -2  # seeds what is drawn before a run: new adapters, new weights
+
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Seed Python's, numpy's and torch's generators for a step (-1: before the first)."""

@@ -12,10 +12,11 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from train.clock import Clock
 from train.data.types import IGNORE, Batch
-from train.device import free_memory, is_out_of_memory, to_device
+from train.device import free_memory, is_out_of_memory
 from train.optim import set_rate
 
-# Sum of the token losses (fp32, with gradient) and the number of supervised tokens.
+# Sum of the token losses (fp32, with gradient) and the number of supervised tokens. Batches stay
+# on the CPU: it takes to the device what it needs there.
 LossSum = Callable[[Module, Batch], tuple[torch.Tensor, int]]
 
 
@@ -93,7 +94,7 @@ class Stepper:
     def _add_gradients(self, batch: Batch, tokens: int, loss: torch.Tensor) -> None:
         try:
             for part in split(batch, self.parts):
-                value, _ = self.loss_sum(self.model, to_device(part, self.device))
+                value, _ = self.loss_sum(self.model, part)
                 self.clock.mark("forward")
                 mean = value / tokens
                 mean.backward()  # type: ignore[no-untyped-call]
@@ -119,8 +120,8 @@ class Stepper:
 
 
 def can_split(batch: Batch, parts: int) -> bool:
-    """Say whether a batch has documents enough to be computed in so many pieces."""
-    return len(batch.cu_seqlens) - 1 >= parts
+    """Say whether a batch has documents enough for more pieces than so many."""
+    return len(batch.cu_seqlens) - 1 > parts
 
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:

@@ -65,7 +65,7 @@ class ValidationRecord:
 class EventRecord:
     """Something that happened, a row of ``events.jsonl``.
 
-    ``kind`` is start, end, or a kind of the advisor's Events: exception, oom, resume,
+    ``kind`` is start, notice, end, or a kind of the advisor's Events: exception, oom, resume,
     checkpoint, overflow_skip, warning. ``details`` are numbers and names for machines.
     """
 

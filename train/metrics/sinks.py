@@ -20,7 +20,7 @@ TRAINING = "training.jsonl"
 VALIDATION = "validation.jsonl"
 EVENTS = "events.jsonl"
 _LONGEST_LINE = 1 << 20
-_PLAIN = ("start", "end", "checkpoint", "resume")  # told without their kind before them
+_PLAIN = ("start", "end", "checkpoint", "resume", "notice")  # told without their kind before them
 
 
 class Sink(Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advisor.redact import redact_value
 from train.config.types import TrackingConfig
 from train.errors import ConfigError, MissingExtra
 from train.metrics.records import EventRecord, Record, as_scalars
@@ -19,10 +20,14 @@ _MLFLOW_WORDS = 500  # MLflow refuses longer values of a parameter
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a tracker is told of the run: its folder and its config, without secrets."""
+    """What a tracker is told of the run: its folder and its config."""
 
     run_dir: Path
     config: Mapping[str, object]
+
+    def shown(self) -> dict[str, object]:
+        """Return the config without secrets."""
+        return {key: redact_value(key, value) for key, value in self.config.items()}
 
 
 def open_trackers(tracking: TrackingConfig, about: About) -> list[Sink]:
@@ -83,7 +88,7 @@ class WandB:
         rest.setdefault("id", _stable_id(about.run_dir))
         rest.setdefault("resume", "allow")
         Path(rest["dir"]).mkdir(parents=True, exist_ok=True)
-        self._run = wandb.init(config=dict(about.config), **rest)
+        self._run = wandb.init(config=about.shown(), **rest)
         # our own step is the axis: wandb's must rise, and a resumed run repeats steps
         self._run.define_metric("*", step_metric="step")
 
@@ -109,7 +114,7 @@ class MLflow:
             mlflow.set_experiment(str(experiment))
         rest.setdefault("run_name", about.run_dir.resolve().name)
         mlflow.start_run(**rest)
-        said = {k: str(v)[:_MLFLOW_WORDS] for k, v in _flat(about.config)}
+        said = {k: str(v)[:_MLFLOW_WORDS] for k, v in _flat(about.shown())}
         mlflow.log_params(said)
 
     def write(self, record: Record) -> None:

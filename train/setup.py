@@ -1,0 +1,137 @@
+"""From model and data to the parts of a loop."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from train.checkpoint import Checkpoints, Snapshot
+from train.config.load import Loaded, save_config
+from train.config.types import TrainConfig
+from train.data.batches import Data
+from train.device import flops_per_token, new_clock, peak_flops, pick_device
+from train.errors import CheckpointError, ConfigError
+from train.evaluate import Evaluator
+from train.loop import Parts
+from train.metrics.sinks import Sink
+from train.model.forward import loss_sum
+from train.model.load import LoadedModel
+from train.optim import build_optimizer
+from train.plan import plan_steps
+from train.reporting import Reporter
+from train.schedule import plan_schedule
+from train.step import Stepper
+from train.weights import ModelWeights
+
+_MANY = 0.05  # this share of samples that teach nothing is worth a warning
+
+
+def build_parts(loaded: Loaded, model: LoadedModel, data: Data, sink: Sink, run_dir: Path) -> Parts:
+    """Put the loop's parts together."""
+    config = loaded.config
+    device = pick_device()
+    plan = plan_steps(config.step_scheduler, data.train.batches_per_epoch)
+    schedule = plan_schedule(config.lr_scheduler, config.optimizer.lr, plan.total)
+    parameters = [parameter for _, parameter in model.trainable]
+    if not parameters:
+        raise ConfigError("no weight is trainable; look at peft.target_modules")
+    optimizer = build_optimizer(config.optimizer, parameters)
+    weights = ModelWeights(
+        model.model, model.tokenizer, model.trainable, config.checkpoint.save_consolidated
+    )
+    checkpoints = Checkpoints(
+        directory=run_dir,
+        weights=weights,
+        optimizer=optimizer,
+        save_config=lambda path: save_config(loaded, path),
+        keep_last=config.checkpoint.keep_last,
+    )
+    stepper = Stepper(
+        model=model.model,
+        parameters=parameters,
+        optimizer=optimizer,
+        loss_sum=loss_sum,
+        max_norm=config.max_norm,
+        device=device,
+        clock=new_clock(device),
+    )
+    report = Reporter(
+        sink=sink,
+        schedule=schedule,
+        device=device,
+        flops_per_token=flops_per_token(model.model, whole=config.peft is None),
+        peak=peak_flops(device),
+    )
+    return Parts(
+        plan=plan,
+        schedule=schedule,
+        safety=config.safety,
+        train=data.train,
+        stepper=stepper,
+        evaluator=Evaluator(model.model, loss_sum, device),
+        report=report,
+        validation=data.validation,
+        checkpoints=checkpoints if config.checkpoint.enabled else None,
+        seed=config.seed,
+        rank=int(os.environ.get("RANK", "0")),
+        data=_order_depends_on(config, data),
+    )
+
+
+def _order_depends_on(config: TrainConfig, data: Data) -> dict[str, object]:
+    return {
+        "samples": data.facts.samples,
+        "tokens": data.facts.tokens,
+        "local_batch_size": config.step_scheduler.local_batch_size,
+        "seed": config.seed,
+    }
+
+
+def resume_from(parts: Parts, wanted: str) -> Snapshot:
+    """Set everything to a checkpoint; refuse one whose place in the data means something else."""
+    if parts.checkpoints is None:
+        raise CheckpointError("checkpoint.enabled: false leaves nothing to resume from")
+    folder = parts.checkpoints.find(wanted)
+    start = parts.checkpoints.load(folder)
+    for key, now in parts.data.items():
+        before = start.progress.data.get(key, now)
+        if before != now and start.loader is not None:
+            raise CheckpointError(
+                f"{folder}: was saved within an epoch of other batches ({key} was {before}, is "
+                f"{now}); resume with the data and batch sizes of then, or start a new run"
+            )
+    text = f"resumed from {folder} at step {start.progress.step}"
+    parts.report.tell("resume", start.progress.step, text, {"checkpoint": folder.name})
+    return start
+
+
+def introduce(config: TrainConfig, model: LoadedModel, data: Data, parts: Parts) -> None:
+    """Tell what is about to be run, with the numbers that follow from config and data."""
+    plan, facts, report = parts.plan, data.facts, parts.report
+    trained = sum(parameter.numel() for _, parameter in model.trainable)
+    details = {
+        "method": config.method,
+        "max_steps": plan.total,
+        "steps_per_epoch": plan.per_epoch,
+        "num_train_epochs": plan.epochs,
+        "global_batch_size": config.step_scheduler.global_batch_size,
+        "samples": facts.samples,
+        "tokens": facts.tokens,
+        "supervised": facts.supervised,
+        "trainable": trained,
+        "vocab_size": len(model.tokenizer),
+    }
+    an_epoch = f"{plan.per_epoch} an epoch" if plan.per_epoch is not None else "of a stream"
+    text = (
+        f"{config.method}: {plan.total} steps, {an_epoch}; each of "
+        f"{config.step_scheduler.global_batch_size} rows in {plan.accumulate} micro-batches; "
+        f"{trained:,} trained weights"
+    )
+    report.tell("start", 0, text, details)
+    for notice in (*model.notices, *data.notices):
+        report.tell("notice", None, notice)
+    total = facts.samples + facts.all_masked
+    if facts.all_masked > _MANY * total:
+        # 'masked' is the word that the advisor's rule on labels looks for
+        text = f"labels all masked in {facts.all_masked} of {total} samples; they were dropped"
+        report.tell("warning", 0, text)

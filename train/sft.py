@@ -1,0 +1,91 @@
+"""Supervised fine-tuning, top to bottom: config, model, data, the loop and how it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.config.load import Loaded
+from train.data.batches import build_data
+from train.device import is_out_of_memory
+from train.errors import StepError, TrainError
+from train.loop import Loop, Outcome
+from train.metrics.records import EventRecord
+from train.metrics.sinks import Console, Fan, JsonLines, Sink
+from train.metrics.trackers import About, open_trackers
+from train.model.load import load_model
+from train.seeds import SETUP_STEP, seed_step
+from train.setup import build_parts, introduce, resume_from
+
+
+def run(loaded: Loaded, run_dir: Path, resume: str | None = None) -> Outcome:
+    """Fine-tune as the config says, in the run's own folder.
+
+    ``resume`` names a checkpoint of that folder, or 'latest'.
+    """
+    config = loaded.config
+    trackers = open_trackers(config.tracking, About(run_dir, loaded.tree))
+    sink = Fan([JsonLines(run_dir), Console(), *trackers])
+    with _ended(sink) as ending:
+        seed_step(config.seed, SETUP_STEP)
+        model = load_model(config)
+        data = build_data(config, model.tokenizer)
+        parts = build_parts(loaded, model, data, sink, run_dir)
+        start = resume_from(parts, resume) if resume else None
+        if parts.checkpoints is not None:
+            parts.checkpoints.check_space()
+        introduce(config, model, data, parts)
+        ending.began = True
+        outcome = Loop(parts, start).run()
+        ending.status = outcome.status
+        parts.report.tell("end", outcome.steps, _summary(outcome))
+    return outcome
+
+
+@dataclass(slots=True)
+class _Ending:
+    began: bool = False
+    status: str = "failed"
+
+
+@contextmanager
+def _ended(sink: Sink) -> Iterator[_Ending]:
+    """Close the sinks however the run ends, and tell what ended it once it had begun."""
+    ending = _Ending()
+    try:
+        yield ending
+    except Exception as error:
+        shown = error
+        if is_out_of_memory(error) and not isinstance(error, TrainError):
+            first = str(error).split("\n")[0]
+            shown = StepError(
+                f"out of memory before the first step: {first}; take a smaller model, quantise it "
+                "(quantization.load_in_4bit: true), or free memory"
+            )
+        if ending.began:
+            text = f"{type(shown).__name__}: {shown}"
+            sink.write(EventRecord(kind="exception", text=text, timestamp=time.time()))
+        if shown is error:
+            raise
+        raise shown from None
+    finally:
+        sink.close(ending.status)
+
+
+def _summary(outcome: Outcome) -> str:
+    words = [f"{outcome.status} after {outcome.steps} steps"]
+    if outcome.signal:
+        words[0] = f"stopped by {outcome.signal} after {outcome.steps} steps"
+    if outcome.train_loss is not None:
+        words.append(f"loss {outcome.train_loss:.4f}")
+    if outcome.lowest_val_loss is not None:
+        before = f" (before {outcome.baseline_loss:.4f})" if outcome.baseline_loss else ""
+        words.append(f"lowest held-out loss {outcome.lowest_val_loss:.4f}{before}")
+    if outcome.skipped:
+        words.append(f"{outcome.skipped} steps not applied")
+    if outcome.checkpoint:
+        words.append(f"saved in {outcome.checkpoint}")
+    return "; ".join(words)
