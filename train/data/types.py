@@ -1,13 +1,15 @@
-"""What the data path hands on: Sample and Batch."""
+"""What the data path hands on: Sample, Batch, and what is known of a data set."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
+Row = Mapping[str, object]
 IGNORE = -100  # label of a position that is not supervised
 
 
@@ -43,3 +45,39 @@ class Batch:
     samples: int
     supervised: int
     longest: int  # tokens of the longest document
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on a device."""
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=non_blocking)
+            for name in ("input_ids", "labels", "position_ids", "cu_seqlens")
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory; torch's loader asks for it by this name."""
+        names = ("input_ids", "labels", "position_ids", "cu_seqlens")
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFacts:
+    """What a run is trained on. Of a stream only its first rows are known (``probed``).
+
+    ``samples`` are what is trained on; ``all_masked`` were dropped, because nothing in them is
+    supervised (no answer, or it was cut off). ``truncated`` lost their end to the length limit.
+    ``unsupervised_turns``: assistant turns that could not be found in the rendered chat.
+    ``efficiency``: how full the packed rows are, 1 without packing.
+    """
+
+    samples: int
+    rows: int
+    tokens: int
+    supervised: int
+    all_masked: int = 0
+    truncated: int = 0
+    unsupervised_turns: int = 0
+    lengths: Mapping[int, int] = field(default_factory=dict)  # percentile: tokens
+    packed_sequence_size: int = 0
+    efficiency: float = 1.0
+    probed: bool = False

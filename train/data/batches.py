@@ -1,0 +1,160 @@
+"""From a config's data sections to loaders: read, split, pack, and say what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.config.types import LoaderConfig, TrainConfig
+from train.data.facts import facts_of, notices_of
+from train.data.loader import Loader, Plan, RowLoader, RowSet, packed_rows, single_rows
+from train.data.order import shuffled
+from train.data.packing import pack, packed_size
+from train.data.reading import Notify, Reader, Tally, add, check, open_reader, read_all
+from train.data.split import shared_prompts, split
+from train.data.store import Store, StoreBuilder
+from train.data.streaming import StreamLoader
+from train.data.types import DataFacts, Row
+from train.errors import ConfigError, DataError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a run reads. ``notices`` are lines for the user."""
+
+    train: Loader
+    validation: Loader | None
+    facts: DataFacts
+    validation_facts: DataFacts | None = None
+    notices: tuple[str, ...] = ()
+
+
+def build_data(config: TrainConfig, tokenizer: Any, notify: Notify = lambda line: None) -> Data:
+    """Loaders of the training and the validation set; ``notify`` is told of long work."""
+    asked = config.packed_sequence.packed_sequence_size
+    reader, first = open_reader(config.dataset, tokenizer, config.allow_user_modules, max(asked, 0))
+    if config.dataset.streaming:
+        return _build_stream(config, tokenizer, reader, first, notify)
+    store, tally = read_all(reader, notify)
+    if config.validation_dataset is None and config.validation_split:
+        samples, held = split(store.keys, config.validation_split)
+        validation: _Set | None = _Set(store, held, Tally(), "validation_split")
+    else:
+        samples = np.arange(len(store))
+        validation = _validation_set(config, tokenizer, notify)
+    size = packed_size(asked, store.lengths[samples])
+    train_plan = plan_of(config, config.dataloader, training=True)
+    rows = lay_out(store, samples, size, train_plan)
+    facts = facts_of(rows, tally, size)
+    notices = [*reader.notices, *notices_of(facts, reader.limit, "samples")]
+    loader, other, more = _validation(config, validation, size, store.keys[samples])
+    return Data(RowLoader(rows, train_plan), loader, facts, other, (*notices, *more))
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A validation set that was read whole."""
+
+    store: Store
+    samples: Indices
+    tally: Tally
+    label: str
+    limit: int | None = None
+    notices: tuple[str, ...] = ()
+
+
+def _validation_set(config: TrainConfig, tokenizer: Any, notify: Notify) -> _Set | None:
+    asked = config.validation_dataset
+    if asked is None:
+        return None
+    if asked.streaming and asked.limit_dataset_samples is None:
+        raise ConfigError(
+            "validation_dataset.limit_dataset_samples: a streamed validation set needs a limit"
+        )
+    longest = max(config.packed_sequence.packed_sequence_size, 0)
+    reader, _ = open_reader(asked, tokenizer, config.allow_user_modules, longest)
+    store, tally = read_all(reader, notify)
+    label, notices = reader.source.label, tuple(reader.notices)
+    return _Set(store, np.arange(len(store)), tally, label, reader.limit, notices)
+
+
+def _validation(
+    config: TrainConfig, found: _Set | None, size: int, trained: NDArray[np.uint64]
+) -> tuple[Loader | None, DataFacts | None, list[str]]:
+    if found is None:
+        return None, None, []
+    plan = plan_of(config, config.validation_dataloader, training=False)
+    rows = lay_out(found.store, found.samples, size, plan)
+    facts = facts_of(rows, found.tally, size)
+    notices = [*found.notices, *notices_of(facts, found.limit, "validation samples")]
+    shared = shared_prompts(trained, found.store.keys[found.samples])
+    if shared:
+        notices.append(
+            f"{shared} of {len(found.samples)} validation samples have a prompt that is also "
+            "trained on: validation loss will look too good; validation_split keeps them apart"
+        )
+    return RowLoader(rows, plan), facts, notices
+
+
+def plan_of(config: TrainConfig, loader: LoaderConfig, training: bool) -> Plan:
+    size = loader.batch_size if loader.batch_size and not training else None
+    return Plan(
+        batch_size=size or config.step_scheduler.local_batch_size,
+        shuffle=training if loader.shuffle is None else loader.shuffle,
+        seed=config.seed,
+        workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
+        drop_last=loader.drop_last,
+    )
+
+
+def lay_out(store: Store, samples: Indices, size: int, plan: Plan) -> RowSet:
+    """One sample a row, or packed rows of ``size`` tokens."""
+    if not size:
+        rows = single_rows(store, samples)
+    else:
+        order = samples[shuffled(len(samples), plan.seed)] if plan.shuffle else samples
+        rows = packed_rows(store, pack(store.lengths, size, order))
+    if plan.drop_last and len(rows) < plan.batch_size:
+        raise DataError(
+            f"dataloader.drop_last: {len(rows)} rows are fewer than one batch of "
+            f"{plan.batch_size}: nothing would be left; set it to false"
+        )
+    return rows
+
+
+def _build_stream(
+    config: TrainConfig, tokenizer: Any, reader: Reader, first: list[Row], notify: Notify
+) -> Data:
+    if config.step_scheduler.max_steps is None:
+        raise ConfigError(
+            "step_scheduler.max_steps: a streamed data set has no known end; give max_steps"
+        )
+    if config.validation_split and config.validation_dataset is None:
+        raise ConfigError(
+            "validation_split: a stream is not split; give a validation_dataset, or read the "
+            "data whole"
+        )
+    store, tally = _probe(reader, first)
+    asked = config.packed_sequence.packed_sequence_size
+    size = packed_size(asked, store.lengths)
+    plan = plan_of(config, config.dataloader, training=True)
+    facts = facts_of(lay_out(store, np.arange(len(store)), size, plan), tally, size, probed=True)
+    validation = _validation_set(config, tokenizer, notify)
+    notices = [*reader.notices, *notices_of(facts, reader.limit, "of the first samples")]
+    loader, other, more = _validation(config, validation, size, store.keys)
+    return Data(StreamLoader(reader, plan, size), loader, facts, other, (*notices, *more))
+
+
+def _probe(reader: Reader, first: list[Row]) -> tuple[Store, Tally]:
+    """The samples of a stream's first rows: what is wrong there is wrong everywhere."""
+    builder = StoreBuilder()
+    part = reader.chunk(first, 0)
+    add(builder, part)
+    check(reader, part.tally)
+    return builder.build(), part.tally

@@ -1,0 +1,43 @@
+"""A disjoint validation split: each prompt is on one side, chosen by a hash of its text.
+
+The choice looks at nothing but the prompt, so it is the same in every run, on every machine and
+for every seed, and rows that repeat or share a prompt never stand on both sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.errors import DataError
+
+Keys = NDArray[np.uint64]
+Indices = NDArray[np.int64]
+
+
+def key_of(prompt: str) -> int:
+    """64 bits of the prompt's hash; white space and case do not count."""
+    folded = " ".join(prompt.casefold().split())
+    return int.from_bytes(hashlib.sha256(folded.encode("utf-8", "replace")).digest()[:8], "big")
+
+
+def split(keys: Keys, share: float) -> tuple[Indices, Indices]:
+    """Rows for training and for validation, each in their order."""
+    if not 0 < share < 1:
+        raise DataError(f"validation_split: {share} is not between 0 and 1")
+    held = keys < np.uint64(min(int(share * 2.0**64), 2**64 - 1))
+    if not held.any() and len(keys):
+        held = keys == keys.min()  # few rows: the prompt with the lowest hash
+    if held.all():
+        raise DataError(
+            f"validation_split: {share} of {len(keys)} rows leaves nothing to train on: "
+            "too few different prompts; give a validation_dataset instead"
+        )
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def shared_prompts(train: Keys, validation: Keys) -> int:
+    """How many validation rows have a prompt that is trained on."""
+    return int(np.isin(validation, train).sum())

@@ -1,0 +1,126 @@
+"""A data set that is read as it is trained on: nothing of it is kept but one block to shuffle.
+
+Where a stream stands is one number, its count of rows read: blocks are shuffled by a pure
+function of seed, epoch and block, and a packed row is closed when the next sample does not fit,
+so that no sample is ever held across a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from torch.utils.data import IterableDataset, get_worker_info
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from train.data.collate import collate_documents
+from train.data.loader import Plan, State
+from train.data.order import shuffled
+from train.data.reading import Reader
+from train.data.store import Document, document_of
+from train.data.types import Batch, Row
+from train.errors import DataError
+
+BLOCK = 1024  # rows that are shuffled together
+STEP = 64  # rows that are tokenised at once
+
+
+class BatchStream(IterableDataset[Batch]):
+    """Batches of one epoch; with workers each takes every n-th row."""
+
+    def __init__(self, reader: Reader, plan: Plan, size: int, epoch: int) -> None:
+        self.reader, self.plan, self.size, self.epoch = reader, plan, size, epoch
+        self.position = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = state["position"]
+
+    def __iter__(self) -> Iterator[Batch]:
+        rows: list[list[Document]] = []
+        row: list[Document] = []
+        read = self.position
+        for number, document in self._documents(self.position):
+            read = number + 1
+            if row and not self._fits(row, document):
+                rows.append(row)
+                row = []
+                if len(rows) == self.plan.batch_size:
+                    self.position = number
+                    yield collate_documents(rows)
+                    rows = []
+            row.append(document)
+        rows += [row] if row else []
+        self.position = read
+        if rows and not (self.plan.drop_last and len(rows) < self.plan.batch_size):
+            yield collate_documents(rows)
+
+    def _fits(self, row: list[Document], document: Document) -> bool:
+        return sum(len(d.ids) for d in [*row, document]) <= self.size
+
+    def _documents(self, start: int) -> Iterator[tuple[int, Document]]:
+        """Numbered by the rows that were read, in the order of training."""
+        for number, rows in self._blocks(start):
+            for at in range(0, len(rows), STEP):
+                part = self.reader.chunk(rows[at : at + STEP], number + at)
+                for offset, sample in enumerate(part.samples):
+                    if sample is not None:
+                        yield number + at + offset, document_of(sample)
+
+    def _blocks(self, start: int) -> Iterator[tuple[int, list[Row]]]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        block, skip = divmod(start, BLOCK)
+        rows = islice(self.reader.source.read(block * BLOCK * workers), worker, None, workers)
+        while part := list(islice(rows, BLOCK)):
+            if self.plan.shuffle:
+                order = shuffled(len(part), self.plan.seed, self.epoch, worker, block)
+                part = [part[at] for at in order.tolist()]
+            yield block * BLOCK + skip, part[skip:]
+            block, skip = block + 1, 0
+
+
+class StreamLoader:
+    """Micro-batches of a stream; ``size`` is the packed row's, 0 without packing."""
+
+    batches_per_epoch = None
+
+    def __init__(self, reader: Reader, plan: Plan, size: int) -> None:
+        self.reader, self.plan, self.size = reader, plan, size
+        self.epoch = 0
+        self._loader: StatefulDataLoader[Batch] | None = None
+        self._resume: Any = None
+
+    def set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch, self._loader, self._resume = epoch, None, None
+
+    def __iter__(self) -> Iterator[Batch]:
+        stream = BatchStream(self.reader, self.plan, self.size, self.epoch)
+        loader = StatefulDataLoader(
+            stream, batch_size=None, collate_fn=_as_it_is, **self.plan.options()
+        )
+        if self._resume is not None:
+            loader.load_state_dict(self._resume)
+            self._resume = None
+        self._loader = loader
+        try:
+            yield from loader
+        except DataError as error:  # a worker's error comes with its traceback as text
+            line = str(error).strip().splitlines()[-1]
+            raise DataError(line.removeprefix("train.errors.DataError: ")) from None
+
+    def state_dict(self) -> dict[str, object]:
+        inner = self._loader.state_dict() if self._loader is not None else self._resume
+        return {"epoch": self.epoch, "stream": inner}
+
+    def load_state_dict(self, state: State) -> None:
+        self.epoch, self._loader = int(str(state["epoch"])), None
+        self._resume = state["stream"]
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
