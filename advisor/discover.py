@@ -2,229 +2,201 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from advisor.errors import ReadError
+from advisor.errors import NotALog, ReadError, one_line
+from advisor.folders import Folder, Walk, natural, side_of, walk
+from advisor.joining import join, side_by_side
 from advisor.readers import read_file
-from advisor.readers.files import read_head
 from advisor.readers.options import DEFAULT, ReadOptions
-from advisor.run import Run, Series
+from advisor.run import Run
 
-MAX_DEPTH = 8
-MAX_FILES = 20_000
-_SKIP = {".git", "node_modules", "__pycache__", ".venv", "venv", "site-packages", "wandb", "mlruns"}
-_CHECKPOINT = re.compile(r"^(?:checkpoint|ckpt|epoch_\d+_step|step|global_step)[-_]?(\d+)$")
-_TEXT = (".log", ".txt", ".out")
-_JSON_LOG = re.compile(r"(train|valid|val|eval|log|metric|history).*\.jsonl?$", re.IGNORECASE)
-_NOT_LOGS = re.compile(
-    r"^(requirements.*|readme.*|license.*|merges|vocab|files_metadata|special_tokens.*)\.txt$"
-    r"|^(all|train|eval|predict|test)_results\.json$|^wandb-.*\.json$",
-    re.IGNORECASE,
-)
 LOOKED_FOR = "trainer_state.json, *.jsonl, *.csv, events.out.tfevents.*, *.log"
+MAX_RUNS = 1_000
+NESTED = 4  # levels below a run's folder where its own TensorBoard files may lie
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The files of one run, richest first, and its checkpoints by step."""
+@dataclass(slots=True)
+class Found:
+    """The runs below a path, and one line for each log that cannot be read."""
 
-    root: Path
-    files: tuple[Path, ...]
-    checkpoints: tuple[tuple[int, str], ...] = ()
+    runs: list[Run] = field(default_factory=list)
+    errors: list[ReadError] = field(default_factory=list)
 
 
 def read_runs(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
-    """Read all Runs of a file or below a directory; ReadError where nothing can be read.
+    """Read all Runs of a file or below a directory; ReadError where there is none.
 
     What fails beside runs that were read is kept as a note of the first one.
     """
-    if not path.exists():
-        raise ReadError(f"{path}: no such file or directory")
-    if path.is_file():
-        return read_file(path, options)
-    groups = find_groups(path)
-    runs: list[Run] = []
-    errors: list[str] = []
-    for group in groups:
+    found = read_all(path, options)
+    if not found.runs:
+        raise found.errors[0]
+    notes = tuple(f"not read: {error}" for error in found.errors[:5])
+    first = replace(found.runs[0], notes=(*found.runs[0].notes, *notes))
+    return [first, *found.runs[1:]]
+
+
+def read_all(path: Path, options: ReadOptions = DEFAULT) -> Found:
+    """Read all Runs of a file or below a directory, with the errors of what cannot be read."""
+    try:
+        if not path.is_dir():
+            if not path.exists():
+                raise ReadError(f"{path}: no such file or directory")
+            return Found(read_file(path, options))
+    except OSError as error:
+        return Found(errors=[ReadError(f"{path}: cannot be read: {error.strerror or error}")])
+    except ValueError as error:  # a NUL in the path
+        return Found(errors=[ReadError(f"{path}: cannot be read: {error}")])
+    except ReadError as error:
+        return Found(errors=[error])
+    return _below(path, options)
+
+
+def _below(top: Path, options: ReadOptions) -> Found:
+    walked = walk(top)
+    found = _read_walk(top, walked, options)
+    if walked.trackers and not found.runs:
+        walked = walk(top, into_trackers=True)
+        found = _read_walk(top, walked, options)
+    if walked.stores and not found.runs:
+        found.errors.insert(0, ReadError(walked.stores[0]))
+    return found
+
+
+def _read_walk(top: Path, walked: Walk, options: ReadOptions) -> Found:
+    found = Found()
+    others: list[ReadError] = []
+    by_root: dict[Path, list[Run]] = {}
+    for folder in walked.folders:
+        reading = _Reading(folder, options)
+        runs = _joined_above(reading.runs(), folder, by_root)
+        by_root[folder.root] = runs
+        found.errors += reading.errors
+        others += reading.others
+        if sum(map(len, by_root.values())) > MAX_RUNS:
+            walked.cut = f"read the first {MAX_RUNS} runs below {top} only; name a folder in it"
+            break
+    _pair_folders(by_root)
+    found.runs = [run for root in sorted(by_root, key=natural) for run in by_root[root]]
+    if walked.cut:
+        found.errors.append(ReadError(walked.cut))
+    if not found.runs and not found.errors:
+        nothing = ReadError(f"{top}: no training log below it; looked for {LOOKED_FOR}")
+        found.errors = others[:1] if len(others) == 1 else [nothing]
+    return found
+
+
+def _joined_above(runs: list[Run], folder: Folder, by_root: dict[Path, list[Run]]) -> list[Run]:
+    """Leave out TensorBoard files that show a run of a folder above: Trainer's runs/<date>."""
+    if folder.states or folder.tables or folder.texts:
+        return runs
+    kept = []
+    for run in runs:
+        above = [p for p in list(folder.root.parents)[:NESTED] if by_root.get(p)]
+        if not any(join(by_root[place], run) for place in above):
+            kept.append(run)
+    return kept
+
+
+def _pair_folders(by_root: dict[Path, list[Run]]) -> None:
+    """Make one run of sibling folders 'train' and 'validation', as Keras and add_scalars write."""
+    for root in list(by_root):
+        side, rest = side_of(root.name)
+        if side not in ("eval", "test") or len(by_root[root]) != 1:
+            continue
+        mates = [
+            other for other in by_root
+            if other.parent == root.parent and side_of(other.name) == ("train", rest)
+            and len(by_root[other]) == 1
+        ]  # fmt: skip
+        if mates:
+            mate = by_root[mates[0]]
+            mate[0] = side_by_side(mate[0], by_root.pop(root)[0])
+
+
+class _Reading:
+    """Reads the files of one folder, and keeps the errors."""
+
+    def __init__(self, folder: Folder, options: ReadOptions) -> None:
+        self.folder = folder
+        self.options = options
+        self.errors: list[ReadError] = []
+        self.others: list[ReadError] = []  # of files that only looked like logs
+
+    def runs(self) -> list[Run]:
+        folder = self.folder
+        runs: list[Run] = []
+        if folder.states:
+            newest = max(folder.states, key=self._age)
+            runs += self._read(newest)
+        for table in self._tables():
+            runs += [run for run in table if not join(runs, run)]
+        if folder.events:
+            runs += [run for run in self._events() if not join(runs, run)]
+        with_logs = bool(runs)
+        for path in folder.texts:
+            for run in self._read(path):
+                if join(runs, run):
+                    continue
+                if with_logs:
+                    note = f"{one_line(path.name)} beside it shows other losses and was left out"
+                    runs[0] = replace(runs[0], notes=(*runs[0].notes, note))
+                else:
+                    runs.append(run)
+        if folder.checkpoints:
+            facts = {"checkpoints": dict(sorted(folder.checkpoints.items()))}
+            runs = [replace(run, facts={**run.facts, **facts}) for run in runs]
+        return runs
+
+    def _age(self, path: Path) -> tuple[int, bool, float]:
         try:
-            runs.extend(_read_group(group, options))
+            return _last_step(path), path.parent == self.folder.root, path.stat().st_mtime
+        except OSError:
+            return -1, False, 0.0
+
+    def _tables(self) -> list[list[Run]]:
+        """The runs of each table; a table of evaluations goes with that of training."""
+        read = {path: self._read(path) for path in self.folder.tables}
+        taken: set[Path] = set()
+        for path, runs in read.items():
+            side, rest = side_of(path.name)
+            for other, more in read.items():
+                held, same = side_of(other.name)
+                mates = (side, same) == ("train", rest) and held in ("eval", "test")
+                if mates and runs and len(more) == 1:
+                    runs[-1] = side_by_side(runs[-1], more[0])
+                    taken.add(other)
+        return [runs for path, runs in read.items() if path not in taken]
+
+    def _events(self) -> list[Run]:
+        from advisor.readers import tensorboard
+
+        try:
+            return tensorboard.read_many(self.folder.events, self.options)
+        except NotALog as error:
+            self.others.append(error)
         except ReadError as error:
-            errors.append(str(error))
-    if runs:
-        notes = tuple(f"not read: {e}" for e in errors[:5])
-        return [replace(runs[0], notes=(*runs[0].notes, *notes)), *runs[1:]]
-    if known := _known_store(path):
-        raise ReadError(known)
-    if errors:
-        raise ReadError(errors[0])
-    raise ReadError(f"{path}: no training log below it; looked for {LOOKED_FOR}")
+            self.errors.append(error)
+        return []
 
-
-def _known_store(path: Path) -> str:
-    for place, _, files in _walk(path, skip=frozenset({".git"})):
-        for name in files:
-            if name.endswith(".wandb"):
-                return (
-                    f"{place / name}: a W&B run file, which cannot be read yet; export its history"
-                    " as CSV, or give the output.log beside it"
-                )
-        if place.name == "mlruns" or "mlflow.db" in files:
-            return f"{place}: an MLflow store, which cannot be read yet; export the metrics as CSV"
-    return ""
-
-
-def _walk(top: Path, skip: frozenset[str] | set[str]) -> Iterator[tuple[Path, list[str], list[str]]]:
-    seen = 0
-    for place, folders, files in os.walk(top, followlinks=False):
-        depth = len(Path(place).relative_to(top).parts)
-        folders[:] = sorted(
-            f for f in folders if f not in skip and not f.startswith(".") and depth < MAX_DEPTH
-        )
-        seen += len(files)
-        yield Path(place), folders, sorted(files)
-        if seen > MAX_FILES:
-            return
-
-
-def find_groups(top: Path) -> list[Group]:
-    """Return the runs below a directory, in the order of their folders."""
-    candidates: dict[Path, list[Path]] = {}
-    checkpoints: dict[Path, list[tuple[int, str]]] = {}
-    for place, _, files in _walk(top, _SKIP if top.name not in ("wandb", "mlruns") else {".git"}):
-        step = _CHECKPOINT.match(place.name)
-        inside = step is not None and place != top
-        root = place.parent if inside else place
-        if inside and step is not None and files:
-            checkpoints.setdefault(root, []).append((int(step.group(1)), place.name))
-        kept = [place / f for f in files if _is_candidate(place / f)]
-        if inside:
-            kept = [f for f in kept if f.name == "trainer_state.json"]
-        candidates.setdefault(root, []).extend(kept)
-    groups: list[Group] = []
-    for root in sorted(candidates):
-        groups.extend(_groups_of(root, candidates[root], tuple(sorted(checkpoints.get(root, [])))))
-    return groups
-
-
-def _is_candidate(path: Path) -> bool:
-    name = path.name
-    if _NOT_LOGS.search(name) or name.startswith("."):
-        return False
-    if name == "trainer_state.json" or "tfevents" in name:
-        return True
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv") or suffix in _TEXT:
-        return True
-    return suffix == ".jsonl" or bool(suffix == ".json" and _JSON_LOG.search(name)
-                                      and b'"log_history"' in read_head(path))
-
-
-def _groups_of(
-    root: Path, files: list[Path], checkpoints: tuple[tuple[int, str], ...]
-) -> list[Group]:
-    """Split the files of one folder into runs."""
-    states = [f for f in files if f.name == "trainer_state.json"]
-    events = [f for f in files if "tfevents" in f.name]
-    tables = [f for f in files if f.suffix in (".jsonl", ".csv", ".tsv", ".json")
-              and f not in states and f not in events]
-    texts = [f for f in files if f.suffix.lower() in _TEXT]
-    if states:
-        newest = max(states, key=lambda f: (_last_step(f), f.parent == root, f.stat().st_mtime))
-        return [Group(root, (newest, *tables[:4], *texts[:2]), checkpoints)]
-    pair = {f.stem: f for f in tables if f.suffix == ".jsonl"}
-    if "training" in pair:
-        both = [pair["training"], *([pair["validation"]] if "validation" in pair else [])]
-        return [Group(root, tuple(both), checkpoints)]
-    groups = [Group(root, (f,), checkpoints) for f in tables]
-    if not groups and events:
-        return [Group(root, tuple(events), checkpoints)]
-    if not groups:
-        groups = [Group(root, (f,), checkpoints) for f in texts]
-    return groups
+    def _read(self, path: Path) -> list[Run]:
+        try:
+            return read_file(path, self.options)
+        except NotALog as error:
+            self.others.append(error)
+        except ReadError as error:
+            self.errors.append(error)
+        return []
 
 
 def _last_step(path: Path) -> int:
     """Return the global step of a trainer state from its first and last bytes."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-            file.seek(max(0, path.stat().st_size - 8192))
-            text = head + file.read()
-    except OSError:
-        return -1
+    with path.open("rb") as file:
+        head = file.read(4096)
+        file.seek(max(0, path.stat().st_size - 8192))
+        text = head + file.read()
     found = re.search(rb'"global_step"\s*:\s*(\d{1,15})', text)
     return int(found.group(1)) if found else -1
-
-
-def _read_group(group: Group, options: ReadOptions) -> list[Run]:
-    """Read the richest file, and what only the others know."""
-    if all("tfevents" in f.name for f in group.files) and len(group.files) > 1:
-        from advisor.readers import tensorboard
-
-        runs: list[Run] = tensorboard.read_many(group.files, options)
-    else:
-        runs = _first_readable(group, options)
-    if group.checkpoints:
-        facts = {"checkpoints": dict(group.checkpoints)}
-        runs = [replace(r, facts={**r.facts, **facts}) for r in runs]
-    return runs
-
-
-def _first_readable(group: Group, options: ReadOptions) -> list[Run]:
-    errors: list[ReadError] = []
-    for i, path in enumerate(group.files):
-        try:
-            runs = read_file(path, options)
-        except ReadError as error:
-            errors.append(error)
-            continue
-        if len(runs) == 1:
-            runs = [_complete(runs[0], group.files[i + 1 :], options)]
-        return runs
-    raise errors[0] if errors else ReadError(f"{group.root}: nothing to read")
-
-
-def _complete(run: Run, others: tuple[Path, ...], options: ReadOptions) -> Run:
-    """Take series and events that a run lacks from the other logs of its folder."""
-    for path in others:
-        if path.name == "trainer_state.json":
-            continue
-        try:
-            extra = read_file(path, ReadOptions(steps=options.steps))
-        except ReadError:
-            continue  # not a log of this run: a text or table of another kind
-        if len(extra) != 1 or not _same_steps(run, extra[0]):
-            continue
-        missing: dict[str, Series] = {
-            k: s for k, s in extra[0].series.items() if k not in run.series
-        }
-        events = run.events or extra[0].events
-        if missing or events != run.events:
-            note = f"{', '.join(sorted(missing)) or 'events'} from {path.name}"
-            run = replace(run, series={**run.series, **missing}, events=events,
-                          notes=(*run.notes, note))
-    return run
-
-
-def _same_steps(run: Run, other: Run) -> bool:
-    """Two logs are of one run where they end at about the same step and share losses."""
-    mine, theirs = run.series.get("train/loss"), other.series.get("train/loss")
-    if mine is None:
-        return False
-    if theirs is None:  # validation.jsonl: its steps lie within
-        last = max((int(s.steps[-1]) for s in other.series.values()), default=0)
-        return last <= 1.1 * float(mine.steps[-1]) + 10
-    shared = set(mine.steps.tolist()) & set(theirs.steps.tolist())
-    if len(shared) < 0.5 * min(len(mine), len(theirs)):
-        return False
-    value = dict(zip(theirs.steps.tolist(), theirs.values.tolist(), strict=True))
-    pairs = [(m, value[s]) for s, m in zip(mine.steps.tolist(), mine.values.tolist(), strict=True)
-             if s in value]
-    close = sum(abs(a - b) <= 1e-3 * max(abs(a), 1e-3) for a, b in pairs if a == a and b == b)
-    return close >= 0.8 * max(1, len(pairs))
-
-

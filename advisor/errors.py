@@ -2,10 +2,16 @@
 
 AdvisorError
 ├── ReadError      a log cannot be read: what, where, what to do
+│   └── NotALog    a file that holds no training metrics
 ├── RuleError      a rule table is faulty: every fault as file:line
 ├── ConfigError    a config or setting is faulty
 └── EditError      an edit cannot be made or written
 """
+
+
+def one_line(text: str) -> str:
+    """Return text that is safe to print as one line, whatever a file's name holds."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class AdvisorError(Exception):
@@ -13,7 +19,14 @@ class AdvisorError(Exception):
 
 
 class ReadError(AdvisorError):
-    """A log cannot be read."""
+    """A log cannot be read; the message is one line, whatever a file's name holds."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+class NotALog(ReadError):
+    """A file holds no training metrics: passed over where it only lies beside logs."""
 
 
 class RuleError(AdvisorError):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from advisor.baseline import Accepted, without_accepted
 from advisor.configs import attach_config
 from advisor.diagnose import diagnose
-from advisor.discover import read_runs
+from advisor.discover import read_all, read_runs
 from advisor.errors import AdvisorError
 from advisor.findings import Report, Severity
 from advisor.plan import make_plan
@@ -44,8 +44,11 @@ class Failure:
 
 def load_runs(path: Path, request: Request) -> list[Run]:
     """Read the runs of a path, each with its Config."""
-    runs = read_runs(path, request.options)
-    return [attach_config(r, Path(r.path), request.facts, request.config) for r in runs]
+    return [_with_config(run, request) for run in read_runs(path, request.options)]
+
+
+def _with_config(run: Run, request: Request) -> Run:
+    return attach_config(run, Path(run.path), request.facts, request.config)
 
 
 def judge_run(run: Run, rulebook: Rulebook, request: Request) -> Report:
@@ -65,7 +68,9 @@ def check_paths(
     failures: list[Failure] = []
     for path in paths:
         try:
-            for report in _judged(path, rulebook, request):
+            found = read_all(path, request.options)
+            failures.extend(Failure(str(path), str(error)) for error in found.errors)
+            for report in _judged(found.runs, rulebook, request):
                 reports.setdefault((Path(report.run.path).resolve(), report.run.id), report)
         except AdvisorError as error:
             failures.append(Failure(str(path), str(error)))
@@ -76,9 +81,9 @@ def check_paths(
     return list(reports.values()), failures
 
 
-def _judged(path: Path, rulebook: Rulebook, request: Request) -> Iterator[Report]:
-    for run in load_runs(path, request):
-        yield judge_run(run, rulebook, request)
+def _judged(runs: Iterable[Run], rulebook: Rulebook, request: Request) -> Iterator[Report]:
+    for run in runs:
+        yield judge_run(_with_config(run, request), rulebook, request)
 
 
 def fault_of_ours(error: BaseException) -> str:

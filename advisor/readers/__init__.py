@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from advisor.errors import ReadError
+from advisor.errors import NotALog, ReadError
 from advisor.readers.files import read_head
 from advisor.readers.options import DEFAULT, ReadOptions
 from advisor.run import Run
@@ -50,7 +50,7 @@ def read_file(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
         raise ReadError(f"{path}: the file is empty")
     reader = reader_of(path, head)
     if reader is None:
-        raise ReadError(
+        raise NotALog(
             f"{path}: not a log that can be read; known are trainer_state.json, JSON lines, CSV,"
             " TensorBoard event files and console logs"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.errors import ReadError
+from advisor.errors import NotALog, ReadError
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.console_layouts import PairReader
@@ -238,7 +238,7 @@ def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:
 
 def _without_series(path: Path, found: Scan) -> Run:
     if not found.events.happenings:
-        raise ReadError(
+        raise NotALog(
             f"{path}: no metric found in this text; name one with --map train/loss=NAME, "
             "or point at the trainer's own log"
         )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.errors import ReadError
+from advisor.errors import NotALog, ReadError
 from advisor.readers.files import chunks_of_lines, read_bytes, read_head
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable, try_decode
@@ -53,7 +53,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
             _lines(table, chunk)
     columns = table.columns
     if not columns.rows:
-        raise ReadError(f"{path}: no line is a JSON object")
+        raise NotALog(f"{path}: no line is a JSON object")
     notes = [f"{table.bad} damaged lines were left out"] if table.bad else []
     facts: dict[str, object] = {}
     name = _flavour(set(columns.data))

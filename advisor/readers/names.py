@@ -56,8 +56,8 @@ _SIDES = {
 }
 # Groups under which trackers file what belongs to training.
 _GROUPS = "losses metrics optim perf global trainer reduced epoch batch model stats"
-_SIDE = {word: side for side, words in _SIDES.items() for word in words.split()}
-_WORDS = "|".join(sorted(_SIDE, key=len, reverse=True))
+SIDE_WORDS = {word: side for side, words in _SIDES.items() for word in words.split()}
+_WORDS = "|".join(sorted(SIDE_WORDS, key=len, reverse=True))
 _BEFORE = re.compile(rf"^({_WORDS})[_/\-. :]+(.+)$")
 _AFTER = re.compile(rf"^(.+)[_/\-.]({_WORDS})$")
 _BETWEEN = re.compile(rf"^(metrics|loss|losses)/({_WORDS})/(.+)$")
@@ -113,11 +113,11 @@ def _side(name: str) -> tuple[str, str]:
     between = _BETWEEN.match(name)
     if between:  # 'metrics/eval/x' is x, 'loss/train/total' is the loss's total
         rest = between[3] if between[1] == "metrics" else f"loss/{between[3]}"
-        return _SIDE[between[2]], rest
+        return SIDE_WORDS[between[2]], rest
     for pattern, word, rest in ((_BEFORE, 1, 2), (_JOINED, 1, 2), (_AFTER, 2, 1)):
         match = pattern.match(name)
         if match and (pattern is not _AFTER or _known(match[rest])):
-            return _SIDE[match[word]], match[rest]
+            return SIDE_WORDS[match[word]], match[rest]
     grouped = _GROUPED.match(name)
     if grouped and (grouped[2] in _ORDER or _side(grouped[2])[0]):
         return _side(grouped[2])

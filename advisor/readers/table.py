@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from advisor.errors import ReadError
+from advisor.errors import NotALog, ReadError
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.columns import Columns, steps_of
@@ -35,7 +35,7 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
     counts = {native: columns.count(native) for native in columns.data}
     chosen, guessed = choose(counts, options.map, source.path)
     if not chosen:
-        raise ReadError(f"{source.path}: no metric found; name one with --map train/loss=COLUMN")
+        raise NotALog(f"{source.path}: no metric found; name one with --map train/loss=COLUMN")
     main = chosen.get("train/loss") or next(iter(chosen.values()))
     steps, note = steps_of(columns, columns.column(main)[0], options.map)
     parts, events, said = _split(columns, steps, main)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.errors import ReadError
+from advisor.errors import NotALog, ReadError
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.files import read_head, read_raw
@@ -70,7 +70,7 @@ def read_many(paths: Sequence[Path], options: ReadOptions = DEFAULT) -> list[Run
     with_points = [file for file in files if file.curves]
     where = str(files[0].path if len(files) == 1 else files[0].path.parent)
     if not with_points:
-        raise ReadError(f"{where}: no scalar in this event file; point at the run's own log")
+        raise NotALog(f"{where}: no scalar in this event file; point at the run's own log")
     curves, events, said = _joined(with_points)
     notes = [*dict.fromkeys(note for file in files for note in file.notes), *said]
     series, more = _series(curves, options, where)

@@ -1,0 +1,114 @@
+"""Several logs of one run made into one Run: what the richest lacks is taken from the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from advisor.errors import one_line
+from advisor.run import Event, IntArray, Run, Series
+
+CLOSE = 2e-3  # relative: logs of one run round differently
+
+
+def join(runs: list[Run], other: Run) -> bool:
+    """Add a log to the run that it is of; False where it is of none of them."""
+    for at, run in enumerate(runs):
+        matched = _matching_steps(run, other)
+        if matched is not None:
+            runs[at] = _completed(run, other, matched)
+            return True
+    alone = [at for at, run in enumerate(runs) if run.series]
+    if not other.series and len(alone) == 1:
+        runs[alone[0]] = _completed(runs[alone[0]], other, {})
+        return True
+    return False
+
+
+def _matching_steps(run: Run, other: Run) -> dict[int, int] | None:
+    """Steps of the other log -> steps of the run, where both show the same curve."""
+    for name in ("train/loss", "eval/loss"):
+        mine, theirs = run.series.get(name), other.series.get(name)
+        if mine is not None and theirs is not None:
+            return _same_steps(mine, theirs) or _same_order(mine, theirs)
+    return None
+
+
+def _same_steps(mine: Series, theirs: Series) -> dict[int, int] | None:
+    shared, at, there = np.intersect1d(
+        mine.steps, theirs.steps, assume_unique=True, return_indices=True
+    )
+    if shared.size < max(2, 0.5 * min(len(mine), len(theirs))):
+        return None
+    if not _alike(mine, theirs, at, there):
+        return None
+    return {int(step): int(step) for step in theirs.steps[:: max(1, len(theirs) // 5000)]}
+
+
+def _same_order(mine: Series, theirs: Series) -> dict[int, int] | None:
+    """A console that states no steps: its values in turn are those of the run."""
+    count = min(len(mine), len(theirs))
+    if count < 4 or abs(len(mine) - len(theirs)) > 0.1 * count:
+        return None
+    every = np.arange(count)
+    if not _alike(mine, theirs, every, every):
+        return None
+    return dict(zip(theirs.steps[:count].tolist(), mine.steps[:count].tolist(), strict=True))
+
+
+def _alike(mine: Series, theirs: Series, at: IntArray, there: IntArray) -> bool:
+    one, other = mine.values[at], theirs.values[there]
+    both = np.isfinite(one) & np.isfinite(other)
+    if not both.any():
+        return False
+    gap = np.abs(one[both] - other[both])
+    return bool(np.mean(gap <= CLOSE * np.maximum(np.abs(one[both]), 0.05)) >= 0.9)
+
+
+def _completed(run: Run, other: Run, steps: dict[int, int]) -> Run:
+    place = one_line(Path(other.path).name)
+    same = all(old == new for old, new in steps.items())
+    missing = {
+        name: one for name, one in other.series.items()
+        if same and name not in run.series and "loss" not in name.removeprefix("train/")
+    }  # fmt: skip
+    known = {(event.kind, event.text) for event in run.events}
+    events = tuple(
+        Event(e.kind, e.text, steps.get(e.step) if e.step is not None else None, e.line)
+        for e in other.events
+        if (e.kind, e.text) not in known and e.kind != "resume"
+    )
+    what = [*sorted(missing), *([f"{len(events)} events"] if events else [])]
+    if not what:
+        return replace(run, notes=(*run.notes, f"{place} shows the same run"))
+    return replace(
+        run,
+        series={**run.series, **missing},
+        events=(*run.events, *events),
+        notes=(*run.notes, f"{', '.join(what)} from {place}"),
+    )
+
+
+def held_out(run: Run) -> Run:
+    """The run of a log that holds evaluations only, whatever its columns are called."""
+    series = {}
+    for name, one in run.series.items():
+        moved = name in ("train/loss", "train/accuracy")
+        other = name.replace("train/", "eval/", 1) if moved else name
+        if other not in run.series or other == name:
+            series[other] = replace(one, name=other)
+    return replace(run, series=series)
+
+
+def side_by_side(run: Run, held: Run) -> Run:
+    """One run of its training log and its evaluation log."""
+    more = {k: v for k, v in held_out(held).series.items() if k.startswith("eval/")}
+    more = {k: v for k, v in more.items() if k not in run.series}
+    return replace(
+        run,
+        series={**run.series, **more},
+        events=(*run.events, *held.events),
+        notes=tuple(dict.fromkeys((*run.notes, *held.notes))),
+    )
