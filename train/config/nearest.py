@@ -101,5 +101,5 @@ def nearest(full: str) -> str | None:
     elsewhere = [name for name in known_keys() if name.rpartition(".")[2] == key]
     siblings = [name for name in known_keys() if name.rpartition(".")[0] == section]
     close = get_close_matches(full, siblings, 1, 0.75) if siblings else []
-    found = close or elsewhere or get_close_matches(full, known_keys(), 1, 0.6)
+    found = elsewhere or close or get_close_matches(full, known_keys(), 1, 0.6)
     return found[0] if found else None

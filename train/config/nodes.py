@@ -14,7 +14,8 @@ from advisor.redact import redact_value
 from train.config.values import NULLS, cast, expand
 from train.errors import ConfigError
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./+\-]([A-Za-z0-9_./+\- ]*[A-Za-z0-9_./+\-])?")
+_BREAKS = {ord(each): f"\\u{ord(each):04x}" for each in "\x7f\x85\u2028\u2029\ufeff"}
+_PLAIN = re.compile(r"[-+]?[A-Za-z0-9_./]([A-Za-z0-9_./+\-]| (?=\S))*")
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ def to_yaml(section: Section) -> str:
 
 
 def _lines(key: str, node: Node, indent: str) -> Iterator[str]:
-    name = f"{indent}{_text(Scalar(key, ''))}:"
+    name = f"{indent}{_key(key)}:"
     if isinstance(node, Scalar):
         yield f"{name} {_value(key, node)}"
     elif isinstance(node, Items):
@@ -106,9 +107,18 @@ def _flow(key: str, node: Node) -> str:
     if isinstance(node, Items):
         return f"[{', '.join(_flow(key, item) for item in node.items)}]"
     if isinstance(node, Section):
-        pairs = (f"{_text(Scalar(name, ''))}: {_flow(name, value)}" for name, value in node)
+        pairs = (f"{_key(name)}: {_flow(name, value)}" for name, value in node)
         return f"{{{', '.join(pairs)}}}"
     return _value(key, node)
+
+
+def _quoted(text: str) -> str:
+    # JSON's quotes are YAML's too, but YAML breaks lines at more characters
+    return json.dumps(text, ensure_ascii=False).translate(_BREAKS)
+
+
+def _key(text: str) -> str:
+    return _text(Scalar(text, "", quoted=text in NULLS))
 
 
 def _value(key: str, scalar: Scalar) -> str:
@@ -118,7 +128,5 @@ def _value(key: str, scalar: Scalar) -> str:
 def _text(scalar: Scalar) -> str:
     if not scalar.quoted and scalar.text in NULLS:
         return "null"
-    if scalar.quoted or not _PLAIN.fullmatch(scalar.text) or scalar.text[0] in "-+":
-        number = not scalar.quoted and isinstance(cast(scalar.text), int | float)
-        return scalar.text if number else json.dumps(scalar.text, ensure_ascii=False)
-    return scalar.text
+    plain = not scalar.quoted and _PLAIN.fullmatch(scalar.text)
+    return scalar.text if plain else _quoted(scalar.text)
