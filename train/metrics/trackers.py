@@ -59,18 +59,25 @@ class TensorBoard:
     """Event files below ``log_dir``, by default the run's folder ``tensorboard``."""
 
     def __init__(self, options: Mapping[str, object], about: About) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
         from torch.utils.tensorboard import SummaryWriter
 
         rest: dict[str, Any] = {"flush_secs": 10, **options}
         log_dir = rest.pop("log_dir", None) or about.run_dir / "tensorboard"
+        self._summary = Summary
         self._writer = SummaryWriter(str(log_dir), **rest)
 
     def write(self, record: Record) -> None:
         if isinstance(record, EventRecord):
             self._writer.add_text(record.kind, record.text, record.step, record.timestamp)
             return
-        for name, value in as_scalars(record).items():
-            self._writer.add_scalar(name, value, record.step, record.timestamp)
+        # one event for all numbers of the step: an add_scalar each takes five times as long
+        values = [
+            self._summary.Value(tag=name, simple_value=value)
+            for name, value in as_scalars(record).items()
+        ]
+        summary = self._summary(value=values)
+        self._writer.file_writer.add_summary(summary, record.step, record.timestamp)
 
     def close(self, status: str) -> None:
         self._writer.close()
