@@ -125,9 +125,12 @@ class _Checks:
                 "lr_scheduler.lr_wsd_decay_style",
                 f"is '{plan.lr_wsd_decay_style}', expected {', '.join(_WSD_STYLES)}",
             )
-        known = plan.lr_decay_steps or self.config.step_scheduler.max_steps
-        if known is not None:
-            check_warmup(self.config, known, place_of(self.root, "lr_scheduler.lr_warmup_steps"))
+        if plan.lr_decay_steps and (plan.lr_warmup_steps or 0) >= plan.lr_decay_steps:
+            self.fail(
+                "lr_scheduler.lr_warmup_steps",
+                f"is {plan.lr_warmup_steps}, but lr_decay_steps is {plan.lr_decay_steps}; take"
+                f" {plan.lr_decay_steps // 10} or so",
+            )
 
     def methods(self) -> None:
         peft, quant = self.config.peft, self.config.quantization
@@ -184,15 +187,19 @@ class _Checks:
             )
 
 
-def check_warmup(config: TrainConfig, steps: int, place: str = "lr_scheduler") -> None:
-    """Raise where the warm-up that was asked for leaves no step at the full rate."""
+def warmup_notice(config: TrainConfig, steps: int) -> str | None:
+    """Return what to tell where the stated warm-up leaves no step at the full rate.
+
+    No error: a trial of few steps is often made with the config of a long run.
+    """
     plan = config.lr_scheduler
     warmup = None if plan is None else plan.lr_warmup_steps
-    if warmup is not None and warmup >= steps:
-        raise ConfigError(
-            f"{place}: lr_scheduler.lr_warmup_steps is {warmup}, but there are only {steps} steps;"
-            f" take {max(1, steps // 10) if steps > 1 else 0} or so"
-        )
+    if warmup is None or warmup < steps:
+        return None
+    return (
+        f"lr_scheduler.lr_warmup_steps is {warmup}, but the run has {steps} steps: it never"
+        f" reaches its full rate; take {steps // 10} or so"
+    )
 
 
 def place_of(root: Section, path: str) -> str:

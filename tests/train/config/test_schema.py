@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from train.config.checks import warmup_notice
 from train.config.load import Loaded, load_config
 from train.config.types import TrainConfig
 from train.errors import ConfigError
@@ -207,7 +208,7 @@ def test_a_quantisation_that_is_all_off_is_none(tmp_path: Path) -> None:
          "global 28 or 32, or local 2, 3, 5, 6"),
         ("--step_scheduler.global_batch_size 2 --step_scheduler.local_batch_size 4", "global 4"),
         ("--lr_scheduler.min_lr 2e-5", "min_lr is 2e-05, above the peak rate of 1e-05"),
-        ("--lr_scheduler.lr_warmup_steps 50 --step_scheduler.max_steps 50", "only 50 steps"),
+        ("--lr_scheduler.lr_warmup_steps 50 --lr_scheduler.lr_decay_steps 50", "take 5 or so"),
         ("--lr_scheduler.lr_decay_style cosin", "expected cosine or linear"),
         ("--optimizer.lr fast", "optimizer.lr is 'fast', expected a number"),
         ("--optimizer.lr nan", "expected a number"),
@@ -241,6 +242,12 @@ def test_a_quantisation_that_is_all_off_is_none(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_cannot_work_is_one_line(tmp_path: Path, words: str, says: str) -> None:
     assert says in error(tmp_path, *words.split())
+
+
+def test_a_warm_up_longer_than_the_run_is_told(tmp_path: Path) -> None:
+    found = config(tmp_path, "--lr_scheduler.lr_warmup_steps", "50")
+    assert warmup_notice(found, 51) is None
+    assert "never reaches its full rate" in str(warmup_notice(found, 50))
 
 
 def test_a_stream_needs_an_end(tmp_path: Path) -> None:
