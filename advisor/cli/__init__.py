@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from advisor.cli import check, demo, explain, fix, rules, train
+from advisor.cli import check, compare, demo, explain, fix, rules, train
 from advisor.cli.group import PathOrCommand
 from advisor.errors import AdvisorError
 from advisor.version import __version__
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("check")(check.check)
 app.command("fix")(fix.fix)
+app.command("compare")(compare.compare)
 app.command("explain")(explain.explain)
 app.command("rules")(rules.rules)
 app.command("demo")(demo.demo)
