@@ -94,7 +94,9 @@ class Encoder:
                 out[at].append(token)
                 continue
             for a, b in pairwise([begin, *inside, end]):
-                out[at] += self._without_blank(text[a:b], self._ids([text[a:b]])[0])
+                part = self._ids([text[a:b]])[0]
+                first = a == begin and self._starts_blank(token)  # that blank is the token's own
+                out[at] += part if first else self._without_blank(text[a:b], part)
                 at += 1
             at -= 1
         return out
@@ -103,11 +105,14 @@ class Encoder:
         """Takes back the blank that the tokenizer put before a text that has none."""
         if not ids or text.startswith(" "):
             return ids
+        if not self._starts_blank(ids[0]):
+            return ids
         first = str(self.tokenizer.convert_ids_to_tokens(ids[0]))
         if first in _BLANKS:
             return ids[1:]
-        if not first.startswith(_BLANKS):
-            return ids
         bare = self.tokenizer.convert_tokens_to_ids(first[1:])
         known = bare is not None and bare != self.tokenizer.unk_token_id
         return [bare, *ids[1:]] if known else ids
+
+    def _starts_blank(self, token: int) -> bool:
+        return str(self.tokenizer.convert_ids_to_tokens(token)).startswith(_BLANKS)

@@ -25,9 +25,6 @@ from train.errors import DataError
 
 State = Mapping[str, object]
 
-# torchdata's loader calls what newer torch has retired; nothing that a user could mend
-warnings.filterwarnings("ignore", "'set_vital' is deprecated")
-
 
 class Loader(Protocol):
     """One pass over it is one epoch. ``batches_per_epoch`` is None for a stream."""
@@ -58,14 +55,20 @@ class Plan:
     pin_memory: bool = False
     drop_last: bool = False
 
-    def options(self) -> dict[str, Any]:
-        """For torch's loader. The generator is its own: drawing a seed for the workers from
-        the global one would change dropout after a resume."""
-        return {
-            "num_workers": self.workers,
-            "pin_memory": self.pin_memory,
-            "generator": torch.Generator().manual_seed(self.seed),
-        }
+
+def open_loader(rows: Dataset[Any], plan: Plan, **options: Any) -> StatefulDataLoader[Batch]:
+    """torchdata's loader. Its generator is its own: drawing a seed for the workers from the
+    global one would change dropout after a resume."""
+    with warnings.catch_warnings():
+        # it calls what newer torch has retired; nothing that a user could mend
+        warnings.filterwarnings("ignore", "'set_vital' is deprecated")
+        return StatefulDataLoader(
+            rows,
+            num_workers=plan.workers,
+            pin_memory=plan.pin_memory,
+            generator=torch.Generator().manual_seed(plan.seed),
+            **options,
+        )
 
 
 class RowSet(Dataset[list[Document]]):
@@ -130,11 +133,8 @@ class RowLoader:
         first, self._resume = self._resume, 0
         self._batch = first
         batches = _Batches(self._order(), self.plan.batch_size, first, self.batches_per_epoch)
-        loader = StatefulDataLoader(
-            self.rows,
-            batch_sampler=batches,
-            collate_fn=collate_documents,
-            **self.plan.options(),
+        loader = open_loader(
+            self.rows, self.plan, batch_sampler=batches, collate_fn=collate_documents
         )
         for batch in loader:
             self._batch += 1

@@ -95,7 +95,8 @@ def _calls(calls: object, where: str) -> list[Message]:
     parsed = _parsed(calls, f"{where}: tool_calls")
     out: list[Message] = []
     for call in parsed if isinstance(parsed, list) else [parsed]:
-        function = call.get("function", call) if isinstance(call, Mapping) else None
+        call = call if isinstance(call, Mapping) else {}
+        function = call.get("function", call)
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise DataError(f"dataset: {where}: a tool call has no function name")
         made: Message = {"type": "function", "function": _function(function)}

@@ -118,12 +118,16 @@ class Reader:
 
     def _mixed(self, rows: Sequence[Row], where: list[str]) -> Chunk:
         """A user's rows may be tokenised, chats, or columns."""
-        samples, prompts, lost = [], [], 0
+        samples: list[Sample | None] = []
+        prompts: list[str] = []
+        lost = 0
         for row, place in zip(rows, where, strict=True):
             made = sample_of_row(row, place)
             if made is not None:
-                found, names, missing = [made], [_unlearnt(made)], 0
-            elif any(column in row for column in MESSAGE_COLUMNS):
+                samples.append(made)
+                prompts.append(_unlearnt(made))
+                continue
+            if any(column in row for column in MESSAGE_COLUMNS):
                 found, names, missing = self._of_chats([chat_of(row, place)])
             else:
                 found, names, missing = self._of_columns([row], [place])
@@ -140,8 +144,8 @@ class Reader:
             if sample is not None and self.limit and len(sample.input_ids) > self.limit:
                 truncated += 1
                 kept = Sample(sample.input_ids[: self.limit], sample.labels[: self.limit])
-                cut_off += kept.supervised == 0
-            out.append(kept if kept is not None and kept.supervised else None)
+                cut_off += not _teaches(kept)
+            out.append(kept if kept is not None and _teaches(kept) else None)
         masked = sum(sample is None for sample in out)
         return Chunk(out, prompts, Tally(len(samples), masked, cut_off, truncated, lost))
 
@@ -215,6 +219,11 @@ def _chats(rows: Sequence[Row], kind: str) -> bool:
     return kind == "user" and any(
         column in row for row in rows if hasattr(row, "keys") for column in MESSAGE_COLUMNS
     )
+
+
+def _teaches(sample: Sample) -> bool:
+    """Whether any token is supervised; looks from the end, where an answer mostly is."""
+    return any(label != IGNORE for label in sample.labels[:0:-1])
 
 
 def _unlearnt(sample: Sample) -> str:

@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from train.data.collate import collate_documents
-from train.data.loader import Plan, State
+from train.data.loader import Plan, State, open_loader
 from train.data.order import shuffled
 from train.data.reading import Reader
 from train.data.store import Document, document_of
@@ -100,9 +100,7 @@ class StreamLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         stream = BatchStream(self.reader, self.plan, self.size, self.epoch)
-        loader = StatefulDataLoader(
-            stream, batch_size=None, collate_fn=_as_it_is, **self.plan.options()
-        )
+        loader = open_loader(stream, self.plan, batch_size=None, collate_fn=_as_it_is)
         if self._resume is not None:
             loader.load_state_dict(self._resume)
             self._resume = None

@@ -112,9 +112,10 @@ class Template:
         return out
 
     def _render_marked(self, chat: Chat) -> Rendered:
-        from transformers.utils.chat_template_utils import render_jinja_template
+        from transformers.utils import chat_template_utils
 
-        texts, spans = render_jinja_template(
+        render: Any = chat_template_utils.render_jinja_template
+        texts, spans = render(
             conversations=[chat.messages],
             tools=chat.tools,
             chat_template=self.tokenizer.get_chat_template(tools=chat.tools),
@@ -207,7 +208,7 @@ def _written(message: Message, text: str) -> bool:
     calls = message.get("tool_calls")
     if isinstance(calls, list) and calls:
         return all(str(call["function"]["name"]) in text for call in calls)
-    return content[-20:] in text
+    return content.rsplit("\n", 1)[-1][-20:] in text  # what stands before may be taken out
 
 
 def _first(chat: Chat, count: int) -> Chat:
