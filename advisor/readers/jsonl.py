@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from advisor.errors import NotALog, ReadError
+from advisor.readers import happenings
 from advisor.readers.files import chunks_of_lines, read_bytes, read_head
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable, try_decode
@@ -42,6 +43,8 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def read(path: Path, options: ReadOptions) -> list[Run]:
     """Read a file of one object a line; a cut or damaged line is left out and counted."""
+    if happenings.is_ours(path):
+        return _events_alone(path)
     start = read_head(path).lstrip()
     table = RecordTable()
     if start[:1] == b"[":
@@ -61,7 +64,20 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
         facts["max_steps"] = int(found["total_steps"])
     facts.update(_planned(columns.texts.get("global_step/max_steps", {})))
     notes += reshape(columns)
-    return runs_of(columns, Source(str(path), name, facts, (), tuple(notes)), options)
+    told = happenings.beside(path)
+    source = Source(
+        str(path), name, {**facts, **told.facts}, told.events, tuple(notes), told.resumed
+    )
+    return runs_of(columns, source, options)
+
+
+def _events_alone(path: Path) -> list[Run]:
+    """A run that ended before its first step has events, and no log to read them with."""
+    log = path.with_name(happenings.LOG)
+    if log.is_file() and log.stat().st_size:
+        raise NotALog(f"{path}: is read together with {log.name} beside it; give that one")
+    told = happenings.read(path)
+    return [Run(str(path), "automodel", {}, events=told.events, facts=told.facts)]
 
 
 def _flavour(keys: set[str]) -> str:

@@ -36,9 +36,9 @@ _METRICS: dict[str, str] = {
         words_per_second tokens_per_sec_per_gpu""",
     "step_time": """step_time iter_time step_time_s elapsed_time_per_iteration_(ms) time_per_step
         iteration_time time_metrics/end_to_end(s) step_timing_in_s timing_in_s sec/step
-        seconds_per_step time_per_iteration""",
+        seconds_per_step time_per_iteration time_step""",
     "data_time": """data_time data_load_time time_metrics/data_loading(s) batch_load_time
-        data_loading_time dataload_time""",
+        data_loading_time dataload_time time_data""",
     "memory_gib": """mem memory memory(gib) mem_gib peak_memory max_memory peak_mem gpu_mem
         memory_gib memory/max_reserved(gib) memory/max_mem_active(gib) peak_memory_active
         peak_memory_reserved""",

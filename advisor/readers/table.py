@@ -28,6 +28,7 @@ class Source:
     facts: Mapping[str, object] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()
+    resumed: bool = False  # the events say so: steps that go back begin no new run
 
 
 def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]:
@@ -38,7 +39,7 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
         raise NotALog(f"{source.path}: no metric found; name one with --map train/loss=COLUMN")
     main = chosen.get("train/loss") or next(iter(chosen.values()))
     steps, note = steps_of(columns, columns.column(main)[0], options.map)
-    parts, events, said = _split(columns, steps, main)
+    parts, events, said = _split(columns, steps, main, source.resumed)
     notes = (*source.notes, *([note] if note else []), *guessed, *said)
     runs = []
     for number, (low, high) in enumerate(parts, 1):
@@ -60,14 +61,14 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
 
 
 def _split(
-    columns: Columns, steps: FloatArray, main: str
+    columns: Columns, steps: FloatArray, main: str, one_run: bool
 ) -> tuple[list[tuple[int, int]], list[Event], list[str]]:
     """Cut rows where a new run begins; smaller steps back are resumes."""
     rows = columns.column(main)[0]
     at = steps[rows]
     change = np.diff(at)
     back = np.flatnonzero(change < 0)
-    if not back.size:
+    if one_run or not back.size:
         return [(0, columns.rows)], [], []
     gap = float(np.median(np.abs(change[change != 0])))
     far = back[-change[back] >= 2 * gap]
