@@ -40,10 +40,8 @@ _LEVEL = re.compile(
     r"^[\s|\-:]*(?:[\w.]+\s+-\s+)?\[?(?:INFO|DEBUG|WARNING|ERROR)\b\]?[\s:|\-]*"
     r"(?:[\w.]+:[\w<>]+:\d+|root|__main__)?[\s:|\-]*"
 )
-_BAR = re.compile(
-    r"(?P<label>[^|\r\n]{0,200}?)\b(?:\d{1,3})%\|[^|]{0,400}\|\s*(?P<at>\d+)/(?P<end>\d+)\s*"
-    r"\[(?P<speed>[^\]]{0,400})\]?"
-)
+_BAR = re.compile(r"\d{1,3}%\|[^|]{0,400}\|\s*(\d+)/(\d+)\s*\[([^\]]{0,400})\]?")
+BARS = 30  # bars tried in a line
 _KERAS = re.compile(r"^\s*(\d+)/(\d+)\s(?:\[[=>.\s]*\]|[━╸╺─ ]{3,})")
 _SAMPLES = re.compile(
     r"\[\s*(\d+)/(\d+)\s*\(\s*\d+(?:\.\d+)?%\)\s*\]|\|\s*(\d+)/\s*(\d+) batches\b"
@@ -77,19 +75,41 @@ class Found:
     spans: list[tuple[int, int, str, float]] = field(default_factory=list)
 
 
-def find_bar(text: str) -> re.Match[str] | None:
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A progress bar in a line: where it stands, its label, its counts, what its brackets say."""
+
+    begin: int
+    stop: int
+    label: str
+    at: float
+    end: float
+    inside: str
+
+
+def find_bar(text: str) -> Bar | None:
     """The last progress bar in a line."""
-    if "%|" not in text:
-        return None
-    bars = list(_BAR.finditer(text))
-    return bars[-1] if bars else None
+    mark = len(text)
+    for _ in range(BARS):
+        mark = text.rfind("%|", 0, mark)
+        if mark < 0:
+            return None
+        begin = mark
+        while begin > max(0, mark - 3) and text[begin - 1].isdecimal():
+            begin -= 1
+        match = _BAR.match(text, begin)
+        if match:
+            label = re.split(r"[|\r\n]", text[max(0, begin - 200) : begin])[-1]
+            at, end = float(match[1][:18]), float(match[2][:18])
+            return Bar(begin - len(label), match.end(), label, at, end, match[3])
+    return None
 
 
-def without_bar(text: str, bar: re.Match[str]) -> str:
+def without_bar(text: str, bar: Bar) -> str:
     """The line without the bar; what follows the speed inside its brackets stays."""
-    extra = bar["speed"].split(",", 2)
+    extra = bar.inside.split(",", 2)
     tail = extra[2] if len(extra) > 2 else ""
-    return f"{text[: bar.start()]}{bar['label']} | {tail} | {text[bar.end() :]}"
+    return f"{text[: bar.begin]}{bar.label} | {tail} | {text[bar.stop :]}"
 
 
 def _number(text: str) -> float:
@@ -139,7 +159,7 @@ def parse_pairs(text: str, words: Words = DEFAULT) -> Found | None:
         found.rewritten |= bool(count)
     bar = find_bar(text)
     if bar is not None:
-        found.bar = (float(bar["at"]), float(bar["end"]))
+        found.bar = (bar.at, bar.end)
         text = without_bar(text, bar)
     text = without_prefix(text)
     progress = _KERAS.match(text)

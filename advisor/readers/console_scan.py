@@ -206,10 +206,10 @@ class Scan:
 
     def _see_bar(self, text: str) -> None:
         bar = find_bar(text)
-        if bar is not None and not _OTHER_BAR.match(bar["label"] or ""):
-            end = float(bar["end"])
-            if len(self._bars) < 64 or end in self._bars:
-                self._bars[end] = float(bar["at"])
+        if bar is None or _OTHER_BAR.match(bar.label):
+            return
+        if len(self._bars) < 64 or bar.end in self._bars:
+            self._bars[bar.end] = bar.at
 
     def _bar(self) -> tuple[float, float]:
         """The longest bar seen: an evaluation's is shorter than training's."""

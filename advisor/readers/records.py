@@ -16,6 +16,7 @@ from advisor.readers.numbers import to_float
 from advisor.run import IntArray
 
 MAX_KEYS = 400  # different names in one log
+MAX_KEY = 300
 _BARE = re.compile(rb"(?<=[:\[,\s])(-?(?:NaN|nan|Infinity|inf))(?=\s*[,}\]\n])")
 _Number = float | str | None
 
@@ -90,7 +91,7 @@ class RecordTable:
                 continue
             for key, value in _flat(item):
                 if key not in columns:
-                    if len(columns) >= MAX_KEYS:
+                    if len(columns) >= MAX_KEYS or len(key) > MAX_KEY:
                         continue
                     columns[key] = [None] * count
                 if len(columns[key]) == count:
@@ -121,7 +122,8 @@ class RecordTable:
 
 def _flat(item: Mapping[str, object], depth: int = 0) -> Iterator[tuple[str, object]]:
     """Names and numbers of an object; those of an object within it as 'outer/inner'."""
-    for key, value in item.items():
+    for native, value in item.items():
+        key = native if native.isascii() else native.encode("utf-8", "replace").decode()
         if isinstance(value, bool) or value is None:
             yield key, None
         elif isinstance(value, int | float | str):
@@ -146,8 +148,8 @@ def try_decode(text: bytes) -> object:
     """Decode JSON that may hold bare NaN and Infinity; ValueError otherwise."""
     try:
         return msgspec.json.decode(_BARE.sub(rb'"\1"', text))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # the slower parser accepts more
     try:
         return json.loads(text)
     except RecursionError:

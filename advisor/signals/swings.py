@@ -71,7 +71,7 @@ def loss_swings(view: View) -> Swings:
 def epoch_points(view: View) -> float:
     """Return the length of an epoch in points, 0 when the log does not say."""
     curve = view.loss
-    if curve.epochs is None or not np.isfinite(curve.epochs).all():
+    if curve.epochs is None or len(curve) < 2 or not np.isfinite(curve.epochs).all():
         return 0.0
     span = float(curve.epochs[-1] - curve.epochs[0])
     return len(curve) / span if span > 0 else 0.0
@@ -126,17 +126,23 @@ def follows_data(view: View) -> Reading:
 
 
 def rises_within(view: View) -> Reading:
-    """1 where the loss rises from its best level to the end as it did one epoch earlier: data
-    that are read in one order, not instability."""
+    """1 where the loss rises from its best level to the end no further than it rose within the
+    epochs before: data that are read in one order, not instability."""
     curve, epoch = view.loss, round(epoch_points(view))
     if len(curve) < MIN_POINTS or epoch < 6:
         return Reading(0.0)
-    shape, last = loss_shape(view), len(curve) - 1 - epoch
-    first = shape.best_index - epoch
-    if first < 0 or not first < last <= shape.best_index:
+    shape, k = loss_shape(view), max(3, epoch // 8)
+    smooth = robust.running_median(curve.y, k)
+    ends = range(len(curve) - epoch, epoch - 1, -epoch)
+    before = [
+        float(np.median(curve.y[end - k : end]) - smooth[end - epoch : end].min())
+        for end in ends
+        if end <= shape.best_index + k
+    ]
+    if not before:
         return Reading(0.0)
-    before = float(curve.smooth[last] - curve.smooth[first])
-    return Reading(float(before > 0.3 * (shape.end - shape.best)))
+    usual = float(np.median(before)) - 2 * _error(curve, k)  # the lowest of many is low by chance
+    return Reading(float(shape.end - shape.best < 2 * usual))
 
 
 def skew(view: View) -> Reading:
