@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from advisor.findings import Evidence, Reading
-from advisor.signals import robust
-from advisor.signals.base import Signal, missing, need
+from advisor.signals import facts, robust
+from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.loss import MEDIAN_COST, MIN_POINTS, loss_shape
 from advisor.signals.robust import Array
 from advisor.signals.view import Curve, View
@@ -73,6 +73,30 @@ def _tail_points(curve: Curve) -> int:
 
 def points(view: View) -> Reading:
     return Reading(float(len(view.eval)))
+
+
+def best_epochs(view: View) -> Reading:
+    """Whole epochs that hold the minimum: what a run of that length would have needed."""
+    curve = view.eval
+    if why := need(curve, 2):
+        return missing(why)
+    at = _low(curve)
+    passed = float(curve.epochs[at]) if curve.epochs is not None else math.nan
+    if not math.isfinite(passed):
+        planned, total = facts.epochs(view), facts.total_steps(view).value
+        if planned.value is None:
+            return planned
+        passed = float(curve.steps[at]) / (total or float(curve.steps[-1])) * planned.value
+    # A tenth of an epoch past a border is the border: evaluations seldom fall right on it.
+    return found(max(1.0, math.ceil(passed - 0.1)), curve, at, at)
+
+
+def best_step(view: View) -> Reading:
+    """Step of the minimum."""
+    curve = view.eval
+    if why := need(curve, 2):
+        return missing(why)
+    return found(float(curve.steps[_low(curve)]), curve, _low(curve), _low(curve))
 
 
 def rise(view: View) -> Reading:
@@ -237,6 +261,8 @@ def nonfinite(view: View) -> Reading:
 
 SIGNALS = {
     "eval.points": Signal("points", "finite evaluations", points),
+    "eval.best_epochs": Signal("epochs", "whole epochs up to the minimum", best_epochs),
+    "eval.best_step": Signal("step", "of the minimum", best_step),
     "eval.rise": Signal("share", "end over minimum, relative", rise),
     "eval.rise_noise": Signal("noise", "the same rise in evaluation noises", rise_noise),
     "eval.rise_trend": Signal("z", "Mann-Kendall z from the minimum on", rise_trend),
