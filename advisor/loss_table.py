@@ -13,7 +13,7 @@ from advisor.diagnose import best_point
 from advisor.findings import Best
 from advisor.run import FloatArray, Run
 from advisor.signals import View
-from advisor.signals.robust import running_median, window_for
+from advisor.signals.robust import local_noise, running_median, window_for
 from advisor.signals.validation import eval_noise
 
 BoolArray = NDArray[np.bool_]
@@ -72,13 +72,13 @@ def contestant_of(run: Run, label: str, series: str) -> Contestant:
 
 
 def _noise(view: View, series: str) -> float:
-    """Return the noise of one value; a bend of a short curve is not taken for noise."""
+    """Return the noise of one value; the bend of a short curve is not taken for noise."""
     curve = view.curve(series)
     floor = FLOOR * abs(float(np.median(curve.y)))
     if series != "eval/loss":
         return max(floor, curve.noise / math.sqrt(window_for(len(curve))))
-    noise = eval_noise(view)
-    return max(floor, min(noise, curve.noise) if len(curve) >= 5 else noise)
+    past_the_bend = curve.y[len(curve) // 3 :]
+    return max(floor, local_noise(past_the_bend) if past_the_bend.size >= 5 else eval_noise(view))
 
 
 def _rising(values: FloatArray, noise: float) -> BoolArray:
@@ -89,7 +89,7 @@ def _rising(values: FloatArray, noise: float) -> BoolArray:
     finite = np.where(np.isfinite(values), values, np.inf)
     lows = np.minimum.accumulate(running_median(finite, 3))
     before = np.concatenate([[np.inf], lows[:-1]])
-    rising: BoolArray = np.isfinite(values) & (finite - before > RISES * noise)
+    rising: BoolArray = np.isfinite(values) & (finite > before + RISES * noise)
     return rising
 
 
