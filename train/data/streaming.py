@@ -105,11 +105,14 @@ class StreamLoader:
             loader.load_state_dict(self._resume)
             self._resume = None
         self._loader = loader
+        failed = ""
         try:
             yield from loader
         except DataError as error:  # a worker's error comes with its traceback as text
-            line = str(error).strip().splitlines()[-1]
-            raise DataError(line.removeprefix("train.errors.DataError: ")) from None
+            failed = str(error).strip().splitlines()[-1]
+        if failed:  # raised here, where nothing holds the workers any more
+            self._loader = None
+            raise DataError(failed.removeprefix("train.errors.DataError: "))
 
     def state_dict(self) -> dict[str, object]:
         inner = self._loader.state_dict() if self._loader is not None else self._resume

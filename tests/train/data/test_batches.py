@@ -69,7 +69,9 @@ def test_an_epoch_gives_each_sample_once_and_ends_with_a_short_batch(plain, writ
     batches = list(data.train)
     assert [b.rows for b in batches] == [3, 3, 3, 3, 3, 3, 2]
     assert data.train.batches_per_epoch == 7
-    texts = sorted(plain.decode(b.input_ids[0][a:c]) for b in batches for a, c in _borders(b))
+    texts = sorted(
+        plain.decode(b.input_ids[0][a:c].tolist()) for b in batches for a, c in _borders(b)
+    )
     assert texts == sorted(f"{r['q']} {r['a']}</s>" for r in rows(20))
     assert data.facts.samples == 20
     assert data.facts.supervised == sum(b.supervised for b in batches)
@@ -169,7 +171,7 @@ def test_a_stream_gives_each_row_once_with_any_number_of_workers(plain, write_ro
         asked = config(path, streaming=True, max_steps=9, workers=workers)
         loader = build_data(asked, plain).train
         assert loader.batches_per_epoch is None
-        texts = [plain.decode(b.input_ids[0][a:c]) for b in loader for a, c in _borders(b)]
+        texts = [text for batch in loader for text in _texts(plain, batch)]
         assert sorted(texts) == sorted(f"{r['q']} {r['a']}</s>" for r in rows(50))
 
 
@@ -245,7 +247,7 @@ def test_the_split_is_disjoint_and_a_leaking_validation_set_is_told(plain, write
 
 
 def _texts(tokenizer, batch):
-    return [tokenizer.decode(batch.input_ids[0][a:c]) for a, c in _borders(batch)]
+    return [tokenizer.decode(batch.input_ids[0][a:c].tolist()) for a, c in _borders(batch)]
 
 
 def test_validation_is_not_shuffled_and_has_a_batch_size_of_its_own(plain, write_rows):
