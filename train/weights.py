@@ -56,13 +56,15 @@ class ModelWeights:
     def _load_adapter(self, folder: Path) -> None:
         from peft import set_peft_model_state_dict
 
-        found = set_peft_model_state_dict(self.model, _read(folder / _ADAPTER))
-        strange = list(getattr(found, "unexpected_keys", []))
+        held = _read(folder / _ADAPTER)
+        try:
+            found = set_peft_model_state_dict(self.model, held)
+        except RuntimeError as error:  # shapes that differ, one a line
+            raise CheckpointError(_misfit(folder, str(error).split("\n")[-1].strip())) from None
+        trained = {name for name, _ in self.trainable}
+        strange = [*found.unexpected_keys, *(k for k in found.missing_keys if k in trained)]
         if strange:
-            raise CheckpointError(
-                f"{folder}: the adapter does not fit the model ('{strange[0]}'); resume with the "
-                "config it was saved with"
-            )
+            raise CheckpointError(_misfit(folder, strange[0]))
 
     def _load_whole(self, folder: Path) -> None:
         held: dict[str, torch.Tensor] = {}
@@ -84,13 +86,16 @@ def _fitting(
     held: Mapping[str, torch.Tensor], name: str, parameter: Parameter, folder: Path
 ) -> torch.Tensor:
     found = held.get(name)
-    if found is None or found.shape != parameter.shape:
-        what = "is not there" if found is None else f"has the shape {tuple(found.shape)}"
-        raise CheckpointError(
-            f"{folder}: '{name}' {what}, the model wants {tuple(parameter.shape)}; resume with the "
-            "config it was saved with"
-        )
+    if found is None:
+        raise CheckpointError(_misfit(folder, f"'{name}' is not there"))
+    if found.shape != parameter.shape:
+        shapes = f"{tuple(found.shape)}, not {tuple(parameter.shape)}"
+        raise CheckpointError(_misfit(folder, f"'{name}' has the shape {shapes}"))
     return found
+
+
+def _misfit(folder: Path, what: str) -> str:
+    return f"{folder}: does not fit the model ({what}); resume with the config it was saved with"
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
