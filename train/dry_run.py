@@ -1,0 +1,87 @@
+"""What a run would do, worked out without training: config, steps, tokens, trained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from train.config.checks import warmup_notice
+from train.config.defaults import defaults
+from train.config.load import Loaded
+from train.config.types import TrainConfig
+from train.data.batches import Data, build_data
+from train.model.adapters import with_adapter
+from train.model.load import load_hf_config, load_tokenizer
+from train.plan import StepPlan, plan_steps
+from train.schedule import lr_at, plan_schedule
+
+
+def describe(loaded: Loaded) -> Iterator[str]:
+    """Yield the lines of a dry run; what is wrong with config, data or model raises."""
+    config = loaded.config
+    yield "# the config, overrides included"
+    yield loaded.text.rstrip("\n")
+    yield "# defaults that hold beside it"
+    for key, value in defaults(loaded):
+        yield f"#   {key}: {value}"
+    data = build_data(config, load_tokenizer(config.model))
+    plan = plan_steps(config.step_scheduler, data.train.batches_per_epoch)
+    yield "# the run"
+    for line in (*_data(data), *_steps(config, plan), _rates(config, plan), _weights(config)):
+        yield f"#   {line}"
+    for notice in (*loaded.notices, *data.notices, warmup_notice(config, plan.total)):
+        if notice:
+            yield f"# note: {notice}"
+
+
+def _data(data: Data) -> Iterator[str]:
+    facts = data.facts
+    known = "of the first rows read: " if facts.probed else ""
+    yield (
+        f"data: {known}{facts.samples:,} samples, {facts.tokens:,} tokens, {facts.supervised:,} of"
+        f" them supervised; half have up to {facts.lengths.get(50, 0)} tokens, the longest"
+        f" {facts.lengths.get(100, 0)}"
+    )
+    if facts.packed_sequence_size:
+        yield (
+            f"packing: {facts.rows:,} rows of up to {facts.packed_sequence_size} tokens,"
+            f" {facts.efficiency:.0%} full"
+        )
+    held = data.validation_facts
+    yield f"validation: {held.samples:,} samples" if held else "validation: none"
+
+
+def _steps(config: TrainConfig, plan: StepPlan) -> Iterator[str]:
+    steps = config.step_scheduler
+    yield (
+        f"a step: {steps.global_batch_size} rows = {steps.local_batch_size} x {plan.accumulate}"
+        " micro-batches"
+    )
+    epoch = "unknown (a stream)" if plan.per_epoch is None else f"{plan.per_epoch:,}"
+    yield f"steps: {plan.total:,} in all, {epoch} an epoch"
+
+
+def _rates(config: TrainConfig, plan: StepPlan) -> str:
+    schedule = plan_schedule(config.lr_scheduler, config.optimizer.lr, plan.total)
+    if config.lr_scheduler is None:
+        return f"learning rate: {schedule.max_lr:g} throughout, without warm-up"
+    return (
+        f"learning rate: {lr_at(0, schedule):g} at the start, {schedule.max_lr:g} after"
+        f" {schedule.warmup} steps, {lr_at(plan.total, schedule):g} at the end ({schedule.style})"
+    )
+
+
+def _weights(config: TrainConfig) -> str:
+    """Return how many weights are trained, counted on a model that has shapes only."""
+    hf_config = load_hf_config(config.model)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            hf_config, trust_remote_code=config.model.trust_remote_code
+        )
+        whole = sum(parameter.numel() for parameter in model.parameters())
+        if config.peft is not None:
+            model, _ = with_adapter(model, config.peft)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return f"weights: {trained:,} trained ({config.method}), {trained / whole:.2%} of {whole:,}"
