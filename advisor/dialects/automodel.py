@@ -104,6 +104,8 @@ def read(tree: Mapping[str, object]) -> dict[str, object]:
                 break
     if not isinstance(values.get("data.parallel", 1), int):
         del values["data.parallel"]
+    if tree.get("validation_split"):  # of our own trainer: rows held out by hash
+        values.setdefault("validation.strategy", "split")
     values["method"] = _method(tree)
     return values
 
