@@ -41,6 +41,12 @@ class Shape:
         points = max(1, min(self.window, self.tail))
         return MEDIAN_COST * self.spread * self.persistence / math.sqrt(points)
 
+    @property
+    def sure_fall(self) -> float:
+        """The fall less two standard errors: the lowest of many levels lies low by chance."""
+        start = MEDIAN_COST * self.spread / math.sqrt(self.head)
+        return max(0.0, self.fall - 2 * math.hypot(start, self.error))
+
 
 def shape_of(curve: Curve) -> Shape:
     """Measure start, end and best level of a curve of at least 5 points."""
@@ -117,6 +123,25 @@ def progress_noise(view: View) -> Reading:
     shape = loss_shape(view)
     floor = 1e-9 * max(abs(shape.start), 1e-9)
     return found(shape.fall / max(shape.spread, floor), view.loss, 0, len(view.loss) - 1)
+
+
+def sure_progress(view: View) -> Reading:
+    """Relative fall from start to best level that chance does not explain."""
+    if why := _measure(view):
+        return missing(why)
+    shape = loss_shape(view)
+    if abs(shape.start) < 1e-12:
+        return missing("the loss starts at 0")
+    return found(shape.sure_fall / abs(shape.start), view.loss, 0, len(view.loss) - 1)
+
+
+def sure_noise(view: View) -> Reading:
+    """The same fall in noises of one point."""
+    if why := _measure(view):
+        return missing(why)
+    shape = loss_shape(view)
+    floor = 1e-9 * max(abs(shape.start), 1e-9)
+    return found(shape.sure_fall / max(shape.spread, floor), view.loss, 0, len(view.loss) - 1)
 
 
 def noise(view: View) -> Reading:
@@ -214,6 +239,8 @@ SIGNALS = {
     "loss.best": Signal("loss", "lowest running median", best),
     "loss.progress": Signal("share", "relative fall from start to best level", progress),
     "loss.progress_noise": Signal("noise", "the same fall in point noises", progress_noise),
+    "loss.sure_progress": Signal("share", "the fall less what chance explains", sure_progress),
+    "loss.sure_noise": Signal("noise", "the same in point noises", sure_noise),
     "loss.noise": Signal("share", "point noise over the median level", noise),
     "loss.trend": Signal("z", "Mann-Kendall z of the whole curve", trend),
     "loss.rise": Signal("share", "end above the best level, relative", rise),

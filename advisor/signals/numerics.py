@@ -109,7 +109,8 @@ def constant_share(view: View) -> Reading:
     if series is None or len(series) < 5:
         return missing("fewer than 5 training losses")
     values = series.values
-    same = np.concatenate(([0], (values[1:] == values[:-1]).astype(np.int8), [0]))
+    repeats = (values[1:] == values[:-1]) & np.isfinite(values[1:])
+    same = np.concatenate(([0], repeats.astype(np.int8), [0]))
     edges = np.flatnonzero(np.diff(same))
     if not edges.size:
         return Reading(0.0)

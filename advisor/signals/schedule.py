@@ -18,7 +18,7 @@ NEAR_ZERO = 0.005  # of the peak; cosine to 1% of the peak, a common floor, stay
 
 
 def _lr(view: View) -> Array:
-    return view.lr.y
+    return view.lr.last
 
 
 def peak(view: View) -> Reading:

@@ -11,6 +11,8 @@ from advisor.signals.fits import fit_curve
 from advisor.signals.loss import MIN_POINTS, loss_shape
 from advisor.signals.view import View
 
+LEVEL = 0.015  # of the level: less than this is no progress to speak of
+
 
 def _tail(view: View) -> tuple[int, float]:
     """Index where the last third begins, and the fall over it along a robust line."""
@@ -102,18 +104,23 @@ def gain(view: View) -> Reading:
 
 
 def flat_share(view: View) -> Reading:
-    """Share of the run, at its end, that is within tolerance of the final level."""
+    """Share of the run, at its end, of which 95% is within tolerance of the final level."""
     if why := need(view.loss, 20):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
-    tolerance = max(4 * shape.error, 0.05 * abs(shape.fall))
-    away = np.flatnonzero(np.abs(curve.smooth - shape.end) > tolerance)
-    first = int(away[-1]) + 1 if away.size else 0
+    least = LEVEL * abs(shape.end)
+    fall = max(shape.fall, float(curve.y[0]) - shape.best)
+    # a level that is not known to a quarter of the fall is not known to be flat
+    tolerance = min(max(4 * shape.error, 0.05 * shape.fall, least), max(0.25 * fall, least))
+    away = np.abs(curve.smooth - shape.end) > tolerance
+    # share of the points away, from each point to the end
+    share = np.cumsum(away[::-1])[::-1] / np.arange(len(curve), 0, -1)
+    flat = np.flatnonzero(~away & (share <= 0.05))
+    first = int(flat[0]) if flat.size else len(curve) - 1
     span = float(curve.steps[-1] - curve.steps[0]) or 1.0
-    first = min(first, len(curve) - 1)
-    share = float(curve.steps[-1] - curve.steps[first]) / span
-    text = f"no progress for the last {share:.0%} of the run"
-    return found(share, curve, first, len(curve) - 1, text)
+    value = float(curve.steps[-1] - curve.steps[first]) / span
+    text = f"no progress for the last {value:.0%} of the run"
+    return found(value, curve, first, len(curve) - 1, text)
 
 
 def straightness(view: View) -> Reading:

@@ -14,6 +14,7 @@ from advisor.signals.robust import Array
 from advisor.signals.view import Curve, View
 
 DENSE = 5  # training points for each evaluation, from which on they bound its noise
+UNSEEN = 9.0  # a rise that nothing before can be held against
 MANY = 20  # evaluations whose spread can be measured about their own trend
 
 
@@ -130,6 +131,21 @@ def rise_trend(view: View) -> Reading:
         return missing(why)
     past = curve.y[_low(curve) :]
     return Reading(robust.mann_kendall_z(past) if past.size >= 4 else 0.0)
+
+
+def rise_of_wander(view: View) -> Reading:
+    """The rise over the largest earlier one that was undone again: a curve that wanders up and
+    down does not overfit when it is up. Few evaluations have no such history: UNSEEN."""
+    curve = view.eval
+    if why := need(curve, 2):
+        return missing(why)
+    low, levels = _low(curve), levels_of(curve)
+    if low < 3 or len(curve) < MANY:
+        return Reading(UNSEEN)
+    before = levels[: low + 1]
+    undone = float((before - np.minimum.accumulate(before)).max())
+    rise = _end(curve) - lowest(curve)
+    return Reading(min(UNSEEN, rise / max(undone, 1e-12)) if rise > 0 else 0.0)
 
 
 def after_min(view: View) -> Reading:
@@ -266,6 +282,7 @@ SIGNALS = {
     "eval.rise": Signal("share", "end over minimum, relative", rise),
     "eval.rise_noise": Signal("noise", "the same rise in evaluation noises", rise_noise),
     "eval.rise_trend": Signal("z", "Mann-Kendall z from the minimum on", rise_trend),
+    "eval.rise_of_wander": Signal("ratio", "the rise over earlier ones undone", rise_of_wander),
     "eval.after_min": Signal("evaluations", "evaluations after the minimum", after_min),
     "eval.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
     "eval.tail_share": Signal("share", "last third's part of the whole fall", tail_share),

@@ -19,7 +19,8 @@ LIMIT = 4096  # points a signal works on; longer series are averaged in buckets 
 class Curve:
     """Finite points of one Series, decimated: all arrays have shape ``(n,)``.
 
-    ``y`` is a bucket's mean, ``high`` its maximum; ``steps`` is its last step. Buckets hold
+    ``y`` is a bucket's mean, ``high`` its maximum, ``last`` its last value (a rate's jump stays
+    one); ``steps`` is its last step. Buckets hold
     2**k points with the smallest k that fits LIMIT, so a stream can build the same ones.
     """
 
@@ -27,6 +28,7 @@ class Curve:
     steps: Array
     y: Array
     high: Array
+    last: Array
     epochs: Array | None
     points: int  # in the log
     nonfinite: int
@@ -59,7 +61,7 @@ def curve_of(series: Series | None, name: str) -> Curve:
     """Decimate a Series into a Curve; an absent Series gives an empty one."""
     if series is None:
         empty = np.empty(0)
-        return Curve(name, empty, empty, empty, None, 0, 0, 1)
+        return Curve(name, empty, empty, empty, empty, None, 0, 0, 1)
     finite = np.isfinite(series.values)
     steps = series.steps[finite].astype(float)
     values = series.values[finite]
@@ -68,15 +70,16 @@ def curve_of(series: Series | None, name: str) -> Curve:
     bucket = 1
     while n > bucket * LIMIT:
         bucket *= 2
-    high = values
+    high = last = values
     if bucket > 1:
         starts = np.arange(0, n, bucket)
         counts = np.diff(np.append(starts, n))
         ends = starts + counts - 1
-        high = np.maximum.reduceat(values, starts)
+        high, last = np.maximum.reduceat(values, starts), values[ends]
         values = np.add.reduceat(values, starts) / counts
         steps, epochs = steps[ends], None if epochs is None else epochs[ends]
-    return Curve(name, steps, values, high, epochs, len(series), int((~finite).sum()), bucket)
+    bad = len(series) - n
+    return Curve(name, steps, values, high, last, epochs, len(series), bad, bucket)
 
 
 class View:
