@@ -101,10 +101,10 @@ def with_log(config: Config, run: Run) -> Config:
     facts = run.facts
     found: dict[str, object] = {}
     epochs = facts.get("num_train_epochs")
-    if isinstance(epochs, (int, float)) and float(epochs).is_integer() and epochs > 0:
+    if isinstance(epochs, (int, float)) and 0 < epochs < 1e6 and float(epochs).is_integer():
         found["step_scheduler.num_epochs"] = int(epochs)
     size = facts.get("train_batch_size")
-    if isinstance(size, int) and not isinstance(size, bool) and size > 0:
+    if isinstance(size, int) and not isinstance(size, bool) and 0 < size < 1e9:
         found["step_scheduler.local_batch_size"] = size
     peak = peak_lr(run)
     if peak is not None:

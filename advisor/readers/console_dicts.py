@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf|NaN|Infinity)"
+_NUMBER = r"[-+]?(?:(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?|nan|inf|NaN|Infinity)"
 _ITEM = re.compile(
     rf"""["'“”‘’`]([^"'“”‘’`{{}}]{{1,120}})["'“”‘’`]\s*:\s*
     (?:(?:(?:tensor|array|Array|[\w.]*float\d*)[(\[]+\s*|\[\s*)?

@@ -17,10 +17,13 @@ from advisor.readers.console_words import DEFAULT, Words
 
 LAYOUTS = 6  # layouts tried before a line is searched for pairs
 
-_ANY_NUMBER = re.compile(
-    r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|(?<!\w)-?(?:nan|inf)(?!\w)", re.IGNORECASE
+BUDGET = 40  # layouts learnt before they must have served: compiling one costs a millisecond
+
+_NUMBER = (
+    r"[-+]?(?:\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?|\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
 )
-_CAPTURED = r"([-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|-?nan|-?inf)"
+_ANY_NUMBER = re.compile(rf"{_NUMBER}|(?<!\w)-?(?:nan|inf)(?!\w)", re.IGNORECASE)
+_CAPTURED = rf"({_NUMBER}|-?nan|-?inf)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def _layout(text: str, found: Found) -> _Layout | None:
             pieces.append(_CAPTURED)
             roles.append(spans[match.span()])
         else:
-            pieces.append(r"[-+]?[\d.,:eE+-]+")
+            pieces.append(_NUMBER)
     if len(roles) != len(spans) or len(roles) > 60:
         return None
     pieces.append(_literal(text[at:]))
@@ -75,6 +78,8 @@ class PairReader:
 
     words: Words = DEFAULT
     _layouts: list[_Layout] = field(default_factory=list)
+    _learnt: int = 0
+    _served: int = 0
 
     def read(self, text: str) -> Found | None:
         """The pairs of one cleaned line."""
@@ -86,9 +91,12 @@ class PairReader:
             for layout in self._layouts:
                 match = layout.pattern.fullmatch(stripped)
                 if match:
+                    self._served += 1
                     return layout.read(match.groups())
         found = parse_pairs(text, self.words)
-        if plain and found is not None and found.spans and len(found.values) > 0:
+        worth = self._learnt < BUDGET + self._served // 50
+        if worth and plain and found is not None and found.spans and found.values:
+            self._learnt += 1
             learnt = _layout(stripped, found)
             if learnt is not None:
                 self._layouts = [learnt, *self._layouts][:LAYOUTS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from advisor.readers.console_words import (
     DEFAULT,
@@ -22,7 +23,7 @@ NAN = float("nan")
 STEP, TOTAL, EPOCH = "<step>", "<total>", "<epoch>"
 
 _NUMBER = (
-    r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+    r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
     r"|[-+]?(?:nan|inf|infinity)(?![\w-])"
 )
 _WORD = r"[^\W\d][\w/.@\-]*"
@@ -116,6 +117,7 @@ def _number(text: str) -> float:
     return float(text.replace(",", ""))
 
 
+@lru_cache(maxsize=4096)
 def _resolve(key: str, spaced: bool, words: Words) -> str:
     """The key's name; of a sentence before a bare number only the known words at its end."""
     parts = key.split()
@@ -154,9 +156,9 @@ def parse_pairs(text: str, words: Words = DEFAULT) -> Found | None:
     if not words.hint.search(text) or _DUMP.search(text):
         return None
     found = Found()
-    for pattern, other in REWRITES:
-        text, count = pattern.subn(other, text)
-        found.rewritten |= bool(count)
+    for needle, pattern, other in REWRITES:
+        if needle in text:
+            text, found.rewritten = pattern.sub(other, text), True
     bar = find_bar(text)
     if bar is not None:
         found.bar = (bar.at, bar.end)

@@ -20,6 +20,7 @@ from advisor.readers.console_tables import Table, header_of, is_border, row_of
 from advisor.readers.console_text import chunks, clean, lines
 from advisor.readers.console_words import DEFAULT, Words
 
+LEARN = 200  # templates made for one file: each costs a millisecond
 TEMPLATES = 8  # layouts of dictionaries tried before a line is parsed key by key
 SHAPES = 2_000  # more shapes of rows than this are a hostile file
 WHOLE = 10_000  # characters from which a piece is worth taking at once
@@ -72,6 +73,7 @@ class Scan:
     _open: list[str] = field(default_factory=list)
     _section: str = ""
     _table: Table | None = None
+    _learnt: int = 0  # templates made so far
     _at: tuple[float, float, int] = (NAN, NAN, 0)  # a step that a line states alone: its line
 
     def feed(self, number: int, raw: str) -> None:
@@ -160,7 +162,8 @@ class Scan:
             return False
         block.add(numbers.values(), Place(number, step, total, epoch, bar, end))
         self.last_line = number
-        if math.isnan(step) and not texts and not before.strip():
+        if math.isnan(step) and not texts and not before.strip() and self._learnt < LEARN:
+            self._learnt += 1
             pattern = template(text, tuple(numbers))
             if pattern is not None:
                 at = list(numbers).index("epoch") if "epoch" in numbers else None

@@ -35,12 +35,12 @@ _HINT = (
     r"loss|损失|epoch|\bep\b|iter|step|perplex|\bppl|grad|\bacc|batch|轮|\blr\b|learning.rate"
     r"|cross.?entropy|\bxent|\bcost\b"
 )
-# Lines put in other words before they are searched.
-REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(\bloss train\s*[:=]\s*\S+?,?\s+)val(?=\s*[:=])"), r"\1val loss"),  # LitGPT
-    (re.compile(r"\bLM loss value(?=\s*:)", re.IGNORECASE), "lm loss"),  # Megatron
-    (re.compile(r"\bvalidation loss at iteration (\d+)", re.IGNORECASE), r"[val] step \1"),
-    (re.compile(r"\b(?:train_)?opt_callback:\s*"), ""),  # llama.cpp
+# Lines put in other words before they are searched: what they hold, the pattern, its stead.
+REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("loss train", re.compile(r"(\bloss train\s*[:=]\s*\S+?,?\s+)val(?=\s*[:=])"), r"\1val loss"),
+    ("lm loss value", re.compile(r"\blm loss value(?=\s*:)"), "lm loss"),  # Megatron
+    ("validation loss at", re.compile(r"\bvalidation loss at iteration (\d+)"), r"[val] step \1"),
+    ("opt_callback:", re.compile(r"\b(?:train_)?opt_callback:\s*"), ""),  # llama.cpp
 )
 # Heads of lines whose numbers no 'key number' pair tells: the first that matches is taken.
 HEADS: tuple[re.Pattern[str], ...] = tuple(

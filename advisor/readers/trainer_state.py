@@ -17,6 +17,7 @@ from advisor.run import Run
 
 NAME = "transformers"
 CHUNK = 1 << 22
+LARGEST = 1e15  # a number beyond is damage
 _START = re.compile(rb'"log_history"\s*:\s*\[')
 _BORDER = re.compile(rb"\}\s*,\s*\{")
 _AFTER = re.compile(rb'\]\s*,\s*"[A-Za-z_]+"\s*:|\]\s*\}\s*$')
@@ -114,13 +115,18 @@ def _salvage(table: RecordTable, chunk: bytes, path: Path) -> None:
 
 
 def _facts(rest: Mapping[str, object]) -> dict[str, object]:
-    facts: dict[str, object] = {
-        k: rest[k] for k in _FACTS if isinstance(rest.get(k), int | float | str)
-    }
+    facts: dict[str, object] = {k: rest[k] for k in _FACTS if _is_fact(rest.get(k))}
     best = rest.get("best_model_checkpoint")
     if isinstance(best, str):
         facts["best_checkpoint"] = Path(best.replace("\\", "/")).name
     return facts
+
+
+def _is_fact(value: object) -> bool:
+    """A text, or a number that a count or a loss can be."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return abs(value) < LARGEST
+    return isinstance(value, str)
 
 
 def _summary(table: RecordTable) -> dict[str, object]:
