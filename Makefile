@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-slow test-integrations lint docs wheel clean
+.PHONY: demo demo-train test test-slow test-integrations lint docs wheel clean
 
 demo: $(VENV)/.base
 	$(BIN)/advise demo
+
+# Fine-tune the bundled tiny model and let the advisor judge the run.
+demo-train: $(VENV)/.train
+	$(BIN)/advise demo --train
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow and not integration"
@@ -45,8 +49,14 @@ $(VENV)/.base: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) -e '.[dev]'
+# torch comes first and pinned: a range may pull gigabytes of another build.
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[train]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.train
+	$(PIP) -e '.[train,dev]'
 	touch $@
 
 clean:
