@@ -75,7 +75,7 @@ def growth(view: View) -> Reading:
 
 def zero_share(view: View) -> Reading:
     curve = view.grad
-    if why := need(curve, 5):
+    if why := need(curve, 3):
         return missing(why)
     zeros = np.flatnonzero(curve.y == 0)
     share = zeros.size / len(curve)

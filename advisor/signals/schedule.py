@@ -49,7 +49,10 @@ def is_zero(view: View) -> Reading:
 
 
 def zero_tail(view: View) -> Reading:
-    """Share of the run's points, at its end, with a rate of nearly 0 after it was higher."""
+    """Share of the run's points, at its end, with a rate of nearly 0 after it was higher.
+
+    The first such point is the schedule's own end, also where it is the last one.
+    """
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
     lr, n = _lr(view), len(view.lr)
@@ -57,8 +60,8 @@ def zero_tail(view: View) -> Reading:
     if lr.max() <= 0 or not alive.size:
         return Reading(0.0)
     last = int(alive[-1])
-    share = (n - 1 - last) / n
-    if share == 0:
+    share = (n - 2 - last) / n
+    if share <= 0:
         return Reading(0.0)
     return found(share, view.lr, last + 1, n - 1, f"nearly 0 for the last {share:.0%} of the run")
 
