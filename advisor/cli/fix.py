@@ -135,7 +135,7 @@ def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: boo
         screen.print(Syntax(clean(change), "diff", theme="ansi_dark", background_color="default"))
     elif change:
         typer.echo(clean(change), nl=False)
-    screen.print(written(outcome))
+    screen.print(written(outcome), soft_wrap=True)  # a path stays in one piece
     _refuse_if_idle(place, outcome)
 
 
