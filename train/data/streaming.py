@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any
 
 from torch.utils.data import IterableDataset, get_worker_info
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from train.data.collate import collate_documents
 from train.data.loader import Plan, State, open_loader
@@ -26,7 +25,7 @@ BLOCK = 1024  # rows that are shuffled together
 STEP = 64  # rows that are tokenised at once
 
 
-class BatchStream(IterableDataset[Batch]):
+class BatchStream(IterableDataset[Batch | DataError]):
     """Batches of one epoch; with workers each takes every n-th row."""
 
     def __init__(self, reader: Reader, plan: Plan, size: int, epoch: int) -> None:
@@ -39,7 +38,14 @@ class BatchStream(IterableDataset[Batch]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.position = state["position"]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | DataError]:
+        """Ends with the error if there is one: a worker's exception would come as a traceback."""
+        try:
+            yield from self._batches()
+        except DataError as error:
+            yield error
+
+    def _batches(self) -> Iterator[Batch]:
         rows: list[list[Document]] = []
         row: list[Document] = []
         read = self.position
@@ -91,7 +97,7 @@ class StreamLoader:
     def __init__(self, reader: Reader, plan: Plan, size: int) -> None:
         self.reader, self.plan, self.size = reader, plan, size
         self.epoch = 0
-        self._loader: StatefulDataLoader[Batch] | None = None
+        self._loader: Any = None
         self._resume: Any = None
 
     def set_epoch(self, epoch: int) -> None:
@@ -100,19 +106,22 @@ class StreamLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         stream = BatchStream(self.reader, self.plan, self.size, self.epoch)
-        loader = open_loader(stream, self.plan, batch_size=None, collate_fn=_as_it_is)
+        loader: Any = open_loader(stream, self.plan, batch_size=None, collate_fn=_as_it_is)
         if self._resume is not None:
             loader.load_state_dict(self._resume)
             self._resume = None
         self._loader = loader
         failed = ""
-        try:
-            yield from loader
-        except DataError as error:  # a worker's error comes with its traceback as text
-            failed = str(error).strip().splitlines()[-1]
-        if failed:  # raised here, where nothing holds the workers any more
-            self._loader = None
-            raise DataError(failed.removeprefix("train.errors.DataError: "))
+        for batch in loader:
+            if isinstance(batch, DataError):
+                failed = str(batch)
+                break
+            yield batch
+        if failed:
+            # let go of the workers before raising: held by a traceback they would end up in
+            # the garbage collector, which closes their queues first and then waits for them
+            self._loader = loader = batch = None
+            raise DataError(failed)
 
     def state_dict(self) -> dict[str, object]:
         inner = self._loader.state_dict() if self._loader is not None else self._resume
@@ -123,5 +132,5 @@ class StreamLoader:
         self._resume = state["stream"]
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Batch | DataError) -> Batch | DataError:
     return batch
