@@ -137,6 +137,11 @@ def is_known(native: str) -> bool:
     return bool(_known(_side(plain(native))[1]))
 
 
+def is_telling(name: str) -> bool:
+    """Whether a canonical name tells how training goes: a table without one is no log."""
+    return name.endswith("loss") or name.split("/", 1)[-1] in _METRICS
+
+
 def rank(native: str) -> int:
     """Return where a name stands among the aliases of its metric: the first is preferred."""
     rest = _side(plain(native))[1]

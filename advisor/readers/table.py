@@ -35,7 +35,7 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
     """Turn columns into Runs; ReadError where there is no metric at all."""
     counts = {native: columns.count(native) for native in columns.data}
     chosen, guessed = choose(counts, options.map, source.path)
-    if not chosen:
+    if not any(map(names.is_telling, chosen)):
         raise NotALog(f"{source.path}: no metric found; name one with --map train/loss=COLUMN")
     main = chosen.get("train/loss") or next(iter(chosen.values()))
     steps, note = steps_of(columns, columns.column(main)[0], options.map)
