@@ -32,6 +32,7 @@ from train.errors import ConfigError, ModelError
 from train.model.adapters import with_adapter
 from train.model.forward import ForwardPlan, causal_model, plan_forward
 from train.model.memory import keep_freed_memory
+from train.model.norm import fuse_norms
 from train.model.quant import keep_trainable_layout, quantization
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -63,8 +64,9 @@ def load_model(config: TrainConfig) -> LoadedModel:
     if config.peft is not None:
         model, said = with_adapter(causal_model(model), config.peft)
         notices += said
-    trainable = _masters(model)
     causal = causal_model(model)
+    fuse_norms(causal)
+    trainable = _masters(model)
     if config.distributed.activation_checkpointing:
         _checkpoint_activations(causal)
     mixed = config.peft is None or bool(config.peft.modules_to_save)
