@@ -180,7 +180,8 @@ class Checkpoints:
                 if (path / "progress.json").is_file():
                     return path
             raise CheckpointError(f"{wanted}: no checkpoint of ours; {self._offer()}")
-        found = pointed(self.directory / LATEST) or (self.all() or [None])[-1]
+        named = pointed(self.directory / LATEST)
+        found = named or next(reversed(self.all()), None)
         if found is None:
             raise CheckpointError(f"{self.directory}: no checkpoint to resume from; start it anew")
         return found

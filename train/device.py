@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import resource
 import sys
+from typing import Any
 
 import torch
 from torch import nn
 
-from train.clock import Clock, DeviceClock, HostClock
+from train.clock import Clock, DeviceClock, HostClock, Mark
 
 _GIB = 1 << 30
 # Dense bf16 peaks in TFLOP/s from the makers' data sheets; the first name that fits wins.
@@ -30,8 +31,13 @@ def pick_device() -> torch.device:
 def new_clock(device: torch.device) -> Clock:
     """Return the clock that measures this device's work."""
     if device.type == "cuda":
-        return DeviceClock(lambda: torch.cuda.Event(enable_timing=True))
+        return DeviceClock(_new_event)
     return HostClock()
+
+
+def _new_event() -> Mark:
+    event: Any = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    return event  # type: ignore[no-any-return]
 
 
 def memory_peak(device: torch.device) -> float:
@@ -59,9 +65,9 @@ def flops_per_token(model: nn.Module, whole: bool) -> float:
 
     Weights of linear layers only. Frozen weights need no gradient of their own.
     """
-    linear = [m for m in model.modules() if hasattr(m, "in_features")]
-    weights = sum(int(m.in_features) * int(m.out_features) for m in linear)  # type: ignore[arg-type]
-    return (6.0 if whole else 4.0) * weights
+    linear: list[Any] = [m for m in model.modules() if hasattr(m, "in_features")]
+    weights = sum(m.in_features * m.out_features for m in linear)
+    return (6.0 if whole else 4.0) * float(weights)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -58,7 +58,7 @@ class ModelWeights:
 
         held = _read(folder / _ADAPTER)
         try:
-            found = set_peft_model_state_dict(self.model, held)
+            found: Any = set_peft_model_state_dict(self.model, held)
         except RuntimeError as error:  # shapes that differ, one a line
             raise CheckpointError(_misfit(folder, str(error).split("\n")[-1].strip())) from None
         trained = {name for name, _ in self.trainable}
@@ -67,9 +67,10 @@ class ModelWeights:
             raise CheckpointError(_misfit(folder, strange[0]))
 
     def _load_whole(self, folder: Path) -> None:
-        held: dict[str, torch.Tensor] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            held.update(_read(path))
+        files = sorted(folder.glob("*.safetensors"))
+        held: Mapping[str, torch.Tensor] = {
+            name: tensor for path in files for name, tensor in _read(path).items()
+        }
         if not all(name in held for name, _ in self.trainable):
             held = self._under_our_names(folder)
         with torch.no_grad():

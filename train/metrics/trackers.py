@@ -59,13 +59,13 @@ class TensorBoard:
     """Event files below ``log_dir``, by default the run's folder ``tensorboard``."""
 
     def __init__(self, options: Mapping[str, object], about: About) -> None:
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
         from torch.utils.tensorboard import SummaryWriter
 
         rest: dict[str, Any] = {"flush_secs": 10, **options}
         log_dir = rest.pop("log_dir", None) or about.run_dir / "tensorboard"
         self._summary = Summary
-        self._writer = SummaryWriter(str(log_dir), **rest)
+        self._writer: Any = SummaryWriter(str(log_dir), **rest)
 
     def write(self, record: Record) -> None:
         if isinstance(record, EventRecord):
@@ -87,7 +87,7 @@ class WandB:
     """Weights & Biases. A resumed run goes on under the same id; ``mode: offline`` needs no net."""
 
     def __init__(self, options: Mapping[str, object], about: About) -> None:
-        import wandb
+        import wandb  # type: ignore[import-not-found,unused-ignore]
 
         rest: dict[str, Any] = {_SAVED_AS.get(k, k): v for k, v in options.items()}
         rest.setdefault("dir", str(about.run_dir))
@@ -111,7 +111,7 @@ class MLflow:
     """MLflow, written in the background so that a slow server does not slow the step."""
 
     def __init__(self, options: Mapping[str, object], about: About) -> None:
-        import mlflow
+        import mlflow  # type: ignore[import-not-found,unused-ignore]
 
         rest: dict[str, Any] = dict(options)
         self._mlflow = mlflow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,3 +129,40 @@ def test_tensorboard_files_hold_the_loss_at_its_step(tmp_path: Path) -> None:
     (path,) = (tmp_path / "tensorboard").glob("events*")
     (run,) = read_file(path)
     assert run.series["train/loss"].values.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.integration
+def test_wandb_writes_an_offline_run_with_its_group(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    from train.config.types import TrackingConfig
+    from train.metrics.trackers import About, open_trackers
+
+    options = {"mode": "offline", "project": "p", "group": "sweep-1", "save_dir": str(tmp_path)}
+    (sink,) = open_trackers(TrackingConfig(wandb=options), About(tmp_path / "run", {}))
+    sink.write(STEP)
+    sink.close("finished")
+    (found,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    for _ in range(100):  # a process of its own writes the file
+        if b"train/loss" in found.read_bytes():
+            break
+        time.sleep(0.1)
+    assert found.read_bytes()[:4] == b":W&B"
+    assert b"sweep-1" in found.read_bytes()
+    assert b"train/loss" in found.read_bytes()
+
+
+@pytest.mark.integration
+def test_mlflow_stores_the_loss_at_its_step_and_no_secret(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    from train.config.types import TrackingConfig
+    from train.metrics.trackers import About, open_trackers
+
+    options = {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db", "experiment_name": "e"}
+    about = About(tmp_path / "run", {"hub": {"api_key": "s3cret"}, "seed": 7})
+    (sink,) = open_trackers(TrackingConfig(mlflow=options), about)
+    sink.write(STEP)
+    sink.close("finished")
+    (found,) = mlflow.search_runs(experiment_names=["e"], output_format="list")
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics["train/loss"] == pytest.approx(1.23456)
+    assert found.data.params == {"hub.api_key": "<redacted>", "seed": "7"}
