@@ -111,7 +111,7 @@ def _bounded(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
         outward = (value < start) == (start < low) or value == start
         if outward:
             return old, f"held at {start:g}: the range ends at {edge:g}"
-        within_reach = start > 0 and edge > 0 and max(start / edge, edge / start) <= LEAP
+        within_reach = start > 0 and edge > 0 and max(start / edge, edge / start) < 1.001 * LEAP
         if (value < low) == (start < low) and not within_reach:
             return wanted, f"still {side} the range, which ends at {edge:g}"
     if new == value:

@@ -102,7 +102,7 @@ class Target:
         if key == coupling.WARMUP:
             return self._warmup()
         if self.trusts_defaults:
-            value = default_of(self.name, key)
+            value = default_of(self.name, key, self.tree)
             return plain(value), f"the default of {self.name}" if value is not None else ""
         return None, ""
 
@@ -114,7 +114,7 @@ class Target:
             if not trees.has(self.tree, "lr_scheduler") and self.tree:
                 return 0, "no lr_scheduler, so no warmup"
             return int(min(1000, self.steps // 10)), "the default of automodel"
-        value = default_of(self.name, coupling.WARMUP) if self.trusts_defaults else None
+        value = default_of(self.name, coupling.WARMUP, self.tree) if self.trusts_defaults else None
         return plain(value), ""
 
     @cached_property

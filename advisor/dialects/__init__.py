@@ -21,7 +21,7 @@ class Dialect(Protocol):
 
     def sniff(self, tree: Mapping[str, object]) -> bool: ...
     def read(self, tree: Mapping[str, object]) -> dict[str, object]: ...
-    def default_of(self, key: str) -> object: ...
+    def default_of(self, key: str, tree: Mapping[str, object]) -> object: ...
     def native_path(self, key: str, tree: Mapping[str, object]) -> str: ...
     def changes(
         self, edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
@@ -60,10 +60,13 @@ def dialect_of(name: str) -> Dialect | None:
     return next((dialect for dialect in DIALECTS if name == dialect.NAME), None)
 
 
-def default_of(name: str, key: str) -> object:
-    """Return what a trainer uses for a key that a config leaves out, or None."""
+def default_of(name: str, key: str, tree: Mapping[str, object] | None = None) -> object:
+    """Return what a trainer uses for a key that a config leaves out, or None.
+
+    The tree says which front end of the trainer it is, where their defaults differ.
+    """
     dialect = dialect_of(name)
-    return dialect.default_of(key) if dialect else None
+    return dialect.default_of(key, tree or {}) if dialect else None
 
 
 def sniff(tree: Mapping[str, object]) -> Dialect | None:

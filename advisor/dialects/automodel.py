@@ -82,7 +82,7 @@ def sniff(tree: Mapping[str, object]) -> bool:
     return isinstance(optimizer, Mapping) and "lr" in optimizer and sections >= 1
 
 
-def default_of(key: str) -> object:
+def default_of(key: str, tree: Mapping[str, object]) -> object:
     """Return the trainer's own value of a key that a config leaves out, or None."""
     return DEFAULTS.get(key)
 

@@ -15,6 +15,7 @@ from advisor.dialects.transformers_names import (
     MORE_MARKS,
     ROOTS,
     find,
+    flavour_of,
     native_path,
 )
 from advisor.dialects.tree import dig, has
@@ -87,9 +88,11 @@ def sniff(tree: Mapping[str, object]) -> bool:
     return "learning_rate" in tree and any(name in tree for name in MORE_MARKS)
 
 
-def default_of(key: str) -> object:
+def default_of(key: str, tree: Mapping[str, object]) -> object:
     """Return the trainer's own value of a key that a config leaves out, or None."""
-    return DEFAULTS.get(key)
+    own = flavour_of(tree)  # front ends keep TrainingArguments' defaults, but not LoraConfig's
+    foreign = own and (key.startswith("peft.") or "step_scheduler.local_batch_size" in own)
+    return None if foreign else DEFAULTS.get(key)
 
 
 def read(tree: Mapping[str, object]) -> dict[str, object]:
