@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,9 +144,16 @@ def _build_stream(
     asked = config.packed_sequence.packed_sequence_size
     size = packed_size(asked, store.lengths)
     plan = plan_of(config, config.dataloader, training=True)
+    notices = list(reader.notices)
+    if config.dataset.kind == "user" and plan.workers:
+        plan = replace(plan, workers=0)
+        notices.append(
+            "dataloader.num_workers: a stream of your own is read in the main process, because "
+            "it might deal out its rows to workers by itself"
+        )
     facts = facts_of(lay_out(store, np.arange(len(store)), size, plan), tally, size, probed=True)
     validation = _validation_set(config, tokenizer, notify)
-    notices = [*reader.notices, *notices_of(facts, reader.limit, "of the first samples")]
+    notices += notices_of(facts, reader.limit, "of the first samples")
     loader, other, more = _validation(config, validation, size, store.keys)
     return Data(StreamLoader(reader, plan, size), loader, facts, other, (*notices, *more))
 

@@ -14,6 +14,8 @@ from train.data.slices import Split, parse_split
 from train.data.types import Row
 from train.errors import DataError, MissingExtra
 
+_BLOCK = 100  # rows
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -68,7 +70,9 @@ def _cut(source: Source, first: int, last: int | None) -> Source:
 
 def _open_local(path: Path, split: Split) -> tuple[Source, Callable[[], int]]:
     if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
-        return _wrap(str(path), _pick(_datasets().load_from_disk(str(path)), str(path), split))
+        return wrap_dataset(
+            str(path), _pick(_datasets().load_from_disk(str(path)), str(path), split)
+        )
     files = files_of(path, split.name)
     source = Source(str(path), lambda start: islice(read_files(files), start, None))
     return source, lambda: count_rows(files)
@@ -86,12 +90,18 @@ def _open_hub(config: DatasetConfig, split: Split) -> tuple[Source, Callable[[],
             f"dataset: {config.source!r} ({split.name}) cannot be had from the hub: {line}; "
             "check the name and the network, or give the path of a local JSONL file"
         ) from error
-    return _wrap(config.source, found)
+    return wrap_dataset(config.source, found)
 
 
-def _wrap(label: str, found: Any) -> tuple[Source, Callable[[], int]]:
+def wrap_dataset(label: str, found: Any) -> tuple[Source, Callable[[], int]]:
+    """A data set of the `datasets` package. Read by blocks: read row by row within a loader's
+    worker, a streamed one would hand out that worker's files only, and we deal out rows."""
+
     def read(start: int) -> Iterator[Row]:
-        return iter(found.skip(start) if start else found)
+        for block in (found.skip(start) if start else found).iter(_BLOCK):
+            columns = list(block)
+            for values in zip(*block.values(), strict=True):
+                yield dict(zip(columns, values, strict=True))
 
     def size() -> int:
         if hasattr(found, "__len__"):

@@ -18,6 +18,11 @@ from train.config.types import (  # noqa: E402
 )
 from train.data.batches import build_data  # noqa: E402
 from train.data.collate import collate  # noqa: E402
+from train.data.encode import Encoder  # noqa: E402
+from train.data.loader import Plan  # noqa: E402
+from train.data.reading import Reader  # noqa: E402
+from train.data.sources import wrap_dataset  # noqa: E402
+from train.data.streaming import StreamLoader  # noqa: E402
 from train.data.types import IGNORE, Sample  # noqa: E402
 from train.errors import ConfigError, DataError  # noqa: E402
 
@@ -257,3 +262,16 @@ def test_validation_is_not_shuffled_and_has_a_batch_size_of_its_own(plain, write
     first, again = list(held), list(held)
     assert first[0].rows == 5
     assert [ids(b) for b in first] == [ids(b) for b in again]
+
+
+def test_a_streamed_data_set_of_the_hub_loses_no_row_to_workers(plain):
+    datasets = pytest.importorskip("datasets")
+    found = datasets.Dataset.from_list(rows(30)).to_iterable_dataset(num_shards=3)
+    source, _ = wrap_dataset("hub", found)
+    asked = config("hub", streaming=True, max_steps=9).dataset
+    reader = Reader(asked, source, Encoder(plain), None)
+    reader.prepare(rows(1))
+    for workers in (0, 2):
+        loader = StreamLoader(reader, Plan(batch_size=3, workers=workers), 0)
+        texts = [text for batch in loader for text in _texts(plain, batch)]
+        assert sorted(texts) == sorted(f"{r['q']} {r['a']}</s>" for r in rows(30))

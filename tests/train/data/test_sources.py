@@ -7,7 +7,7 @@ import pytest
 
 from train.config.types import DatasetConfig
 from train.data.slices import parse_split
-from train.data.sources import open_source
+from train.data.sources import open_source, wrap_dataset
 from train.errors import DataError
 
 ROWS = [{"n": n} for n in range(20)]
@@ -80,6 +80,15 @@ def test_a_saved_data_set_is_read(tmp_path):
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_list(ROWS).save_to_disk(str(tmp_path / "saved"))
     assert numbers(tmp_path / "saved", "train[2:4]") == [2, 3]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_data_set_of_the_hub_is_read_from_any_row(streamed):
+    datasets = pytest.importorskip("datasets")
+    found = datasets.Dataset.from_list([{"n": n, "text": str(n)} for n in range(250)])
+    source, _ = wrap_dataset("hub", found.to_iterable_dataset() if streamed else found)
+    assert list(source.read(247)) == [{"n": n, "text": str(n)} for n in range(247, 250)]
+    assert [row["n"] for row in source.read(0)] == list(range(250))
 
 
 @pytest.mark.parametrize(
