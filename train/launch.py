@@ -12,7 +12,7 @@ from train.config.command import USAGE, Command, parse
 from train.config.dataset import OPT_IN
 from train.config.device import check_world, fit_to_device
 from train.config.load import Loaded, load_config
-from train.config.rundir import CONFIG, Place, changes, claim, find_run, release, rewrite
+from train.config.rundir import CONFIG, Place, changes, claim, find_run, lock, release, rewrite
 from train.errors import ConfigError, MissingExtra, TrainError
 
 _EXTRA = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "torchdata", "tokenizers",
@@ -56,11 +56,13 @@ def _run(command: Command, env: Mapping[str, str]) -> int:
     if place is None:
         directory = Path(loaded.config.checkpoint.checkpoint_dir)
         place = claim(directory, command.run_dir, loaded.text)
-    else:
+        with lock(place.run_dir):
+            return _train(loaded, place)
+    with lock(place.run_dir):
         for change in changes(place.run_dir, loaded.tree):
             _say(f"resumed otherwise: {change}")
         rewrite(place.run_dir, loaded.text)
-    return _train(loaded, place)
+        return _train(loaded, place)
 
 
 def _prepare(command: Command, env: Mapping[str, str]) -> tuple[Loaded, Place | None]:

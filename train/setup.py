@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from train.checkpoint import Checkpoints, Snapshot
+from train.config.checks import warmup_notice
 from train.config.load import Loaded, save_config
 from train.config.types import TrainConfig
 from train.data.batches import Data
@@ -19,6 +20,7 @@ from train.model.load import LoadedModel
 from train.optim import build_optimizer
 from train.plan import plan_steps
 from train.reporting import Reporter
+from train.saved import recover
 from train.schedule import plan_schedule
 from train.step import Stepper
 from train.weights import ModelWeights
@@ -87,10 +89,17 @@ def _order_depends_on(config: TrainConfig, data: Data) -> dict[str, object]:
     }
 
 
-def resume_from(parts: Parts, wanted: str) -> Snapshot:
-    """Set everything to a checkpoint; refuse one whose place in the data means something else."""
+def resume_from(parts: Parts, wanted: str) -> Snapshot | None:
+    """Set everything to a checkpoint; refuse one whose place in the data means something else.
+
+    A run that was killed before its first checkpoint goes on from its beginning.
+    """
     if parts.checkpoints is None:
         raise CheckpointError("checkpoint.enabled: false leaves nothing to resume from")
+    recover(parts.checkpoints.directory)
+    if wanted == "latest" and not parts.checkpoints.all():
+        parts.report.tell("resume", 0, "no checkpoint was saved yet: started from the beginning")
+        return None
     folder = parts.checkpoints.find(wanted)
     start = parts.checkpoints.load(folder)
     for key, now in parts.data.items():
@@ -128,8 +137,9 @@ def introduce(config: TrainConfig, model: LoadedModel, data: Data, parts: Parts)
         f"{trained:,} trained weights"
     )
     report.tell("start", 0, text, details)
-    for notice in (*model.notices, *data.notices):
-        report.tell("notice", None, notice)
+    for notice in (*model.notices, *data.notices, warmup_notice(config, plan.total)):
+        if notice:
+            report.tell("notice", None, notice)
     total = facts.samples + facts.all_masked
     if facts.all_masked > _MANY * total:
         # 'masked' is the word that the advisor's rule on labels looks for

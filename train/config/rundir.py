@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from train.config.command import LATEST
 from train.config.nodes import unexpanded
@@ -89,17 +90,17 @@ def holds_run(folder: Path) -> bool:
 
 def _newest(checkpoint_dir: Path) -> Place:
     runs = [checkpoint_dir, *checkpoint_dir.glob("run-*")]
-    found = [(_written(run), run) for run in runs if run.is_dir() and _has_checkpoint(run)]
+    found = [(_written(run), run) for run in runs if run.is_dir() and _has_logged(run)]
     if not found:
         raise ConfigError(
-            f"--resume: no run with a checkpoint in {checkpoint_dir};"
-            " give its folder, or leave out --resume to start anew"
+            f"--resume: no run in {checkpoint_dir}; give its folder, or leave out --resume to"
+            " start anew"
         )
     return Place(max(found)[1], LATEST)
 
 
-def _has_checkpoint(run: Path) -> bool:
-    return any(_CHECKPOINT.fullmatch(path.name) for path in run.iterdir())
+def _has_logged(run: Path) -> bool:
+    return _written(run) > 0
 
 
 def _written(run: Path) -> float:
@@ -126,6 +127,25 @@ def _take(folder: Path, text: str) -> bool:
             f"{folder}: cannot be written ({error.strerror}); give another --run-dir"
         ) from None
     return True
+
+
+def lock(run_dir: Path) -> IO[str]:
+    """Hold a run's folder while the file is open: a run that still runs cannot be resumed."""
+    file = (run_dir / ".lock").open("w", encoding="utf-8")
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+
+        flock(file, LOCK_EX | LOCK_NB)
+    except ImportError:  # not on Windows
+        return file
+    except BlockingIOError:
+        file.close()
+        raise ConfigError(
+            f"{run_dir}: another process is training there; wait for it, or stop it first"
+        ) from None
+    except OSError:  # a file system without locks
+        return file
+    return file
 
 
 # What a checkpoint's weights and optimiser are tied to.

@@ -96,4 +96,5 @@ def test_a_preset_trains_on_local_model_and_rows(
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [json.loads(line) for line in (tmp_path / "out" / "training.jsonl").open()]
     held = [json.loads(line) for line in (tmp_path / "out" / "validation.jsonl").open()]
-    assert len(rows) == 2 and held[0]["baseline"] and held[-1]["step"] == 1
+    assert 1 <= len(rows) <= 2  # a large batch takes all rows in one step
+    assert held[0]["baseline"] and held[-1]["step"] == rows[-1]["step"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from train.config.rundir import CONFIG, Place, changes, claim, find_run, release
+from train.config.rundir import CONFIG, Place, changes, claim, find_run, lock, release
 from train.errors import ConfigError
 
 
@@ -90,6 +90,19 @@ def test_a_run_or_a_checkpoint_can_be_named(tmp_path: Path) -> None:
 def test_nothing_to_resume_is_one_line(tmp_path: Path, wanted: str) -> None:
     with pytest.raises(ConfigError, match="--resume"):
         find_run(wanted, tmp_path)
+
+
+def test_a_run_that_still_runs_cannot_be_taken_up(tmp_path: Path) -> None:
+    with lock(tmp_path), pytest.raises(ConfigError, match="another process is training there"):
+        lock(tmp_path)
+    lock(tmp_path).close()
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_still_the_newest(tmp_path: Path) -> None:
+    run = tmp_path / "run-2"
+    run.mkdir()
+    (run / "training.jsonl").write_text("")
+    assert find_run("latest", tmp_path) == Place(run, "latest")
 
 
 def test_a_resumed_run_says_what_it_does_otherwise(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,20 @@ def test_a_run_goes_on_where_that_is_asked_for(tmp_path: Path, train: Train, loc
     assert "step_scheduler.max_steps was 2, now 4" in done.stderr
     rows = trained(done, tmp_path / "checkpoints")
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
+
+
+def test_a_run_without_a_checkpoint_goes_on_from_its_beginning(
+    tmp_path: Path, train: Train, local: object
+) -> None:
+    base(tmp_path)
+    words = localised(["c.yaml"], tmp_path, local)
+    expected = trained(train(*words), tmp_path / "checkpoints")
+    for path in (tmp_path / "checkpoints").glob("epoch_*"):
+        shutil.rmtree(path)
+    for link in ("LATEST", "LOWEST_VAL"):
+        (tmp_path / "checkpoints" / link).unlink()
+    rows = trained(train("c.yaml", *words[1:], "--resume"), tmp_path / "checkpoints")
+    assert [row["loss"] for row in rows] == 2 * [row["loss"] for row in expected]
 
 
 def test_a_launch_trains_beside_files_with_our_names(
