@@ -42,7 +42,8 @@ def ensure_template(tokenizer: Any, adds_bos: bool) -> str | None:
     if tokenizer.chat_template:
         return None
     known = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    end = "'<|im_end|>'" if known not in (None, tokenizer.unk_token_id) else "eos_token"
+    marked = known not in (None, tokenizer.unk_token_id) or not tokenizer.eos_token
+    end = "'<|im_end|>'" if marked else "eos_token"
     start = "{{- bos_token }}" if adds_bos and tokenizer.bos_token else ""
     tokenizer.chat_template = start + OUR_TEMPLATE.replace("END", end)
     return "the tokenizer has no chat template: a plain ChatML one is used and saved with the model"

@@ -131,6 +131,13 @@ def test_a_template_without_an_end_mark_gets_the_end_of_text_after_the_last_turn
     assert runs[-1].startswith("Paris.") and runs[-1].endswith("</s>")
 
 
+def test_a_tokenizer_without_an_end_of_text_is_still_taught_to_stop(plain):
+    own = copy.deepcopy(plain)
+    own.eos_token = None
+    _, runs, _ = made(own, None, {"messages": THREE})
+    assert runs[-1] == "Paris.<|im_end|>"
+
+
 def test_bos_stands_once_where_the_tokenizer_adds_it_and_our_template_is_used(with_bos):
     text, _, _ = made(with_bos, None, {"messages": THREE})
     assert text.startswith("<s>") and text.count("<s>") == 1

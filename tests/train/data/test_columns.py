@@ -119,6 +119,14 @@ def _ids(tokenizer, text):
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
+def test_a_tokenizer_written_in_python_gives_the_same_borders():
+    tokenizer = pytest.importorskip("transformers").ByT5Tokenizer()
+    assert not tokenizer.is_fast
+    (sample,) = samples_of_pairs([("a b", "yes")], Encoder(tokenizer))
+    assert tokenizer.decode(learnt(sample)) == " yes</s>"
+    assert sample.input_ids.count(tokenizer.eos_token_id) == 1
+
+
 def config(**mapping):
     return DatasetConfig(kind="columns", source="x.jsonl", column_mapping=mapping)
 
