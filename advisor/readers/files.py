@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
-import lzma
 import os
 import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from advisor.errors import ReadError
 
@@ -23,11 +21,8 @@ FIRST_CHUNK = 1 << 14
 CHUNK = 1 << 22
 MAX_LINE = 1 << 26
 
-_PACKED: tuple[tuple[bytes, Any], ...] = (
-    (b"\x1f\x8b", gzip.open),
-    (b"BZh", bz2.open),
-    (b"\xfd7zXZ\x00", lzma.open),
-)
+# How packed files begin, and the module that opens them: imported only for one of them.
+_PACKED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "lzma"))
 _MARKS = (  # the longer marks first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -35,7 +30,6 @@ _MARKS = (  # the longer marks first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
-_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
 @contextmanager
@@ -56,18 +50,27 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
                 raise ReadError(f"{path}: {limit}; cut it")
             head = file.read(8)
             file.seek(0)
-            unpack = next((kind for mark, kind in _PACKED if head.startswith(mark)), None)
-            if unpack is None:
+            packed = next((kind for mark, kind in _PACKED if head.startswith(mark)), "")
+            if packed:
+                with _unpacked(path, file, packed) as inner:
+                    yield inner, MAX_UNPACKED
+            else:
                 yield file, state.st_size
-                return
-            with unpack(file) as inner:
-                yield inner, MAX_UNPACKED
-    except _DAMAGE:
-        raise ReadError(f"{path}: a damaged archive; unpack what is left of it") from None
     except OSError as error:
         raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # a NUL in the path
         raise ReadError(f"{path}: cannot be read: {error}") from None
+
+
+@contextmanager
+def _unpacked(path: Path, file: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
+    module = import_module(kind)
+    damage = (EOFError, OSError, zlib.error, getattr(module, "LZMAError", EOFError))
+    try:
+        with module.open(file) as inner:
+            yield inner
+    except damage:
+        raise ReadError(f"{path}: a damaged archive; unpack what is left of it") from None
 
 
 def read_raw(path: Path) -> bytes:
