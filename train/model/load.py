@@ -35,7 +35,7 @@ from train.model.memory import keep_freed_memory
 from train.model.norm import fuse_norms
 from train.model.quant import keep_trainable_layout, quantization
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _SHOWN = 3  # names of missing weights in an error
 
 
