@@ -6,6 +6,7 @@ any number of workers. A stream's state is a row number a worker.
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,8 +68,19 @@ def open_loader(rows: Dataset[Any], plan: Plan, **options: Any) -> StatefulDataL
             num_workers=plan.workers,
             pin_memory=plan.pin_memory,
             generator=torch.Generator().manual_seed(plan.seed),
+            worker_init_fn=leave_signals_to_the_run,
             **options,
         )
+
+
+def leave_signals_to_the_run(worker: int) -> None:
+    """Let a worker outlive the signal that asks the run to save and end.
+
+    A terminal and Slurm send it to all processes; torch ends the run with an error where a worker
+    died of it. A second SIGTERM, such as torch's own at the end, ends the worker.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 class RowSet(Dataset[list[Document]]):

@@ -3,8 +3,9 @@
 A span is found by rendering the chat up to the turn (with the generation prompt) and through
 it: what the second has beyond the first was written by the assistant. Some templates render
 earlier turns differently once later ones follow (reasoning that is taken out); there the turn
-begins at the last common letter and ends at its end mark. What cannot be found is not trained
-on, and counted. A template that marks the assistant's text itself is believed.
+begins after a header as the template writes it elsewhere, and ends at its end mark. What cannot
+be found is not trained on, and counted. A template that marks the assistant's text itself is
+believed.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Template:
         specials |= {token.content for token in added if token.special}
         self.ends = tuple(sorted(specials, key=len, reverse=True))
         self.can = probe(self._text)
-        self.header = self._header()
+        self.headers = self._headers()
 
     def render_all(self, chats: Sequence[Chat]) -> list[Rendered]:
         adapted = [adapt(chat, self.can) for chat in chats]
@@ -69,14 +70,23 @@ class Template:
             return [self._render_marked(chat) for chat in adapted]
         return self._render_by_difference(adapted)
 
-    def _header(self) -> str:
-        """What a template writes before an assistant's text; '' where it says nothing of it."""
-        chat = Chat([{"role": "user", "content": "probe"}])
+    def _headers(self) -> tuple[str, ...]:
+        """What a template writes before an assistant's text: of an earlier turn, of the last
+        one, and as a prompt; longest first."""
+        user: Message = {"role": "user", "content": "probe"}
+        answer: Message = {"role": "assistant", "content": "xqanswer"}
+        found: set[str] = set()
         try:
-            text, prompt = self._text(chat), self._text(chat, prompt=True)
+            base = self._text(Chat([user]))
+            for chat in ([user, answer, user], [user, answer]):
+                text = self._text(Chat(chat))
+                if text.startswith(base) and "xqanswer" in text:
+                    found.add(text[len(base) : text.index("xqanswer")])
+            prompt = self._text(Chat([user]), prompt=True)
         except Exception:  # a template refuses by raising whatever it likes
-            return ""
-        return prompt.removeprefix(text) if prompt.startswith(text) else ""
+            return ()
+        found |= {prompt[len(base) :]} if prompt.startswith(base) else set()
+        return tuple(sorted(found - {""}, key=len, reverse=True))
 
     def _text(self, chat: Chat, prompt: bool = False) -> str:
         return str(
@@ -127,7 +137,8 @@ class Template:
         return Rendered(text, tuple((a, self._with_end(text, b)) for a, b in spans[0] if a < b))
 
     def _with_end(self, text: str, end: int) -> int:
-        """The end mark belongs to the turn, whether or not the template counts it in."""
+        """The end mark belongs to the turn, whether or not the template counts it in. Without
+        one the mark that opens the next turn is where generation stops."""
         if text[:end].rstrip().endswith(self.ends):
             return end
         mark = next((mark for mark in self.ends if text.startswith(mark, end)), "")
@@ -165,16 +176,17 @@ class Template:
     def _begin(self, text: str, before: str, chat: Chat) -> int | None:
         """Where the turn after ``chat`` begins; ``before`` is that chat with the prompt for it."""
         if not chat.messages:  # templates do not render an empty chat
-            at = text.find(self.header) if self.header else -1
-            return at + len(self.header) if at >= 0 else None
+            places = [text.find(header) + len(header) for header in self.headers if header in text]
+            return min(places, default=None)
         if text.startswith(before):
             return len(before)
         base = self._text(chat)
         if not text.startswith(base):
             return None
-        header = text[len(base) : _common(text, before)]
-        ends = [header.rfind(mark) + len(mark) for mark in self.ends if mark in header]
-        return len(base) + max(ends, default=len(header))
+        for header in self.headers:
+            if text.startswith(header, len(base)):
+                return len(base) + len(header)
+        return None
 
     def _span(
         self, text: str, begin: int | None, through: str, message: Message
@@ -190,13 +202,8 @@ class Template:
             return None
         if mark:  # white space after the end mark belongs to the template
             end = begin + len(text[begin:end].rstrip())
+        end = self._with_end(text, end)
         return (begin, end) if begin < end and _written(message, text[begin:end]) else None
-
-
-def _common(left: str, right: str) -> int:
-    """How many letters two texts share from their start on."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
 def _learnable(message: Message) -> bool:

@@ -78,3 +78,12 @@ NO_END = """\
 {%- for m in messages %}{{ m.role }}: {{ m.content }}
 {% endfor %}
 {%- if add_generation_prompt %}assistant: {% endif %}"""
+
+# A turn ends where the mark of the next one stands; the last turn shows an empty thought.
+NEXT_ROLE_ENDS = """\
+{%- for m in messages %}<|im_start|>{{ m.role }}
+{% if m.role == 'assistant' and loop.last %}<think></think>
+{% endif %}{{ m.content }}
+{%- endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+<think>{% endif %}"""

@@ -131,6 +131,15 @@ def test_a_template_without_an_end_mark_gets_the_end_of_text_after_the_last_turn
     assert runs[-1].startswith("Paris.") and runs[-1].endswith("</s>")
 
 
+def test_the_next_turns_mark_ends_a_turn_that_has_none_of_its_own(plain):
+    _, runs, lost = made(plain, templates.NEXT_ROLE_ENDS, {"messages": THREE[1:5]})
+    assert lost == 1  # the first turn, whose end cannot be told once later ones follow
+    assert runs == ["</think>\nno,\nof course</s>"]
+    _, runs, _ = made(plain, templates.NO_END.replace("{{ m.role }}", "</s>{{ m.role }}"),
+                      {"messages": THREE[1:5]})  # fmt: skip
+    assert [run.replace("\n", "") for run in runs] == ["Hello there.</s>", "no,of course</s>"]
+
+
 def test_a_tokenizer_without_an_end_of_text_is_still_taught_to_stop(plain):
     own = copy.deepcopy(plain)
     own.eos_token = None
