@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
 def start(config: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command(config, *words), env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -77,17 +78,20 @@ def test_a_run_killed_again_and_again_has_the_losses_of_one_that_was_not(
     }
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends_with_its_status_and_the_run_goes_on_exactly(
-    number: signal.Signals, world: Path, tmp_path: Path
+    number: signal.Signals, workers: int, world: Path, tmp_path: Path
 ) -> None:
+    """The signal goes to all processes, loader workers too, as a terminal or Slurm sends it."""
     expected_in, stopped_in = tmp_path / "expected", tmp_path / "stopped"
     expected_in.mkdir(), stopped_in.mkdir()
-    run(config(world, expected_in), expected_in / "run")
-    path, run_dir = config(world, stopped_in), stopped_in / "run"
+    loader = {"num_workers": workers}
+    run(config(world, expected_in, dataloader=loader), expected_in / "run")
+    path, run_dir = config(world, stopped_in, dataloader=loader), stopped_in / "run"
     process = start(path)
     assert wait_for_step(process, run_dir, 7)
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     out = finish(process)
     assert process.returncode == 128 + number, out
     (ended,) = events(run_dir, "end")

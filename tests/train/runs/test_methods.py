@@ -206,3 +206,28 @@ def test_events_say_how_a_run_began_and_ended(world: Path, tmp_path: Path) -> No
     assert began["details"]["steps_per_epoch"] == 20
     assert "finished after 3 steps" in ended["text"]
     assert math.isfinite(ended["timestamp"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stream_is_resumed_exactly_over_the_end_of_an_epoch(
+    workers: int, world: Path, tmp_path: Path
+) -> None:
+    from tests.train.runs.tiny import dataset
+
+    stream = dataset(world / "train.jsonl")
+    stream["_target_"] = stream["_target_"].replace("_dataset.Col", "_iterable_dataset.Col")
+    stream["_target_"] = stream["_target_"].removesuffix("Dataset") + "IterableDataset"
+    steps = {"global_batch_size": 16, "local_batch_size": 4, "max_steps": 14, "ckpt_every_steps": 3}
+    path = config(
+        world, tmp_path, peft=LORA, dataset=stream, step_scheduler=steps, validation_dataset=None,
+        dataloader={"num_workers": workers},
+    )  # fmt: skip
+    run(path, tmp_path / "run")
+    whole = curve(tmp_path / "run")
+    assert [row["epoch"] for row in rows(tmp_path / "run").values()] == [0] * 10 + [1] * 4
+    for folder in (tmp_path / "run").glob("epoch_*"):
+        at = int(folder.name.rpartition("_")[2]) + 1
+        (tmp_path / "run" / "training.jsonl").unlink()
+        run(path, tmp_path / "run", resume=folder.name)
+        assert curve(tmp_path / "run") == whole[at:]
