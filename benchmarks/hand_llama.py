@@ -1,7 +1,8 @@
 """A Llama and its training step written by hand: what a framework is measured against.
 
 No padding, one attention call a document, logits on label positions only with their gradient in
-the forward pass, LoRA by addmm in one autograd function; nothing general, no modules, no checks.
+the forward pass, LoRA by addmm and RMSNorm in one autograd function each; nothing general, no
+modules, no checks.
 """
 
 from __future__ import annotations
@@ -105,8 +106,21 @@ class _Head(torch.autograd.Function):
         return gh * g, None if gw is None else gw.mul_(g), None
 
 
-def _norm(x: torch.Tensor, w: torch.Tensor, eps: float) -> torch.Tensor:
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * w
+class _Norm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, w, eps):
+        mean = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
+        inverse = mean.add_(eps).rsqrt_()
+        ctx.save_for_backward(x, w, inverse)
+        return (x * inverse).mul_(w)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w, inverse = ctx.saved_tensors
+        gw = (g * x).mul_(inverse).sum(0) if ctx.needs_input_grad[1] else None
+        inner = g * w
+        share = torch.linalg.vecdot(inner, x)[:, None].mul_(inverse.pow(3)).div_(-x.shape[-1])
+        return inner.mul_(inverse).addcmul_(x, share), gw, None
 
 
 def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -126,7 +140,7 @@ def _loss(w: Weights, batch: Batch, config: dict, linear: Linear) -> torch.Tenso
     x = F.embedding(ids, w["model.embed_tokens.weight"])
     for i in range(config["num_hidden_layers"]):
         at = f"model.layers.{i}"
-        n = _norm(x, w[f"{at}.input_layernorm.weight"], eps)
+        n = _Norm.apply(x, w[f"{at}.input_layernorm.weight"], eps)
         q, k, v = (
             linear(n, f"{at}.self_attn.{name}_proj").unflatten(-1, (-1, d)) for name in "qkv"
         )
@@ -138,9 +152,9 @@ def _loss(w: Weights, batch: Batch, config: dict, linear: Linear) -> torch.Tenso
             for parts in zip(*(t.split(lengths) for t in (q, k, v)), strict=True)
         ]
         x = x + linear(torch.cat(pieces).flatten(1), f"{at}.self_attn.o_proj")
-        n = _norm(x, w[f"{at}.post_attention_layernorm.weight"], eps)
+        n = _Norm.apply(x, w[f"{at}.post_attention_layernorm.weight"], eps)
         gate = F.silu(linear(n, f"{at}.mlp.gate_proj"))
         x = x + linear(gate * linear(n, f"{at}.mlp.up_proj"), f"{at}.mlp.down_proj")
     places = (labels != IGNORE).nonzero()[:, 0]
-    final = _norm(x[places], w["model.norm.weight"], eps)
+    final = _Norm.apply(x[places], w["model.norm.weight"], eps)
     return _Head.apply(final, w["lm_head.weight"], labels[places]) / len(places)
