@@ -17,7 +17,6 @@ from advisor.errors import AdvisorError, EditError
 from advisor.findings import Edit, Report
 from advisor.pipeline import judge_run, load_runs
 from advisor.plan import CHANGED, VARIABLE, is_takeable, plan_snippet, unified
-from advisor.report.text import clean, written
 from advisor.rulebook import load_rules
 from advisor.settings import find_settings
 
@@ -94,6 +93,8 @@ def _otherwise(report: Report) -> str:
 
 def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: object) -> None:
     """Print what to take over where there is no config; refuse where nothing has a value."""
+    from advisor.report.text import clean
+
     open_edits = [e for e in edits if not e.resolved]
     ready = [e for e in edits if is_takeable(e)]
     left_out = [note for note in report.run.notes if note.startswith("config left out")]
@@ -125,6 +126,8 @@ def _show_diff(report: Report, kinds: Sequence[str]) -> None:
 
 
 def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: bool) -> None:
+    from advisor.report.text import clean, written
+
     place = Path(str(report.run.config.path))
     outcome = apply_edits(place, report.plan, report.run.config, out, in_place, kinds)
     change = unified(outcome.old, outcome.new, place)
