@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
@@ -34,7 +36,9 @@ def with_adapter(model: PreTrainedModel, config: PeftConfig) -> tuple[PeftModel,
         modules_to_save=_saved(model, config),
         fan_in_fan_out=conv,
     )
-    peft_model = get_peft_model(model, lora)
+    with warnings.catch_warnings():  # peft asks transformers by a name that has grown old
+        warnings.simplefilter("ignore", FutureWarning)
+        peft_model = get_peft_model(model, lora)
     if config.lora_A_init == "xavier":
         _xavier(peft_model)
     fused = fuse(peft_model, config.dropout_position)

@@ -40,16 +40,17 @@ def loss_sum(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
     if plan is None:
         plan = plan_forward(causal)
     device = next(causal.parameters()).device
-    labels = batch.labels.to(device)
-    places = (labels[0] != IGNORE).nonzero()[:, 0]
+    # worked out on the CPU, where the batch is: on a GPU it would have to wait for the answer
+    places = (batch.labels[0] != IGNORE).nonzero()[:, 0]
+    labels = batch.labels[0, places].to(device, non_blocking=True)
     with _autocast(device, plan.autocast):
         if plan.head is None:
             logits = _own_logits(causal, batch, plan, places)
-            total = nn.functional.cross_entropy(logits.float(), labels[0, places], reduction="sum")
+            total = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
         else:
             hidden = _hidden(causal, batch, plan, places)
             head = causal.get_output_embeddings()
-            total = summed_loss(hidden, head, labels[0, places], plan.head)
+            total = summed_loss(hidden, head, labels, plan.head)
     return total, batch.supervised
 
 
@@ -69,7 +70,7 @@ def _hidden(
     """The last hidden states at ``places`` of the row."""
     with _laid_out(causal, batch, plan) as inputs:
         states = causal.base_model(**inputs, use_cache=False)[0]
-    return states.flatten(0, 1)[_padded_places(batch, plan, places)]
+    return states.flatten(0, 1)[_flat_places(batch, plan, places).to(states.device)]
 
 
 def _own_logits(
@@ -77,7 +78,7 @@ def _own_logits(
 ) -> torch.Tensor:
     with _laid_out(causal, batch, plan) as inputs:
         logits = causal(**inputs, use_cache=False).logits
-    return logits.flatten(0, 1)[_padded_places(batch, plan, places)]
+    return logits.flatten(0, 1)[_flat_places(batch, plan, places).to(logits.device)]
 
 
 @contextmanager
@@ -102,11 +103,11 @@ def lengths_of(batch: Batch) -> tuple[int, ...]:
     return tuple(batch.cu_seqlens.diff().tolist())
 
 
-def _padded_places(batch: Batch, plan: ForwardPlan, places: torch.Tensor) -> torch.Tensor:
-    """Where a place of the row lies in the flattened padded rows."""
+def _flat_places(batch: Batch, plan: ForwardPlan, places: torch.Tensor) -> torch.Tensor:
+    """Where places of the row lie in the model's flattened output."""
     if plan.layout == "documents":
         return places
-    borders = batch.cu_seqlens.to(places.device).long()
+    borders = batch.cu_seqlens.long()
     row = torch.searchsorted(borders, places, right=True) - 1
     return row * int(borders.diff().max()) + places - borders[row]
 

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from train.config.types import DistributedConfig, ModelConfig, TrainConfig
-from train.device import pick_device
+from train.device import is_out_of_memory, pick_device
 from train.errors import ConfigError, ModelError
 from train.model.adapters import with_adapter
 from train.model.forward import ForwardPlan, causal_model, plan_forward
@@ -128,6 +128,8 @@ def _loading(source: str, what: str, load: Callable[[], Any]) -> Any:
     except ImportError as error:
         raise ModelError(f"{source}: the {what} needs a package: {_line(error)}") from None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise  # not the folder's fault, and answered elsewhere
         if "trust_remote_code" in str(error):
             raise ModelError(
                 f"{source}: comes with code of its own; where you trust it, set "
