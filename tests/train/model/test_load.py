@@ -238,3 +238,22 @@ def test_a_model_with_code_of_its_own_names_both_switches(saved):
     (folder / "own.py").write_text("raise SystemExit('ran')\n")
     with pytest.raises(ModelError, match="trust_remote_code: true and add --allow-user-modules"):
         load_model(config_for(folder))
+
+
+@pytest.mark.parametrize("peft", [None, PeftConfig()], ids=["full", "lora"])
+def test_what_is_saved_loads_without_us_and_says_the_same(peft, saved, batch, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    folder = saved()
+    loaded = load_model(config_for(folder, peft=peft))
+    steps(loaded, batch, count=2)
+    loaded.model.eval()
+    want = loss_sum(loaded.model, batch)[0].item()
+    loaded.model.save_pretrained(tmp_path / "saved")
+    assert "documents" not in "".join(p.read_text() for p in (tmp_path / "saved").glob("*.json"))
+    source = folder if peft else tmp_path / "saved"
+    again = AutoModelForCausalLM.from_pretrained(source)
+    if peft:
+        again = PeftModel.from_pretrained(again, tmp_path / "saved")
+    assert loss_sum(again.eval(), batch)[0].item() == pytest.approx(want, rel=1e-5)
