@@ -138,14 +138,12 @@ class _Reading:
             runs += [run for run in self._events() if not join(runs, run)]
         with_logs = bool(runs)
         for path in folder.texts:
-            for run in self._read(path):
-                if join(runs, run):
-                    continue
-                if with_logs:
-                    note = f"{one_line(path.name)} beside it shows other losses and was left out"
-                    runs[0] = replace(runs[0], notes=(*runs[0].notes, note))
-                else:
-                    runs.append(run)
+            others = [run for run in self._read(path) if not join(runs, run)]
+            if with_logs and others:
+                note = f"{one_line(path.name)} beside it shows other losses and was left out"
+                runs[0] = replace(runs[0], notes=(*runs[0].notes, note))
+            else:
+                runs += others
         if folder.checkpoints:
             facts = {"checkpoints": dict(sorted(folder.checkpoints.items()))}
             runs = [replace(run, facts={**run.facts, **facts}) for run in runs]

@@ -10,12 +10,13 @@ import numpy as np
 from advisor.errors import one_line
 from advisor.run import Event, IntArray, Run, Series
 
+MOST = 50  # runs of a folder that a further log is compared with
 CLOSE = 2e-3  # relative: logs of one run round differently
 
 
 def join(runs: list[Run], other: Run) -> bool:
     """Add a log to the run that it is of; False where it is of none of them."""
-    for at, run in enumerate(runs):
+    for at, run in enumerate(runs[:MOST]):
         matched = _matching_steps(run, other)
         if matched is not None:
             runs[at] = _completed(run, other, matched)

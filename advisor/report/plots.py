@@ -58,7 +58,8 @@ def plot(
 def _scaled(values: NDArray[np.float64], low: float, high: float, log: bool) -> NDArray[np.float64]:
     if log:
         values, low, high = np.log(values), float(np.log(low)), float(np.log(high))
-    return (values - low) / ((high - low) or 1.0)
+    # halved, so that the largest floats do not overflow
+    return np.clip((values / 2 - low / 2) / ((high / 2 - low / 2) or 1.0), 0.0, 1.0)
 
 
 def _draw(grid: NDArray[np.int64], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:

@@ -74,7 +74,10 @@ def fit_curve(steps: Array, values: Array) -> Fit | None:
         end, later = _basis(np.array([1.0, 1.5]), shape)
         now = level + amplitude * end
         gain = min(amplitude * (end - later), max(now, 0.0))
-        tried.append((error, gain, level, now))
+        if np.isfinite([error, gain, level, now]).all():
+            tried.append((error, gain, level, now))
+    if not tried:  # values so large that their squares are infinite
+        return None
     tried.sort()
     close = [t for t in tried if t[0] <= 1.15 * tried[0][0] + 1e-12]
     gains = [t[1] for t in close]

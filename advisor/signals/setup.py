@@ -190,6 +190,8 @@ def warmup_share(view: View) -> Reading:
     steps, total = facts.warmup_steps(view), facts.total_steps(view)
     if steps.value is None or total.value is None:
         return steps if steps.value is None else total
+    if total.value <= 0:
+        return Reading(None, "the log is at step 0: its length is unknown")
     return Reading(steps.value / total.value)
 
 
