@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from advisor.dialects import DIALECTS, dialect_of, sniff
 from advisor.dialects import tree as trees
 from advisor.dialects.document import Change, rewrite
-from advisor.dialects.scalars import scalar
 from advisor.dialects.keys import KINDS
+from advisor.dialects.scalars import scalar
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit
 
@@ -173,11 +173,11 @@ def test_a_file_without_a_last_line_end_is_continued() -> None:
 
 
 def test_what_cannot_be_written_is_said() -> None:
-    with pytest.raises(EditError, match="config.yaml"):
+    with pytest.raises(EditError, match=r"config\.yaml"):
         rewrite("a: 1\n", YAML, [Change(("a", "b"), 2)])
     with pytest.raises(EditError):
         rewrite("a:\n  b: 1\n", YAML, [Change(("a",), 2)])
-    with pytest.raises(ConfigError, match="config.yaml:2"):
+    with pytest.raises(ConfigError, match=r"config\.yaml:2"):
         rewrite("a: 1\n---\na: 2\n", YAML, [Change(("a",), 2)])
 
 

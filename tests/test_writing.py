@@ -193,3 +193,11 @@ def test_the_style_of_a_number_stays() -> None:
     assert [like(sample, 2) for sample in samples[5:]] == ["2.0", "2"]
     assert like("2e-4", 2.8e-4) == "2.8e-4"
     assert like("0.0002", 8e-5, as_json=True) == scalar(8e-5, as_json=True) == "8e-05"
+
+
+def test_a_value_that_is_there_already_keeps_its_spelling() -> None:
+    dialect = dialect_of("automodel")
+    assert dialect is not None
+    text = "step_scheduler: {num_epochs: 03}\noptimizer:\n  lr: '200e-6'\n"
+    tree = trees.parse(text, YAML_FILE)
+    assert dialect.write(text, YAML_FILE, edits_of({"optimizer.lr": 2e-4}), {}, tree) == text

@@ -113,9 +113,18 @@ def _replace(text: str, key: Any, node: Any, value: object, as_json: bool) -> st
     tail = ""
     if type(node).__name__ == "ScalarNode" and node.style in ("|", ">"):
         tail = "\n"
+    if not tail and _says(text[start:end], value):
+        return text  # in the user's own way
     gap = " " if text[start - 1] in ":," else ""
     new = scalar(value, as_json) if tail else like(text[start:end], value, as_json)
     return text[:start] + gap + new + tail + text[end:]
+
+
+def _says(text: str, value: object) -> bool:
+    """Say whether a value's text means this value already."""
+    quoted = len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]
+    current = trees.cast(text[1:-1] if quoted else text)
+    return current == value and isinstance(current, bool) == isinstance(value, bool)
 
 
 def _replace_items(text: str, node: Any, value: list[object]) -> str:

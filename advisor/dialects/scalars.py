@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from decimal import Decimal
 
 from advisor.dialects.tree import cast
 
@@ -57,23 +58,25 @@ def _number_like(bare: str, value: int | float, as_json: bool) -> str:
         return _with_exponent(value, match)
     # json.dumps turns to exponents early; so will whoever writes this file next
     if not as_json and _DECIMAL.fullmatch(bare) and 1e-5 <= abs(value) < 1e6:
-        return _shortest(value, "f")
+        return _positional(value)
     return scalar(value, as_json)
 
 
 def _with_exponent(value: float, style: re.Match[str]) -> str:
-    mantissa, _, power = _shortest(value, "e").partition("e")
-    if style["dot"] and "." not in mantissa:
-        mantissa += ".0"
-    exponent = int(power)
-    digits = f"{abs(exponent):02d}" if style["pad"] else str(abs(exponent))
-    sign = "-" if exponent < 0 else style["sign"].replace("-", "+")
-    return f"{mantissa}{style['e']}{sign}{digits}"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    first, *more = (str(digit) for digit in digits)
+    power = int(exponent) + len(digits) - 1
+    mantissa = ("-" if sign else "") + first
+    if more or style["dot"]:
+        mantissa += "." + ("".join(more) or "0")
+    padded = f"{abs(power):02d}" if style["pad"] else str(abs(power))
+    mark = "-" if power < 0 else style["sign"].replace("-", "+")
+    return f"{mantissa}{style['e']}{mark}{padded}"
 
 
-def _shortest(value: float, form: str) -> str:
-    texts = (f"{value:.{digits}{form}}" for digits in range(1 if form == "f" else 0, 18))
-    return next((text for text in texts if float(text) == value), repr(value))
+def _positional(value: float) -> str:
+    text = format(Decimal(repr(value)), "f")
+    return text if "." in text else f"{text}.0"
 
 
 def _float(value: float) -> str:

@@ -10,6 +10,7 @@ from advisor.dialects.change import Change
 from advisor.dialects.document import rewrite
 from advisor.dialects.keys import coerce
 from advisor.dialects.transformers_names import (
+    DEFAULTS,
     KEYS,
     MARKS,
     MORE_MARKS,
@@ -26,36 +27,6 @@ __all__ = [
     "read", "sniff", "snippet", "write",
 ]  # fmt: skip
 NAME = "transformers"
-DEFAULTS: dict[str, object] = {
-    "optimizer._target_": "torch.optim.AdamW",
-    "optimizer.lr": 5e-5,
-    "optimizer.weight_decay": 0.0,
-    "optimizer.betas": [0.9, 0.999],
-    "optimizer.eps": 1e-8,
-    "lr_scheduler.lr_decay_style": "linear",
-    "lr_scheduler.lr_warmup_steps": 0,
-    "step_scheduler.local_batch_size": 8,
-    "step_scheduler.grad_acc_steps": 1,
-    "step_scheduler.num_epochs": 3,
-    "step_scheduler.ckpt_every_steps": 500,
-    "clip_grad_norm.max_norm": 1.0,
-    "peft.dim": 8,
-    "peft.alpha": 8,
-    "peft.dropout": 0.0,
-    "peft.use_dora": False,
-    "peft.use_rslora": False,
-    "dataloader.shuffle": True,
-    "dataloader.num_workers": 0,
-    "dataloader.group_by_length": False,
-    "validation_dataloader.batch_size": 8,
-    "checkpoint.load_best": False,
-    "distributed_config.activation_checkpointing": False,
-    "rng.seed": 42,
-    "precision.amp": "no",
-    "logging.nan_inf_filter": True,
-    "logging.every_steps": 500,
-    "validation.strategy": "no",
-}
 _STYLES = {
     "cosine_with_min_lr": "cosine",
     "cosine_warmup_with_min_lr": "cosine",

@@ -1,4 +1,4 @@
-"""What the Hugging Face family calls each key, and where in a file it stands.
+"""What the Hugging Face family calls each key, its default, and where in a file it stands.
 
 The first native name of a key is TrainingArguments' own; the others are what LLaMA-Factory,
 axolotl and TRL call it. A key is written where, and under the name, the file has it.
@@ -71,6 +71,36 @@ _TABLE = {
     "precision.amp": "bf16",
 }  # fmt: skip
 KEYS: dict[str, tuple[str, ...]] = {key: tuple(_TABLE.get(key, "").split()) for key in KINDS}
+DEFAULTS: dict[str, object] = {
+    "optimizer._target_": "torch.optim.AdamW",
+    "optimizer.lr": 5e-5,
+    "optimizer.weight_decay": 0.0,
+    "optimizer.betas": [0.9, 0.999],
+    "optimizer.eps": 1e-8,
+    "lr_scheduler.lr_decay_style": "linear",
+    "lr_scheduler.lr_warmup_steps": 0,
+    "step_scheduler.local_batch_size": 8,
+    "step_scheduler.grad_acc_steps": 1,
+    "step_scheduler.num_epochs": 3,
+    "step_scheduler.ckpt_every_steps": 500,
+    "clip_grad_norm.max_norm": 1.0,
+    "peft.dim": 8,
+    "peft.alpha": 8,
+    "peft.dropout": 0.0,
+    "peft.use_dora": False,
+    "peft.use_rslora": False,
+    "dataloader.shuffle": True,
+    "dataloader.num_workers": 0,
+    "dataloader.group_by_length": False,
+    "validation_dataloader.batch_size": 8,
+    "checkpoint.load_best": False,
+    "distributed_config.activation_checkpointing": False,
+    "rng.seed": 42,
+    "precision.amp": "no",
+    "logging.nan_inf_filter": True,
+    "logging.every_steps": 500,
+    "validation.strategy": "no",
+}
 MARKS = (
     "per_device_train_batch_size", "num_train_epochs", "gradient_accumulation_steps",
     "warmup_ratio", "max_grad_norm", "micro_batch_size", "lora_alpha", "lr_scheduler_type",
