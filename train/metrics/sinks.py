@@ -19,6 +19,7 @@ from train.metrics.records import (
 TRAINING = "training.jsonl"
 VALIDATION = "validation.jsonl"
 EVENTS = "events.jsonl"
+_NAMES: dict[type, str] = {StepRecord: TRAINING, ValidationRecord: VALIDATION, EventRecord: EVENTS}
 _LONGEST_LINE = 1 << 20
 _PLAIN = ("start", "end", "checkpoint", "resume", "notice")  # told without their kind before them
 
@@ -40,16 +41,15 @@ class JsonLines:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._files: dict[type, IO[str]] = {
-            StepRecord: _append(directory / TRAINING),
-            ValidationRecord: _append(directory / VALIDATION),
-            EventRecord: _append(directory / EVENTS),
-        }
+        self._directory = directory
+        self._files: dict[type, IO[str]] = {}
 
     def write(self, record: Record) -> None:
-        file = self._files[type(record)]
-        file.write(as_line(record))
-        file.flush()
+        kind = type(record)
+        if kind not in self._files:  # no file before its first line: an empty log reads as broken
+            self._files[kind] = _append(self._directory / _NAMES[kind])
+        self._files[kind].write(as_line(record))
+        self._files[kind].flush()
 
     def close(self, status: str) -> None:
         for file in self._files.values():

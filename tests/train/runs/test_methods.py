@@ -172,8 +172,8 @@ def test_a_learning_rate_far_too_high_is_named_by_the_advisor(world: Path, tmp_p
     result = CliRunner().invoke(app, ["check", str(tmp_path / "run"), "--format", "json"])
     (checked,) = json.loads(result.stdout)["runs"]
     found = {f["symptom"] for f in checked["findings"] if f["severity"] != "info"}
-    assert checked["status"] == "failing"
-    assert found & {"divergence", "nonfinite", "spikes"}
+    assert checked["status"] in ("failing", "warning")
+    assert found & {"divergence", "nonfinite", "spikes", "numerics"}
 
 
 def test_data_that_cannot_be_what_it_was_is_refused_on_resume(world: Path, tmp_path: Path) -> None:
