@@ -47,12 +47,14 @@ $(VENV)/bin/python:
 
 $(VENV)/.base: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
+	$(BIN)/python -m compileall -q advisor train
 	touch $@
 
 # torch comes first and pinned: a range may pull gigabytes of another build.
 $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[train]'
+	$(BIN)/python -m compileall -q advisor train
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.train

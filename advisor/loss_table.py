@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from advisor.diagnose import best_point
 from advisor.findings import Best
+from advisor.median import median
 from advisor.run import FloatArray, Run
 from advisor.signals import View
 from advisor.signals.robust import local_noise, running_median, window_for
@@ -74,7 +75,7 @@ def contestant_of(run: Run, label: str, series: str) -> Contestant:
 def _noise(view: View, series: str) -> float:
     """Return the noise of one value; the bend of a short curve is not taken for noise."""
     curve = view.curve(series)
-    floor = FLOOR * abs(float(np.median(curve.y)))
+    floor = FLOOR * abs(median(curve.y))
     if series != "eval/loss":
         return max(floor, curve.noise / math.sqrt(window_for(len(curve))))
     past_the_bend = curve.y[len(curve) // 3 :]
@@ -103,7 +104,7 @@ def aligned(contestants: Sequence[Contestant], series: str) -> list[Row]:
     every = np.unique(np.concatenate([c.steps for c in known])) if known else np.empty(0)
     if series != "eval/loss" and every.size > 4 * ROWS:
         every = every[np.unique(np.linspace(0, every.size - 1, 4 * ROWS).astype(int))]
-    gaps = [float(np.median(np.diff(c.steps))) for c in known if c.steps.size > 1]
+    gaps = [median(np.diff(c.steps)) for c in known if c.steps.size > 1]
     slack = max(1.0, 0.2 * min(gaps)) if gaps and min(gaps) >= 3 else 0.0
     return [
         Row(int(last), _with_best([_cell(c, first, last) for c in contestants]))

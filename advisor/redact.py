@@ -30,7 +30,8 @@ _PAIR = re.compile(
 )
 # A key that begins its line owns the rest of it, commas and all.
 _LINE = re.compile(
-    r"""(?P<head>[+\- ]?\s*(?:- )?(?P<key>[A-Za-z_][\w.\-]*)\s*[:=][ \t]+)(?P<value>\S.*?)(?=\s+#|\s*$)"""
+    r"""(?P<head>[+\- ]?\s*(?:- )?(?P<key>[A-Za-z_][\w.\-]*)\s*[:=][ \t]+)"""
+    r"""(?P<value>\S.*?)(?=\s+#|\s*$)"""
 )
 _FLAG = re.compile(r"(?P<head>--(?P<key>[A-Za-z_][\w.\-]*)(?:\s+|=))(?P<value>[^\s\-]\S*)")
 _VARIABLE = re.compile(r"""["']?\$\{\w+\}["']?""")

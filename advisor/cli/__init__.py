@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 
 import typer
 
-from advisor.cli import check, compare, demo, explain, fix, rules, train
-from advisor.cli.group import PathOrCommand
+from advisor.cli.group import COMMANDS, PathOrCommand, command_of
 from advisor.errors import AdvisorError
 from advisor.version import __version__
 
-app = typer.Typer(
-    cls=PathOrCommand,
-    name="advise",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-    help=(
-        "Say what is wrong with a fine-tuning run, show the evidence, and change the config.\n\n"
-        "`advise PATH` is short for `advise check PATH`."
-    ),
+_HELP = (
+    "Say what is wrong with a fine-tuning run, show the evidence, and change the config.\n\n"
+    "`advise PATH` is short for `advise check PATH`."
 )
-app.command("check")(check.check)
-app.command("fix")(fix.fix)
-app.command("compare")(compare.compare)
-app.command("explain")(explain.explain)
-app.command("rules")(rules.rules)
-app.command("demo")(demo.demo)
-app.command("train", context_settings=train.SETTINGS)(train.train)
+
+
+def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Return the program with these commands; each costs the import of its module."""
+    app = typer.Typer(
+        cls=PathOrCommand,
+        name="advise",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+        help=_HELP,
+    )
+    for name in names:
+        module = import_module(f"advisor.cli.{name}")
+        settings = getattr(module, "SETTINGS", None)
+        app.command(name, context_settings=settings)(getattr(module, name))
+    app.callback()(_common)
+    return app
 
 
 def _version(asked: bool) -> None:
@@ -39,8 +44,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
-def common(
+def _common(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
@@ -51,7 +55,9 @@ def common(
 def main() -> None:
     """Run the command; whatever a user got wrong is one line and status 2."""
     try:
-        app()
+        words = sys.argv[1:]
+        only = None if "_ADVISE_COMPLETE" in os.environ else command_of(words)
+        make_app([only] if only else COMMANDS)()
     except AdvisorError as error:
         fail(str(error))
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,28 @@ from typer.core import TyperGroup
 
 from advisor.errors import AdvisorError
 
+# In the order of the help; each is a function of this name in a module of this name.
+COMMANDS = ("check", "fix", "compare", "explain", "rules", "train", "demo")
+
+
+def command_of(words: Sequence[str]) -> str | None:
+    """Return the one command that a command line asks for; None where all must be known."""
+    first = words[0] if words else "-"
+    if first in COMMANDS:
+        return first
+    return None if first.startswith("-") or not _looks_like_path(first) else "check"
+
 
 class PathOrCommand(TyperGroup):
     """A group of commands in which a path stands for `check` of that path."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0] if args else ""
-        if name and not name.startswith("-") and name not in self.commands:
+        if name and not name.startswith("-") and name not in COMMANDS:
             if not _looks_like_path(name):
-                near = get_close_matches(name, self.commands, 1, 0.6)
+                from difflib import get_close_matches
+
+                near = get_close_matches(name, COMMANDS, 1, 0.6)
                 hint = f"did you mean `advise {near[0]}`?" if near else "see `advise --help`"
                 raise AdvisorError(f"{name}: no such command, file or folder; {hint}")
             args = ["check", *args]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.errors import NotALog, ReadError
+from advisor.median import median
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.console_layouts import PairReader
@@ -224,7 +225,7 @@ def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:
         return ()
     main = max(placed, key=lambda one: one.steps.size)
     change = np.diff(main.steps)
-    usual = np.median(np.abs(change[change != 0])) if np.any(change) else 1.0
+    usual = median(np.abs(change[change != 0])) if np.any(change) else 1.0
     return tuple(
         Event(
             "resume",

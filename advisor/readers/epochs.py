@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from advisor.median import median
 from advisor.run import FloatArray
 
 
@@ -22,6 +23,6 @@ def across_epochs(step: FloatArray, epoch: FloatArray, totals: FloatArray) -> Fl
         size = float(np.nanmax(totals))
     else:
         distinct = np.unique(step[np.isfinite(step)])
-        gap = float(np.median(np.diff(distinct))) if distinct.size > 1 else 1.0
+        gap = median(np.diff(distinct)) if distinct.size > 1 else 1.0
         size = float(distinct[-1] - distinct[0]) + gap if distinct.size else 1.0
     return (np.floor(epoch) - (0.0 if epoch.min() < 1 else 1.0)) * size + step

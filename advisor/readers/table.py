@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advisor.errors import NotALog, ReadError
+from advisor.median import median
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.columns import Columns, steps_of
@@ -70,7 +71,7 @@ def _split(
     back = np.flatnonzero(change < 0)
     if one_run or not back.size:
         return [(0, columns.rows)], [], []
-    gap = float(np.median(np.abs(change[change != 0])))
+    gap = median(np.abs(change[change != 0]))
     far = back[-change[back] >= 2 * gap]
     again = at[far + 1] <= at[0] + 2 * gap
     cuts = [0, *(int(row) for row in rows[far[again] + 1][: MAX_RUNS - 1])]

@@ -36,7 +36,7 @@ def plot(
     low, high = float(finite.min()), float(finite.max())
     grid = np.zeros((height, width), dtype=np.int64)
     for s, ok in lines:
-        x = (s.steps[ok] - first) / span * (2 * width - 1)
+        x = (s.steps[ok].astype(np.float64) - first) / span * (2 * width - 1)
         _draw(grid, x, _scaled(s.values[ok], low, high, log))
     labels = [f"{high:.4g}", f"{low:.4g}" + (" log" if log else "")]
     margin = max(len(text) for text in labels)

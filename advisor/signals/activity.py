@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from advisor.findings import Evidence, Reading
+from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.view import Curve, View
 
@@ -32,7 +33,7 @@ def _hovers(curve: Curve) -> bool:
     has become tiny."""
     head = curve.y[: max(5, len(curve) // 10)]
     both = min(float((curve.y < 0).mean()), float((curve.y > 0).mean()))
-    return both > 0.02 and abs(float(np.median(head))) < 3 * curve.noise
+    return both > 0.02 and abs(median(head)) < 3 * curve.noise
 
 
 def _is_sparse(curve: Curve) -> bool:
@@ -143,7 +144,7 @@ def resume_jump(view: View) -> Reading:
         k = max(3, min(10, len(curve) // 10))
         if i < k or i + k > len(curve):
             continue
-        before, after = float(np.median(curve.y[i - k : i])), float(np.median(curve.y[i : i + k]))
+        before, after = median(curve.y[i - k : i]), median(curve.y[i : i + k])
         jump = abs(after - before) / max(curve.spread, 0.02 * abs(before), 1e-12)
         if jump > worst:
             worst, where = jump, i
@@ -159,8 +160,8 @@ def slowdown(view: View) -> Reading:
     if why := need(curve, 20):
         return missing(why)
     n = len(curve)
-    early = float(np.median(curve.y[n // 20 : n // 3]))
-    late = float(np.median(curve.y[-max(5, n // 5) :]))
+    early = median(curve.y[n // 20 : n // 3])
+    late = median(curve.y[-max(5, n // 5) :])
     if early <= 0 or late <= 0:
         return missing("throughput is 0")
     value = (early / late) ** sign
@@ -172,7 +173,7 @@ def data_share(view: View) -> Reading:
     data, step = view.curve("train/data_time"), view.curve("train/step_time")
     if why := need(data, 5) or need(step, 5):
         return missing(why)
-    share = float(np.median(data.y)) / max(float(np.median(step.y)), 1e-12)
+    share = median(data.y) / max(median(step.y), 1e-12)
     text = f"{share:.0%} of a step is spent waiting for data"
     return found(share, data, 0, len(data) - 1, text)
 
@@ -182,7 +183,7 @@ def utilization(view: View) -> Reading:
     curve = view.curve("train/gpu_utilization")
     if why := need(curve, 5):
         return missing(why)
-    value = float(np.median(curve.y))
+    value = median(curve.y)
     return found(value, curve, 0, len(curve) - 1, f"the GPU is busy {value:.0f}% of the time")
 
 
@@ -192,7 +193,7 @@ def memory_growth(view: View) -> Reading:
     if why := need(curve, 20):
         return missing(why)
     n = len(curve)
-    early = float(np.median(curve.y[n // 10 : n // 3]))
+    early = median(curve.y[n // 10 : n // 3])
     if early <= 0:
         return missing("memory is 0")
     return found(float(curve.y[-max(3, n // 10) :].max()) / early, curve, n // 3, n - 1)

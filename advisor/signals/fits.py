@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from advisor.median import median
 from advisor.signals.robust import Array
 
 # Exponents seen for loss curves lie between 0.1 and 1 (Hestness 2017, Kaplan 2020); the
@@ -48,8 +49,8 @@ def block_medians(x: Array, y: Array, blocks: int = BLOCKS) -> tuple[Array, Arra
         return x, y
     parts = np.array_split(np.arange(y.size), blocks)
     return (
-        np.array([np.median(x[p]) for p in parts]),
-        np.array([np.median(y[p]) for p in parts]),
+        np.array([median(x[p]) for p in parts]),
+        np.array([median(y[p]) for p in parts]),
     )
 
 
@@ -69,7 +70,7 @@ def fit_curve(steps: Array, values: Array) -> Fit | None:
     for shape in shapes:
         basis = _basis(x, shape)
         level, amplitude = _solve(basis[:cut], y[:cut])
-        error = float(np.median(np.abs(y[cut:] - level - amplitude * basis[cut:])))
+        error = median(np.abs(y[cut:] - level - amplitude * basis[cut:]))
         level, amplitude = _solve(basis, y)
         end, later = _basis(np.array([1.0, 1.5]), shape)
         now = level + amplitude * end
@@ -82,4 +83,4 @@ def fit_curve(steps: Array, values: Array) -> Fit | None:
     close = [t for t in tried if t[0] <= 1.15 * tried[0][0] + 1e-12]
     gains = [t[1] for t in close]
     _, gain, level, now = tried[0]
-    return Fit(level, now, float(np.median(gains)), min(gains), max(gains))
+    return Fit(level, now, median(gains), min(gains), max(gains))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from advisor.findings import Evidence, Reading
+from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need
 from advisor.signals.loss import loss_shape
@@ -35,9 +36,9 @@ def train_falls(view: View) -> Reading:
     if before.size < 4:
         before = _between(view, step - 0.6 * width, step + 0.4 * width)
     after = _between(view, end - width, float(view.loss.steps[-1]))
-    if before.size < 2 or after.size < 2 or np.median(before) <= 0:
+    if before.size < 2 or after.size < 2 or median(before) <= 0:
         return missing("too few training points around the evaluations")
-    high, low = float(np.median(before)), float(np.median(after))
+    high, low = median(before), median(after)
     error = 1.25 * view.loss.noise * float(np.sqrt(1 / before.size + 1 / after.size))
     text = f"training loss fell by {1 - low / high:.0%} since, from {high:.4g} to {low:.4g}"
     evidence = Evidence("train/loss", view.loss.at(-1), low, high, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from advisor.findings import Evidence, Reading
+from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.view import View
 
@@ -17,10 +18,10 @@ def _early(view: View) -> int:
     return min(max(2, len(view.grad) // 20), 20)
 
 
-def median(view: View) -> Reading:
+def usual_norm(view: View) -> Reading:
     if why := need(view.grad, MIN_POINTS):
         return missing(why)
-    return Reading(float(np.median(view.grad.y)))
+    return Reading(median(view.grad.y))
 
 
 def spikes(view: View) -> Reading:
@@ -28,7 +29,7 @@ def spikes(view: View) -> Reading:
     curve = view.grad
     if why := need(curve, MIN_POINTS):
         return missing(why)
-    middle = float(np.median(curve.y))
+    middle = median(curve.y)
     if middle <= 0:
         return missing("the median gradient norm is 0")
     hot = np.flatnonzero(curve.high > SPIKE * middle)
@@ -53,7 +54,7 @@ def spike_ratio(view: View) -> Reading:
     curve = view.grad
     if why := need(curve, MIN_POINTS):
         return missing(why)
-    middle = float(np.median(curve.y))
+    middle = median(curve.y)
     if middle <= 0:
         return missing("the median gradient norm is 0")
     i = _early(view) + int(np.argmax(curve.high[_early(view) :]))
@@ -66,10 +67,10 @@ def growth(view: View) -> Reading:
     if why := need(curve, 20):
         return missing(why)
     n = len(curve)
-    base = float(np.median(curve.y[n // 10 : n // 2]))
+    base = median(curve.y[n // 10 : n // 2])
     if base <= 0:
         return missing("the gradient norm is 0")
-    value = float(np.median(curve.y[-max(3, n // 10) :])) / base
+    value = median(curve.y[-max(3, n // 10) :]) / base
     return found(value, curve, n - max(3, n // 10), n - 1, f"{value:.1f} times its earlier level")
 
 
@@ -104,11 +105,11 @@ def vanishing(view: View) -> Reading:
     if why := need(curve, MIN_POINTS):
         return missing(why)
     n = len(curve)
-    early = float(np.median(curve.y[: max(3, n // 5)]))
+    early = median(curve.y[: max(3, n // 5)])
     if early <= 0:
         return missing("the gradient norm starts at 0")
     k = max(3, n // 10)
-    value = float(np.median(curve.y[-k:])) / early
+    value = median(curve.y[-k:]) / early
     text = f"{value:.2g} of its first level"
     return found(value, curve, n - k, n - 1, text)
 
@@ -171,11 +172,11 @@ def over_clip(view: View) -> Reading:
     limit = view.config.get("clip_grad_norm.max_norm", 1.0)
     if not isinstance(limit, int | float) or limit <= 0:
         return missing("gradients are not clipped")
-    return found(float(np.median(curve.y)) / limit, curve, 0, len(curve) - 1)
+    return found(median(curve.y) / limit, curve, 0, len(curve) - 1)
 
 
 SIGNALS = {
-    "grad.median": Signal("norm", "median gradient norm", median),
+    "grad.median": Signal("norm", "median gradient norm", usual_norm),
     "grad.spikes": Signal("points", "norms above ten medians, after the first steps", spikes),
     "grad.spike_share": Signal("share", "the same as a share of the points", spike_share),
     "grad.spike_ratio": Signal("ratio", "largest norm over the median", spike_ratio),

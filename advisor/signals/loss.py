@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.findings import Reading
+from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.view import Curve, View
@@ -55,8 +56,8 @@ def shape_of(curve: Curve) -> Shape:
     smooth = curve.smooth
     best = int(np.argmin(smooth))
     return Shape(
-        start=float(np.median(curve.y[:head])),
-        end=float(np.median(curve.y[-tail:])),
+        start=median(curve.y[:head]),
+        end=median(curve.y[-tail:]),
         best=float(smooth[best]),
         best_index=best,
         spread=max(curve.spread, curve.noise),
@@ -148,7 +149,7 @@ def noise(view: View) -> Reading:
     """Noise of one point over the median level, after the local trend is taken out."""
     if why := _measure(view, 10):
         return missing(why)
-    level = abs(float(np.median(view.loss.y)))
+    level = abs(median(view.loss.y))
     if level < 1e-12:
         return missing("the loss is 0")
     value = loss_shape(view).spread / level
@@ -217,7 +218,7 @@ def early_progress(view: View) -> Reading:
     if inside.size < 5 or curve.steps[-1] - curve.steps[0] < 50:
         return missing("fewer than 5 points within the first 100 steps")
     last = int(inside[-1])
-    level = float(np.median(curve.y[max(0, last - max(2, inside.size // 5)) : last + 1]))
+    level = median(curve.y[max(0, last - max(2, inside.size // 5)) : last + 1])
     value = (shape.start - level) / max(abs(shape.start), 1e-12)
     return found(value, curve, 0, last, f"falls by {value:.1%} in the first 100 steps")
 

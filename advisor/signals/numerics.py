@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from advisor.findings import Evidence, Reading
+from advisor.median import median
 from advisor.run import Series
 from advisor.signals.base import Signal, missing
 from advisor.signals.view import View
@@ -30,7 +31,10 @@ def nonfinite(view: View) -> Reading:
     first, last = int(bad[0]), int(bad[-1])
     text = f"{series.values[first]} at step {series.steps[first]}"
     return Reading(
-        float(bad.size), "", int(series.steps[first]), int(series.steps[last]),
+        float(bad.size),
+        "",
+        int(series.steps[first]),
+        int(series.steps[last]),
         (_at(series, first, text),),
     )
 
@@ -74,7 +78,10 @@ def hidden_nan(view: View) -> Reading:
     if not bad.size:
         return Reading(0.0)
     return Reading(
-        float(bad.size), "", int(series.steps[bad[0]]), int(series.steps[bad[-1]]),
+        float(bad.size),
+        "",
+        int(series.steps[bad[0]]),
+        int(series.steps[bad[-1]]),
         (_at(series, int(bad[0]), "loss 0.0 beside a gradient norm that is not finite"),),
     )
 
@@ -94,7 +101,7 @@ def zero_share(view: View) -> Reading:
     first = int(zeros[0])
     before = np.abs(series.values[max(0, first - 5) : first])
     before = before[np.isfinite(before)]
-    if before.size and float(np.median(before)) < 0.02:
+    if before.size and median(before) < 0.02:
         return Reading(0.0)
     share = zeros.size / len(series)
     text = f"exactly 0 in {share:.0%} of the points, since step {series.steps[first]}"

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.median import median, medians
+
 Array = NDArray[np.float64]
 
 FASTER = 9.0  # the pace of a curve that falls again after it had stopped
@@ -17,7 +19,7 @@ def mad_sd(values: Array) -> float:
     """Return the standard deviation that the median absolute deviation stands for."""
     if values.size == 0:
         return 0.0
-    return float(MAD_TO_SD * np.median(np.abs(values - np.median(values))))
+    return float(MAD_TO_SD * median(np.abs(values - median(values))))
 
 
 def running_median(values: Array, window: int) -> Array:
@@ -31,10 +33,10 @@ def running_median(values: Array, window: int) -> Array:
         return values.copy()
     out = np.empty(n)
     windows = np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1)
-    out[half : n - half] = np.median(windows, axis=1)
+    out[half : n - half] = medians(windows)
     for i in range(half):
-        out[i] = np.median(values[: i + half + 1])
-        out[n - 1 - i] = np.median(values[n - 1 - i - half :])
+        out[i] = median(values[: i + half + 1])
+        out[n - 1 - i] = median(values[n - 1 - i - half :])
     return out
 
 
@@ -52,7 +54,7 @@ def local_noise(values: Array) -> float:
     if values.size < 3:
         return 0.0
     residual = values[1:-1] - 0.5 * (values[:-2] + values[2:])
-    return float(MAD_TO_SD * np.median(np.abs(residual)) / math.sqrt(1.5))
+    return float(MAD_TO_SD * median(np.abs(residual)) / math.sqrt(1.5))
 
 
 def detrended_noise(values: Array) -> float:
@@ -61,7 +63,7 @@ def detrended_noise(values: Array) -> float:
     if n < 5:
         return local_noise(values)
     residual = values - running_median(values, window_for(n, 0.2))
-    return float(MAD_TO_SD * np.median(np.abs(residual)))
+    return float(MAD_TO_SD * median(np.abs(residual)))
 
 
 def successive_noise(values: Array) -> float:
@@ -73,7 +75,7 @@ def successive_noise(values: Array) -> float:
     if values.size < 3:
         return 0.0
     steps = np.diff(values)
-    return float(MAD_TO_SD * np.median(np.abs(steps - np.median(steps))) / math.sqrt(2))
+    return float(MAD_TO_SD * median(np.abs(steps - median(steps))) / math.sqrt(2))
 
 
 def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
@@ -87,7 +89,7 @@ def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
     i, j = np.triu_indices(n, 1)
     dx = x[j] - x[i]
     good = dx > 0
-    return float(np.median((y[j] - y[i])[good] / dx[good])) if good.any() else 0.0
+    return median((y[j] - y[i])[good] / dx[good]) if good.any() else 0.0
 
 
 def persistence(values: Array) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.findings import Reading
+from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.robust import Array
 from advisor.signals.view import View
@@ -185,7 +186,7 @@ def spent(view: View) -> Reading:
     Where no rate was logged, the config's decay style and the planned steps decide.
     """
     if len(view.lr) >= MIN_POINTS and float(_lr(view).max()) > 0:
-        end = float(np.median(_lr(view)[-3:]))
+        end = median(_lr(view)[-3:])
         return Reading(float(end < SPENT * float(_lr(view).max())))
     style = view.config.get("lr_scheduler.lr_decay_style")
     planned = view.run.facts.get("max_steps")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.findings import Evidence, Reading
+from advisor.median import median, medians
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need
 from advisor.signals.loss import loss_shape
@@ -43,10 +44,10 @@ def _before(values: Array, window: int) -> Array:
     out = np.empty(n)
     out[0] = values[0]
     for i in range(1, min(window, n)):
-        out[i] = np.median(values[:i])
+        out[i] = median(values[:i])
     if n > window:
         windows = np.lib.stride_tricks.sliding_window_view(values[:-1], window)
-        out[window:] = np.median(windows, axis=1)
+        out[window:] = medians(windows)
     return out
 
 
@@ -60,7 +61,7 @@ def find_spikes(curve: Curve, fall: float) -> list[Spike]:
     noise = robust.mad_sd(residual)
     # noise often follows the level: scale by it where the level is above its median
     level = np.maximum(np.abs(around), 1e-12)
-    scale = np.maximum(1.0, level / np.median(level))
+    scale = np.maximum(1.0, level / median(level))
     down = -residual[residual < 0]
     reach = float(np.quantile(down, 0.99)) if down.size >= 5 else 0.0
     limit = np.maximum(NOISES * noise * scale, TAILS * reach)
@@ -173,7 +174,7 @@ def gradient_led(view: View) -> Reading:
     spikes, grad = loss_spikes(view), view.grad
     if not spikes:
         return missing("the loss does not jump")
-    limit = 5 * float(np.median(grad.y))
+    limit = 5 * median(grad.y)
     led = 0
     for s in spikes:
         i = int(np.searchsorted(grad.steps, view.loss.steps[s.first]))

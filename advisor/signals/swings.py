@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.findings import Evidence, Reading
+from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need
 from advisor.signals.loss import loss_shape
@@ -87,7 +88,7 @@ def amplitude(view: View) -> Reading:
     """Amplitude of slow swings relative to the median level."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
-    level = abs(float(np.median(view.loss.y)))
+    level = abs(median(view.loss.y))
     if level < 1e-12:
         return missing("the loss is 0")
     value = loss_swings(view).amplitude / level
@@ -135,13 +136,13 @@ def rises_within(view: View) -> Reading:
     smooth = robust.running_median(curve.y, k)
     ends = range(len(curve) - epoch, epoch - 1, -epoch)
     before = [
-        float(np.median(curve.y[end - k : end]) - smooth[end - epoch : end].min())
+        float(median(curve.y[end - k : end]) - smooth[end - epoch : end].min())
         for end in ends
         if end <= shape.best_index + k
     ]
     if not before:
         return Reading(0.0)
-    usual = float(np.median(before)) - 2 * _error(curve, k)  # the lowest of many is low by chance
+    usual = median(before) - 2 * _error(curve, k)  # the lowest of many is low by chance
     return Reading(float(shape.end - shape.best < 2 * usual))
 
 
@@ -184,8 +185,8 @@ def epoch_drops(view: View) -> Reading:
         i = int(np.searchsorted(curve.epochs, border, side="right"))
         if i < k or i + k > len(curve):
             continue
-        before = float(np.median(curve.y[i - k : i]))
-        after = float(np.median(curve.y[i : i + k]))
+        before = median(curve.y[i - k : i])
+        after = median(curve.y[i : i + k])
         if before - after - _beside(curve, i, k) > max(4 * _error(curve, k), 0.04 * abs(before)):
             text = f"drops from {before:.4g} to {after:.4g} at the end of epoch {border}"
             drops.append(Evidence(curve.name, curve.at(i), after, before, text))
@@ -205,7 +206,7 @@ def _beside(curve: Curve, i: int, k: int) -> float:
         part = curve.y[max(0, low) : low + 2 * k]
         half = part.size // 2
         if half >= 2:
-            fall = float(np.median(part[:half]) - np.median(part[half:]))
+            fall = float(median(part[:half]) - median(part[half:]))
             halves.append(fall * k / half)
     return max(0.0, max(halves, default=0.0))
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from advisor.findings import Evidence, Reading
+from advisor.median import median
 from advisor.signals import facts, robust
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.loss import MEDIAN_COST, MIN_POINTS, loss_shape
@@ -25,12 +26,12 @@ def eval_noise(view: View) -> float:
     upper bound, which few evaluations on a bent curve need.
     """
     curve = view.eval
-    level = abs(float(np.median(curve.y)))
+    level = abs(median(curve.y))
     noise = robust.successive_noise(curve.y) if len(curve) >= 4 else 0.0
     if len(curve) >= MANY:
         noise = max(noise, curve.spread)
     if len(view.loss) >= max(MIN_POINTS, DENSE * len(curve)):
-        train = abs(float(np.median(view.loss.y)))
+        train = abs(median(view.loss.y))
         noise = min(noise, level * view.loss.noise / max(train, 1e-12))
     return max(noise, 0.001 * level, 1e-12)
 
@@ -65,7 +66,7 @@ def lowest(curve: Curve) -> float:
 def _end(curve: Curve) -> float:
     """Level at the end: the median of the last three evaluations (or more) past the minimum."""
     past = curve.y[_low(curve) :]
-    return float(np.median(past[-min(max(3, _window(curve)), max(1, past.size - 1)) :]))
+    return median(past[-min(max(3, _window(curve)), max(1, past.size - 1)) :])
 
 
 def _tail_points(curve: Curve) -> int:
@@ -260,7 +261,7 @@ def noise(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 6):
         return missing(why)
-    return Reading(eval_noise(view) / max(abs(float(np.median(curve.y))), 1e-12))
+    return Reading(eval_noise(view) / max(abs(median(curve.y)), 1e-12))
 
 
 def nonfinite(view: View) -> Reading:
