@@ -52,3 +52,11 @@ def curve(run_dir: Path) -> list[tuple[int, float, float, float]]:
 def events(run_dir: Path, kind: str) -> list[dict[str, Any]]:
     lines = (run_dir / "events.jsonl").read_text().splitlines()
     return [row for row in map(json.loads, lines) if row["kind"] == kind]
+
+
+def advise(run_dir: Path) -> dict[str, Any]:
+    """What `advise check` says of a run."""
+    words = [sys.executable, "-m", "advisor", "check", str(run_dir), "--format", "json"]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tests.train.runs.launch import curve, events, rows, run  # noqa: E402
+from tests.train.runs.launch import advise, curve, events, rows, run  # noqa: E402
 from tests.train.runs.tiny import LORA, config_text  # noqa: E402
 from train.errors import CheckpointError, ConfigError, StepError  # noqa: E402
 
@@ -161,16 +160,11 @@ def test_the_config_saved_with_a_checkpoint_holds_the_overrides(
 
 
 def test_a_learning_rate_far_too_high_is_named_by_the_advisor(world: Path, tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from advisor.cli import app
-
     path = config(world, tmp_path, validation_dataset=None)
     steps = ("--step_scheduler.max_steps", "40", "--step_scheduler.num_epochs", "4")
     with contextlib.suppress(StepError):  # ten steps without a finite loss end the run
         run(path, tmp_path / "run", "--optimizer.lr", "100", *steps)
-    result = CliRunner().invoke(app, ["check", str(tmp_path / "run"), "--format", "json"])
-    (checked,) = json.loads(result.stdout)["runs"]
+    (checked,) = advise(tmp_path / "run")["runs"]
     found = {f["symptom"] for f in checked["findings"] if f["severity"] != "info"}
     assert checked["status"] in ("failing", "warning")
     assert found & {"divergence", "nonfinite", "spikes", "numerics"}
