@@ -57,7 +57,7 @@ def environment(tool: str) -> Path | None:
     done = folder / "installed"
     if done.exists() and python.exists():
         return python
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=True, symlinks=True, clear=True)
     command = [str(python), "-m", "pip", "install", "-q", tool, *EXTRAS.get(tool, [])]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if result.returncode:

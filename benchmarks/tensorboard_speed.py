@@ -101,7 +101,9 @@ def measure(code: str, path: Path) -> list[float]:
     """Import seconds, read seconds, points, last value, MiB of a fresh process."""
     done = subprocess.run(
         [sys.executable, "-c", code, str(path), str(ROOT)],
-        capture_output=True, text=True, check=True,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return [float(word) for word in done.stdout.split()]
 

@@ -75,7 +75,7 @@ def test_names_come_in_the_order_of_the_text_and_once() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "f(1)", "a[0] > 1", "a ** 2 > 1", "a if b else c", "lambda: 1", "'x' == a", "a % 2", "a // 2",
+        "f(1)", "a[0] > 1", "a ** 2 > 1", "a if b else c", "lambda: 1", "'x' == a", "a % 2", "a // 2",  # noqa: E501
         "True", "a is b", "a in b", "[a]", "(a, b)", "a := 1", "a; b", "", "a >", "f().x > 1",
         "__import__('os')", "a @ b", "~a", "a & b", "await a", "f'{a}'", "...", "1j > 0",
         "x" * 0 + "(" * 500,

@@ -77,9 +77,7 @@ class Columns:
             kept.setdefault(word, []).append(row)
 
 
-def steps_of(
-    columns: Columns, main: IntArray, mapped: Mapping[str, str]
-) -> tuple[FloatArray, str]:
+def steps_of(columns: Columns, main: IntArray, mapped: Mapping[str, str]) -> tuple[FloatArray, str]:
     """Return the step of every row, and a note on where it comes from.
 
     ``main`` are the rows of the main metric: where these count their steps within each epoch,

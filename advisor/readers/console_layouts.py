@@ -19,9 +19,7 @@ LAYOUTS = 6  # layouts tried before a line is searched for pairs
 
 BUDGET = 40  # layouts learnt before they must have served: compiling one costs a millisecond
 
-_NUMBER = (
-    r"[-+]?(?:\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?|\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
-)
+_NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?|\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
 _ANY_NUMBER = re.compile(rf"{_NUMBER}|(?<!\w)-?(?:nan|inf)(?!\w)", re.IGNORECASE)
 _CAPTURED = rf"({_NUMBER}|-?nan|-?inf)"
 

@@ -324,4 +324,3 @@ def scan(path: Path, words: Words = DEFAULT) -> Scan:
         number += text.count("\n")
     result.finish(number)
     return result
-

@@ -46,8 +46,12 @@ def place(
 
 
 def series_at(
-    placing: Placing, name: str, values: FloatArray, native: str = "",
-    epochs: FloatArray | None = None, times: FloatArray | None = None,
+    placing: Placing,
+    name: str,
+    values: FloatArray,
+    native: str = "",
+    epochs: FloatArray | None = None,
+    times: FloatArray | None = None,
 ) -> Series:
     """The Series of a column; ``epochs`` and ``times`` are columns of all rows."""
     epoch = None if epochs is None else epochs[placing.rows]
@@ -59,8 +63,12 @@ def series_at(
 
 
 def make_series(
-    name: str, steps: FloatArray, values: FloatArray, native: str = "",
-    epochs: FloatArray | None = None, times: FloatArray | None = None,
+    name: str,
+    steps: FloatArray,
+    values: FloatArray,
+    native: str = "",
+    epochs: FloatArray | None = None,
+    times: FloatArray | None = None,
     between: tuple[int | None, int | None] | None = None,
 ) -> Series | None:
     """The Series of one column with steps of its own; None when nothing is left."""

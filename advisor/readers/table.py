@@ -92,8 +92,11 @@ def _split(
 
 
 def _series(
-    columns: Columns, steps: FloatArray, chosen: Mapping[str, str],
-    part: tuple[int, int], options: ReadOptions,
+    columns: Columns,
+    steps: FloatArray,
+    chosen: Mapping[str, str],
+    part: tuple[int, int],
+    options: ReadOptions,
 ) -> tuple[dict[str, Series], list[str]]:
     epoch = columns.by_row((options.map.get("epoch", ""), *names.EPOCH))
     wall = columns.by_row((options.map.get("time", ""), *names.TIME))

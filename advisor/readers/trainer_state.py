@@ -22,15 +22,26 @@ _START = re.compile(rb'"log_history"\s*:\s*\[')
 _BORDER = re.compile(rb"\}\s*,\s*\{")
 _AFTER = re.compile(rb'\]\s*,\s*"[A-Za-z_]+"\s*:|\]\s*\}\s*$')
 _FACTS = (
-    "max_steps", "num_train_epochs", "logging_steps", "eval_steps", "save_steps", "global_step",
-    "train_batch_size", "best_metric", "best_global_step", "best_model_checkpoint", "epoch",
+    "max_steps",
+    "num_train_epochs",
+    "logging_steps",
+    "eval_steps",
+    "save_steps",
+    "global_step",
+    "train_batch_size",
+    "best_metric",
+    "best_global_step",
+    "best_model_checkpoint",
+    "epoch",
 )
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    return path.suffix == ".json" and (
-        path.name == "trainer_state.json" or b'"log_history"' in head
-    ) and head.lstrip()[:1] in (b"{", b"")
+    return (
+        path.suffix == ".json"
+        and (path.name == "trainer_state.json" or b'"log_history"' in head)
+        and head.lstrip()[:1] in (b"{", b"")
+    )
 
 
 def read(path: Path, options: ReadOptions) -> list[Run]:

@@ -100,7 +100,9 @@ def test_nothing_heavy_is_imported_by_a_command(words: tuple[str, ...]) -> None:
 
 def test_the_command_works_where_nothing_heavy_can_be_imported() -> None:
     block = "".join(f"sys.modules[{name!r}] = None\n" for name in HEAVY)
-    code = f"import sys\n{block}from advisor.cli import main\nsys.argv = ['advise', 'demo']\nmain()\n"
+    code = (
+        f"import sys\n{block}from advisor.cli import main\nsys.argv = ['advise', 'demo']\nmain()\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

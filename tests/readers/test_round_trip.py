@@ -104,9 +104,7 @@ def test_what_was_logged_is_read_back(tmp_path: Path, name: str, rows: Sequence[
 @pytest.mark.parametrize("name", WRITERS)
 @settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows=_ROWS)
-def test_what_was_logged_is_read_back_often(
-    tmp_path: Path, name: str, rows: Sequence[Row]
-) -> None:
+def test_what_was_logged_is_read_back_often(tmp_path: Path, name: str, rows: Sequence[Row]) -> None:
     _read_back(tmp_path, name, rows)
 
 
