@@ -6,7 +6,9 @@ any number of workers. A stream's state is a row number a worker.
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,10 +79,18 @@ def leave_signals_to_the_run(worker: int) -> None:
     """Let a worker outlive the signal that asks the run to save and end.
 
     A terminal and Slurm send it to all processes; torch ends the run with an error where a worker
-    died of it. A second SIGTERM, such as torch's own at the end, ends the worker.
+    died of it. A SIGTERM of the run itself, with which it takes its workers along, ends them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_the_run, daemon=True).start()
+
+
+def _end_with_the_run() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 class RowSet(Dataset[list[Document]]):

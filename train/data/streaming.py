@@ -98,11 +98,12 @@ class StreamLoader:
         self.reader, self.plan, self.size = reader, plan, size
         self.epoch = 0
         self._loader: Any = None
+        self._last: Any = None  # where the last pass stood when it was left
         self._resume: Any = None
 
     def set_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
-            self.epoch, self._loader, self._resume = epoch, None, None
+            self.epoch, self._last, self._resume = epoch, None, None
 
     def __iter__(self) -> Iterator[Batch]:
         stream = BatchStream(self.reader, self.plan, self.size, self.epoch)
@@ -112,24 +113,36 @@ class StreamLoader:
             self._resume = None
         self._loader = loader
         failed = ""
-        for batch in loader:
-            if isinstance(batch, DataError):
-                failed = str(batch)
-                break
-            yield batch
-        if failed:
-            # let go of the workers before raising: held by a traceback they would end up in
-            # the garbage collector, which closes their queues first and then waits for them
+        try:
+            for batch in loader:
+                if isinstance(batch, DataError):
+                    failed = str(batch)
+                    break
+                yield batch
+        finally:  # the workers end with the pass, not with the run
+            self._last = loader.state_dict()
             self._loader = loader = batch = None
+        if failed:
+            # the workers are let go of before raising: held by a traceback they would end up in
+            # the garbage collector, which closes their queues first and then waits for them
             raise DataError(failed)
 
     def state_dict(self) -> dict[str, object]:
-        inner = self._loader.state_dict() if self._loader is not None else self._resume
-        return {"epoch": self.epoch, "stream": inner}
+        if self._loader is not None:
+            inner = self._loader.state_dict()
+        else:
+            inner = self._resume if self._resume is not None else self._last
+        return {"epoch": self.epoch, "workers": self.plan.workers, "stream": inner}
 
     def load_state_dict(self, state: State) -> None:
-        self.epoch, self._loader = int(str(state["epoch"])), None
-        self._resume = state["stream"]
+        workers = int(str(state["workers"]))
+        if workers != self.plan.workers and state["stream"] is not None:
+            raise DataError(
+                f"resume: the stream was read by {workers} workers, now by {self.plan.workers}: "
+                f"set dataloader.num_workers to {workers}"
+            )
+        self.epoch = int(str(state["epoch"]))
+        self._last, self._resume = None, state["stream"]
 
 
 def _as_it_is(batch: Batch | DataError) -> Batch | DataError:

@@ -1,6 +1,8 @@
 """Loaders: the same batches for a seed, resumed to the bit, packed or not, streamed or not."""
 
 import json
+import multiprocessing
+import subprocess
 from itertools import pairwise
 
 import pytest
@@ -143,6 +145,47 @@ def test_a_pass_draws_nothing_from_the_global_generator(plain, write_rows):
         before = torch.get_rng_state()
         list(loader)
         assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_stream_does_not_go_on_with_another_number_of_workers(plain, write_rows):
+    asked = [
+        config(write_rows(rows(20)), streaming=True, max_steps=9, workers=workers)
+        for workers in (0, 2)
+    ]
+    first, second = (build_data(each, plain).train for each in asked)
+    next(iter(first))
+    with pytest.raises(DataError, match=r"set dataloader\.num_workers to 0"):
+        second.load_state_dict(first.state_dict())
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_workers_end_with_a_pass_that_is_left(plain, write_rows, streaming):
+    asked = config(write_rows(rows(60)), streaming=streaming, max_steps=9, workers=2)
+    loader = build_data(asked, plain).train
+    passed = iter(loader)
+    next(passed)
+    state, rest = loader.state_dict(), [ids(next(passed)) for _ in range(3)]
+    passed.close()
+    assert not multiprocessing.active_children()
+    loader.load_state_dict(state)
+    assert [ids(batch) for batch in loader][:3] == rest
+
+
+def test_workers_outlive_a_signal_of_others_and_end_with_one_of_the_run(plain, write_rows):
+    asked = config(write_rows(rows(60)), workers=2)
+    passed = iter(build_data(asked, plain).train)
+    next(passed)
+    workers = multiprocessing.active_children()
+    pids = [str(worker.pid) for worker in workers]
+    subprocess.run(["kill", "-TERM", *pids], check=True)
+    assert len(list(passed)) == 19
+    passed = iter(build_data(asked, plain).train)
+    next(passed)
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.terminate()
+        worker.join(10)
+    assert [worker.exitcode for worker in workers] == [0, 0]
 
 
 def test_a_checkpoint_of_other_data_is_refused(plain, write_rows):
