@@ -24,7 +24,9 @@ def strict(value: object) -> object:
         return {str(k): strict(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [strict(v) for v in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):  # a file's name may hold bytes that are no UTF-8
+        return value.encode("utf-8", "backslashreplace").decode()
+    if value is None or isinstance(value, bool | int | float):
         return value
     return str(value)
 
