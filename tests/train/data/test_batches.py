@@ -3,60 +3,18 @@
 import json
 import multiprocessing
 import subprocess
-from itertools import pairwise
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from train.config.types import (  # noqa: E402
-    DatasetConfig,
-    LoaderConfig,
-    ModelConfig,
-    PackingConfig,
-    StepConfig,
-    TrainConfig,
-)
+from tests.train.data.batching import MAPPING, borders, config, ids, rows, texts_of  # noqa: E402
+from train.config.types import DatasetConfig, LoaderConfig  # noqa: E402
 from train.data.batches import build_data  # noqa: E402
 from train.data.collate import collate  # noqa: E402
-from train.data.encode import Encoder  # noqa: E402
-from train.data.loader import Plan  # noqa: E402
-from train.data.reading import Reader  # noqa: E402
-from train.data.sources import wrap_dataset  # noqa: E402
-from train.data.streaming import StreamLoader  # noqa: E402
 from train.data.types import IGNORE, Sample  # noqa: E402
-from train.errors import ConfigError, DataError  # noqa: E402
-
-MAPPING = {"question": "q", "answer": "a"}
-
-
-def rows(count):
-    return [
-        {"q": f"how many legs has {n}?" + " yes" * (n % 7), "a": f"{n} no"} for n in range(count)
-    ]
-
-
-def config(source, **changes):
-    data = {"streaming": changes.pop("streaming", False), "split": changes.pop("split", None)}
-    data |= {"seq_length": changes.pop("seq_length", None)}
-    steps = StepConfig(
-        local_batch_size=changes.pop("batch", 3), max_steps=changes.pop("max_steps", None)
-    )
-    packed = PackingConfig(packed_sequence_size=changes.pop("packed", 0))
-    loader = LoaderConfig(num_workers=changes.pop("workers", 0), **changes.pop("loader", {}))
-    return TrainConfig(
-        model=ModelConfig(pretrained_model_name_or_path="x"),
-        dataset=DatasetConfig(kind="columns", source=source, column_mapping=MAPPING, **data),
-        step_scheduler=steps,
-        packed_sequence=packed,
-        dataloader=loader,
-        **changes,
-    )
-
-
-def ids(batch):
-    return batch.input_ids[0].tolist(), batch.labels[0].tolist(), batch.cu_seqlens.tolist()
+from train.errors import DataError  # noqa: E402
 
 
 def test_documents_stand_end_to_end_with_labels_shifted_within_each():
@@ -77,17 +35,12 @@ def test_an_epoch_gives_each_sample_once_and_ends_with_a_short_batch(plain, writ
     assert [b.rows for b in batches] == [3, 3, 3, 3, 3, 3, 2]
     assert data.train.batches_per_epoch == 7
     texts = sorted(
-        plain.decode(b.input_ids[0][a:c].tolist()) for b in batches for a, c in _borders(b)
+        plain.decode(b.input_ids[0][a:c].tolist()) for b in batches for a, c in borders(b)
     )
     assert texts == sorted(f"{r['q']} {r['a']}</s>" for r in rows(20))
     assert data.facts.samples == 20
     assert data.facts.supervised == sum(b.supervised for b in batches)
     assert data.facts.tokens == sum(b.input_ids.numel() for b in batches)
-
-
-def _borders(batch):
-    ends = batch.cu_seqlens.tolist()
-    return list(pairwise(ends))
 
 
 def test_epochs_differ_and_a_seed_repeats(plain, write_rows):
@@ -147,17 +100,6 @@ def test_a_pass_draws_nothing_from_the_global_generator(plain, write_rows):
         assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_stream_does_not_go_on_with_another_number_of_workers(plain, write_rows):
-    asked = [
-        config(write_rows(rows(20)), streaming=True, max_steps=9, workers=workers)
-        for workers in (0, 2)
-    ]
-    first, second = (build_data(each, plain).train for each in asked)
-    next(iter(first))
-    with pytest.raises(DataError, match=r"set dataloader\.num_workers to 0"):
-        second.load_state_dict(first.state_dict())
-
-
 @pytest.mark.parametrize("streaming", [False, True])
 def test_workers_end_with_a_pass_that_is_left(plain, write_rows, streaming):
     asked = config(write_rows(rows(60)), streaming=streaming, max_steps=9, workers=2)
@@ -200,7 +142,7 @@ def test_packed_rows_are_full_and_lose_nothing(plain, write_rows):
     assert packed.facts.rows < single.facts.rows == packed.facts.samples
     assert packed.facts.efficiency > 0.8
     both = [
-        sorted(tuple(b.input_ids[0][a:c].tolist()) for b in d.train for a, c in _borders(b))
+        sorted(tuple(b.input_ids[0][a:c].tolist()) for b in d.train for a, c in borders(b))
         for d in (packed, single)
     ]
     assert both[0] == both[1]
@@ -211,47 +153,6 @@ def test_auto_packing_takes_the_95th_percentile_and_cuts_nothing(plain, write_ro
     data = build_data(config(write_rows([*rows(40), long]), packed=-1), plain)
     assert data.facts.packed_sequence_size == data.facts.lengths[95] < data.facts.lengths[100]
     assert data.facts.truncated == 0
-
-
-def test_a_stream_gives_each_row_once_with_any_number_of_workers(plain, write_rows):
-    path = write_rows(rows(50))
-    for workers in (0, 2):
-        asked = config(path, streaming=True, max_steps=9, workers=workers)
-        loader = build_data(asked, plain).train
-        assert loader.batches_per_epoch is None
-        texts = [text for batch in loader for text in _texts(plain, batch)]
-        assert sorted(texts) == sorted(f"{r['q']} {r['a']}</s>" for r in rows(50))
-
-
-def test_a_stream_is_shuffled_by_seed_and_epoch(plain, write_rows):
-    path = write_rows(rows(50))
-    loader = build_data(config(path, streaming=True, max_steps=9), plain).train
-    first = [ids(b) for b in loader]
-    loader.set_epoch(1)
-    assert [ids(b) for b in loader] != first
-    loader.set_epoch(0)
-    assert [ids(b) for b in loader] == first
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"streaming": True}, "max_steps"),
-        ({"streaming": True, "max_steps": 5, "validation_split": 0.1}, "stream is not split"),
-    ],
-)
-def test_a_stream_that_cannot_be_trained_on_is_one_clear_line(plain, write_rows, changes, said):
-    with pytest.raises(ConfigError, match=said):
-        build_data(config(write_rows(rows(20)), **changes), plain)
-
-
-def test_a_broken_row_in_a_worker_is_one_clear_line(plain, tmp_path):
-    path = tmp_path / "rows.jsonl"
-    good = "".join(json.dumps(row) + "\n" for row in rows(1500))
-    path.write_text(good + "{broken\n")
-    loader = build_data(config(str(path), streaming=True, max_steps=5, workers=2), plain).train
-    with pytest.raises(DataError, match=r"^dataset: .*rows.jsonl:1501: not JSON.*$"):
-        list(loader)
 
 
 def test_rows_without_an_answer_are_dropped_counted_and_told(plain, write_rows):
@@ -283,7 +184,7 @@ def test_the_split_is_disjoint_and_a_leaking_validation_set_is_told(plain, write
     path = write_rows([*rows(60), *rows(60)])
     data = build_data(config(path, validation_split=0.2), plain)
     train, held = (
-        {t for b in part for t in _texts(plain, b)} for part in (data.train, data.validation)
+        {t for b in part for t in texts_of(plain, b)} for part in (data.train, data.validation)
     )
     assert train and held and not train & held
     assert data.facts.samples + data.validation_facts.samples == 120
@@ -294,10 +195,6 @@ def test_the_split_is_disjoint_and_a_leaking_validation_set_is_told(plain, write
     assert any(line.startswith("10 of 10 validation samples") for line in told)
 
 
-def _texts(tokenizer, batch):
-    return [tokenizer.decode(batch.input_ids[0][a:c].tolist()) for a, c in _borders(batch)]
-
-
 def test_validation_is_not_shuffled_and_has_a_batch_size_of_its_own(plain, write_rows):
     loader = LoaderConfig(batch_size=5)
     asked = config(write_rows(rows(60)), validation_split=0.4, validation_dataloader=loader)
@@ -305,16 +202,3 @@ def test_validation_is_not_shuffled_and_has_a_batch_size_of_its_own(plain, write
     first, again = list(held), list(held)
     assert first[0].rows == 5
     assert [ids(b) for b in first] == [ids(b) for b in again]
-
-
-def test_a_streamed_data_set_of_the_hub_loses_no_row_to_workers(plain):
-    datasets = pytest.importorskip("datasets")
-    found = datasets.Dataset.from_list(rows(30)).to_iterable_dataset(num_shards=3)
-    source, _ = wrap_dataset("hub", found)
-    asked = config("hub", streaming=True, max_steps=9).dataset
-    reader = Reader(asked, source, Encoder(plain), None)
-    reader.prepare(rows(1))
-    for workers in (0, 2):
-        loader = StreamLoader(reader, Plan(batch_size=3, workers=workers), 0)
-        texts = [text for batch in loader for text in _texts(plain, batch)]
-        assert sorted(texts) == sorted(f"{r['q']} {r['a']}</s>" for r in rows(30))

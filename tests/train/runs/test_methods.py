@@ -222,6 +222,6 @@ def test_a_stream_is_resumed_exactly_over_the_end_of_an_epoch(
     assert [row["epoch"] for row in rows(tmp_path / "run").values()] == [0] * 10 + [1] * 4
     for folder in (tmp_path / "run").glob("epoch_*"):
         at = int(folder.name.rpartition("_")[2]) + 1
-        (tmp_path / "run" / "training.jsonl").unlink()
+        (tmp_path / "run" / "training.jsonl").unlink(missing_ok=True)
         run(path, tmp_path / "run", resume=folder.name)
         assert curve(tmp_path / "run") == whole[at:]
