@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,7 +80,10 @@ def test_rules_of_ones_own_judge_a_run(tmp_path: Path) -> None:
 
 def test_version_and_completion_and_help() -> None:
     assert advise("--version").stdout.startswith("advise 0.")
-    assert "complete_bash" in advise("--show-completion", "bash").stdout
+    program = Path(sys.executable).with_name("advise")
+    asked = {**os.environ, "_ADVISE_COMPLETE": "source_bash"}
+    done = subprocess.run([program], env=asked, capture_output=True, text=True, timeout=120)
+    assert "complete -o default" in done.stdout
     for command in ("check", "fix", "compare", "explain", "rules", "demo"):
         done = advise(command, "--help")
         assert done.returncode == 0 and "Example: advise" in done.stdout
