@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -26,11 +29,21 @@ def demo(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where the runs go; must not exist."),
     ] = None,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train",
+            help="Train the bundled tiny model, take the advice, train again (2 minutes, torch).",
+        ),
+    ] = False,
 ) -> None:
     """Diagnose five small runs that come along, and write the config for the next one.
 
     Example: advise demo -o my-demo
     """
+    if train:
+        _train(out)
+        return
     place = _copy(out)
     folders = sorted(p for p in place.iterdir() if p.is_dir())
     reports, failures = check_paths(folders, load_rules(), Request())
@@ -47,6 +60,36 @@ def demo(
         f"  advise check {place} --format json\n"
         "  advise explain LR004"
     )
+
+
+def _train(out: Path | None) -> None:
+    """Show the circle by the commands that a user would type: train, fix, train, compare."""
+    place = Path(tempfile.mkdtemp(prefix="advise-demo-")) if out is None else out
+    if out is not None and out.exists():
+        raise AdvisorError(f"{out}: exists already; give a folder that does not with -o")
+    presets = data_dir("presets")
+    first, second, config = place / "first", place / "second", place / "next.yaml"
+    paths = {
+        "--model.pretrained_model_name_or_path": presets / "base",
+        "--dataset.path_or_dataset_id": presets / "instructions.jsonl",
+        "--validation_dataset.path_or_dataset_id": presets / "instructions.val.jsonl",
+    }
+    given = [str(word) for pair in paths.items() for word in pair]
+    _run("train", presets / "base" / "demo.yaml", *given, "--run-dir", first)
+    _run("check", first, "--exit-zero")
+    _run("fix", first, "-o", config)
+    _run("train", config, "--run-dir", second)
+    _run("compare", first, second, "--exit-zero")
+    typer.echo(f"\nThe runs are in {place}.")
+
+
+def _run(*words: str | Path) -> None:
+    """Run one of our own commands as a process, and end with it where it fails."""
+    command = [str(word) for word in words]
+    typer.echo(f"\n$ advise {shlex.join(command)}")
+    done = subprocess.run([sys.executable, "-P", "-m", "advisor", *command], check=False)
+    if done.returncode:
+        raise typer.Exit(done.returncode)
 
 
 def _copy(out: Path | None) -> Path:
