@@ -65,8 +65,10 @@ def _search(log_path: Path, config_path: Path | None) -> tuple[Config, tuple[str
             raise ConfigError(f"{config_path}: no training config that edits can be written to")
         sources.append(chosen)
     if others and chosen is not None:
-        left = ", ".join(source.path.name for source in others)
-        notes.append(f"config: {chosen.path.name} taken, not {left}")
+        # What a checkpoint keeps of the same config is no other config.
+        left = [source.path.name for source in others if not source.snapshot]
+        if left:
+            notes.append(f"config: {chosen.path.name} taken, not {', '.join(left)}")
     config = merge_sources(sources, chosen, found.log_time)
     if found.weights and "method" not in config.values:
         config = _with(config, {"method": "full"}, "a whole model is saved")

@@ -83,12 +83,15 @@ def best_epochs(view: View) -> Reading:
     if why := need(curve, 2):
         return missing(why)
     at = _low(curve)
-    passed = float(curve.epochs[at]) if curve.epochs is not None else math.nan
-    if not math.isfinite(passed):
-        planned, total = facts.epochs(view), facts.total_steps(view).value
-        if planned.value is None:
-            return planned
-        passed = float(curve.steps[at]) / (total or float(curve.steps[-1])) * planned.value
+    planned, total = facts.epochs(view).value, facts.total_steps(view).value
+    # A fraction of an epoch is logged as such; whole numbers count from 0 or 1, nobody knows.
+    whole = curve.epochs is None or bool(np.all(curve.epochs == np.floor(curve.epochs)))
+    if curve.epochs is not None and not whole and math.isfinite(curve.epochs[at]):
+        passed = float(curve.epochs[at])
+    elif planned is not None:
+        passed = float(curve.steps[at]) / (total or float(curve.steps[-1])) * planned
+    else:
+        return facts.epochs(view)
     # A tenth of an epoch past a border is the border: evaluations seldom fall right on it.
     return found(max(1.0, math.ceil(passed - 0.1)), curve, at, at)
 
