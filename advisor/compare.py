@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from advisor.signals.robust import successive_noise
 
 CLEAR = 2.0  # noises of a difference
 REACHES = 0.5  # of the longest run: a shorter one does not say where all are compared
+ENOUGH = 3  # evaluations, for a run's lowest to say something
 SEED_RULE = "LT010"
 
 
@@ -98,6 +99,8 @@ def _pick(contestants: Sequence[Contestant], rows: Sequence[Row], series: str) -
     ends = [float(c.steps[-1]) if c.steps.size else 0.0 for c in contestants]
     long = [i for i, end in enumerate(ends) if end and end >= REACHES * max(ends)]
     shared = [row for row in rows if all(row.cells[i].value is not None for i in long)]
+    if len(long) < 2 and series == "eval/loss":
+        return _pick_by_lowest(contestants, rows)
     if len(long) < 2 or not shared:
         return Pick(None, "no pick: the runs share no step")
     row = shared[-1]
@@ -110,6 +113,21 @@ def _pick(contestants: Sequence[Contestant], rows: Sequence[Row], series: str) -
         why = f"{contestants[index].label}: the only one with a finite loss at step {row.step}"
         return Pick(index, why, row.step, value, clear=True)
     return _judge(contestants, alive, row.step, shared)
+
+
+def _pick_by_lowest(contestants: Sequence[Contestant], rows: Sequence[Row]) -> Pick:
+    """Rank runs of quite different length by the lowest validation loss that each reached."""
+    lows = [
+        float(np.nanmin(c.values)) if np.isfinite(c.values).sum() >= ENOUGH else math.inf
+        for c in contestants
+    ]
+    alive = sorted((low, i) for i, low in enumerate(lows) if math.isfinite(low))
+    if len(alive) < 2:
+        return Pick(None, "no pick: the runs share no step")
+    best = contestants[alive[0][1]]
+    step = int(best.steps[int(np.nanargmin(best.values))])
+    pick = _judge(contestants, alive, step, rows)
+    return replace(pick, why=f"lengths differ, so by the lowest that each reached: {pick.why}")
 
 
 def _noise_between(contestants: Sequence[Contestant], i: int, j: int, rows: Sequence[Row]) -> float:
@@ -211,7 +229,8 @@ def _notes(
         if not c.steps.size:
             notes.append(f"{c.label}: no {series}, so it is not ranked")
         elif c.steps[-1] < REACHES * longest:
-            notes.append(f"{c.label}: ends at step {c.steps[-1]:.0f}, too early to be ranked")
+            end = f"ends at step {c.steps[-1]:.0f} of {longest:.0f}"
+            notes.append(f"{c.label}: {end}, too early to be ranked at the same step")
     keys = {d.key for d in differs}
     if "step_scheduler.global_batch_size" in keys:
         notes.append("the global batch differs: at the same step the runs saw different amounts"

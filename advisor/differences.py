@@ -100,9 +100,17 @@ def _difference(key: str, native: str, values: Sequence[object]) -> Difference:
 
 
 def _differ(values: Sequence[object], unset_counts: bool) -> bool:
-    """Say whether values differ; what one language does not state may be another's default."""
+    """Say whether values differ; what one language does not state may be another's default.
+
+    Lists of texts (modules, trackers) are sets: adapters are saved in any order.
+    """
+    values = [sorted(v) if isinstance(v, list) and _all_texts(v) else v for v in values]
     known = list(values) if unset_counts else [value for value in values if value is not None]
     return any(not same(known[0], value) for value in known[1:])
+
+
+def _all_texts(items: Sequence[object]) -> bool:
+    return all(isinstance(item, str) for item in items)
 
 
 def _tree(run: Run) -> Mapping[str, object]:

@@ -244,7 +244,8 @@ def test_whatever_the_curves_the_pick_is_the_lowest_or_says_why_not(
     done = compared(*runs)
     assert len(done.rows) <= ROWS
     assert done.pick.why
-    if done.pick.clear and done.pick.index is not None:
+    by_step = not done.pick.why.startswith("lengths differ")
+    if done.pick.clear and done.pick.index is not None and by_step:
         row = next(row for row in done.rows if row.step == done.pick.step)
         ranked = [
             cell.value for cell, curve in zip(row.cells, curves, strict=True)
@@ -252,3 +253,16 @@ def test_whatever_the_curves_the_pick_is_the_lowest_or_says_why_not(
             and 2 * len(curve) >= max(map(len, curves))
         ]  # fmt: skip
         assert row.cells[done.pick.index].value == min(ranked)
+
+
+def test_runs_of_quite_different_length_are_ranked_by_the_lowest_that_each_reached() -> None:
+    long = with_evals(run("long", train="2x5"), [3.0, 2.0, 1.9, 2.2, 2.5, 2.7, 2.8, 2.9])
+    short = with_evals(run("short", train="2x5"), [2.4, 1.5, 1.2])
+    pick = compared(long, short).pick
+    assert pick.index == 1 and pick.clear and pick.why.startswith("lengths differ")
+
+
+def test_lists_of_modules_in_another_order_are_the_same() -> None:
+    first = run("a", train="2x5", config={"peft.target_modules": ["q_proj", "v_proj"]})
+    second = run("b", train="2x5", config={"peft.target_modules": ["v_proj", "q_proj"]})
+    assert compared(first, second).differs == ()

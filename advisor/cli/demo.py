@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -87,7 +88,10 @@ def _run(*words: str | Path) -> None:
     """Run one of our own commands as a process, and end with it where it fails."""
     command = [str(word) for word in words]
     typer.echo(f"\n$ advise {shlex.join(command)}")
-    done = subprocess.run([sys.executable, "-P", "-m", "advisor", *command], check=False)
+    # So small a model is fastest on one thread; two that wait for a busy core are far slower.
+    env = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **os.environ}
+    line = [sys.executable, "-P", "-m", "advisor", *command]
+    done = subprocess.run(line, env=env, check=False)
     if done.returncode:
         raise typer.Exit(done.returncode)
 
