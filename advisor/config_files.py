@@ -18,6 +18,10 @@ _INSIDE = re.compile(r"version_\d+|logs?|runs|files|tensorboard|metrics")
 _NAMES = re.compile(r"(?i)arg|config|param|train|sft|lora|finetune|recipe|hyp")
 _LIMIT = 40  # config candidates looked at in one folder
 _WEIGHTS = re.compile(r"(model|pytorch_model)([-\w]*)\.(safetensors|bin)")
+_TELLING = re.compile(  # one of these stands in every config that a dialect knows
+    rb"\b(lr|learning_rate|step_scheduler|lora_\w+|num_train_epochs|per_device_train_batch_size|"
+    rb"gradient_accumulation_steps|lr_scheduler_type|warmup_ratio|max_grad_norm|micro_batch_size)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +218,7 @@ def _speaks(path: Path) -> bool:
             head = file.read(trees.MAX_YAML)
     except OSError:
         return False
-    return bool(
-        re.search(rb"\b(lr|learning_rate|step_scheduler|lora_\w+|num_train_epochs)\b", head)
-    )
+    return bool(_TELLING.search(head))
 
 
 def _newest(log_path: Path) -> float | None:

@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def fail(message: str) -> None:
-    from advisor.report.text import clean
+    from advisor.report.escaping import clean
 
     for line in message.splitlines():
         sys.stderr.write(f"advise: {clean(line)}\n")

@@ -93,7 +93,7 @@ def _otherwise(report: Report) -> str:
 
 def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: object) -> None:
     """Print what to take over where there is no config; refuse where nothing has a value."""
-    from advisor.report.text import clean
+    from advisor.report.escaping import clean
 
     open_edits = [e for e in edits if not e.resolved]
     ready = [e for e in edits if is_takeable(e)]
@@ -126,7 +126,8 @@ def _show_diff(report: Report, kinds: Sequence[str]) -> None:
 
 
 def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: bool) -> None:
-    from advisor.report.text import clean, written
+    from advisor.report.escaping import clean
+    from advisor.report.text import written
 
     place = Path(str(report.run.config.path))
     outcome = apply_edits(place, report.plan, report.run.config, out, in_place, kinds)

@@ -16,7 +16,8 @@ from advisor.loss_table import Cell, Contestant
 from advisor.pipeline import Failure
 from advisor.redact import redact_text
 from advisor.report.contract import SCHEMA, finding_of, strict
-from advisor.report.text import COLOUR, clean
+from advisor.report.escaping import one_line
+from advisor.report.text import COLOUR
 
 WIDE = 6  # columns of names; more runs than that are numbered
 
@@ -31,23 +32,23 @@ def show(console: Console, comparison: Comparison, failures: Sequence[Failure]) 
         console.print(_differs(comparison, names))
     for finding in comparison.findings:
         level = (f"{finding.severity} ", COLOUR[finding.severity])
-        console.print(Text.assemble(level, f"{finding.code} ", clean(finding.message)))
+        console.print(Text.assemble(level, f"{finding.code} ", one_line(finding.message)))
     for note in comparison.notes:
-        console.print(Text(f"note: {clean(note)}", "dim"))
+        console.print(Text(f"note: {one_line(note)}", "dim"))
     show_failures(console, failures)
     pick = comparison.pick
     style = "bold green" if pick.clear else "bold yellow"
     head = "void " if comparison.void else "pick " if pick.clear else ""
-    console.print(Text.assemble((head, style), clean(pick.why)))
+    console.print(Text.assemble((head, style), one_line(pick.why)))
 
 
 def show_failures(console: Console, failures: Sequence[Failure]) -> None:
     for failure in failures:
-        console.print(Text.assemble(("not read ", "bold red"), clean(failure.message)))
+        console.print(Text.assemble(("not read ", "bold red"), one_line(failure.message)))
 
 
 def _column_names(comparison: Comparison) -> list[str]:
-    labels = [clean(c.label) for c in comparison.contestants]
+    labels = [one_line(c.label) for c in comparison.contestants]
     if len(labels) <= WIDE:
         return labels
     return [f"[{i}]" for i in range(1, len(labels) + 1)]
@@ -91,12 +92,12 @@ def _runs(comparison: Comparison, names: Sequence[str]) -> Table:
     for head in ("run", "best", "at step", "noise", "checkpoint"):
         table.add_column(head, overflow="fold")
     for name, c in zip(names, comparison.contestants, strict=True):
-        full = name if name == clean(c.label) else f"{name} {clean(c.label)}"
+        full = name if name == one_line(c.label) else f"{name} {one_line(c.label)}"
         best = c.best
         if best is None or best.series != comparison.series:
             table.add_row(Text(full), "-", "-", "-", "-")
             continue
-        place = Text(clean(best.checkpoint or "-"))
+        place = Text(one_line(best.checkpoint or "-"))
         noise = f"{c.noise:.2g}" if c.noise else "-"
         table.add_row(Text(full), f"{best.value:.4g}", str(best.step), noise, place)
     return table
@@ -109,12 +110,12 @@ def _differs(comparison: Comparison, names: Sequence[str]) -> Table:
         table.add_column(Text(name), overflow="fold")
     for difference in comparison.differs:
         cells = (Text(_value(value)) for value in difference.values)
-        table.add_row(Text(clean(difference.native_key)), *cells)
+        table.add_row(Text(one_line(difference.native_key)), *cells)
     return table
 
 
 def _value(value: object) -> str:
-    text = "-" if value is None else clean(str(value))
+    text = "-" if value is None else one_line(str(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from advisor.findings import Report
 from advisor.pipeline import Failure
-from advisor.redact import redact_text
+from advisor.report.escaping import clean, plain
 
 _LEVEL = {"error": "error", "warning": "warning", "info": "notice"}
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return plain(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -24,8 +24,8 @@ def lines(reports: Sequence[Report], failures: Sequence[Failure]) -> Iterator[st
     for report in reports:
         for f in report.findings:
             title = _property(f"{f.code} {f.name}")
-            text = _data(redact_text(f"{f.message}. {f.do}"))
+            text = _data(clean(f"{f.message}. {f.do}"))
             yield f"::{_LEVEL[f.severity]} file={_property(report.run.path)},title={title}::{text}"
     for failure in failures:
-        text = _data(redact_text(failure.message))
+        text = _data(clean(failure.message))
         yield f"::error file={_property(failure.path)},title=not read::{text}"

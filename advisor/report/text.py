@@ -5,28 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.console import Console
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
 from advisor.apply import Outcome
 from advisor.findings import Edit, Finding, NotJudged, Report
 from advisor.pipeline import Failure
-from advisor.redact import redact_text
-from advisor.report.plots import plot
+from advisor.redact import redact_value
+from advisor.report.escaping import clean, one_line
+from advisor.report.layout import Page
+from advisor.report.plots import WIDTH, plot
 
 COLOUR = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 STATUS = {"failing": "bold red", "warning": "bold yellow", "ok": "bold green", "unknown": "magenta"}
-_ABSENT = re.compile(r"no ((?:train|eval)/\S+|validation loss) ?(?:in the log)?")
+MANY = 5  # runs from which the end sums them up, a line a run
+AXIS = 14  # columns of a plot that its margin and its labels take
+_ABSENT = re.compile(r"no ((?:train|eval)/\S+|validation loss)(?: in the log)?$")
 _UNKNOWN = re.compile(r"(\S+) is not known")
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def clean(text: str) -> str:
-    """Take control characters out of text that came from a log, and secrets."""
-    return redact_text(_CONTROL.sub("", text))
 
 
 def show_reports(
@@ -37,15 +33,18 @@ def show_reports(
     outcomes: Mapping[int, Outcome] | None = None,
 ) -> None:
     """Print all Reports and Failures, and a closing line; ``outcomes`` by id() of a Report."""
+    page = Page(console)
     for report in reports:
-        console.print(_run(report, verbose), crop=False)
+        _run(page, report, verbose)
         if outcomes and id(report) in outcomes:
-            console.print(written(outcomes[id(report)]))
-        console.print()
+            page.whole(written(outcomes[id(report)]))
+        page.gap()
+    if len(reports) >= MANY:
+        _overview(page, reports)
     for failure in failures:
-        line = Text.assemble(("not read ", "bold red"), clean(failure.message))
-        console.print(line, soft_wrap=True)
-    console.print(_closing(reports, failures))
+        page.whole(Text.assemble(("not read ", "bold red"), one_line(failure.message)))
+    page.wrapped(_closing(reports, failures), 0)
+    page.show()
 
 
 def written(outcome: Outcome) -> Text:
@@ -54,34 +53,37 @@ def written(outcome: Outcome) -> Text:
     done = [a for a in outcome.applied if a.written]
     if outcome.path is not None and done:
         text.append(f"wrote {len(done)} edit{'s' if len(done) > 1 else ''} to ")
-        text.append(clean(str(outcome.path)), "bold green")
+        text.append(one_line(str(outcome.path)), "bold green")
     else:
         text.append("wrote nothing", "bold")
     for each in outcome.applied:
         if not each.written and each.edit.applies != "advice":
-            text.append(
-                f"\n    {each.edit.native_key or each.edit.key}: {clean(each.reason)}", "dim"
-            )
+            key = each.edit.native_key or each.edit.key
+            text.append(f"\n    {one_line(f'{key}: {each.reason}')}", "dim")
     return text
 
 
-def _run(report: Report, verbose: bool) -> Group:
-    parts: list[RenderableType] = [_header(report)]
+def _run(page: Page, report: Report, verbose: bool) -> None:
+    _header(page, report)
     for note in report.run.notes[: None if verbose else 3]:
-        parts.append(Text(f"  note: {clean(note)}", "dim"))
+        page.wrapped(Text(f"note: {one_line(note)}", "dim"), 2)
     shown = [f for f in report.findings if verbose or f.severity != "info"]
     for i, finding in enumerate(shown):
-        parts.append(_finding(report, finding, with_plot=i == 0))
+        _finding(page, report, finding, with_plot=i == 0)
     for finding in report.findings:
         if finding not in shown:
-            line = Text.assemble("  ", (f"{finding.code} ", "cyan"), clean(finding.message))
-            parts.append(line)
-    parts.extend(_plan(report))
-    parts.append(_footer(report, verbose))
-    return Group(*parts)
+            line = Text.assemble((f"{finding.code} ", "cyan"), one_line(finding.message))
+            page.wrapped(line, 2)
+    _plan(page, report)
+    _footer(page, report, verbose)
 
 
-def _header(report: Report) -> Text:
+def _name(report: Report) -> str:
+    run = report.run
+    return one_line(run.path + (f" run {run.id}" if run.id else ""))
+
+
+def _header(page: Page, report: Report) -> None:
     run = report.run
     loss, held = run.series.get("train/loss"), run.series.get("eval/loss")
     facts = [run.format]
@@ -89,120 +91,105 @@ def _header(report: Report) -> Text:
         facts.append(str(method))
     facts.append(f"{len(loss) if loss else 0} training points")
     facts.append(f"{len(held)} evaluations" if held else "no evaluations")
-    name = clean(run.path) + (f" run {run.id}" if run.id else "")
-    head = Text.assemble((name, "bold"), "  ", (report.status, STATUS[report.status]), "\n")
-    head.no_wrap, head.overflow = True, "ignore"  # a path stays whole, to be copied
-    head.append("  " + ", ".join(facts), "dim")
+    page.whole(Text.assemble((_name(report), "bold"), "  ", (report.status, STATUS[report.status])))
+    line = ", ".join(facts)
     if report.best is not None:
         best = report.best
         where = f", {best.checkpoint}" if best.checkpoint else ""
-        head.append(f"; best {best.series} {best.value:.4g} at step {best.step}{where}", "dim")
-    return head
+        line += f"; best {best.series} {best.value:.4g} at step {best.step}{where}"
+    page.wrapped(Text(one_line(line), "dim"), 2)
 
 
-def _finding(report: Report, finding: Finding, with_plot: bool) -> Group:
+def _finding(page: Page, report: Report, finding: Finding, with_plot: bool) -> None:
     span = ""
     if finding.first_step is not None:
         span = f"  steps {finding.first_step} to {finding.last_step}"
         if finding.first_step == finding.last_step:
             span = f"  step {finding.first_step}"
+    page.gap()
     head = Text.assemble(
-        "\n",
         (f"{finding.severity} ", COLOUR[finding.severity]),
         (f"{finding.code} {finding.name}", "bold"),
-        (f"{span}\n", "dim"),
-        "  ",
-        clean(finding.message),
+        (span, "dim"),
     )
-    parts: list[RenderableType] = [head]
+    page.wrapped(head, 0)
+    page.wrapped(Text(one_line(finding.message)), 2)
     for evidence in finding.evidence[:4]:
-        text = clean(evidence.text)
+        text = one_line(evidence.text)
         if text and text not in finding.message:
-            parts.append(Text(f"    {evidence.series}: {text}", "dim"))
+            page.wrapped(Text(f"{one_line(evidence.series)}: {text}", "dim"), 4)
     if with_plot:
-        parts.extend(_plots(report, finding))
+        _plot(page, report, finding)
     if finding.causes:
         causes = ", ".join(f"{c.replace('_', ' ')} {p:.0%}" for c, p in finding.causes[:4])
         sure = f"sure to {finding.confidence:.0%}"
-        parts.append(_labelled("why", Text.assemble(causes, (f"  ({sure})", "dim"))))
+        page.wrapped(Text.assemble(causes, (f"  ({sure})", "dim")), 7, Text("  why", "bold"))
     if finding.do:
-        parts.append(_labelled("do", Text(" ".join(finding.do.split()))))
-    return Group(*parts)
+        page.wrapped(Text(" ".join(finding.do.split())), 7, Text("   do", "bold"))
 
 
-def _labelled(label: str, text: Text) -> Table:
-    """Return a word and a text that wraps beside it."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=5, justify="right", style="bold")
-    grid.add_column()
-    grid.add_row(label, text)
-    return grid
-
-
-def _plots(report: Report, finding: Finding) -> list[RenderableType]:
+def _plot(page: Page, report: Report, finding: Finding) -> None:
     series = report.run.series
     name = next((n for n in (*finding.plots, "train/loss") if n in series), None)
     if name is None:
-        return []
+        return
     pair = {"train/loss": "eval/loss", "eval/loss": "train/loss"}.get(name)
     other = series.get(pair) if pair in finding.plots else None
     marks = [e.step for e in finding.evidence if e.step is not None and e.series in (name, pair)]
     marks += [s for s in (finding.first_step,) if s is not None]
-    lines = plot(series[name], other, sorted(set(marks))[:6])
+    width = min(WIDTH, page.width - AXIS)
+    lines = plot(series[name], other, sorted(set(marks))[:6], width)
     title = name + (f" and {pair}" if other is not None else "")
-    if not lines:
-        return []
-    return [
-        Padding(
-            Text("\n".join([f"{title}:", *lines]), "dim", no_wrap=True), (0, 0, 0, 4), expand=False
-        )
-    ]
+    if lines:
+        page.whole(Text("\n".join([f"{one_line(title)}:", *lines]), "dim"), 4)
 
 
-def _plan(report: Report) -> list[RenderableType]:
+def _plan(page: Page, report: Report) -> None:
     plan = report.plan
-    written = [e for e in plan.edits if e.applies != "advice"]
-    if not written and not plan.later and not plan.dropped:
-        return []
-    parts: list[RenderableType] = [Text("\n  next run", "bold")]
-    parts.extend(_edit(e) for e in written)
+    edits = [e for e in plan.edits if e.applies != "advice"]
+    if not edits and not plan.later and not plan.dropped:
+        return
+    page.gap()
+    page.whole(Text("next run", "bold"), 2)
+    for edit in edits:
+        page.wrapped(_edit(edit), 4)
     if plan.diff:
-        diff = Syntax(clean(plan.diff), "diff", theme="ansi_dark", background_color="default")
-        parts.append(Padding(diff, (0, 0, 0, 4), expand=False))
+        lexed = Syntax("", "diff", theme="ansi_dark", background_color="default")
+        page.whole(lexed.highlight(clean(plan.diff).rstrip("\n")), 4)
     elif plan.overrides:
-        parts.append(Text("    " + " ".join(plan.overrides), "green"))
+        page.whole(Text(one_line(" ".join(plan.overrides)), "green"), 4)
     if plan.later:
         keys = ", ".join(dict.fromkeys(e.key for e in plan.later))
-        parts.append(Text(f"    later, one thing at a time: {keys}", "dim"))
+        page.wrapped(Text(one_line(f"later, one thing at a time: {keys}"), "dim"), 4)
     for edit in plan.dropped:
-        parts.append(Text(f"    left out: {edit.key} {edit.op}: {clean(edit.note)}", "dim"))
-    return parts
+        page.wrapped(Text(one_line(f"left out: {edit.key} {edit.op}: {edit.note}"), "dim"), 4)
 
 
 def _edit(edit: Edit) -> Text:
+    key = edit.native_key or edit.key
     if edit.resolved:
-        change = f"{edit.native_old} -> {edit.native_new}"
+        old, new = redact_value(key, edit.native_old), redact_value(key, edit.native_new)
+        change = f"{old} -> {new}"
     else:
         words = {"multiply": f"x {edit.operand}", "add": f"+ {edit.operand}"}
         change = words.get(edit.op, f"= {edit.operand}")
-    text = Text.assemble("    ", (edit.native_key or edit.key, "bold"), f"  {change}")
-    note = f"  ({edit.applies}; {', '.join(edit.because)}" + (
-        f"; {edit.note})" if edit.note else ")"
-    )
-    return text.append(clean(note), "dim")
+    why = "; ".join(filter(None, (edit.applies, ", ".join(edit.because), edit.note)))
+    text = Text.assemble((one_line(key), "bold"), one_line(f"  {change}"))
+    return text.append(one_line(f"  ({why})"), "dim")
 
 
-def _footer(report: Report, verbose: bool) -> Text:
+def _footer(page: Page, report: Report, verbose: bool) -> None:
     lacking = report.not_judged
-    text = Text(f"  {len(report.ran)} checks ran, {len(lacking)} not judged", "dim")
-    if verbose:
-        for item in lacking:
-            text.append(f"\n    {item.code}: {clean(item.why)}", "dim")
-        for finding, by in report.suppressed:
-            text.append(f"\n    {finding.code} {finding.name}: explained by {by}", "dim")
-    elif lacking:
-        text.append(f"{_lacking(lacking)} (--verbose lists them)")
-    return text
+    line = f"{len(report.ran)} checks ran, {len(lacking)} not judged"
+    if lacking and not verbose:
+        line += f"{_lacking(lacking)} (--verbose lists them)"
+    page.wrapped(Text(one_line(line), "dim"), 2)
+    if not verbose:
+        return
+    for item in lacking:
+        page.wrapped(Text(one_line(f"{item.code}: {item.why}"), "dim"), 4)
+    for finding, by in report.suppressed:
+        page.wrapped(Text(f"{finding.code} {finding.name}: explained by {by}", "dim"), 4)
 
 
 def _lacking(items: Sequence[NotJudged]) -> str:
@@ -218,6 +205,25 @@ def _lacking(items: Sequence[NotJudged]) -> str:
         more = ", ..." if len(names) > 3 else ""
         parts.append(f"not stated: {', '.join(names[:3])}{more}")
     return f": {'; '.join(parts)}" if parts else ""
+
+
+def _overview(page: Page, reports: Sequence[Report]) -> None:
+    """Add a line a run: after many of them, what is seen is the end."""
+    heads = [_worst(report) for report in reports]
+    width = max(len(head) for head in heads)
+    for report, head in zip(reports, heads, strict=True):
+        status = (f"{report.status:<9}", STATUS[report.status])
+        page.whole(Text.assemble(status, f"{head:<{width + 2}}", _name(report)))
+    page.gap()
+
+
+def _worst(report: Report) -> str:
+    """Name the first finding that is more than a note; the rest is counted."""
+    loud = [f for f in report.findings if f.severity != "info"]
+    if not loud:
+        return "-"
+    more = f" +{len(loud) - 1}" if len(loud) > 1 else ""
+    return f"{loud[0].code} {loud[0].name}{more}"
 
 
 def _closing(reports: Sequence[Report], failures: Sequence[Failure]) -> Text:

@@ -1,0 +1,28 @@
+"""What came from a log, a config or a file's name, made safe to print."""
+
+from __future__ import annotations
+
+import re
+
+from advisor.redact import redact_text
+
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"|[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"  # unseen, or turns the text around
+)
+_BREAK = re.compile(r"[\t\n\u2028\u2029]+")
+
+
+def plain(text: str) -> str:
+    """Take control characters out; ends of lines stay."""
+    return _CONTROL.sub("", text)
+
+
+def clean(text: str) -> str:
+    """Take control characters and secrets out; ends of lines stay."""
+    return redact_text(plain(text))
+
+
+def one_line(text: str) -> str:
+    """Clean text of which no part may pass for a line of ours."""
+    return _BREAK.sub(" ", clean(text))
