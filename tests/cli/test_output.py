@@ -81,7 +81,8 @@ def test_secrets_of_config_and_log_are_in_no_output(tmp_path: Path, words: tuple
 
 def test_the_file_that_is_written_keeps_what_printing_hides(tmp_path: Path) -> None:
     run = write_log(tmp_path / "run", float("nan"))
-    (run / "training_args.yaml").write_text(f"num_train_epochs: 3\nfp16: true\nhub_token: {TOKEN}\n")
+    config = f"num_train_epochs: 3\nfp16: true\nhub_token: {TOKEN}\n"
+    (run / "training_args.yaml").write_text(config)
     assert advise("fix", run).returncode == 0
     assert TOKEN in (run / "training_args.next.yaml").read_text()
 
