@@ -99,7 +99,7 @@ class _Reader:
             self.check_when(values)
             edits, cases = self.edits(values), self.cases(values)
         if self.faults:
-            faults = sorted(set(self.faults), key=lambda fault: fault.line)
+            faults = sorted(set(self.faults), key=lambda fault: (fault.line, fault.what))
             raise RuleError(
                 "\n".join(f"{self.path}:{f.line}: {self.code}: {f.what}" for f in faults)
             )

@@ -47,8 +47,9 @@ def _list(book: Rulebook) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in ("code", "name", "symptom", "severity", "guide"):
-        table.add_column(name, overflow="fold")
+    for name in ("code", "name", "symptom", "severity"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("guide", overflow="fold")
     for rule in book:
         state = f"needs {rule.needs}" if rule.needs else rule.severity
         table.add_row(rule.code, rule.name, rule.symptom, state, ", ".join(rule.guide))
