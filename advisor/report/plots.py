@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.text import Text
 
 from advisor.run import Series
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 WIDTH, HEIGHT = 60, 7
 MARK = "▲"
+COLOURS = ("cyan", "yellow")  # of the first series and of the other
 
 
 def plot(
@@ -20,7 +22,7 @@ def plot(
     marks: Sequence[int] = (),
     width: int = WIDTH,
     height: int = HEIGHT,
-) -> list[str]:
+) -> list[Text]:
     """Return the lines of a plot of one or two series over the same steps; [] for too few.
 
     A wide range of positive values is drawn on a logarithmic scale, and said so.
@@ -34,25 +36,51 @@ def plot(
     span = (last - first) or 1.0
     log = bool(finite.min() > 0 and finite.max() / finite.min() > 50)
     low, high = float(finite.min()), float(finite.max())
-    grid = np.zeros((height, width), dtype=np.int64)
+    grids = []
     for s, ok in lines:
         x = (s.steps[ok].astype(np.float64) - first) / span * (2 * width - 1)
-        _draw(grid, x, _scaled(s.values[ok], low, high, log))
+        y = _scaled(s.values[ok], low, high, log)
+        grids.append(np.zeros((height, width), dtype=np.int64))
+        _draw(grids[-1], *(_joined(x, y) if ok.all() else (x, y)))
     labels = [f"{high:.4g}", f"{low:.4g}" + (" log" if log else "")]
     margin = max(len(text) for text in labels)
     out = []
-    for i, row in enumerate(grid):
+    for i in range(height):
         label = labels[0] if i == 0 else labels[1] if i == height - 1 else ""
-        out.append(f"{label:>{margin}} ┤" + "".join(chr(0x2800 + int(c)) for c in row).rstrip("⠀"))
+        line = Text.assemble((f"{label:>{margin}} ┤", "dim"))
+        for cells in zip(*(grid[i] for grid in grids), strict=True):
+            line.append(*_cell(cells))
+        line.rstrip()
+        out.append(line)
     axis = [" "] * width
     for step in marks:
         at = int(np.clip((step - first) / span * (width - 1), 0, width - 1))
         axis[at] = MARK
     if marks:
-        out.append(" " * (margin + 2) + "".join(axis).rstrip())
+        out.append(Text(" " * (margin + 2) + "".join(axis).rstrip()))
     ends = f"step {first:.0f}".ljust(width - len(f"{last:.0f}")) + f"{last:.0f}"
-    out.append(" " * (margin + 2) + ends)
+    out.append(Text(" " * (margin + 2) + ends, "dim"))
     return out
+
+
+def _cell(dots: Sequence[int]) -> tuple[str, str]:
+    """Return the character of a cell and its colour: that of the last series within it."""
+    joined = 0
+    colour = ""
+    for own, its in zip(dots, COLOURS, strict=False):
+        joined |= int(own)
+        colour = its if own else colour
+    return (chr(0x2800 + joined) if joined else " "), colour
+
+
+def _joined(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a line through few points: one dot a column between them."""
+    between = np.arange(np.ceil(x[0]), np.floor(x[-1]) + 1)
+    if between.size <= x.size:
+        return x, y
+    return np.concatenate([x, between]), np.concatenate([y, np.interp(between, x, y)])
 
 
 def _scaled(values: NDArray[np.float64], low: float, high: float, log: bool) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from advisor.pipeline import Failure
 from advisor.redact import redact_value
 from advisor.report.escaping import clean, one_line
 from advisor.report.layout import Page
-from advisor.report.plots import WIDTH, plot
+from advisor.report.plots import COLOURS, WIDTH, plot
 
 COLOUR = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 STATUS = {"failing": "bold red", "warning": "bold yellow", "ok": "bold green", "unknown": "magenta"}
@@ -139,9 +139,13 @@ def _plot(page: Page, report: Report, finding: Finding) -> None:
     marks += [s for s in (finding.first_step,) if s is not None]
     width = min(WIDTH, page.width - AXIS)
     lines = plot(series[name], other, sorted(set(marks))[:6], width)
-    title = name + (f" and {pair}" if other is not None else "")
-    if lines:
-        page.whole(Text("\n".join([f"{one_line(title)}:", *lines]), "dim"), 4)
+    if not lines:
+        return
+    title = Text(one_line(name), COLOURS[0])
+    if other is not None and pair is not None:
+        title.append(" and ", "dim").append(pair, COLOURS[1])
+    for line in (title, *lines):
+        page.whole(line, 4)
 
 
 def _plan(page: Page, report: Report) -> None:
