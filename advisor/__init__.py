@@ -1,2 +1,1 @@
 """A rule-based advisor for fine-tuning runs: reads logs, diagnoses, proposes config changes."""
-
