@@ -153,7 +153,7 @@ def _canonical(name: str, dialect: str) -> str:
                 return key
     known = [*KINDS, *(n for each in DIALECTS for names in each.KEYS.values() for n in names)]
     near = difflib.get_close_matches(name, known, 1, 0.5)
-    hint = f", did you mean '{near[0]}'?" if near else "; `advise rules` lists what is known"
+    hint = f", did you mean '{near[0]}'?" if near else "; `advise rules --keys` lists what is known"
     raise ConfigError(f"--set {name}: unknown key{hint}")
 
 
@@ -172,6 +172,9 @@ def _check(name: str, key: str, value: object) -> None:
     if not good:
         wanted = {"float": "a number", "int": "a whole number", "bool": "true or false"}
         raise ConfigError(f"--set {name}={value}: expected {wanted.get(kind, kind)}")
+    unset = key.endswith("max_steps") and value == -1  # says that epochs decide
+    if number and not unset and not 0 <= float(str(value)) < math.inf:
+        raise ConfigError(f"--set {name}={value}: expected a number of 0 or more")
 
 
 def _with(config: Config, values: Mapping[str, object], origin: str) -> Config:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from advisor.errors import NotALog, ReadError, one_line
+from advisor.errors import NoColumn, NotALog, ReadError, one_line
 from advisor.folders import Folder, Walk, natural, side_of, walk
 from advisor.joining import join, side_by_side
 from advisor.readers import read_file
@@ -125,8 +125,19 @@ class _Reading:
         self.options = options
         self.errors: list[ReadError] = []
         self.others: list[ReadError] = []  # of files that only looked like logs
+        self.lacking: dict[Path, NoColumn] = {}
 
     def runs(self) -> list[Run]:
+        """Return the folder's runs; what --map names must stand in one of its files, not in all."""
+        runs = self._runs()
+        missing = [set(error.missing) for error in self.lacking.values()]
+        if missing and (runs or not set.intersection(*missing)):
+            self.errors, self.others = [], []
+            return self._runs()
+        self.errors += self.lacking.values()
+        return runs
+
+    def _runs(self) -> list[Run]:
         folder = self.folder
         runs: list[Run] = []
         if folder.states:
@@ -181,8 +192,15 @@ class _Reading:
         return []
 
     def _read(self, path: Path) -> list[Run]:
+        options = self.options
+        if path in self.lacking:
+            missing = self.lacking[path].missing
+            kept = {name: column for name, column in options.map.items() if column not in missing}
+            options = replace(options, map=kept)
         try:
-            return read_file(path, self.options)
+            return read_file(path, options)
+        except NoColumn as error:
+            self.lacking[path] = error
         except NotALog as error:
             self.others.append(error)
         except ReadError as error:

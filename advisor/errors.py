@@ -2,7 +2,8 @@
 
 AdvisorError
 ├── ReadError      a log cannot be read: what, where, what to do
-│   └── NotALog    a file that holds no training metrics
+│   ├── NotALog    a file that holds no training metrics
+│   └── NoColumn   a log lacks a column that --map names
 ├── RuleError      a rule table is faulty: every fault as file:line
 ├── ConfigError    a config or setting is faulty
 └── EditError      an edit cannot be made or written
@@ -27,6 +28,14 @@ class ReadError(AdvisorError):
 
 class NotALog(ReadError):
     """A file holds no training metrics: passed over where it only lies beside logs."""
+
+
+class NoColumn(ReadError):
+    """A log lacks columns that --map names; another log beside it may have them."""
+
+    def __init__(self, message: str, missing: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class RuleError(AdvisorError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from advisor.errors import ReadError
+from advisor.errors import NoColumn
 from advisor.readers import names
 
 PLACES = ("step", "epoch", "time")  # canonical names of --map that say where a row stands
@@ -27,10 +27,10 @@ def choose(
             chosen[name] = native
     chosen.update({k: v for k, v in mapped.items() if k not in PLACES})
     notes = _stand_ins(chosen, mapped)
-    missing = [v for v in mapped.values() if v not in counts]
+    missing = tuple(v for v in mapped.values() if v not in counts)
     if missing:
         have = ", ".join(sorted(counts)[:20])
-        raise ReadError(f"{where}: no column '{missing[0]}' to map; there are: {have}")
+        raise NoColumn(f"{where}: no column '{missing[0]}' to map; there are: {have}", missing)
     return dict(sorted(chosen.items())), notes
 
 

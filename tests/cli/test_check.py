@@ -197,6 +197,16 @@ def test_columns_that_cannot_be_guessed_are_named(tmp_path: Path) -> None:
     assert whole["runs"][0]["points"]["train/loss"] == 60
 
 
+@pytest.mark.parametrize("named", [["train/loss=loss"], ["train/loss=loss", "eval/loss=val_loss"]])
+def test_a_named_column_need_not_stand_in_every_file_of_a_run(runs: Path, named: list[str]) -> None:
+    words = [word for name in named for word in ("--map", name)]
+    status, whole = asked(runs / "healthy", *words)
+    assert status == 0 and whole["errors"] == []
+    assert whole["runs"][0]["points"]["eval/loss"] == 10
+    status, whole = asked(runs / "healthy", "--map", "train/loss=absent")
+    assert status == 2 and whole["runs"] == []
+
+
 def test_control_characters_and_markup_of_a_log_reach_no_terminal(tmp_path: Path) -> None:
     log = tmp_path / "\x1b[31m[bold]evil"
     log.mkdir()
