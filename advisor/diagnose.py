@@ -201,12 +201,9 @@ def _too_few(name: str, reading: Reading) -> Reading:
 
 
 def _is_wanted(rule: Rule, select: Sequence[str], ignore: Sequence[str]) -> bool:
-    def matches(word: str) -> bool:
-        return rule.code.startswith(word.upper()) or word.lower() in (rule.name, rule.symptom)
-
-    if select and not any(matches(word) for word in select):
+    if select and not any(rule.answers_to(word) for word in select):
         return False
-    return not any(matches(word) for word in ignore)
+    return not any(rule.answers_to(word) for word in ignore)
 
 
 def _order(finding: Finding) -> tuple[int, float, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,25 +66,31 @@ def check_paths(
 ) -> tuple[list[Report], list[Failure]]:
     """Judge everything below the paths; what cannot be read comes back as Failures."""
     reports: dict[tuple[Path, str], Report] = {}
-    failures: list[Failure] = []
+    failures: dict[str, Failure] = {}  # by message: a fault of the command line is said once
     for path in paths:
-        try:
+        with _caught(path, failures):
             found = read_all(path, request.options)
-            failures.extend(Failure(str(path), str(error)) for error in found.errors)
-            for report in _judged(found.runs, rulebook, request):
-                reports.setdefault((Path(report.run.path).resolve(), report.run.id), report)
-        except AdvisorError as error:
-            failures.append(Failure(str(path), str(error)))
-        except Exception as error:  # one run's fault must not take the others' reports along
-            if os.environ.get("ADVISE_DEBUG"):
-                raise
-            failures.append(Failure(str(path), f"{path}: {fault_of_ours(error)}"))
-    return list(reports.values()), failures
+            for error in found.errors:
+                failures.setdefault(str(error), Failure(str(path), str(error)))
+            for run in found.runs:
+                with _caught(run.path, failures):
+                    report = judge_run(_with_config(run, request), rulebook, request)
+                    reports.setdefault((Path(run.path).resolve(), run.id), report)
+    return list(reports.values()), list(failures.values())
 
 
-def _judged(runs: Iterable[Run], rulebook: Rulebook, request: Request) -> Iterator[Report]:
-    for run in runs:
-        yield judge_run(_with_config(run, request), rulebook, request)
+@contextmanager
+def _caught(path: Path | str, failures: dict[str, Failure]) -> Iterator[None]:
+    """Keep an error as a Failure: one run's must not take the others' reports along."""
+    try:
+        yield
+    except AdvisorError as error:
+        failures.setdefault(str(error), Failure(str(path), str(error)))
+    except Exception as error:
+        if os.environ.get("ADVISE_DEBUG"):
+            raise
+        message = f"{path}: {fault_of_ours(error)}"
+        failures.setdefault(message, Failure(str(path), message))
 
 
 def fault_of_ours(error: BaseException) -> str:

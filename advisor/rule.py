@@ -75,6 +75,10 @@ class Rule:
     cases: tuple[Case, ...] = ()
     path: str = ""
 
+    def answers_to(self, word: str) -> bool:
+        """Say whether --select or --ignore means this rule: a code, its beginning, a name."""
+        return self.code.startswith(word.upper()) or word.lower() in (self.name, self.symptom)
+
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:

@@ -104,7 +104,7 @@ def check(
         if limit != "never":
             given.severity(limit, "--fail-on")
         rulebook = load_rules([*settings.rules, *rules])
-        request = make_request(wanted, settings)
+        request = make_request(wanted, settings, rulebook)
         answer = Answer(*judge(paths, rulebook, request, output_format), limit)
         if write_to is not None:
             _accept(write_to, answer.reports)
@@ -148,17 +148,23 @@ def write_fixes(answer: Answer, kinds: Sequence[str], out: Path | None, in_place
     return replace(answer, failures=failures, outcomes=outcomes)
 
 
-def make_request(wanted: given.Given, settings: Settings) -> Request:
+def make_request(wanted: given.Given, settings: Settings, rulebook: Rulebook) -> Request:
     """Return the Request of a command line over the project's settings."""
     level = given.severity(wanted.severity or settings.severity, "--severity")
     map_words = [*(f"{k}={v}" for k, v in settings.map.items()), *wanted.map_columns]
     place = wanted.baseline or settings.baseline
+    select = given.codes(wanted.select) or settings.select
+    ignore = (*settings.ignore, *given.codes(wanted.ignore))
+    given.check_codes(select, "--select", rulebook)
+    given.check_codes(ignore, "--ignore", rulebook)
+    for codes in settings.per_path_ignores.values():
+        given.check_codes(codes, "per-path-ignores:", rulebook)
     return Request(
         options=given.read_options(map_words, wanted.steps),
         facts={**settings.facts, **given.pairs(wanted.facts, "--set")},
         config=wanted.config,
-        select=given.codes(wanted.select) or settings.select,
-        ignore=(*settings.ignore, *given.codes(wanted.ignore)),
+        select=select,
+        ignore=ignore,
         severity=level,
         ignored_at=settings.ignored_at,
         baseline=place,

@@ -16,6 +16,7 @@ from advisor.compare import compare as compare_runs
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES
 from advisor.pipeline import Failure, Request, fault_of_ours, load_runs
+from advisor.rule import Rulebook
 from advisor.rulebook import load_rules
 from advisor.run import Run
 from advisor.settings import Settings, find_settings
@@ -55,11 +56,12 @@ def compare(
         if limit != "never":
             given.severity(limit, "--fail-on")
         wanted = given.Given(facts=set_facts, map_columns=map_columns, steps=steps)
-        runs, failures = read_all(paths, make_request(wanted, settings))
+        rulebook = load_rules(settings.rules)
+        runs, failures = read_all(paths, make_request(wanted, settings, rulebook))
         if len(runs) < 2:
             failures.append(_too_few(paths, runs))
         else:
-            comparison = _compared(runs, settings)
+            comparison = _compared(runs, rulebook)
     except AdvisorError as error:
         if output_format != "json":
             raise
@@ -84,9 +86,9 @@ def read_all(paths: Sequence[Path], request: Request) -> tuple[list[Run], list[F
     return list(runs.values()), failures
 
 
-def _compared(runs: Sequence[Run], settings: Settings) -> Comparison:
+def _compared(runs: Sequence[Run], rulebook: Rulebook) -> Comparison:
     try:
-        return compare_runs(runs, load_rules(settings.rules))
+        return compare_runs(runs, rulebook)
     except AdvisorError:
         raise
     except Exception as error:

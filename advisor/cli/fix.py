@@ -47,14 +47,9 @@ def fix(
     """
     settings = find_settings(Path.cwd())
     wanted = given.Given(select, ignore, "", config, set_facts, map_columns, steps, rules)
-    request = make_request(wanted, settings)
-    report = _only(
-        path,
-        [
-            judge_run(run, load_rules([*settings.rules, *rules]), request)
-            for run in load_runs(path, request)
-        ],
-    )
+    rulebook = load_rules([*settings.rules, *rules])
+    request = make_request(wanted, settings, rulebook)
+    report = _only(path, [judge_run(run, rulebook, request) for run in load_runs(path, request)])
     kinds = ("safe",) if safe else ("safe", "review")
     edits = [e for e in report.plan.edits if e.applies in kinds]
     if not edits:

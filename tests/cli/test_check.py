@@ -207,6 +207,24 @@ def test_a_named_column_need_not_stand_in_every_file_of_a_run(runs: Path, named:
     assert status == 2 and whole["runs"] == []
 
 
+@pytest.mark.parametrize("option", ["--select", "--ignore"])
+def test_a_code_that_means_no_rule_is_refused_with_the_nearest(runs: Path, option: str) -> None:
+    for command in ("check", "fix"):
+        done = advise(command, runs / "overfits", option, "EP04")
+        assert done.returncode == 2 and f"{option} EP04" in done.stderr
+        assert "did you mean EP004" in done.stderr
+    (runs / "advise.toml").write_text('[per-path-ignores]\n"x" = ["NOPE9"]\n')
+    assert "NOPE9" in advise("check", "overfits", cwd=runs).stderr
+
+
+def test_a_fault_of_one_run_leaves_the_reports_of_the_others(runs: Path) -> None:
+    (runs / "healthy" / "config.yaml").write_text("step_scheduler: [1\n")
+    status, whole = asked(runs, "--set", "peft.dim=8")
+    assert status == 1 and len(whole["runs"]) == 5
+    status, whole = asked(runs, "--set", "peft.dim=many")
+    assert status == 2 and len(whole["errors"]) == 1
+
+
 def test_control_characters_and_markup_of_a_log_reach_no_terminal(tmp_path: Path) -> None:
     log = tmp_path / "\x1b[31m[bold]evil"
     log.mkdir()
