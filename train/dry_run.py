@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from transformers import AutoModelForCausalLM
+from torch import nn
+from transformers import PreTrainedModel
 
 from train.config.checks import warmup_notice
 from train.config.defaults import defaults
@@ -13,7 +14,8 @@ from train.config.load import Loaded
 from train.config.types import TrainConfig
 from train.data.batches import Data, build_data
 from train.model.adapters import with_adapter
-from train.model.load import load_hf_config, load_tokenizer
+from train.model.load import load_tokenizer
+from train.model.outline import draw_outline, limits_of
 from train.plan import StepPlan, plan_steps
 from train.schedule import lr_at, plan_schedule
 
@@ -26,10 +28,17 @@ def describe(loaded: Loaded) -> Iterator[str]:
     yield "# defaults that hold beside it"
     for key, value in defaults(loaded):
         yield f"#   {key}: {value}"
-    data = build_data(config, load_tokenizer(config.model))
+    tokenizer = load_tokenizer(config.model)
+    outline = draw_outline(config.model)
+    data = build_data(config, tokenizer, limits=limits_of(outline))
     plan = plan_steps(config.step_scheduler, data.train.batches_per_epoch)
     yield "# the run"
-    for line in (*_data(data), *_steps(config, plan), _rates(config, plan), _weights(config)):
+    for line in (
+        *_data(data),
+        *_steps(config, plan),
+        _rates(config, plan),
+        _weights(config, outline),
+    ):
         yield f"#   {line}"
     for notice in (*loaded.notices, *data.notices, warmup_notice(config, plan.total)):
         if notice:
@@ -73,15 +82,12 @@ def _rates(config: TrainConfig, plan: StepPlan) -> str:
     )
 
 
-def _weights(config: TrainConfig) -> str:
+def _weights(config: TrainConfig, outline: PreTrainedModel) -> str:
     """Return how many weights are trained, counted on a model that has shapes only."""
-    hf_config = load_hf_config(config.model)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
-            hf_config, trust_remote_code=config.model.trust_remote_code
-        )
-        whole = sum(parameter.numel() for parameter in model.parameters())
-        if config.peft is not None:
-            model, _ = with_adapter(model, config.peft)
+    whole = sum(parameter.numel() for parameter in outline.parameters())
+    model: nn.Module = outline
+    if config.peft is not None:
+        with torch.device("meta"):
+            model, _ = with_adapter(outline, config.peft)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return f"weights: {trained:,} trained ({config.method}), {trained / whole:.2%} of {whole:,}"

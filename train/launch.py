@@ -86,8 +86,10 @@ def _train(loaded: Loaded, place: Place) -> int:
     try:
         with _extra():
             from train import sft
+            from train.quiet import quieten
 
-            outcome = sft.run(loaded, place.run_dir, place.resume)
+            quieten()
+            outcome = sft.run(loaded, place.run_dir, place.resume, _say)
     except BaseException:
         release(place)
         raise
@@ -99,7 +101,9 @@ def _train(loaded: Loaded, place: Place) -> int:
 def _dry_run(loaded: Loaded) -> int:
     with _extra():
         from train.dry_run import describe
+        from train.quiet import quieten
 
+        quieten()
         for line in describe(loaded):
             sys.stdout.write(f"{line}\n")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +16,35 @@ from train.loop import Loop, Outcome
 from train.metrics.records import EventRecord
 from train.metrics.sinks import Console, Fan, JsonLines, Sink
 from train.metrics.trackers import About, open_trackers
-from train.model.load import load_model
+from train.model.load import load_model, load_tokenizer
+from train.model.outline import check_method, draw_outline, limits_of
+from train.plan import plan_steps
 from train.seeds import SETUP_STEP, seed_step
 from train.setup import build_parts, introduce, resume_from
 
 
-def run(loaded: Loaded, run_dir: Path, resume: str | None = None) -> Outcome:
+def run(
+    loaded: Loaded,
+    run_dir: Path,
+    resume: str | None = None,
+    notify: Callable[[str], None] = lambda line: None,
+) -> Outcome:
     """Fine-tune as the config says, in the run's own folder.
 
-    ``resume`` names a checkpoint of that folder, or 'latest'.
+    ``resume`` names a checkpoint of that folder, or 'latest'; ``notify`` is told of long work.
+    What can be wrong with config and data is found before the weights are loaded.
     """
     config = loaded.config
     trackers = open_trackers(config.tracking, About(run_dir, loaded.tree))
     sink = Fan([JsonLines(run_dir), Console(), *trackers])
     with _ended(sink) as ending:
+        tokenizer = load_tokenizer(config.model)
+        outline = draw_outline(config.model)
+        check_method(outline, config)
+        data = build_data(config, tokenizer, notify, limits_of(outline))
+        plan_steps(config.step_scheduler, data.train.batches_per_epoch)
         seed_step(config.seed, SETUP_STEP)
-        model = load_model(config)
-        data = build_data(config, model.tokenizer)
+        model = load_model(config, tokenizer)
         parts = build_parts(loaded, model, data, sink, run_dir)
         start = resume_from(parts, resume) if resume else None
         if parts.checkpoints is not None:

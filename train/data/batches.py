@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from train.config.types import LoaderConfig, TrainConfig
-from train.data.facts import facts_of, notices_of
+from train.config.types import DatasetConfig, LoaderConfig, TrainConfig
+from train.data.facts import facts_of, length_notice, notices_of
 from train.data.loader import Loader, Plan, RowLoader, RowSet, packed_rows, single_rows
 from train.data.order import shuffled
 from train.data.packing import pack, packed_size
@@ -17,7 +17,7 @@ from train.data.reading import Notify, Reader, Tally, add, check, open_reader, r
 from train.data.split import shared_prompts, split
 from train.data.store import Store, StoreBuilder
 from train.data.streaming import StreamLoader
-from train.data.types import DataFacts, Row
+from train.data.types import ANY_LENGTH, DataFacts, ModelLimits, Row
 from train.errors import ConfigError, DataError
 
 Indices = NDArray[np.int64]
@@ -34,53 +34,71 @@ class Data:
     notices: tuple[str, ...] = ()
 
 
-def build_data(config: TrainConfig, tokenizer: Any, notify: Notify = lambda line: None) -> Data:
+def build_data(
+    config: TrainConfig,
+    tokenizer: Any,
+    notify: Notify = lambda line: None,
+    limits: ModelLimits = ANY_LENGTH,
+) -> Data:
     """Loaders of the training and the validation set; ``notify`` is told of long work."""
-    asked = config.packed_sequence.packed_sequence_size
-    reader, first = open_reader(config.dataset, tokenizer, config.allow_user_modules, max(asked, 0))
+    inputs = _Inputs(config, tokenizer, notify, limits)
+    reader, first = inputs.open(config.dataset)
     if config.dataset.streaming:
-        return _build_stream(config, tokenizer, reader, first, notify)
+        return _build_stream(inputs, reader, first)
+    asked = config.packed_sequence.packed_sequence_size
     store, tally = read_all(reader, notify)
     if config.validation_dataset is None and config.validation_split:
         samples, held = split(store.keys, config.validation_split)
-        validation: _Set | None = _Set(store, held, Tally(), "validation_split")
+        validation: _Set | None = _Set(store, held, Tally())
     else:
         samples = np.arange(len(store))
-        validation = _validation_set(config, tokenizer, notify)
+        validation = _validation_set(inputs)
     size = packed_size(asked, store.lengths[samples])
     train_plan = plan_of(config, config.dataloader, training=True)
     rows = lay_out(store, samples, size, train_plan)
     facts = facts_of(rows, tally, size)
-    notices = [*reader.notices, *notices_of(facts, reader.limit, "samples")]
+    notices = [*reader.notices, *notices_of(facts, reader, "samples")]
+    notices += length_notice(facts, limits)
     loader, other, more = _validation(config, validation, size, store.keys[samples])
     return Data(RowLoader(rows, train_plan), loader, facts, other, (*notices, *more))
 
 
 @dataclass(frozen=True, slots=True)
+class _Inputs:
+    """What every data set of a run is read with."""
+
+    config: TrainConfig
+    tokenizer: Any
+    notify: Notify
+    limits: ModelLimits
+
+    def open(self, dataset: DatasetConfig) -> tuple[Reader, list[Row]]:
+        packed = max(self.config.packed_sequence.packed_sequence_size, 0)
+        allow = self.config.allow_user_modules
+        return open_reader(dataset, self.tokenizer, allow, packed, self.limits)
+
+
+@dataclass(frozen=True, slots=True)
 class _Set:
-    """A validation set that was read whole."""
+    """A validation set that was read whole; ``reader`` None: a part of the training set."""
 
     store: Store
     samples: Indices
     tally: Tally
-    label: str
-    limit: int | None = None
-    notices: tuple[str, ...] = ()
+    reader: Reader | None = None
 
 
-def _validation_set(config: TrainConfig, tokenizer: Any, notify: Notify) -> _Set | None:
-    asked = config.validation_dataset
+def _validation_set(inputs: _Inputs) -> _Set | None:
+    asked = inputs.config.validation_dataset
     if asked is None:
         return None
     if asked.streaming and asked.limit_dataset_samples is None:
         raise ConfigError(
             "validation_dataset.limit_dataset_samples: a streamed validation set needs a limit"
         )
-    longest = max(config.packed_sequence.packed_sequence_size, 0)
-    reader, _ = open_reader(asked, tokenizer, config.allow_user_modules, longest)
-    store, tally = read_all(reader, notify)
-    label, notices = reader.source.label, tuple(reader.notices)
-    return _Set(store, np.arange(len(store)), tally, label, reader.limit, notices)
+    reader, _ = inputs.open(asked)
+    store, tally = read_all(reader, inputs.notify)
+    return _Set(store, np.arange(len(store)), tally, reader)
 
 
 def _validation(
@@ -91,7 +109,8 @@ def _validation(
     plan = plan_of(config, config.validation_dataloader, training=False)
     rows = lay_out(found.store, found.samples, size, plan)
     facts = facts_of(rows, found.tally, size)
-    notices = [*found.notices, *notices_of(facts, found.limit, "validation samples")]
+    notices = list(found.reader.notices) if found.reader else []
+    notices += notices_of(facts, found.reader, "validation samples")
     shared = shared_prompts(trained, found.store.keys[found.samples])
     if shared:
         notices.append(
@@ -128,9 +147,8 @@ def lay_out(store: Store, samples: Indices, size: int, plan: Plan) -> RowSet:
     return rows
 
 
-def _build_stream(
-    config: TrainConfig, tokenizer: Any, reader: Reader, first: list[Row], notify: Notify
-) -> Data:
+def _build_stream(inputs: _Inputs, reader: Reader, first: list[Row]) -> Data:
+    config = inputs.config
     if config.step_scheduler.max_steps is None:
         raise ConfigError(
             "step_scheduler.max_steps: a streamed data set has no known end; give max_steps"
@@ -152,8 +170,9 @@ def _build_stream(
             "it might deal out its rows to workers by itself"
         )
     facts = facts_of(lay_out(store, np.arange(len(store)), size, plan), tally, size, probed=True)
-    validation = _validation_set(config, tokenizer, notify)
-    notices += notices_of(facts, reader.limit, "of the first samples")
+    validation = _validation_set(inputs)
+    notices += notices_of(facts, reader, "of the first samples")
+    notices += length_notice(facts, inputs.limits)
     loader, other, more = _validation(config, validation, size, store.keys)
     return Data(StreamLoader(reader, plan, size), loader, facts, other, (*notices, *more))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from train.data.loader import RowSet
 from train.data.packing import percentile
-from train.data.reading import Tally
-from train.data.types import DataFacts
+from train.data.reading import Reader, Tally
+from train.data.types import DataFacts, ModelLimits
 
 _PERCENTILES = (50, 95, 99, 100)
 
@@ -28,17 +28,16 @@ def facts_of(rows: RowSet, tally: Tally, size: int, probed: bool = False) -> Dat
     )
 
 
-def notices_of(facts: DataFacts, limit: int | None, which: str) -> list[str]:
+def notices_of(facts: DataFacts, reader: Reader | None, which: str) -> list[str]:
     lines = []
     if facts.all_masked:
         lines.append(
             f"{facts.all_masked} {which} have nothing to learn (no answer, or it was cut off) "
             "and were dropped"
         )
-    if facts.truncated:
+    if facts.truncated and reader is not None:
         lines.append(
-            f"{facts.truncated} {which} were cut to {limit} tokens; "
-            "raise dataset.seq_length (and the packed size) to keep their ends"
+            f"{facts.truncated} {which} were cut to {reader.limit} tokens; {reader.longer}"
         )
     if facts.unsupervised_turns:
         lines.append(
@@ -46,3 +45,14 @@ def notices_of(facts: DataFacts, limit: int | None, which: str) -> list[str]:
             "rendered chat and are not trained on: the template changes them"
         )
     return lines
+
+
+def length_notice(facts: DataFacts, limits: ModelLimits) -> list[str]:
+    """Tell where samples are longer than what the model has seen before."""
+    longest, known = facts.lengths.get(100, 0), limits.trained_positions
+    if known is None or longest <= known:
+        return []
+    return [
+        f"the longest sample has {longest} tokens, {limits.name} was made for {known}: what "
+        f"comes after them may be learnt badly; dataset.seq_length: {known} cuts it off"
+    ]

@@ -16,10 +16,10 @@ from train.data.sources import Source, open_source
 from train.data.split import key_of
 from train.data.store import Store, StoreBuilder
 from train.data.template import Template, ensure_template
-from train.data.types import IGNORE, Row, Sample
+from train.data.types import ANY_LENGTH, IGNORE, ModelLimits, Row, Sample
 from train.data.user import open_user, sample_of_row
 from train.data.xlam import chat_of_xlam
-from train.errors import DataError
+from train.errors import ConfigError, DataError
 
 CHUNK = 1000  # rows that are tokenised at once
 _REAL_LIMIT = 10_000_000  # tokenizers without a limit name a larger one
@@ -59,12 +59,15 @@ class Chunk:
 
 @dataclass(slots=True)
 class Reader:
-    """``limit``: tokens of a sample, None without a limit."""
+    """``limit``: tokens of a sample, None without a limit. ``vocabulary``: ids that the model
+    has an embedding for, where the rows might hold others."""
 
     config: DatasetConfig
     source: Source
     encoder: Encoder
     limit: int | None
+    longer: str = "raise dataset.seq_length"  # what to do where the limit cuts too much
+    vocabulary: int | None = None
     notices: list[str] = field(default_factory=list)
     _columns: Columns | None = None
     _template: Template | None = None
@@ -141,6 +144,8 @@ class Reader:
         cut_off = truncated = 0
         for sample in samples:
             kept = sample
+            if sample is not None and self.vocabulary:
+                self._check_ids(sample)
             if sample is not None and self.limit and len(sample.input_ids) > self.limit:
                 truncated += 1
                 kept = Sample(sample.input_ids[: self.limit], sample.labels[: self.limit])
@@ -149,23 +154,51 @@ class Reader:
         masked = sum(sample is None for sample in out)
         return Chunk(out, prompts, Tally(len(samples), masked, cut_off, truncated, lost))
 
+    def _check_ids(self, sample: Sample) -> None:
+        low, high = min(sample.input_ids, default=0), max(sample.input_ids, default=0)
+        if low < 0 or high >= (self.vocabulary or 0):
+            raise DataError(
+                f"dataset: {self.source.label}: has the token {low if low < 0 else high}, the "
+                f"model has embeddings for 0 to {(self.vocabulary or 0) - 1}; tokenise with the "
+                "model's own tokenizer"
+            )
+
 
 def open_reader(
-    config: DatasetConfig, tokenizer: Any, allow_user: bool, longest: int | None
+    config: DatasetConfig,
+    tokenizer: Any,
+    allow_user: bool,
+    packed: int = 0,
+    limits: ModelLimits = ANY_LENGTH,
 ) -> tuple[Reader, list[Row]]:
     """A prepared reader and the first rows, at which it looked."""
+    _check_length(config, limits)
     if config.kind == "user":
         source = open_user(config, tokenizer, allow_user)
     else:
         source = open_source(config)
     known = tokenizer.model_max_length if tokenizer.model_max_length < _REAL_LIMIT else None
-    limits = [limit for limit in (config.seq_length or known, longest) if limit]
-    reader = Reader(config, source, Encoder(tokenizer), min(limits, default=None))
+    lengths = [each for each in (config.seq_length or known, packed, limits.positions) if each]
+    reader = Reader(config, source, Encoder(tokenizer), min(lengths, default=None))
+    if reader.limit and reader.limit == limits.positions:
+        reader.longer = f"{limits.name} has no positions for more"
+    elif reader.limit and reader.limit == packed:
+        reader.longer = "raise packed_sequence.packed_sequence_size"
+    if config.kind == "user" or (limits.vocabulary and len(tokenizer) > limits.vocabulary):
+        reader.vocabulary = limits.vocabulary
     first = list(islice(source.read(0), CHUNK))
     if not first:
         raise DataError(f"dataset: {source.label}: no rows; look at split and limit")
     reader.prepare(first)
     return reader, first
+
+
+def _check_length(config: DatasetConfig, limits: ModelLimits) -> None:
+    if config.seq_length and limits.positions and config.seq_length > limits.positions:
+        raise ConfigError(
+            f"dataset.seq_length: {config.seq_length} is more than the {limits.positions} "
+            f"positions of {limits.name}; set it to {limits.positions} or less"
+        )
 
 
 def chunks(rows: Iterator[Row], size: int = CHUNK) -> Iterator[list[Row]]:
@@ -195,7 +228,7 @@ def check(reader: Reader, tally: Tally) -> None:
     if tally.masked < tally.rows:
         return
     if tally.cut_off > tally.rows // 2:
-        cure = f"their answers begin after token {reader.limit}: raise dataset.seq_length"
+        cure = f"their answers begin after token {reader.limit}: {reader.longer}"
     elif tally.lost:
         cure = "no assistant turn was found in the rendered chats: look at the chat template"
     else:

@@ -61,6 +61,20 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    """What a model can take in: ``positions`` it has an embedding for (None: any number),
+    ``trained_positions`` it was made for, ``vocabulary`` rows of its token embedding."""
+
+    name: str = "the model"
+    positions: int | None = None
+    trained_positions: int | None = None
+    vocabulary: int | None = None
+
+
+ANY_LENGTH = ModelLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataFacts:
     """What a run is trained on. Of a stream only its first rows are known (``probed``).
 

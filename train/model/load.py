@@ -49,13 +49,15 @@ class LoadedModel:
     notices: tuple[str, ...] = ()
 
 
-def load_model(config: TrainConfig) -> LoadedModel:
+def load_model(
+    config: TrainConfig, tokenizer: PreTrainedTokenizerBase | None = None
+) -> LoadedModel:
     """Everything that has weights, on its device."""
     _check(config)
     device = pick_device()
     if device.type == "cpu":
         keep_freed_memory()
-    tokenizer = load_tokenizer(config.model)
+    tokenizer = tokenizer or load_tokenizer(config.model)
     hf_config = load_hf_config(config.model)
     dtype = _compute_dtype(config.model, hf_config)
     model: nn.Module = _base(config, hf_config, dtype, device)
@@ -100,7 +102,7 @@ def _check(config: TrainConfig) -> None:
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     source = config.tokenizer or config.pretrained_model_name_or_path
-    return _loading(
+    return loading(
         source,
         "tokenizer",
         lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=config.trust_remote_code),
@@ -109,7 +111,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
 
 def load_hf_config(config: ModelConfig) -> PreTrainedConfig:
     source = config.pretrained_model_name_or_path
-    return _loading(
+    return loading(
         source,
         "model config",
         lambda: AutoConfig.from_pretrained(
@@ -118,7 +120,7 @@ def load_hf_config(config: ModelConfig) -> PreTrainedConfig:
     )
 
 
-def _loading(source: str, what: str, load: Callable[[], Any]) -> Any:
+def loading(source: str, what: str, load: Callable[[], Any]) -> Any:
     """Run a loader of transformers; its errors as one line that says what to do."""
     local = Path(source).expanduser()
     if not local.exists() and not _HUB_ID.fullmatch(source):
@@ -169,13 +171,13 @@ def _base(
         options["attn_implementation"] = "eager"
     source = wanted.pretrained_model_name_or_path
     if wanted.source == "from_config":
-        model = _loading(source, "model", lambda: AutoModelForCausalLM.from_config(**options))
+        model = loading(source, "model", lambda: AutoModelForCausalLM.from_config(**options))
         return model.to(device)
     options |= {"use_safetensors": True, "output_loading_info": True}
     if config.quantization is not None:
         options["quantization_config"] = quantization(config.quantization)
     options["device_map"] = {"": str(device)}
-    model, info = _loading(
+    model, info = loading(
         source, "model", lambda: AutoModelForCausalLM.from_pretrained(source, **options)
     )
     missing = sorted(info["missing_keys"]) + sorted(str(m[0]) for m in info["mismatched_keys"])

@@ -1,0 +1,22 @@
+"""The console is for the run's own lines: bars and warnings of libraries stay off it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+
+def quieten() -> None:
+    """Silence what no user can mend; PYTHONWARNINGS and TRANSFORMERS_VERBOSITY still count.
+
+    Downloads keep their bars: they take long, and show them on a terminal only.
+    """
+    if not sys.warnoptions:
+        for kind in (FutureWarning, DeprecationWarning, UserWarning):
+            warnings.simplefilter("ignore", kind)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    if "TRANSFORMERS_VERBOSITY" not in os.environ:
+        logging.set_verbosity_error()
