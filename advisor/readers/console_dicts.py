@@ -20,7 +20,6 @@ STEP_KEYS = (
     "train_num_updates", "step", "current_steps", "iteration", "iter", "global_step/max_steps",
     "steps", "train_step", "_step",
 )  # fmt: skip
-EPOCH_KEYS = ("epoch",)
 _TELLTALE = re.compile(r"loss|grad_norm|learning_rate|reward|^train_runtime$|^eval_|accuracy|^lr$")
 
 

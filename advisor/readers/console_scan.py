@@ -8,22 +8,18 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from advisor.readers import console_pairs, names
-from advisor.readers.console_dicts import find_dict, parse_dict, stated_step, template
+from advisor.readers.console_dicts import find_dict, parse_dict, stated_step
 from advisor.readers.console_events import Scanner
 from advisor.readers.console_layouts import PairReader
 from advisor.readers.console_pairs import Found, find_bar
 from advisor.readers.console_rows import NAN, Block, Place, Rows
 from advisor.readers.console_tables import Table, header_of, is_border, row_of
+from advisor.readers.console_templates import Templates
 from advisor.readers.console_text import chunks, clean, lines
 from advisor.readers.console_words import DEFAULT, Words
 
-LEARN = 200  # templates made for one file: each costs a millisecond
-TEMPLATES = 8  # layouts of dictionaries tried before a line is parsed key by key
 SHAPES = 2_000  # more shapes of rows than this are a hostile file
-WHOLE = 10_000  # characters from which a piece is worth taking at once
 NEAR = 40  # lines below one that states a step alone that are of this step
 OPEN_LINES = 80  # a dictionary printed over more lines than this is none
 
@@ -47,14 +43,6 @@ _SECTION_ITEM = re.compile(r"^\s*([\w./-]{1,60})\s+=\s+(\S{1,40})\s*$")
 
 
 @dataclass(slots=True)
-class _Template:
-    pattern: re.Pattern[str]
-    bulk: re.Pattern[str]  # the same for a whole line among many
-    block: Block
-    epoch_at: int | None
-
-
-@dataclass(slots=True)
 class Scan:
     """What the pass found."""
 
@@ -65,20 +53,18 @@ class Scan:
     facts: dict[str, object] = field(default_factory=dict)
     headers: list[int] = field(default_factory=list)
     summary: dict[str, float] = field(default_factory=dict)  # a run's closing averages
-    last_line: int = 0
-    _templates: list[_Template] = field(default_factory=list)
+    _templates: Templates = field(default_factory=Templates)
     _bars: dict[float, float] = field(default_factory=dict)
     _epoch: float = NAN
     _progress: tuple[Found, int] | None = None
     _open: list[str] = field(default_factory=list)
     _section: str = ""
     _table: Table | None = None
-    _learnt: int = 0  # templates made so far
     _at: tuple[float, float, int] = (NAN, NAN, 0)  # a step that a line states alone: its line
 
     def feed(self, number: int, raw: str) -> None:
         """Look at one line."""
-        if raw[:1] == "{" and not self._open and self._by_template(number, raw):
+        if raw[:1] == "{" and not self._open and self._templates.take(number, raw, self._bar()):
             return
         text = clean(raw)
         if self._open or text.strip() == "{":
@@ -106,38 +92,9 @@ class Scan:
         if _HEADER.search(text):
             self.headers.append(number)
 
-    def _by_template(self, number: int, raw: str) -> bool:
-        for known in self._templates:
-            match = known.pattern.fullmatch(raw)
-            if match:
-                values = list(map(float, match.groups()))
-                epoch = NAN if known.epoch_at is None else values[known.epoch_at]
-                bar, end = self._bar()
-                known.block.places.extend((number, NAN, NAN, epoch, bar, end))
-                known.block.flat.extend(values)
-                self.last_line = number
-                return True
-        return False
-
     def whole(self, number: int, text: str) -> bool:
         """Take a piece of the log at once where all its lines are one dictionary's layout."""
-        if not self._templates or text[:1] != "{" or self._open or len(text) < WHOLE:
-            return False
-        known = self._templates[0]
-        rows = known.bulk.findall(text)
-        if not rows or len(rows) != text.count("\n"):
-            return False
-        values = np.array([float(word) for row in rows for word in row])
-        table = values.reshape(len(rows), -1)
-        places = np.full((len(rows), 6), NAN)
-        places[:, 0] = np.arange(number, number + len(rows))
-        if known.epoch_at is not None:
-            places[:, 3] = table[:, known.epoch_at]
-        places[:, 4:] = self._bar()
-        known.block.flat.frombytes(values.tobytes())
-        known.block.places.frombytes(places.tobytes())
-        self.last_line = number + len(rows)
-        return True
+        return not self._open and self._templates.take_all(number, text, self._bar())
 
     def _dictionary(self, number: int, text: str, before: str = "") -> bool:
         parsed = parse_dict(text)
@@ -161,16 +118,8 @@ class Scan:
         if block is None:
             return False
         block.add(numbers.values(), Place(number, step, total, epoch, bar, end))
-        self.last_line = number
-        if math.isnan(step) and not texts and not before.strip() and self._learnt < LEARN:
-            self._learnt += 1
-            pattern = template(text, tuple(numbers))
-            if pattern is not None:
-                at = list(numbers).index("epoch") if "epoch" in numbers else None
-                self._templates = [
-                    _Template(pattern, _bulk(pattern), block, at),
-                    *self._templates,
-                ][:TEMPLATES]
+        if math.isnan(step) and not texts and not before.strip():
+            self._templates.learn(text, tuple(numbers), block)
         return True
 
     def _printed_over_lines(self, number: int, text: str) -> None:
@@ -205,7 +154,6 @@ class Scan:
         block = self._block("table", "", tuple(values)) if values else None
         if block is not None:
             block.add(values.values(), Place(number, step, NAN, epoch))
-            self.last_line = number
 
     def _see_bar(self, text: str) -> None:
         bar = find_bar(text)
@@ -272,7 +220,6 @@ class Scan:
         block = self._block(found.kind, found.split, tuple(values))
         if block is not None and values:
             block.add(values.values(), Place(number, step, total, epoch))
-            self.last_line = number
 
     def _megatron(self, number: int, values: dict[str, float]) -> None:
         """Megatron leaves the loss out where it is not finite, and where a step was skipped."""
@@ -306,11 +253,6 @@ class Scan:
         self._close(number)
         self._flush()
         self.events.finish(number)
-
-
-def _bulk(pattern: re.Pattern[str]) -> re.Pattern[str]:
-    body = pattern.pattern.removeprefix(r"\s*").removesuffix(r"\s*")
-    return re.compile(rf"^{body}\n", re.MULTILINE)
 
 
 def scan(path: Path, words: Words = DEFAULT) -> Scan:
