@@ -15,7 +15,7 @@ from advisor.compare import Comparison
 from advisor.loss_table import Cell, Contestant
 from advisor.pipeline import Failure
 from advisor.redact import redact_text
-from advisor.report.contract import SCHEMA, finding_of, strict
+from advisor.report.contract import SCHEMA, best_of, finding_of, strict
 from advisor.report.escaping import one_line
 from advisor.report.text import COLOUR
 
@@ -162,7 +162,7 @@ def _parts(comparison: Comparison) -> dict[str, Any]:
 
 
 def _run(contestant: Contestant) -> dict[str, Any]:
-    run, best = contestant.run, contestant.best
+    run = contestant.run
     return {
         "path": run.path,
         "id": run.id,
@@ -174,14 +174,7 @@ def _run(contestant: Contestant) -> dict[str, Any]:
         "seed": run.config.values.get("rng.seed"),
         "points": {name: len(series) for name, series in sorted(run.series.items())},
         "noise": contestant.noise,
-        "best": None
-        if best is None
-        else {
-            "series": best.series,
-            "step": best.step,
-            "value": best.value,
-            "checkpoint": best.checkpoint,
-        },
+        "best": best_of(contestant.best),
         "notes": [redact_text(note) for note in run.notes],
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from advisor.apply import Outcome
-from advisor.findings import Edit, Finding, Report
+from advisor.findings import Best, Edit, Finding, Report
 from advisor.pipeline import Failure
 from advisor.redact import redact_text, redact_value
 
@@ -74,10 +74,20 @@ def edit_of(edit: Edit) -> dict[str, Any]:
     }
 
 
+def best_of(best: Best | None) -> dict[str, Any] | None:
+    if best is None:
+        return None
+    return {
+        "series": best.series,
+        "step": best.step,
+        "value": best.value,
+        "checkpoint": best.checkpoint,
+    }
+
+
 def report_of(report: Report) -> dict[str, Any]:
     """Return one run of the contract."""
     run, plan = report.run, report.plan
-    best = report.best
     return {
         "path": run.path,
         "id": run.id,
@@ -87,14 +97,7 @@ def report_of(report: Report) -> dict[str, Any]:
         "method": run.config.values.get("method"),
         "status": report.status,
         "points": {name: len(series) for name, series in sorted(run.series.items())},
-        "best": None
-        if best is None
-        else {
-            "series": best.series,
-            "step": best.step,
-            "value": best.value,
-            "checkpoint": best.checkpoint,
-        },
+        "best": best_of(report.best),
         "findings": [finding_of(f) for f in report.findings],
         "suppressed": [
             {"code": f.code, "symptom": f.symptom, "severity": f.severity, "by": by}
