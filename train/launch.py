@@ -40,6 +40,9 @@ def _run(command: Command, env: Mapping[str, str]) -> int:
         sys.stdout.write(USAGE)
         return 0
     check_world(env)
+    # Before torch comes. Threads of OpenMP that wait by spinning take the cores from those they
+    # wait for as soon as something else runs too: 15 times slower beside one busy process.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if command.allow_user_modules:
         env = {**env, OPT_IN: "1"}
     loaded, place = _prepare(command, env)

@@ -77,3 +77,11 @@ def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
         "train: training needs torch: pip install 'finetune-advisor[train]'"
     )
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_threads_that_wait_sleep_unless_something_else_is_asked_for(tmp_path: Path) -> None:
+    look = "import os; from train.launch import main; main(['no.yaml'], os.environ);"
+    words = [sys.executable, "-P", "-c", look + "print(os.environ['OMP_WAIT_POLICY'])"]
+    quiet = {"PYTHONPATH": str(ROOT)}
+    assert start(words, tmp_path, **quiet).stdout == "PASSIVE\n"
+    assert start(words, tmp_path, **quiet, OMP_WAIT_POLICY="ACTIVE").stdout == "ACTIVE\n"

@@ -8,10 +8,12 @@ border; for those the joined text is tokenised and only a token across a border 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+_HALVES = re.compile("[\ud800-\udfff]")
 _BLANKS = ("▁", "Ġ")  # how vocabularies write a leading blank
 
 
@@ -55,7 +57,7 @@ class Encoder:
     def _ids(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
-        found = self.tokenizer(
+        found = self._tokenised(
             texts,
             add_special_tokens=False,
             return_attention_mask=False,
@@ -65,10 +67,21 @@ class Encoder:
         ids: list[list[int]] = found["input_ids"]
         return ids
 
+    def _tokenised(self, texts: list[str], **options: Any) -> Any:
+        """Half a character, which cut-off JSON holds, is no text to a tokenizer: it becomes the
+        mark that stands for what is missing."""
+        try:
+            return self.tokenizer(texts, **options)
+        except (TypeError, UnicodeEncodeError):
+            mended = [_HALVES.sub("\ufffd", text) for text in texts]
+            if mended == texts:
+                raise
+            return self.tokenizer(mended, **options)
+
     def _joined(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
         if not texts:
             return []
-        found = self.tokenizer(
+        found = self._tokenised(
             ["".join(pieces) for pieces in texts],
             add_special_tokens=False,
             return_offsets_mapping=True,

@@ -75,6 +75,8 @@ def _read(file: Path) -> Iterator[Row]:
             yield from _read_json(file)
     except UnicodeDecodeError as error:
         raise DataError(f"dataset: {file}: not UTF-8 text ({error.reason})") from error
+    except RecursionError:
+        raise DataError(f"dataset: {file}: holds JSON nested too deeply to be read") from None
     except OSError as error:
         raise DataError(f"dataset: {file}: cannot be read ({error.strerror or error})") from error
 

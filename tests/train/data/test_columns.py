@@ -162,3 +162,11 @@ def test_a_cell_that_is_no_text_is_named():
     with pytest.raises(DataError, match=r"row 7: column 'a' holds a list"):
         columns.answer_of({"a": ["x"]}, "row 7")
     assert columns.answer_of({"a": 12}, "row 7") == "12"
+
+
+def test_half_a_character_is_trained_as_the_mark_for_what_is_missing(plain):
+    samples = [
+        samples_of_pairs([("why?", f"cut off {half}")], Encoder(plain), True)[0]
+        for half in ("\ud83d", "\ufffd")
+    ]
+    assert samples[0] == samples[1]

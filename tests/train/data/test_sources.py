@@ -127,3 +127,10 @@ def test_a_delta_folder_is_refused(tmp_path):
     (tmp_path / "_delta_log").mkdir()
     with pytest.raises(DataError, match="export it to parquet or JSONL"):
         numbers(tmp_path)
+
+
+def test_json_that_is_nested_too_deeply_is_one_clear_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"q": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    with pytest.raises(DataError, match="nested too deeply"):
+        list(open_source(DatasetConfig(kind="columns", source=str(path))).read(0))
