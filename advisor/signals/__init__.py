@@ -7,10 +7,12 @@ import math
 from advisor.findings import Reading
 from advisor.signals import (
     activity,
+    blowup,
     generalisation,
     gradient,
     loss,
     numerics,
+    rates,
     schedule,
     setup,
     spikes,
@@ -33,6 +35,8 @@ SIGNALS: dict[str, Signal] = {
     **schedule.SIGNALS,
     **activity.SIGNALS,
     **setup.SIGNALS,
+    **blowup.SIGNALS,
+    **rates.SIGNALS,
 }
 
 __all__ = ["SIGNALS", "Signal", "View", "resolve"]

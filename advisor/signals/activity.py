@@ -11,6 +11,7 @@ from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.view import Curve, View
 
+KEEPS_UP = 0.1  # of a step: who waits less gains nothing by more loader workers
 SPARSE = 0.2  # losses of policies stay below it; a likelihood among masked batches does not
 
 
@@ -96,6 +97,15 @@ def uses_fp16(view: View) -> Reading:
     return Reading(float(any("fp16" in w or w in ("float16", "half") for w in known)))
 
 
+def not_fp16(view: View) -> Reading:
+    """1 where another precision than float16 is known, else 0. A config of the guide's trainer
+    that names none trains in what the model was stored in, with no loss scaler."""
+    reading = uses_fp16(view)
+    if reading.value is None:
+        return Reading(float(view.run.config.dialect == "automodel"))
+    return Reading(1.0 - reading.value)
+
+
 def few_epochs(view: View) -> Reading:
     """1 where the run had at most two epochs, so that fewer of them is no cure."""
     reading = epochs(view)
@@ -160,8 +170,9 @@ def slowdown(view: View) -> Reading:
     if why := need(curve, 20):
         return missing(why)
     n = len(curve)
-    early = median(curve.y[n // 20 : n // 3])
-    late = median(curve.y[-max(5, n // 5) :])
+    # quartiles that face each other: speeds that overlap are one speed and its noise
+    early = float(np.quantile(curve.y[n // 20 : n // 3], 0.5 - 0.25 * sign))
+    late = float(np.quantile(curve.y[-max(5, n // 5) :], 0.5 + 0.25 * sign))
     if early <= 0 or late <= 0:
         return missing("throughput is 0")
     value = (early / late) ** sign
@@ -176,6 +187,12 @@ def data_share(view: View) -> Reading:
     share = median(data.y) / max(median(step.y), 1e-12)
     text = f"{share:.0%} of a step is spent waiting for data"
     return found(share, data, 0, len(data) - 1, text)
+
+
+def loader_keeps_up(view: View) -> Reading:
+    """1 where the log shows that steps hardly wait for data, 0 where it does not say."""
+    reading = data_share(view)
+    return Reading(0.0 if reading.value is None else float(reading.value < KEEPS_UP))
 
 
 def utilization(view: View) -> Reading:
@@ -208,6 +225,7 @@ SIGNALS = {
     "run.is_peft": Signal("0 or 1", "an adapter is trained", is_peft),
     "run.clips": Signal("0 or 1", "gradients are clipped", clips),
     "run.uses_fp16": Signal("0 or 1", "float16 is used", uses_fp16),
+    "run.not_fp16": Signal("0 or 1", "another precision than float16 is known", not_fp16),
     "run.few_epochs": Signal("0 or 1", "at most two epochs", few_epochs),
     "run.resumed": Signal("times", "the run was resumed", resumed),
     "run.resume_jump": Signal("noise", "change of level at a resume", resume_jump),
@@ -221,6 +239,7 @@ SIGNALS = {
     "event.new_weights": _events("warning", r"newly initialized"),
     "perf.slowdown": Signal("ratio", "early over late throughput", slowdown),
     "perf.data_share": Signal("share", "step time spent waiting for data", data_share),
+    "perf.loader_keeps_up": Signal("0 or 1", "steps hardly wait for data", loader_keeps_up),
     "perf.utilization": Signal("percent", "median GPU utilisation", utilization),
     "perf.memory_growth": Signal("ratio", "late over early peak memory", memory_growth),
 }

@@ -144,6 +144,30 @@ def nonfinite_share(view: View) -> Reading:
     return Reading(late.size / max(1, len(series) - skip), "", first, last, evidence)
 
 
+def nonfinite_tail(view: View) -> Reading:
+    """Share of the gradient norms, at the end, of which none is finite."""
+    series = view.series("train/grad_norm")
+    if series is None or len(series) < 3:
+        return missing("no gradient norm in the log")
+    finite = np.flatnonzero(np.isfinite(series.values))
+    first = int(finite[-1]) + 1 if finite.size else 0
+    if first == len(series):
+        return Reading(0.0)
+    share = (len(series) - first) / len(series)
+    said = f"none is finite for the last {len(series) - first} points"
+    at, value = int(series.steps[first]), float(series.values[first])
+    evidence = (Evidence("train/grad_norm", at, value, None, said),)
+    return Reading(share, "", at, int(series.steps[-1]), evidence)
+
+
+def nonfinite_run(view: View) -> Reading:
+    """How many norms that is."""
+    share, series = nonfinite_tail(view), view.series("train/grad_norm")
+    if share.value is None or series is None:
+        return share
+    return Reading(float(round(share.value * len(series))))
+
+
 def nonfinite_all(view: View) -> Reading:
     """Share of all gradient norms that are not finite."""
     series = view.series("train/grad_norm")
@@ -186,6 +210,8 @@ SIGNALS = {
     "grad.vanishing": Signal("ratio", "last level over first level", vanishing),
     "grad.late_max": Signal("norm", "largest norm of the last half", level_low),
     "grad.nonfinite_share": Signal("share", "not finite, first steps left out", nonfinite_share),
+    "grad.nonfinite_tail": Signal("share", "of the norms, none finite, at the end", nonfinite_tail),
+    "grad.nonfinite_run": Signal("points", "the same as a count", nonfinite_run),
     "grad.nonfinite_all": Signal("share", "not finite, of all", nonfinite_all),
     "grad.clipped_share": Signal("share", "norms above the clipping threshold", clipped_share),
     "grad.over_clip": Signal("ratio", "median norm over the clipping threshold", over_clip),

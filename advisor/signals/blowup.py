@@ -1,0 +1,88 @@
+"""A loss that blows up within the first handful of points: what it shows, also in short logs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from advisor.findings import Reading
+from advisor.median import median
+from advisor.signals import robust
+from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.robust import Array
+from advisor.signals.view import View
+
+MIN_POINTS = 4
+GUESS = 13.0  # above the logarithm of 262,144, the largest vocabulary in wide use
+SHORT = 10  # points: fewer do not tell their own noise
+SHORT_NOISE, LEAST_NOISE = 0.2, 0.02  # of the logarithm: small batches swing by a fifth
+
+
+def _sides(y: Array) -> tuple[int, Array]:
+    """Index of the level that the run began at, and the points that it ended with."""
+    if y.size >= SHORT:
+        return 0, y[y.size // 2 :]
+    return int(np.argmin(y[: y.size // 2])), y[-max(2, y.size // 3) :]
+
+
+def blowup(view: View) -> Reading:
+    """Lowest of the late losses over the first one: what a run that broke in its first steps
+    never comes below again, although it may fall all the time."""
+    curve = view.loss
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    first, late = _sides(curve.y)
+    if curve.y[first] <= 0 or late.min() <= 0:
+        return missing("the loss is not above 0")
+    value = float(np.quantile(late, 0.1)) / float(curve.y[first])
+    said = f"never below {value:.3g} times its first level {curve.y[first]:.4g} again"
+    return found(value, curve, first, len(curve) - 1, said)
+
+
+def blowup_noise(view: View) -> Reading:
+    """The same rise in noises, both of the logarithm: losses swing in proportion."""
+    curve = view.loss
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    first, late = _sides(curve.y)
+    if curve.y.min() <= 0:  # a logarithm of every step
+        return missing("the loss is not above 0")
+    logs = np.log(curve.y)
+    noise = max(robust.detrended_noise(logs), robust.local_noise(logs), LEAST_NOISE)
+    noise = max(noise, SHORT_NOISE) if len(curve) < SHORT else noise
+    return Reading(math.log(median(late) / float(curve.y[first])) / noise)
+
+
+def blowup_at(view: View) -> Reading:
+    """Points until the loss is first half way up, by the logarithm."""
+    curve = view.loss
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    first, late = _sides(curve.y)
+    if curve.y[first] <= 0 or late.min() <= 0:
+        return missing("the loss is not above 0")
+    half = math.sqrt(float(curve.y[first]) * median(late))
+    return Reading(float(np.argmax(curve.y[first:] >= half)))
+
+
+def beyond_guess(view: View) -> Reading:
+    """Points above what a guess among any vocabulary costs, after a first one below it: weights
+    that are worse than none. Losses that are sums begin above it, and are left out."""
+    curve = view.loss
+    if why := need(curve, MIN_POINTS):
+        return missing(why)
+    above = np.flatnonzero(curve.y > GUESS)
+    if not above.size or curve.y[0] > GUESS:
+        return Reading(0.0)
+    first, last = int(above[0]), int(above[-1])
+    said = f"above {GUESS:g}, worse than a guess among any vocabulary, at {above.size} points"
+    return found(float(above.size), curve, first, last, said)
+
+
+SIGNALS = {
+    "loss.blowup": Signal("ratio", "lowest late loss over the first one", blowup),
+    "loss.blowup_noise": Signal("noise", "the same rise in noises of the logarithm", blowup_noise),
+    "loss.blowup_at": Signal("points", "until the loss is first half way up", blowup_at),
+    "loss.beyond_guess": Signal("points", "worse than a guess, after a first below", beyond_guess),
+}
