@@ -19,11 +19,12 @@ def advise(
     """Run `advise` with these words in a process of its own."""
     command = [sys.executable, "-m", "advisor", *map(str, words)]
     around = {**os.environ, **(env or {})}
-    return subprocess.run(command, cwd=cwd, env=around, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=cwd, env=around, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    return done
 
 
 def asked(*words: str | Path, cwd: Path | None = None) -> tuple[int, dict[str, Any]]:
     """Return the exit status and the object of a check."""
     done = advise("check", *words, "--format", "json", cwd=cwd)
-    assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)

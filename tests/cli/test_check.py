@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-DEMO = Path(__file__).resolve().parents[2] / "presets" / "demo"
+from tests.cli.program import DEMO, advise, asked
+
 SEVERITIES = {"error", "warning", "info"}
-
-
-def advise(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "advisor", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-
-
-def asked(*words: str | Path, cwd: Path | None = None) -> tuple[int, dict[str, Any]]:
-    done = advise("check", *words, "--format", "json", cwd=cwd)
-    assert "Traceback" not in done.stderr
-    return done.returncode, json.loads(done.stdout)
 
 
 @pytest.fixture

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.program import advise
+
 RULES = Path(__file__).resolve().parents[2] / "rules"
-
-
-def advise(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "advisor", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
 def test_the_demo_ends_in_a_diagnosis_and_a_changed_config(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import json
 import math
 import random
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.cli import program
 
 CONFIG = """\
 step_scheduler:
@@ -29,10 +30,7 @@ wandb:
 
 
 def advise(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "advisor", "compare", *map(str, words)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-    assert "Traceback" not in done.stderr
-    return done
+    return program.advise("compare", *words, cwd=cwd)
 
 
 def asked(*words: str | Path) -> tuple[int, dict[str, Any]]:

@@ -1,116 +1,23 @@
-"""`advise fix` through the real command, in both dialects: what is written, refused, printed."""
+"""`advise fix` through the real command, in both dialects: what is written and printed."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import random
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-AUTOMODEL = """\
-# a run of ours
-step_scheduler:
-  global_batch_size: 32   # over all devices
-  local_batch_size: 8
-  num_epochs: 3
-
-optimizer:
-  _target_: torch.optim.AdamW
-  lr: 2.0e-4  # peak
-  weight_decay: 0.01
-lr_scheduler: {lr_decay_style: cosine, lr_warmup_steps: 20}
-clip_grad_norm:
-  max_norm: 1.0
-peft:
-  match_all_linear: true
-  dim: 16
-  alpha: 32
-wandb:
-  api_key: s3cr3t
-"""
-ARGUMENTS: dict[str, Any] = {
-    "output_dir": "out",
-    "learning_rate": 2e-4,
-    "num_train_epochs": 3,
-    "per_device_train_batch_size": 8,
-    "gradient_accumulation_steps": 4,
-    "bf16": True,
-    "hub_token": "s3cr3t",
-}
-STEPS = 200
-
-
-def advise(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "advisor", *map(str, words)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-    assert "Traceback" not in done.stderr
-    return done
-
-
-def rate(step: int) -> float:
-    after = max(0, step - 20) / (STEPS - 20)
-    return 2e-4 * min(1.0, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * after))
-
-
-def curve(kind: str) -> tuple[list[float], dict[int, float]]:
-    """Return the training losses and the evaluations of a run that is sick in one way."""
-    noise = random.Random(kind)
-    loss, held = [], {}
-    for i in range(STEPS):
-        fall = 1.2 + 2 * math.exp(-i / 30)
-        jump = 3.0 if kind == "spikes" and i > 60 and i % 35 < 3 else 0.0
-        learns = max(0, i - 60) / 160 if kind == "overfits" else 0.0
-        spread = 4.0 if kind == "noisy" else 0.02
-        level = 10.0 if kind == "noisy" else fall - learns
-        loss.append(0.0 if kind == "masked" else level + jump + noise.gauss(0, spread))
-        if i % 20 == 19 and kind == "overfits":
-            held[i] = fall + 0.9 * max(0, i - 80) / 100 + noise.gauss(0, 0.003)
-    return loss, held
-
-
-def automodel(place: Path, kind: str = "spikes", config: str | None = AUTOMODEL) -> Path:
-    place.mkdir(parents=True)
-    loss, held = curve(kind)
-    rows = [{"step": i, "epoch": i * 3 // STEPS, "loss": v, "lr": rate(i), "tps": 9000.0,
-             "num_label_tokens": 4000} for i, v in enumerate(loss)]  # fmt: skip
-    (place / "training.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    rows = [{"step": i, "val_loss": v, "lr": rate(i)} for i, v in held.items()]
-    (place / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    if config is not None:
-        (place / "config.yaml").write_text(config)
-    return place
-
-
-def trainer(
-    place: Path, kind: str = "spikes", name: str = "", text: str = "", lr: bool = True
-) -> Path:
-    place.mkdir(parents=True)
-    loss, held = curve(kind)
-    history: list[dict[str, Any]] = []
-    for i, value in enumerate(loss):
-        entry = {"epoch": (i + 1) * 3 / STEPS, "loss": value, "step": i + 1}
-        history.append(entry | {"learning_rate": rate(i)} if lr else entry)
-        if i in held:
-            history.append({"epoch": (i + 1) * 3 / STEPS, "eval_loss": held[i], "step": i + 1})
-    state = {"global_step": STEPS, "max_steps": STEPS, "num_train_epochs": 3,
-             "log_history": history}  # fmt: skip
-    (place / "trainer_state.json").write_text(json.dumps(state))
-    if name:
-        (place / name).write_text(text or json.dumps(ARGUMENTS, indent=2))
-    return place
-
-
-def changed(old: str, new: str) -> list[str]:
-    """Return the lines of ``new`` that ``old`` lacks; what is gone is counted by the caller."""
-    before = old.splitlines()
-    return [line for line in new.splitlines() if line not in before]
+from tests.cli.program import advise
+from tests.cli.sick_runs import (
+    ARGUMENTS,
+    AUTOMODEL,
+    automodel,
+    changed,
+    trainer,
+)
 
 
 def test_an_automodel_config_gets_one_line_changed_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -289,90 +196,6 @@ def test_a_config_named_by_the_user_is_the_one_that_is_written(tmp_path: Path) -
     mine.write_text(AUTOMODEL)
     assert advise("fix", run, "--config", mine).returncode == 0
     assert "lr: 8.0e-5" in (tmp_path / "mine.next.yaml").read_text()
-
-
-def test_a_variable_of_the_user_is_not_written_over(tmp_path: Path) -> None:
-    text = AUTOMODEL.replace("lr: 2.0e-4", "lr: ${LR}")
-    run = automodel(tmp_path / "run", config=text)
-    done = advise("fix", run)
-    assert done.returncode == 2 and "${LR}" in done.stderr
-    assert not (run / "config.next.yaml").exists()
-
-
-def test_labels_that_are_masked_leave_the_config_alone(tmp_path: Path) -> None:
-    done = advise("fix", automodel(tmp_path / "run", "masked"))
-    assert done.returncode == 0 and "nothing to change" in done.stdout
-    assert not (tmp_path / "run" / "config.next.yaml").exists()
-
-
-def test_several_runs_are_one_line_that_names_them(tmp_path: Path) -> None:
-    automodel(tmp_path / "runs/a")
-    automodel(tmp_path / "runs/b")
-    done = advise("fix", tmp_path / "runs")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "2 runs" in done.stderr and "runs/a" in done.stderr and "runs/b" in done.stderr
-
-
-def test_a_config_that_two_runs_share_is_written_for_one_of_them(tmp_path: Path) -> None:
-    shared = tmp_path / "shared.yaml"
-    shared.write_text(AUTOMODEL)
-    for name in "ab":
-        automodel(tmp_path / "runs" / name, config=None)
-    done = advise("check", tmp_path / "runs", "--config", shared, "--fix", "--unsafe-fixes")
-    assert done.returncode == 1
-    assert "fix one run at a time" in done.stdout.replace("\n", " ")
-    assert (tmp_path / "shared.next.yaml").exists()
-
-
-HOSTILE = {
-    "binary": b"\x00\xff\xfe lr: 1",
-    "several documents": b"lr: 1\n---\nlearning_rate: 2\n",
-    "tabs": b"optimizer:\n\tlr: 1\nstep_scheduler:\n  num_epochs: 1\n",
-    "huge": b"x: " + b"y" * 300_000,
-    "deep": b"optimizer: {lr: 1}\nstep_scheduler: {num_epochs: 1}\nx: " + b"[" * 3000,
-    "no mapping": b"- a\n- b\n",
-    "empty": b"",
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_config_is_one_line_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
-    run = automodel(tmp_path / "run", config=None)
-    bad = tmp_path / "bad.yaml"
-    bad.write_bytes(HOSTILE[name])
-    done = advise("fix", run, "--config", bad, "--in-place")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "bad.yaml" in done.stderr
-    assert bad.read_bytes() == HOSTILE[name]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.yaml", "run"]
-
-
-def test_objects_in_yaml_are_never_made(tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    attack = f"lr: !!python/object/apply:os.system ['touch {made}']"
-    text = AUTOMODEL.replace("weight_decay: 0.01", attack.replace("lr:", "weight_decay:"))
-    run = automodel(tmp_path / "run", config=text)
-    assert advise("fix", run).returncode == 0
-    assert not made.exists() and attack[4:] in (run / "config.next.yaml").read_text()
-
-
-def test_a_folder_or_a_pipe_is_no_config(tmp_path: Path) -> None:
-    run = automodel(tmp_path / "run", config=None)
-    os.mkfifo(tmp_path / "pipe.yaml")
-    for place in (tmp_path, tmp_path / "pipe.yaml", tmp_path / "none.yaml"):
-        done = advise("fix", run, "--config", place)
-        assert done.returncode == 2 and done.stderr.count("\n") == 1
-
-
-def test_a_link_out_of_the_folder_is_not_written_through(tmp_path: Path) -> None:
-    real = tmp_path / "elsewhere.yaml"
-    real.write_text(AUTOMODEL)
-    run = automodel(tmp_path / "run", config=None)
-    (run / "config.yaml").symlink_to(real)
-    done = advise("fix", run, "--in-place")
-    assert done.returncode == 2 and "link" in done.stderr and "elsewhere.yaml" in done.stderr
-    assert real.read_text() == AUTOMODEL
-    assert advise("fix", run).returncode == 0
-    assert "8.0e-5" in (run / "config.next.yaml").read_text()
 
 
 def test_the_flags_are_those_that_the_trainer_takes(tmp_path: Path) -> None:
