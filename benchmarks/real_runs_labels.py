@@ -1,7 +1,7 @@
 """What really happened in a run of real_runs.py, read from its files without the advisor.
 
 The rules look at the run's outcome beside that of the good run of its family, and at no name or
-setting but one: whether all labels were masked, which no curve can show otherwise.
+setting but two that no curve proves: labels all masked, and an optimiser that began again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ WANTED: dict[str, tuple[set[str], set[str]]] = {
     "broken": (HIGH | {"plateau", "underfit", "config"}, {"grad_spikes", "clipping", "numerics"}),
     "nonfinite": ({"nonfinite"}, {"numerics", "grad_spikes", *HIGH}),
     "no_signal": ({"no_signal", "data_format", "nonfinite"}, {"numerics"}),
+    "restarted": ({"lr_schedule", "resume_jump", "spikes"}, {"undertrained"}),
     "standstill": (LOW, {"noisy"}),
     "diverged": ({"divergence", "spikes"}, HIGH | {"grad_spikes", "numerics", "overfit_onset"}),
     "overfits": ({"overfit", "overfit_onset"}, set()),
@@ -97,11 +98,13 @@ def demanded(job: dict[str, Any], run: Outcome, good: Outcome) -> tuple[str, str
 
 
 def _label(job: dict[str, Any], run: Outcome, good: Outcome) -> str:
+    if job.get("fault") == "reset":
+        return "restarted"
     if job.get("fault") == "masked":
         return "no_signal"
     if run.hidden or not all(math.isfinite(value) for value in [*run.losses, *run.held]):
         return "nonfinite"
-    if max(run.losses) > 1.1 * run.start and (run.gain < 0 or run.end > 1.1 * run.start):
+    if max(run.losses) > 1.5 * run.start and (run.gain < 0 or run.end > 1.1 * run.start):
         return "broken"
     noise = median(abs(b - a) for a, b in zip(run.losses, run.losses[1:], strict=False))
     rise = run.end - run.low

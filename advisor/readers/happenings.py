@@ -50,6 +50,7 @@ def read(path: Path) -> Happenings:
             events.append(Event(kind, str(row["text"])[:_TEXT], number))
         details = row.get("details")
         if kind == "start" and isinstance(details, Mapping):
+            facts["fp32_masters"] = True  # whatever is trained, this trainer holds it in fp32
             numbers = {key: details.get(key) for key in _FACTS}
             facts |= {k: v for k, v in numbers.items() if isinstance(v, int | float) and v > 0}
     return Happenings(tuple(events), facts)

@@ -159,6 +159,8 @@ def packed_across(view: View) -> Reading:
 
 def pure_bf16(view: View) -> Reading:
     """1 where all weights are trained in bf16 with no fp32 masters."""
+    if view.run.facts.get("fp32_masters"):
+        return Reading(0.0)
     method, kind = text(view, "method"), text(view, "model.torch_dtype")
     if not method or not kind:
         return unknown("model.torch_dtype" if method else "method")
