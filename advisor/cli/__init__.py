@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable
@@ -54,6 +55,7 @@ def _common(
 
 def main() -> None:
     """Run the command; whatever a user got wrong is one line and status 2."""
+    _print_anything()
     try:
         words = sys.argv[1:]
         only = None if "_ADVISE_COMPLETE" in os.environ else command_of(words)
@@ -66,6 +68,13 @@ def main() -> None:
     except BrokenPipeError:  # `advise ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+
+
+def _print_anything() -> None:
+    """A terminal or a pipe that is not UTF-8 gets escapes for what it lacks, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(message: str) -> None:

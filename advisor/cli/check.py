@@ -194,7 +194,7 @@ def show(answer: Answer, output_format: str, verbose: bool) -> None:
     if output_format == "json":
         from advisor.report.contract import to_json
 
-        print(to_json(answer.reports, answer.failures, answer.outcomes))
+        print_json(to_json(answer.reports, answer.failures, answer.outcomes))
     elif output_format == "github":
         from advisor.report.github import lines
 
@@ -204,6 +204,13 @@ def show(answer: Answer, output_format: str, verbose: bool) -> None:
         from advisor.report.text import show_reports
 
         show_reports(console(), answer.reports, answer.failures, verbose, answer.outcomes)
+
+
+def print_json(text: str) -> None:
+    """Print JSON in UTF-8, whatever the terminal speaks: it is for programs."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode() + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def console() -> Console:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from advisor.cli import options as given
-from advisor.cli.check import console, make_request
+from advisor.cli.check import console, make_request, print_json
 from advisor.compare import Comparison
 from advisor.compare import compare as compare_runs
 from advisor.errors import AdvisorError
@@ -106,7 +106,7 @@ def _show(comparison: Comparison | None, failures: Sequence[Failure], output_for
     from advisor.report import compare as drawn
 
     if output_format == "json":
-        print(drawn.to_json(comparison, failures))
+        print_json(drawn.to_json(comparison, failures))
     elif comparison is None:
         raise AdvisorError("\n".join(failure.message for failure in failures))
     else:

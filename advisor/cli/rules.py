@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from advisor.cli.check import console
+from advisor.cli.check import console, print_json
 from advisor.errors import AdvisorError
 from advisor.rule import CONFIDENCES, Rule, Rulebook
 from advisor.rulebook import listed, load_rules, parse_rules
@@ -38,7 +38,7 @@ def rules(
     elif keys:
         _list_keys()
     elif output_format == "json":
-        print(_as_json(load_rules(own)))
+        print_json(_as_json(load_rules(own)))
     else:
         _list(load_rules(own))
 

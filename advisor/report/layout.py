@@ -21,6 +21,14 @@ class Page:
     def width(self) -> int:
         return max(NARROW, self.console.width)
 
+    def can_print(self, text: str) -> bool:
+        """Say whether the console's encoding has these characters."""
+        try:
+            text.encode(self.console.encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
     def whole(self, text: Text | str, by: int = 0) -> None:
         """Add lines as they are, however long: paths and diffs are copied."""
         text = Text(text) if isinstance(text, str) else text

@@ -13,6 +13,7 @@ from advisor.run import Series
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 WIDTH, HEIGHT = 60, 7
 MARK = "▲"
+DOTS = "⠁┤"  # of what else a plot is made
 COLOURS = ("cyan", "yellow")  # of the first series and of the other
 
 

@@ -15,7 +15,7 @@ from advisor.pipeline import Failure
 from advisor.redact import redact_value
 from advisor.report.escaping import clean, one_line
 from advisor.report.layout import Page
-from advisor.report.plots import COLOURS, WIDTH, plot
+from advisor.report.plots import COLOURS, DOTS, MARK, WIDTH, plot
 
 COLOUR = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 STATUS = {"failing": "bold red", "warning": "bold yellow", "ok": "bold green", "unknown": "magenta"}
@@ -131,7 +131,7 @@ def _finding(page: Page, report: Report, finding: Finding, with_plot: bool) -> N
 def _plot(page: Page, report: Report, finding: Finding) -> None:
     series = report.run.series
     name = next((n for n in (*finding.plots, "train/loss") if n in series), None)
-    if name is None:
+    if name is None or not page.can_print(f"{DOTS}{MARK}"):
         return
     pair = {"train/loss": "eval/loss", "eval/loss": "train/loss"}.get(name)
     other = series.get(pair) if pair in finding.plots else None

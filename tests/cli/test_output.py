@@ -91,3 +91,22 @@ def test_errors_hide_secrets_and_control_characters(tmp_path: Path) -> None:
     shutil.copytree(DEMO / "overfits", tmp_path / "run")
     done = advise("check", tmp_path / "run", "--set", f"hub_token={TOKEN}\x1b[31m")
     assert done.returncode == 2 and TOKEN not in done.stderr and "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_that_is_not_utf_8_gets_escapes_and_no_plot(
+    tmp_path: Path, encoding: str
+) -> None:
+    run = write_log(tmp_path / "日本", float("nan"))
+    env = {"PYTHONIOENCODING": encoding}
+    for words in (("check", run), ("compare", run, DEMO / "overfits"), ("explain", "LR004")):
+        done = advise(*words, env=env)
+        assert done.returncode in (0, 1), done.stderr
+        assert words[0] == "explain" or "u65e5" in done.stdout
+        assert "\\u28" not in done.stdout
+
+
+def test_json_is_utf_8_whatever_the_terminal_speaks(tmp_path: Path) -> None:
+    run = write_log(tmp_path / "日本\U0001f600", float("nan"))
+    done = advise("check", run, "--format", "json", env={"PYTHONIOENCODING": "ascii"})
+    assert json.loads(done.stdout)["runs"][0]["path"] == str(run / "train.jsonl")
