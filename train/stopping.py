@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -34,7 +35,11 @@ class StopRequest:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = signal.Signals(number)
+        self.signal = self.signal or signal.Signals(number)
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            # torchrun sends a SIGTERM of its own after each signal that it got too: no second word
+            signal.signal(signal.SIGINT, self._before[signal.SIGINT])  # type: ignore[arg-type]
+            return
         self._restore()
 
     def _restore(self) -> None:

@@ -45,7 +45,7 @@ def command(words: Sequence[str]) -> list[str]:
     launcher, rest = _split(words)
     start = [sys.executable, "-P"]
     if launcher:
-        start += ["-m", "torch.distributed.run", *launcher]
+        start += [str(_MAIN.with_name("elastic.py")), *launcher]
     return [*start, str(_MAIN), *rest]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_several_processes_are_refused_in_one_line_of_the_first(tmp_path: Path, 
 
 def test_flags_of_torchrun_go_to_torchrun() -> None:
     words = command(["c.yaml", "--nproc-per-node=2", "--optimizer.lr", "1", "--nnodes", "1"])
-    at = words.index("torch.distributed.run")
+    at = [Path(word).name for word in words].index("elastic.py")
     assert words[at + 1 :][:3] == ["--nproc-per-node=2", "--nnodes", "1"]
     assert words[-3:] == ["c.yaml", "--optimizer.lr", "1"]
 
@@ -85,3 +86,23 @@ def test_threads_that_wait_sleep_unless_something_else_is_asked_for(tmp_path: Pa
     quiet = {"PYTHONPATH": str(ROOT)}
     assert start(words, tmp_path, **quiet).stdout == "PASSIVE\n"
     assert start(words, tmp_path, **quiet, OMP_WAIT_POLICY="ACTIVE").stdout == "ACTIVE\n"
+
+
+def test_under_torchrun_an_error_is_one_line_too_and_keeps_its_status(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = start(command(["nothing.yaml", "--nproc-per-node", "1"]), hostile(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == "train: nothing.yaml: no such config file; check the path\n"
+
+
+def test_the_signal_that_torchrun_passes_on_is_no_second_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    from train.stopping import StopRequest
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)  # would end this process
+    assert stop.signal == signal.SIGINT
