@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from train.clock import HostClock
 from train.config.types import TrackingConfig
+from train.metrics.files import JsonLines
 from train.metrics.records import EventRecord
-from train.metrics.sinks import Console, Fan, JsonLines, Sink
+from train.metrics.sinks import Console, Fan, Sink
 from train.metrics.trackers import About, open_trackers
 from train.reporting import Reporter, Timing
 from train.schedule import plan_schedule

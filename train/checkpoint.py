@@ -89,21 +89,27 @@ class Checkpoints:
         self.check_space()
         new = self.directory / f".{name}.new"
         shutil.rmtree(new, ignore_errors=True)
+        final = self.directory / name
         try:
             self._write(new, snapshot)
-        except OSError as error:
+            self._place(new, final, snapshot)
+        except Exception as error:
+            if not _is_of_the_disk(error):
+                raise
             shutil.rmtree(new, ignore_errors=True)
+            why = getattr(error, "strerror", None) or error
             raise CheckpointError(
-                f"{self.directory}: the checkpoint {name} cannot be written: {error.strerror}; "
+                f"{self.directory}: the checkpoint {name} cannot be written: {why}; "
                 "free space there or give another --checkpoint.checkpoint_dir"
             ) from None
-        final = self.directory / name
+        return final
+
+    def _place(self, new: Path, final: Path, snapshot: Snapshot) -> None:
         replace_folder(new, final)
         point(self.directory / LATEST, final)
         if self._is_lowest(snapshot.val_loss):
             point(self.directory / LOWEST_VAL, final)
         self._thin()
-        return final
 
     def _write(self, folder: Path, snapshot: Snapshot) -> None:
         folder.mkdir(parents=True)
@@ -153,8 +159,8 @@ class Checkpoints:
         free = shutil.disk_usage(self.directory).free
         if free < needed:
             raise CheckpointError(
-                f"{self.directory}: a checkpoint needs {needed / 1e6:,.0f} MB, free are "
-                f"{free / 1e6:,.0f} MB; make room, give another --checkpoint.checkpoint_dir, or "
+                f"{self.directory}: a checkpoint needs {needed / 1e6:,.1f} MB, free are "
+                f"{free / 1e6:,.1f} MB; make room, give another --checkpoint.checkpoint_dir, or "
                 "set checkpoint.keep_last"
             )
 
@@ -216,3 +222,8 @@ class Checkpoints:
 
 def _children(directory: Path) -> list[Path]:
     return [path for path in directory.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Say whether writing failed; safetensors and tokenizers have errors of their own for it."""
+    return isinstance(error, OSError) or "(os error " in str(error)

@@ -13,8 +13,9 @@ from train.data.batches import build_data
 from train.device import is_out_of_memory
 from train.errors import StepError, TrainError
 from train.loop import Loop, Outcome
+from train.metrics.files import JsonLines
 from train.metrics.records import EventRecord
-from train.metrics.sinks import Console, Fan, JsonLines, Sink
+from train.metrics.sinks import Console, Fan, Sink
 from train.metrics.trackers import About, open_trackers
 from train.model.load import load_model, load_tokenizer
 from train.model.outline import check_method, draw_outline, limits_of

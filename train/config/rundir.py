@@ -131,7 +131,12 @@ def _take(folder: Path, text: str) -> bool:
 
 def lock(run_dir: Path) -> IO[str]:
     """Hold a run's folder while the file is open: a run that still runs cannot be resumed."""
-    file = (run_dir / ".lock").open("w", encoding="utf-8")
+    try:
+        file = (run_dir / ".lock").open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{run_dir}: cannot be written ({error.strerror}); make it writable, or start a new run"
+        ) from None
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
 

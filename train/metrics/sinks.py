@@ -1,26 +1,14 @@
-"""Where records go: files that are flushed at once, the console, and trackers behind one guard."""
+"""Where records go: the console, and trackers behind one guard."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import IO, Protocol
 
-from train.metrics.records import (
-    EventRecord,
-    Record,
-    StepRecord,
-    ValidationRecord,
-    as_line,
-    console_line,
-)
+from train.metrics.records import EventRecord, Record, console_line
 
-TRAINING = "training.jsonl"
-VALIDATION = "validation.jsonl"
-EVENTS = "events.jsonl"
-_NAMES: dict[type, str] = {StepRecord: TRAINING, ValidationRecord: VALIDATION, EventRecord: EVENTS}
-_LONGEST_LINE = 1 << 20
 _PLAIN = ("start", "end", "checkpoint", "resume", "notice")  # told without their kind before them
 
 
@@ -30,39 +18,6 @@ class Sink(Protocol):
     def write(self, record: Record) -> None: ...
 
     def close(self, status: str) -> None: ...
-
-
-class JsonLines:
-    """The run's own log: one file a kind of record, each line flushed as it is written.
-
-    A flush hands the line to the operating system, so a killed process loses none; a power cut
-    may. A resumed run goes on with the files: a line that a kill cut short is taken off first.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
-        self._files: dict[type, IO[str]] = {}
-
-    def write(self, record: Record) -> None:
-        kind = type(record)
-        if kind not in self._files:  # no file before its first line: an empty log reads as broken
-            self._files[kind] = _append(self._directory / _NAMES[kind])
-        self._files[kind].write(as_line(record))
-        self._files[kind].flush()
-
-    def close(self, status: str) -> None:
-        for file in self._files.values():
-            file.close()
-
-
-def _append(path: Path) -> IO[str]:
-    if path.exists():
-        with path.open("rb+") as file:
-            start = max(0, path.stat().st_size - _LONGEST_LINE)
-            file.seek(start)
-            file.truncate(start + file.read().rfind(b"\n") + 1)
-    return path.open("a", encoding="utf-8")
 
 
 class Console:
@@ -76,10 +31,16 @@ class Console:
             line = record.text if record.kind in _PLAIN else f"[{record.kind}] {record.text}"
         else:
             line = console_line(record)
-        print(line, file=self._stream, flush=True)
+        try:
+            print(line, file=self._stream, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return  # a file on a full disk: the run's own log says what happened
 
     def close(self, status: str) -> None:
-        self._stream.flush()
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class Guarded:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from train.metrics.files import JsonLines
 from train.metrics.records import (
     EventRecord,
     Record,
@@ -20,7 +21,7 @@ from train.metrics.records import (
     as_scalars,
     console_line,
 )
-from train.metrics.sinks import Console, Guarded, JsonLines
+from train.metrics.sinks import Console, Guarded
 
 STEP = StepRecord(
     step=20, epoch=0, timestamp=1.75e9, loss=1.23456, grad_norm=2.5, lr=9.87e-6, mem=11.66,
@@ -74,6 +75,31 @@ def test_a_line_that_a_kill_cut_short_is_taken_off(tmp_path: Path) -> None:
     sink.close("finished")
     rows = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 20]
+
+
+def test_lines_that_cannot_be_written_are_kept_told_once_and_written_later(tmp_path: Path) -> None:
+    told = io.StringIO()
+    sink = JsonLines(tmp_path, told)
+    (tmp_path / "training.jsonl").mkdir()  # stands for a disk that takes nothing
+    for step in range(3):
+        sink.write(replace(STEP, step=step))
+    assert told.getvalue().count("cannot be written") == 1
+    (tmp_path / "training.jsonl").rmdir()
+    sink.write(replace(STEP, step=3))
+    sink.close("finished")
+    rows = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert "lost" not in told.getvalue()
+
+
+def test_lines_that_were_never_written_are_counted_at_the_end(tmp_path: Path) -> None:
+    told = io.StringIO()
+    sink = JsonLines(tmp_path, told)
+    (tmp_path / "training.jsonl").mkdir()
+    sink.write(STEP)
+    sink.write(STEP)
+    sink.close("failed")
+    assert "its last 2 lines are lost" in told.getvalue()
 
 
 def test_the_console_names_the_kind_of_what_happened() -> None:
