@@ -19,7 +19,7 @@ HIGH = {"divergence", "spikes", "spike", "oscillation"}
 # label: symptoms of which one is demanded, symptoms that may stand beside it
 WANTED: dict[str, tuple[set[str], set[str]]] = {
     "healthy": (set(), set()),
-    "fair": (set(), LOW | {"noisy", "overfit_onset"}),
+    "fair": (set(), LOW | {"noisy", "overfit_onset", "lr_schedule"}),
     "poor": (set(), LOW | HIGH | {"noisy", "grad_spikes", "clipping", "overfit_onset", "config"}),
     # worse than before the first step: that the rate was too high may be said in several ways
     "broken": (HIGH | {"plateau", "underfit", "config"}, {"grad_spikes", "clipping", "numerics"}),

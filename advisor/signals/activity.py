@@ -232,7 +232,7 @@ SIGNALS = {
     "event.oom": _events("oom"),
     "event.oom_eval": _events("oom", r"eval|predict|prediction_step"),
     "event.exception": _events("exception"),
-    "event.nan": _events("exception", r"\bnan\b|non-?finite|not finite"),
+    "event.nan": _events("exception", r"\bnan\b|non-?finite|(?:not|no) finite"),
     "event.overflow": _events("overflow_skip"),
     "event.masked": _events("warning", r"mask|-100|no valid label|all labels"),
     "event.no_grad": _events("warning", r"requires_grad"),

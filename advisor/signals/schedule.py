@@ -15,6 +15,7 @@ MIN_POINTS = 5
 SPENT = 0.15  # of the peak: what follows moves little
 STUCK = 0.25  # of the peak: below it a standstill may be the schedule's floor
 RESTART = 0.35  # of the peak: a restart on purpose comes when a cycle is over
+FLOOR = 0.02  # of the peak: a floor that low moves next to nothing
 NEAR_ZERO = 0.005  # of the peak; cosine to 1% of the peak, a common floor, stays above
 
 
@@ -65,6 +66,21 @@ def zero_tail(view: View) -> Reading:
     if share <= 0:
         return Reading(0.0)
     return found(share, view.lr, last + 1, n - 1, f"nearly 0 for the last {share:.0%} of the run")
+
+
+def floor_tail(view: View) -> Reading:
+    """The same, or the share of points at the end that stand on a floor of at most FLOOR of the
+    peak: a schedule that has ended, whatever it ends at."""
+    nearly = zero_tail(view)
+    if nearly.value is None:
+        return nearly
+    lr, n = _lr(view), len(view.lr)
+    moving = np.flatnonzero(np.abs(lr - lr[-1]) > 1e-6 * lr.max())
+    share = (n - 2 - int(moving[-1])) / n if moving.size else 0.0
+    if lr[-1] > FLOOR * lr.max() or share <= nearly.value:
+        return nearly
+    said = f"stays at {lr[-1]:.3g} for the last {share:.0%} of the run"
+    return found(share, view.lr, int(moving[-1]) + 1, n - 1, said)
 
 
 def warmup_share(view: View) -> Reading:
@@ -218,6 +234,7 @@ SIGNALS = {
     "lr.end_ratio": Signal("share", "last rate over the peak", end_ratio),
     "lr.zero": Signal("0 or 1", "0 throughout", is_zero),
     "lr.zero_tail": Signal("share", "of the run at nearly 0, at its end", zero_tail),
+    "lr.floor_tail": Signal("share", "at nearly 0 or on a low floor, at its end", floor_tail),
     "lr.warmup_share": Signal("share", "of the run spent rising to the peak", warmup_share),
     "lr.rises_to_end": Signal("0 or 1", "the run ends within its warm-up", rises_to_end),
     "lr.in_warmup": Signal("0 or 1", "known to end within its warm-up", in_warmup),
