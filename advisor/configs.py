@@ -65,8 +65,9 @@ def _search(log_path: Path, config_path: Path | None) -> tuple[Config, tuple[str
             raise ConfigError(f"{config_path}: no training config that edits can be written to")
         sources.append(chosen)
     if others and chosen is not None:
-        # What a checkpoint keeps of the same config is no other config.
-        left = [source.path.name for source in others if not source.snapshot]
+        # What a checkpoint keeps, and what we wrote for the next run, is no other config.
+        next_stem = f"{chosen.path.stem}.next"
+        left = [s.path.name for s in others if not s.snapshot and s.path.stem != next_stem]
         if left:
             notes.append(f"config: {chosen.path.name} taken, not {', '.join(left)}")
     config = merge_sources(sources, chosen, found.log_time)

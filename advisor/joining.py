@@ -81,7 +81,8 @@ def _completed(run: Run, other: Run, steps: dict[int, int]) -> Run:
         for e in other.events
         if (e.kind, e.text) not in known and e.kind != "resume"
     )
-    what = [*sorted(missing), *([f"{len(events)} events"] if events else [])]
+    counted = f"{len(events)} event{'s' if len(events) > 1 else ''}"
+    what = [*sorted(missing), *([counted] if events else [])]
     if not what:
         return replace(run, notes=(*run.notes, f"{place} shows the same run"))
     return replace(

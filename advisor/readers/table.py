@@ -87,7 +87,7 @@ def _split(
     if small := back.size - far.size:
         notes.append(f"{small} steps out of order were sorted")
     if len(cuts) > 1:
-        notes.append(f"the steps start again {len(cuts) - 1} times: {len(cuts)} runs")
+        notes.append(f"the steps start again: {len(cuts)} runs in one log")
     return list(zip(cuts, [*cuts[1:], columns.rows], strict=True)), events, notes
 
 

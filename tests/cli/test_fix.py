@@ -80,6 +80,12 @@ def test_a_noisy_run_gets_more_accumulation_and_its_rate_the_root(tmp_path: Path
     assert "gradient_accumulation_steps  4 -> 8" in shown
 
 
+def test_what_was_written_for_the_next_run_is_no_other_config_of_this_one(tmp_path: Path) -> None:
+    run = automodel(tmp_path / "run")
+    assert advise("fix", run).returncode == 0
+    assert "config.next.yaml" not in advise("check", run).stdout
+
+
 def test_doing_it_again_changes_nothing_and_is_no_error(tmp_path: Path) -> None:
     run = automodel(tmp_path / "run")
     advise("fix", run)
