@@ -16,7 +16,7 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from tests.train.loop.standins import Setup, with_steps  # noqa: E402
-from train.checkpoint import Checkpoints  # noqa: E402
+from train.checkpoint import Checkpoints, Progress, Snapshot  # noqa: E402
 from train.config.types import OptimizerConfig, StepConfig  # noqa: E402
 from train.errors import CheckpointError  # noqa: E402
 from train.optim import build_optimizer  # noqa: E402
@@ -208,7 +208,7 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_a_full_disk_is_told_with_the_sizes(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 9, 1))
-    with pytest.raises(CheckpointError, match=r"a checkpoint needs .* MB, free are 0 MB"):
+    with pytest.raises(CheckpointError, match=r"a checkpoint needs .* MB, free are 0.0 MB"):
         checkpoints(tmp_path).check_space()
 
 
@@ -223,3 +223,25 @@ def test_a_disk_that_fills_up_within_the_run_ends_it_only_at_the_last_checkpoint
         Loop(parts).run()
     assert len(sink.steps) == 6
     assert [e.step for e in sink.events("warning")] == [2, 4]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), "rust"])
+def test_a_disk_that_fills_up_within_a_checkpoint_leaves_nothing_half_done(
+    tmp_path: Path, monkeypatch: Any, error: Any
+) -> None:
+    class Full:
+        def size(self) -> int:
+            return 0
+
+        def save(self, folder: Path) -> None:
+            folder.mkdir()
+            raise Exception("No space left on device (os error 28)") if error == "rust" else error
+
+    run(tmp_path).run()
+    before = checkpoints(tmp_path).all()
+    saver = checkpoints(tmp_path)
+    saver.weights = Full()
+    with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
+        saver.save("epoch_9_step_99", Snapshot(progress=Progress(), loader=None))
+    assert checkpoints(tmp_path).all() == before
+    assert not list(tmp_path.glob(".epoch_*"))
