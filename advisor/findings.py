@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -125,3 +126,10 @@ class Report:
     not_judged: tuple[NotJudged, ...] = ()
     best: Best | None = None
     plan: Plan = field(default_factory=Plan)
+
+    @property
+    def unknown_because(self) -> str:
+        """Why no curve could be judged: what most rules say they lack of the loss."""
+        whys = [why for item in self.not_judged for why in item.why.split("; ")]
+        of_loss = [why for why in whys if "train/loss" in why] or whys
+        return Counter(of_loss).most_common(1)[0][0] if of_loss else "no rule was asked for"

@@ -36,7 +36,7 @@ def explain(
         return
     if word.lower() in SYMPTOMS:
         typer.echo(f"{word.lower()}: {SYMPTOMS[word.lower()]}")
-        for each in book:
+        for each in (*own, *(r for r in book if r.code not in own.codes)):
             if each.symptom == word.lower():
                 typer.echo(f"  {each.code} {each.name} ({each.severity})")
         return

@@ -13,6 +13,8 @@ from advisor.errors import AdvisorError
 from advisor.rule import CONFIDENCES, Rule, Rulebook
 from advisor.rulebook import listed, load_rules, parse_rules
 
+WIDE = 100  # columns from which the guide's rows stand beside a rule
+
 
 def rules(
     output_format: Annotated[
@@ -49,11 +51,15 @@ def _list(book: Rulebook) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("code", "name", "symptom", "severity"):
         table.add_column(name, no_wrap=True)
-    table.add_column("guide", overflow="fold")
+    screen = console()
+    wide = screen.width >= WIDE
+    if wide:
+        table.add_column("guide", overflow="fold")
     for rule in book:
         state = f"needs {rule.needs}" if rule.needs else rule.severity
-        table.add_row(rule.code, rule.name, rule.symptom, state, ", ".join(rule.guide))
-    console().print(table)
+        rows = [", ".join(rule.guide)] if wide else []
+        table.add_row(rule.code, rule.name, rule.symptom, state, *rows)
+    screen.print(table)
 
 
 def _as_json(book: Rulebook) -> str:

@@ -22,10 +22,14 @@ def _property(text: str) -> str:
 def lines(reports: Sequence[Report], failures: Sequence[Failure]) -> Iterator[str]:
     """Yield one workflow command for each finding and failure."""
     for report in reports:
+        place = _property(report.run.path)
+        if report.status == "unknown":
+            text = _data(clean(report.unknown_because))
+            yield f"::warning file={place},title=cannot be judged::{text}"
         for f in report.findings:
             title = _property(f"{f.code} {f.name}")
             text = _data(clean(f"{f.message}. {f.do}"))
-            yield f"::{_LEVEL[f.severity]} file={_property(report.run.path)},title={title}::{text}"
+            yield f"::{_LEVEL[f.severity]} file={place},title={title}::{text}"
     for failure in failures:
         text = _data(clean(failure.message))
         yield f"::error file={_property(failure.path)},title=not read::{text}"

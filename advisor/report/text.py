@@ -98,6 +98,8 @@ def _header(page: Page, report: Report) -> None:
         where = f", {best.checkpoint}" if best.checkpoint else ""
         line += f"; best {best.series} {best.value:.4g} at step {best.step}{where}"
     page.wrapped(Text(one_line(line), "dim"), 2)
+    if report.status == "unknown":
+        page.wrapped(Text(one_line(f"cannot be judged: {report.unknown_because}")), 2)
 
 
 def _finding(page: Page, report: Report, finding: Finding, with_plot: bool) -> None:
@@ -238,7 +240,10 @@ def _closing(reports: Sequence[Report], failures: Sequence[Failure]) -> Text:
     runs = f"{len(reports)} run{'s' if len(reports) != 1 else ''}"
     words = [f"{n} {s}{'s' if n != 1 and s != 'info' else ''}" for s, n in count.items() if n]
     line = f"{runs}: " + (", ".join(words) if words else "nothing to report")
+    unknown = sum(report.status == "unknown" for report in reports)
+    if unknown:
+        line += f"; {unknown} not judged"
     if failures:
         line += f"; {len(failures)} not read"
-    bad = count["error"] or failures
+    bad = count["error"] or failures or unknown
     return Text(line, "bold red" if bad else "bold yellow" if count["warning"] else "bold green")

@@ -226,3 +226,8 @@ def test_a_log_without_findings_that_was_not_judged_is_not_ok(tmp_path: Path) ->
     (tmp_path / "run.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.9}\n')
     status, whole = asked(tmp_path / "run.jsonl")
     assert whole["runs"][0]["status"] == "unknown" and status == 2
+    shown = advise("check", tmp_path / "run.jsonl").stdout
+    assert "cannot be judged: only 2 finite points of train/loss" in shown
+    assert "1 not judged" in shown.splitlines()[-1]
+    noted = advise("check", tmp_path / "run.jsonl", "--format", "github").stdout
+    assert noted.startswith("::warning file=") and "cannot be judged" in noted

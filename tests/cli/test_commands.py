@@ -75,6 +75,12 @@ def test_rules_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     assert done.returncode == 1 and "ZZ001" in done.stdout
 
 
+def test_a_narrow_terminal_gets_the_rules_a_line_each() -> None:
+    lines = advise("rules", env={"COLUMNS": "80"}).stdout.splitlines()
+    assert len(lines) == len(list(RULES.glob("*/*.yaml"))) + 1
+    assert max(map(len, lines)) <= 80
+
+
 def test_version_and_completion_and_help() -> None:
     assert advise("--version").stdout.startswith("advise 0.")
     program = Path(sys.executable).with_name("advise")
