@@ -18,6 +18,7 @@ from advisor.run import Config, Run
 from advisor.target import Target, plain
 
 CHANGED = "already changed"
+NO_KEY = "no such key in"
 VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
 GROUPS = ("measuring", "numerics and memory", "learning rate", "batch", "epochs", "regularisation")
 # A cure may go below what is recommended to start with.
@@ -51,7 +52,7 @@ def make_plan(
         for edit in finding.edits
     ]
     kept, dropped = merge(proposals, lambda edit: _resolved(edit, target))
-    now, later = _grouped(*_unasked(findings, kept), one_group)
+    now, later = _grouped(*_unasked(findings, kept), one_group, target)
     taken = frozenset(p.edit.key for p in kept if p.edit.applies != "advice")
     extra, held_back = _coupled(now, taken, target)
     edits = [_named(edit, target) for edit in _ordered([*now, *extra])]
@@ -134,18 +135,22 @@ def _range_of(key: str, target: Target, method: object = None) -> tuple[float, f
 
 
 def _grouped(
-    kept: Sequence[Proposal], later: Sequence[Edit], one_group: bool
+    kept: Sequence[Proposal], later: Sequence[Edit], one_group: bool, target: Target
 ) -> tuple[list[Edit], list[Edit]]:
     """Split into what the next run takes, and what waits so that a change can be credited."""
     waiting = [p for p in kept if p.edit.applies == "review" and group_of(p.edit.key) > 0]
     if not one_group or not waiting:
         return [p.edit for p in kept], _ordered(later)
     heavy = [p for p in waiting if p.severity != "info"] or waiting
-    # A relative edit without its value cannot be taken: it must not hold up one that can.
-    ready = [p for p in heavy if p.edit.resolved] or heavy
+    # What cannot be written (no value, no such key) must not hold up what can.
+    ready = [p for p in heavy if p.edit.resolved and _has_key(p.edit, target)] or heavy
     first = min(group_of(p.edit.key) for p in ready)
     later = [*later, *(p.edit for p in waiting if group_of(p.edit.key) != first)]
     return [p.edit for p in kept if p.edit not in later], _ordered(later)
+
+
+def _has_key(edit: Edit, target: Target) -> bool:
+    return NO_KEY not in _named(edit, target).note
 
 
 def _ordered(edits: Sequence[Edit]) -> list[Edit]:
@@ -163,7 +168,7 @@ def _named(edit: Edit, target: Target) -> Edit:
     elsewhere = target.dialect.native_path(edit.key, {})
     if elsewhere:
         return note(replace(edit, native_key=elsewhere), "not in this file: set it in the script")
-    return note(edit, f"no such key in {target.name}")
+    return note(edit, f"{NO_KEY} {target.name}")
 
 
 def _checked(edit: Edit, target: Target) -> Edit:

@@ -132,10 +132,10 @@ def is_dora(view: View) -> Reading:
     return Reading(float(method == "dora" or view.config.get("peft.use_dora") is True))
 
 
-def few_epochs(view: View) -> Reading:
-    """1 where at most two epochs were planned: nothing is left to cut."""
-    reading = facts.epochs(view)
-    return reading if reading.value is None else Reading(float(reading.value <= 2))
+def capped(view: View) -> Reading:
+    """1 where max_steps ends the run, so that its number of epochs decides nothing."""
+    cap = number(view, "step_scheduler.max_steps").value
+    return Reading(float(cap is not None and cap > 0))
 
 
 def max_norm(view: View) -> Reading:
@@ -251,7 +251,7 @@ SIGNALS: dict[str, Signal] = {
     "setup.is_full": Signal("0 or 1", "all weights are trained", is_full),
     "setup.is_qlora": Signal("0 or 1", "an adapter on a quantised model", is_qlora),
     "setup.is_dora": Signal("0 or 1", "the adapter is decomposed (DoRA)", is_dora),
-    "setup.few_epochs": Signal("0 or 1", "at most two epochs", few_epochs),
+    "setup.capped": Signal("0 or 1", "max_steps ends the run, not its epochs", capped),
     "setup.max_norm": Signal("norm", "gradients are clipped to; 0 is off", max_norm),
     "setup.clips": Signal("0 or 1", "gradient clipping is on", clips),
     "setup.alpha_ratio": Signal("ratio", "alpha over rank", alpha_ratio),
