@@ -31,6 +31,7 @@ class JsonLines:
     """
 
     def __init__(self, directory: Path, stream: IO[str] | None = None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self._directory, self._stream = directory, stream or sys.stderr
         self._files: dict[type, _Lines] = {}
         self._told: set[type] = set()
@@ -90,7 +91,6 @@ class _Lines:
 
 
 def _append(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         with path.open("rb+") as file:
             start = max(0, path.stat().st_size - _LONGEST_LINE)
