@@ -20,7 +20,7 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "slow"
 
-test-integrations: $(VENV)/.dev
+test-integrations: $(VENV)/.track
 	$(BIN)/python -m pytest -m "integration"
 
 lint: $(VENV)/.dev
@@ -59,6 +59,10 @@ $(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.train
 	$(PIP) -e '.[train,dev]'
+	touch $@
+
+$(VENV)/.track: $(VENV)/.dev
+	$(PIP) -e '.[train,track,dev]'
 	touch $@
 
 clean:
