@@ -34,6 +34,12 @@ MAX_EVIDENCE = 6
 # the config says nothing about the curves, and must not let a run read as 'ok'.
 _CURVES = ("loss.", "eval.")
 
+# One of a countable thing in a filled message, as '1 sudden jumps' or '1 losses are'.
+_ONE = re.compile(
+    r"(?<![\d.,])1 ((?:sudden |gradient )?)"
+    r"(times|points|jumps|rises|falls|overflows|losses|norms)\b( are)?"
+)
+
 _parse = lru_cache(maxsize=1024)(parse)
 
 
@@ -143,7 +149,13 @@ def fill(text: str, rule: Rule, view: View) -> str:
         found = lookup(name)
         return "?" if found is None else format(float(found), form or "g")
 
-    return PLACEHOLDER.sub(value, text)
+    return _ONE.sub(_singular, PLACEHOLDER.sub(value, text))
+
+
+def _singular(match: re.Match[str]) -> str:
+    between, noun, verb = match.groups()
+    noun = noun.removesuffix("es") if noun == "losses" else noun.removesuffix("s")
+    return f"1 {between}{noun}{' is' if verb else ''}"
 
 
 def best_point(run: Run, view: View) -> Best | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from advisor.cases import make_run
-from advisor.diagnose import diagnose, explain
+from advisor.diagnose import diagnose, explain, fill
 from advisor.rule import Rule, Rulebook, RuleEdit
 from advisor.rulebook import load_rules
 from advisor.run import Run
+from advisor.signals import View
 
 FALLING = {"train/loss": "3>1~0.02x100"}
 
@@ -171,3 +172,18 @@ def test_a_healthy_run_gets_no_warning() -> None:
 def test_explaining_rules_are_followed_to_their_root() -> None:
     fired = {"A": rule("A"), "B": rule("B", unless=("A",)), "C": rule("C", unless=("X", "B"))}
     assert explain(fired) == {"B": "A", "C": "A"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1 losses are NaN, the first at step 1", "1 loss is NaN, the first at step 1"),
+        ("reported {loss.points:.0f} times", "reported 1 time"),
+        ("1 sudden jumps in 11 points", "1 sudden jump in 11 points"),
+        ("1.1 times", "1.1 times"),
+    ],
+)
+def test_messages_count_one_as_one(text: str, said: str) -> None:
+    run = make_run({"train/loss": "2"})
+    rule = next(iter(load_rules()))
+    assert fill(text, rule, View(run)) == said
