@@ -9,6 +9,7 @@ from typing import cast
 
 from advisor.dialects.keys import KINDS
 from advisor.findings import SEVERITIES, Edit, Severity
+from advisor.finite import finite
 from advisor.run import Scalar
 
 Value = Scalar | list[Scalar]
@@ -30,9 +31,7 @@ class Proposal:
 
 def is_number(value: object) -> bool:
     """Say whether a value is a finite number (true and false are none)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return math.isfinite(value)
+    return not isinstance(value, bool) and finite(value) is not None
 
 
 def number(value: object) -> float:

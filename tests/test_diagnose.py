@@ -6,6 +6,7 @@ import pytest
 
 from advisor.cases import make_run
 from advisor.diagnose import diagnose, explain, fill
+from advisor.plan import make_plan
 from advisor.rule import Rule, Rulebook, RuleEdit
 from advisor.rulebook import load_rules
 from advisor.run import Run
@@ -187,3 +188,13 @@ def test_messages_count_one_as_one(text: str, said: str) -> None:
     run = make_run({"train/loss": "2"})
     rule = next(iter(load_rules()))
     assert fill(text, rule, View(run)) == said
+
+
+def test_integers_beyond_any_float_are_no_numbers() -> None:
+    config: dict[str, object] = dict.fromkeys(
+        ("step_scheduler.num_epochs", "clip_grad_norm.max_norm", "optimizer.lr"), 10**400
+    )
+    run = make_run({"train/loss": "3>1x60"}, config=config, facts={"max_steps": 10**400})
+    report = diagnose(run, load_rules())
+    assert "CFG004" in {item.code for item in report.not_judged}
+    assert make_plan(report.findings, run.config, run) is not None

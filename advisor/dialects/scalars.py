@@ -8,6 +8,7 @@ import re
 from decimal import Decimal
 
 from advisor.dialects.tree import cast
+from advisor.finite import finite
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+][\w ./+\-]*")
 _YES_NO = ("yes", "no", "on", "off", "y", "n")  # booleans of YAML 1.1
@@ -44,7 +45,7 @@ def like(sample: str, value: object, as_json: bool = False) -> str:
         doubled = quote == '"' and not as_json
         text = json.dumps(value, ensure_ascii=False) if doubled else scalar(value, as_json)
         return f"'{value}'" if kept else text
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or finite(value) is None:
         return scalar(value, as_json)
     text = _number_like(bare, value, as_json)
     return f"{quote}{text}{quote}" if quote and cast(bare) != bare else text

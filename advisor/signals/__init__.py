@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from advisor.findings import Reading
+from advisor.finite import finite
 from advisor.signals import (
     activity,
     blowup,
@@ -61,8 +62,8 @@ def _config(key: str, view: View) -> Reading:
     value = view.config.get(key)
     if value is None:
         return missing(f"{key} is not known: give --config or --set {key}=...")
-    if isinstance(value, bool | int | float) and math.isfinite(value):
-        return Reading(float(value))
+    if (number := finite(value)) is not None:
+        return Reading(number)
     return missing(f"{key} is {value!r}, not a number")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from advisor.findings import Reading
+from advisor.finite import finite
 from advisor.signals.base import missing
 from advisor.signals.view import View
 
@@ -16,8 +17,8 @@ def unknown(key: str) -> Reading:
 def number(view: View, key: str) -> Reading:
     """Return a numeric config value; flags count as 0 and 1."""
     value = view.config.get(key)
-    if isinstance(value, int | float) and math.isfinite(value):
-        return Reading(float(value))
+    if (found := finite(value)) is not None:
+        return Reading(found)
     return unknown(key) if value is None else missing(f"{key} is {value!r}, not a number")
 
 
@@ -36,10 +37,8 @@ def text(view: View, key: str) -> str:
 
 
 def positive_fact(view: View, name: str) -> float | None:
-    value = view.run.facts.get(name)
-    if isinstance(value, int | float) and math.isfinite(value) and value > 0:
-        return float(value)
-    return None
+    value = finite(view.run.facts.get(name))
+    return value if value is not None and value > 0 else None
 
 
 def _logged_epochs(view: View) -> float | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from advisor.findings import Reading
+from advisor.finite import finite
 from advisor.ranges import Range, range_for, warmup_range
 from advisor.signals import choices, facts, schedule
 from advisor.signals.base import Signal, missing
@@ -141,9 +141,9 @@ def capped(view: View) -> Reading:
 def max_norm(view: View) -> Reading:
     """Norm that gradients are clipped to; 0 where clipping is off. Unset means 1.0 in the
     trainers that we know."""
-    value = view.config.get("clip_grad_norm.max_norm")
-    if isinstance(value, int | float) and math.isfinite(value):
-        return Reading(max(0.0, float(value)))
+    value = finite(view.config.get("clip_grad_norm.max_norm"))
+    if value is not None:
+        return Reading(max(0.0, value))
     known = view.run.config.dialect or view.run.format in ("transformers", "automodel")
     return Reading(1.0) if known else unknown("clip_grad_norm.max_norm")
 
