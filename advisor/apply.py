@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from advisor.atomic import write_atomic
 from advisor.configs import BEFORE
 from advisor.dialects import dialect_of, sniff
 from advisor.dialects import tree as trees
@@ -154,24 +152,7 @@ def _equals(place: Path, text: str) -> bool:
 
 
 def _atomic(place: Path, like: Path, text: str, fresh: bool = False) -> None:
-    """Write beside and move into place, so that no half-written config is ever seen."""
     try:
-        mode = stat.S_IMODE(like.stat().st_mode)
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+        write_atomic(place, text, like, fresh)
     except OSError as error:
-        raise EditError(f"{place}: cannot be written ({error.strerror})") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(mode)
-        if fresh:
-            os.link(temporary, place)  # fails where a file appeared meanwhile
-            temporary.unlink()
-        else:
-            temporary.replace(place)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise EditError(f"{place}: cannot be written ({error.strerror})") from None

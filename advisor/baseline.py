@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
+from advisor.atomic import write_atomic
 from advisor.errors import ConfigError
 from advisor.findings import Finding, Report
 from advisor.run import Run
@@ -47,18 +47,15 @@ def read_baseline(path: Path) -> frozenset[Accepted]:
     return frozenset(found.accepted)
 
 
-def write_baseline(path: Path, reports: Iterable[Report], floor: Sequence[str]) -> int:
-    """Write all findings of these severities as accepted and return how many there are."""
+def write_baseline(path: Path, reports: Iterable[Report]) -> int:
+    """Write all findings as accepted and return how many there are."""
     accepted = sorted(
-        {_entry(r.run, f, path) for r in reports for f in r.findings if f.severity in floor},
+        {_entry(report.run, finding, path) for report in reports for finding in report.findings},
         key=lambda a: (a.path, a.id, a.code),
     )
     text = msgspec.json.format(msgspec.json.encode(Baseline(VERSION, accepted)), indent=1)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(text + b"\n")
-        Path(name).replace(path)
+        write_atomic(path, text.decode() + "\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
     return len(accepted)

@@ -68,6 +68,12 @@ def main() -> None:
     except BrokenPipeError:  # `advise ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+    except Exception as error:  # no traceback reaches a user, whichever command it is
+        if os.environ.get("ADVISE_DEBUG"):
+            raise
+        from advisor.pipeline import fault_of_ours
+
+        fail(fault_of_ours(error))
 
 
 def _print_anything() -> None:

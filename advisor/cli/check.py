@@ -185,7 +185,7 @@ def judge(
 
 
 def _accept(place: Path, reports: Sequence[Report]) -> None:
-    count = write_baseline(place, reports, SEVERITIES)
+    count = write_baseline(place, reports)
     sys.stderr.write(f"advise: {count} findings accepted in {place}\n")
 
 

@@ -101,3 +101,16 @@ def test_a_reader_that_stops_reading_ends_the_command_quietly() -> None:
     command = f"{sys.executable} -m advisor rules | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_ours_is_one_line_in_every_command() -> None:
+    code = (
+        "import sys, advisor.cli, advisor.cli.explain as e\n"
+        "def broken(*a, **k): raise ValueError('boom')\n"
+        "e.load_full = broken\n"
+        "sys.argv = ['advise', 'explain', 'LR004']\n"
+        "advisor.cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "a fault of ours (ValueError: boom)" in done.stderr

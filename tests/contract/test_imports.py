@@ -14,7 +14,17 @@ ADVISOR = ROOT / "advisor"
 HEAVY = ("torch", "transformers", "pandas", "scipy", "tensorboard", "matplotlib", "train")
 # From the ground up: a module imports from layers below its own, and from its own package.
 LAYERS = (
-    ("errors", "finite", "median", "paths", "version", "symptoms", "redact", "strict_yaml"),
+    (
+        "atomic",
+        "errors",
+        "finite",
+        "median",
+        "paths",
+        "version",
+        "symptoms",
+        "redact",
+        "strict_yaml",
+    ),
     ("run",),
     ("findings",),
     ("condition", "ranges", "defaults", "dialects", "settings"),
