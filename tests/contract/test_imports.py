@@ -34,6 +34,7 @@ LAYERS = (
     ("cases", "plan", "loss_table"),
     ("rule_check", "apply", "compare"),
     ("rulebook", "pipeline"),
+    ("tuning",),
     ("report",),
     ("cli",),
     ("__main__",),

@@ -1,0 +1,1 @@
+"""The tuning loop: run, diagnose, change, run again, keep or revert."""
