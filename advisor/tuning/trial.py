@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,3 +89,31 @@ class Stop:
     """No run more, and why."""
 
     reason: str
+
+
+class Strategy(Protocol):
+    """What decides. ``advisor.tuning.strategy`` is one; all its functions are pure."""
+
+    def propose(
+        self,
+        history: Sequence[Trial],
+        start: Mapping[str, object],
+        limits: Limits,
+        noise: float | None,
+    ) -> Proposal | Stop:
+        """Return what the next run does; the first of ``history`` is the start itself."""
+
+    def hopeless(
+        self, partial: Trial, history: Sequence[Trial], limits: Limits, noise: float | None
+    ) -> str:
+        """Say why a run that still goes on is to be aborted, '' to let it go on."""
+
+    def propose_many(
+        self,
+        history: Sequence[Trial],
+        start: Mapping[str, object],
+        limits: Limits,
+        noise: float | None,
+        count: int,
+    ) -> Sequence[Proposal] | Stop:
+        """Return up to so many runs that may go on at once."""
