@@ -1,0 +1,119 @@
+"""What a Monitor may ask for beyond telling: which findings stop a run, which are acted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Literal, get_args
+
+from advisor.errors import AdvisorError
+from advisor.findings import Finding
+from advisor.rule import Rulebook
+from advisor.symptoms import SYMPTOMS
+
+Mode = Literal["off", "warn", "stop", "act"]
+Action = Literal["warn", "stop", "act"]
+# What a run does not recover from by itself: the default of `stop`, and what `act` answers.
+FATAL = ("nonfinite", "divergence")
+ACTED = (*FATAL, "spikes", "grad_spikes", "overfit", "overfit_onset")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``stop_on`` and ``act_on`` hold codes, their beginnings, names or symptoms.
+
+    A finding asks for what the mode allows: `warn` only tells, `stop` stops the run on
+    ``stop_on``, `act` takes up ``act_on`` (at most ``max_actions`` times, which its trainer
+    counts) and stops on ``stop_on``, which wins where both name it. Remarks (`info`) are only told.
+    """
+
+    mode: Mode = "warn"
+    stop_on: tuple[str, ...] | None = None  # None: FATAL under `stop`, nothing under `act`
+    act_on: tuple[str, ...] = ACTED
+    max_actions: int = 3
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The words that stop a run, with the default of the mode filled in."""
+        if self.stop_on is None:
+            return FATAL if self.mode == "stop" else ()
+        return self.stop_on
+
+    @classmethod
+    def parse(cls, given: Policy | str | Mapping[str, object]) -> Policy:
+        """Return the Policy of a word or of a mapping; AdvisorError for what it does not know."""
+        if isinstance(given, Policy):
+            return given
+        if isinstance(given, str):
+            return cls(_mode(given))
+        if not isinstance(given, Mapping):
+            raise AdvisorError(f"policy: {given!r} is neither one of {_MODES} nor a mapping")
+        known = [field.name for field in fields(cls)]
+        values = {str(key).replace("-", "_"): value for key, value in given.items()}
+        for key in values:
+            if key not in known:
+                raise AdvisorError(f"policy: unknown key '{key}'{_near(key, known)}")
+        base = cls()
+        most = values.get("max_actions", base.max_actions)
+        if not isinstance(most, int) or isinstance(most, bool) or most < 0:
+            raise AdvisorError(f"policy: max_actions is {most!r}, expected a number of 0 or more")
+        return cls(
+            _mode(values.get("mode", base.mode)),
+            None if values.get("stop_on") is None else _words("stop_on", values["stop_on"]),
+            _words("act_on", values.get("act_on", base.act_on)),
+            most,
+        )
+
+    def check(self, rulebook: Rulebook) -> None:
+        """Refuse words that mean no rule of this rulebook."""
+        for key, words in (("stop_on", self.stops), ("act_on", self.act_on)):
+            for word in words:
+                if word in SYMPTOMS or any(rule.answers_to(word) for rule in rulebook):
+                    continue
+                known = [*SYMPTOMS, *(r.code for r in rulebook), *(r.name for r in rulebook)]
+                raise AdvisorError(
+                    f"policy: {key} names '{word}', which is no code, name or symptom"
+                    f"{_near(word, known)}"
+                )
+
+    def action(self, finding: Finding) -> Action:
+        """Say what a finding asks for."""
+        if self.mode in ("off", "warn") or finding.severity == "info":
+            return "warn"
+        if _names(self.stops, finding):
+            return "stop"
+        return "act" if self.mode == "act" and _names(self.act_on, finding) else "warn"
+
+
+_MODES = ", ".join(get_args(Mode))
+
+
+def _mode(word: object) -> Mode:
+    if word is False:  # YAML reads a bare `off` as false
+        return "off"
+    for mode in get_args(Mode):
+        if word == mode:
+            return mode  # type: ignore[no-any-return]
+    hint = _near(str(word), list(get_args(Mode)))
+    raise AdvisorError(f"policy: '{word}' is none of {_MODES}{hint}")
+
+
+def _words(key: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(value.replace(",", " ").split())
+    if isinstance(value, Sequence) and all(isinstance(word, str) for word in value):
+        return tuple(value)
+    raise AdvisorError(f"policy: {key} is {value!r}, expected a list of codes or symptoms")
+
+
+def _names(words: Sequence[str], finding: Finding) -> bool:
+    return any(
+        finding.code.startswith(word.upper()) or word.lower() in (finding.name, finding.symptom)
+        for word in words
+    )
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, 1, 0.5)
+    return f", did you mean '{near[0]}'?" if near else ""
