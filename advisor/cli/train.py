@@ -7,20 +7,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import NoReturn
 
 import typer
 
 from advisor.errors import AdvisorError
+from advisor.trainer import command
 
 SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-_MAIN = Path(__file__).resolve().parents[2] / "train" / "__main__.py"
-# Flags of torchrun that are taken from the words; all others are the trainer's.
-_TORCHRUN = (
-    "--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--master-port",
-    "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id", "--standalone",
-)  # fmt: skip
 
 
 def train(context: typer.Context) -> None:
@@ -34,35 +28,6 @@ def train(context: typer.Context) -> None:
     if find_spec("torch") is None and not {"-h", "--help"} & set(words):
         raise AdvisorError("training needs torch: pip install 'finetune-advisor[train]'")
     _become(command(words))
-
-
-def command(words: Sequence[str]) -> list[str]:
-    """Return the process that trains.
-
-    -P keeps the working directory off Python's path, and the trainer is named by its file: a
-    train.py of the user's own is not run in its place.
-    """
-    launcher, rest = _split(words)
-    start = [sys.executable, "-P"]
-    if launcher:
-        start += [str(_MAIN.with_name("elastic.py")), *launcher]
-    return [*start, str(_MAIN), *rest]
-
-
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    launcher: list[str] = []
-    rest: list[str] = []
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        name, equals, _ = word.partition("=")
-        if name.replace("_", "-") not in _TORCHRUN or "." in name:
-            rest.append(word)
-            continue
-        launcher.append(word)
-        if not equals and name != "--standalone" and left:
-            launcher.append(left.pop(0))
-    return launcher, rest
 
 
 def _become(words: Sequence[str]) -> NoReturn:

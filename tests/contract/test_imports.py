@@ -25,6 +25,7 @@ LAYERS = (
         "causes",
         "redact",
         "strict_yaml",
+        "trainer",
     ),
     ("run",),
     ("findings",),

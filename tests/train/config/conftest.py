@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli.train import command
+from advisor.trainer import command
 
 ROWS = 24
 
