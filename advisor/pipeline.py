@@ -45,10 +45,11 @@ class Failure:
 
 def load_runs(path: Path, request: Request) -> list[Run]:
     """Read the runs of a path, each with its Config."""
-    return [_with_config(run, request) for run in read_runs(path, request.options)]
+    return [with_config(run, request) for run in read_runs(path, request.options)]
 
 
-def _with_config(run: Run, request: Request) -> Run:
+def with_config(run: Run, request: Request) -> Run:
+    """Return the run with what it was trained with."""
     return attach_config(run, Path(run.path), request.facts, request.config)
 
 
@@ -68,19 +69,19 @@ def check_paths(
     reports: dict[tuple[Path, str], Report] = {}
     failures: dict[str, Failure] = {}  # by message: a fault of the command line is said once
     for path in paths:
-        with _caught(path, failures):
+        with caught(path, failures):
             found = read_all(path, request.options)
             for error in found.errors:
                 failures.setdefault(str(error), Failure(str(path), str(error)))
             for run in found.runs:
-                with _caught(run.path, failures):
-                    report = judge_run(_with_config(run, request), rulebook, request)
+                with caught(run.path, failures):
+                    report = judge_run(with_config(run, request), rulebook, request)
                     reports.setdefault((Path(run.path).resolve(), run.id), report)
     return list(reports.values()), list(failures.values())
 
 
 @contextmanager
-def _caught(path: Path | str, failures: dict[str, Failure]) -> Iterator[None]:
+def caught(path: Path | str, failures: dict[str, Failure]) -> Iterator[None]:
     """Keep an error as a Failure: one run's must not take the others' reports along."""
     try:
         yield
