@@ -1,0 +1,122 @@
+"""How right the advisor is, in one command: writes docs/accuracy.md and the data behind it.
+
+python benchmarks/accuracy.py [--quick] [--seeds 1000:1020] [--no-peers] [--show]
+
+Generated runs of held-out seeds, the gallery of real runs (tune and held apart) and the labelled
+real logs, where they are at hand. Answers are kept by content below benchmarks/cache/accuracy.
+--quick takes few seeds and no peers, prints, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import accuracy_runs as runs_of
+from accuracy_answers import Answer, ask_ours, ask_peer
+from accuracy_figures import figures
+from accuracy_logs import log_for_peers
+from accuracy_page import page
+from accuracy_runs import Labelled
+from accuracy_scores import Pair, is_alarmed, loud, near
+from generator import seeds_of
+from peers import PEERS
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "benchmarks" / "results" / "accuracy.json"
+PAGE = ROOT / "docs" / "accuracy.md"
+Sets = dict[str, list[Pair]]
+
+
+def gather(seeds: range) -> list[Labelled]:
+    """All labelled runs at hand."""
+    return [*runs_of.generated(seeds), *runs_of.gallery(), *runs_of.real()]
+
+
+def sets_of(pairs: list[Pair]) -> Sets:
+    """The sets that figures are told apart by."""
+    sets: Sets = {
+        "generated": [], "gallery tune": [], "gallery held": [], "emulated": [], "real logs": []
+    }  # fmt: skip
+    for run, answer in pairs:
+        name = {
+            "generated": "generated",
+            "emulated": "emulated",
+            "real": "real logs",
+            "trained": f"gallery {run.split}",
+        }[run.source]
+        sets[name].append((run, answer))
+    return {name: found for name, found in sets.items() if found}
+
+
+def ask_peers(runs: list[Labelled]) -> dict[str, Sets]:
+    logs = {run.id: log for run in runs if (log := log_for_peers(run)) is not None}
+    found = {}
+    for tool in PEERS:
+        answers = ask_peer(tool, runs, logs)
+        if answers:
+            found[tool] = sets_of([(run, answers.get(run.id, Answer())) for run in runs])
+            print(tool, "answered", flush=True)
+    return found
+
+
+def show(pairs: list[Pair]) -> None:
+    """Print each miss and each false alarm."""
+    for run, answer in pairs:
+        said = {name for s in loud(answer) for name in s.symptoms}
+        missed = [entry for entry in run.must if not near(said) & near(entry)]
+        if missed or is_alarmed(run, answer):
+            what = "MISSED" if missed else "FALSE"
+            codes = [f"{s.code}:{'|'.join(s.symptoms)}" for s in loud(answer)]
+            print(what, run.source, run.split, run.id, "must", missed, "said", codes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", default="1000:1020")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--tune", action="store_true", help="look at seeds 0:10 and split tune")
+    parser.add_argument("--show", action="store_true", help="print each miss and false alarm")
+    args = parser.parse_args()
+    seeds = seeds_of("1000:1003" if args.quick else args.seeds, "quoted")
+    if args.tune:
+        seeds = range(10)
+    runs = gather(seeds)
+    if args.tune:
+        runs = [run for run in runs if run.split == "tune"]
+    answers = ask_ours(runs)
+    pairs = [(run, answers[run.id]) for run in runs]
+    if args.show:
+        show(pairs)
+    whole = not (args.quick or args.tune)
+    peers = ask_peers(runs) if whole and not args.no_peers else {}
+    data = figures(sets_of(pairs), peers, whole)
+    data["seeds"] = f"{seeds.start}:{seeds.stop}"
+    data.update(measured_elsewhere())
+    text = page(data)
+    if not whole:
+        print(text)
+        return
+    DATA.write_text(json.dumps(data, indent=1) + "\n")
+    PAGE.write_text(page(json.loads(DATA.read_text())))
+    print(f"{PAGE.relative_to(ROOT)} and {DATA.relative_to(ROOT)} written")
+
+
+def measured_elsewhere() -> dict[str, Any]:
+    """What calibrate.py and live.py have written, where they have."""
+    found: dict[str, Any] = {}
+    calibration = DATA.with_name("calibration.json")
+    if calibration.exists():
+        found["calibration"] = json.loads(calibration.read_text())
+    live = DATA.with_name("live.md")
+    if live.exists():
+        lines = live.read_text().splitlines()
+        found["live"] = [line for line in lines if line.startswith("|")]
+    return found
+
+
+if __name__ == "__main__":
+    main()
