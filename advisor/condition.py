@@ -15,6 +15,8 @@ from advisor.errors import RuleError
 
 Lookup = Callable[[str], float | None]
 _Value = float | bool | None
+# A part of a condition, made ready once: the value under a lookup, and the names it stands on.
+_Answer = Callable[[Lookup], tuple[_Value, tuple[str, ...]]]
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -65,15 +67,16 @@ class Condition:
     text: str
     names: tuple[str, ...]
     numbers: tuple[float, ...]
-    tree: ast.expr
+    answer: _Answer
 
     def evaluate(self, lookup: Lookup) -> bool | None:
         """Return true, false or None for 'cannot be known'."""
-        return self.judge(lookup).value
+        value, _ = self.answer(lookup)
+        return None if value is None else bool(value)
 
     def judge(self, lookup: Lookup) -> Verdict:
         """Return the answer with the names that it stands on."""
-        value, names = _evaluate(self.tree, lookup)
+        value, names = self.answer(lookup)
         return Verdict(None if value is None else bool(value), tuple(dict.fromkeys(names)))
 
 
@@ -88,7 +91,7 @@ def parse(text: str) -> Condition:
     names: list[str] = []
     numbers: list[float] = []
     _check(tree, names, numbers)
-    return Condition(text, tuple(dict.fromkeys(names)), tuple(numbers), tree)
+    return Condition(text, tuple(dict.fromkeys(names)), tuple(numbers), _ready(tree))
 
 
 def _check(node: ast.expr, names: list[str], numbers: list[float]) -> None:
@@ -142,69 +145,87 @@ def _known(value: _Value) -> _Value:
     return None if value is None or math.isnan(value) else value
 
 
-def _evaluate(node: ast.expr, lookup: Lookup) -> tuple[_Value, list[str]]:
+def _ready(node: ast.expr) -> _Answer:
+    """Turn a checked tree into nested functions: a rule is asked far more often than read."""
     match node:
         case ast.Constant(value=value):
-            return float(value), []  # type: ignore[arg-type]  # checked by parse
+            number = float(value)  # type: ignore[arg-type]  # checked by parse
+            return lambda lookup: (number, ())
         case ast.Name() | ast.Attribute():
             name = _dotted(node)
-            return _known(lookup(name)), [name]
+            alone = (name,)
+            return lambda lookup: (_known(lookup(name)), alone)
         case ast.BoolOp(op=op, values=values):
-            return _join(values, lookup, decisive=isinstance(op, ast.Or))
+            return _join([_ready(value) for value in values], decisive=isinstance(op, ast.Or))
         case ast.UnaryOp(op=op, operand=operand):
-            value, names = _evaluate(operand, lookup)
-            if value is None:
-                return None, names
-            if isinstance(op, ast.Not):
-                return not value, names
-            return (-value if isinstance(op, ast.USub) else value), names
+            return _single(op, _ready(operand))
         case ast.BinOp(left=left, op=op, right=right):
-            return _calculate(_ARITHMETIC[type(op)], left, right, lookup)
+            return _calculate(_ARITHMETIC[type(op)], _ready(left), _ready(right))
         case ast.Compare(left=left, ops=ops, comparators=comparators):
-            return _compare((left, *comparators), ops, lookup)
+            sides = [_ready(side) for side in (left, *comparators)]
+            return _compare(sides, [_COMPARISONS[type(op)] for op in ops])
     raise _refusal(node)
 
 
-def _join(sides: Sequence[ast.expr], lookup: Lookup, decisive: bool) -> tuple[_Value, list[str]]:
-    """Return `or` (decisive true) or `and` (decisive false); the first decisive side wins."""
-    unknown: list[str] = []
-    rest: list[str] = []
-    is_unknown = False
-    for side in sides:
-        value, names = _evaluate(side, lookup)
+def _single(op: ast.unaryop, inner: _Answer) -> _Answer:
+    def answer(lookup: Lookup) -> tuple[_Value, tuple[str, ...]]:
+        value, names = inner(lookup)
         if value is None:
-            is_unknown = True
-            unknown += names
-        elif bool(value) is decisive:
-            return decisive, names
-        else:
-            rest += names
-    return (None, unknown) if is_unknown else (not decisive, rest)
+            return None, names
+        if isinstance(op, ast.Not):
+            return not value, names
+        return (-value if isinstance(op, ast.USub) else value), names
+
+    return answer
 
 
-def _calculate(
-    function: Callable[[float, float], float], left: ast.expr, right: ast.expr, lookup: Lookup
-) -> tuple[_Value, list[str]]:
-    a, names = _evaluate(left, lookup)
-    b, more = _evaluate(right, lookup)
-    if a is None or b is None:
-        return None, names + more
-    try:
-        return _known(function(a, b)), names + more
-    except (ZeroDivisionError, OverflowError):
-        return None, names + more
+def _join(sides: Sequence[_Answer], decisive: bool) -> _Answer:
+    """Return `or` (decisive true) or `and` (decisive false); the first decisive side wins."""
+
+    def answer(lookup: Lookup) -> tuple[_Value, tuple[str, ...]]:
+        unknown: tuple[str, ...] = ()
+        rest: tuple[str, ...] = ()
+        is_unknown = False
+        for side in sides:
+            value, names = side(lookup)
+            if value is None:
+                is_unknown = True
+                unknown += names
+            elif bool(value) is decisive:
+                return decisive, names
+            else:
+                rest += names
+        return (None, unknown) if is_unknown else (not decisive, rest)
+
+    return answer
 
 
-def _compare(
-    sides: Sequence[ast.expr], ops: Sequence[ast.cmpop], lookup: Lookup
-) -> tuple[_Value, list[str]]:
-    """Compare a chain `a < b < c`: false as soon as one known pair is false."""
-    values = [_evaluate(side, lookup) for side in sides]
-    names = [name for _, used in values for name in used]
-    is_unknown = False
-    for (a, used_a), op, (b, used_b) in zip(values, ops, values[1:], strict=False):
+def _calculate(function: Callable[[float, float], float], left: _Answer, right: _Answer) -> _Answer:
+    def answer(lookup: Lookup) -> tuple[_Value, tuple[str, ...]]:
+        a, names = left(lookup)
+        b, more = right(lookup)
         if a is None or b is None:
-            is_unknown = True
-        elif not _COMPARISONS[type(op)](a, b):
-            return False, used_a + used_b
-    return (None if is_unknown else True), names
+            return None, names + more
+        try:
+            return _known(function(a, b)), names + more
+        except (ZeroDivisionError, OverflowError):
+            return None, names + more
+
+    return answer
+
+
+def _compare(sides: Sequence[_Answer], ops: Sequence[Callable[..., bool]]) -> _Answer:
+    """Compare a chain `a < b < c`: false as soon as one known pair is false."""
+
+    def answer(lookup: Lookup) -> tuple[_Value, tuple[str, ...]]:
+        values = [side(lookup) for side in sides]
+        is_unknown = False
+        for (a, used_a), op, (b, used_b) in zip(values, ops, values[1:], strict=False):
+            if a is None or b is None:
+                is_unknown = True
+            elif not op(a, b):
+                return False, used_a + used_b
+        names = tuple(name for _, used in values for name in used)
+        return (None if is_unknown else True), names
+
+    return answer

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from advisor.median import median
+from advisor.median import median, medians
 from advisor.signals.robust import Array
 
 # Exponents seen for loss curves lie between 0.1 and 1 (Hestness 2017, Kaplan 2020); the
@@ -30,28 +30,39 @@ class Fit:
     high: float
 
 
-def _basis(x: Array, shape: tuple[str, float, float]) -> Array:
-    kind, a, shift = shape
-    return (x + shift) ** -a if kind == "power" else np.exp(-a * x)
+SHAPES = [(a, s) for a, s in product(POWERS, SHIFTS)]
 
 
-def _solve(basis: Array, y: Array) -> tuple[float, float]:
-    """Return (level, amplitude >= 0) of least squares y = level + amplitude * basis."""
-    centred = basis - basis.mean()
-    variance = float(centred @ centred)
-    amplitude = max(0.0, float(centred @ y) / variance) if variance > 0 else 0.0
-    return float(y.mean() - amplitude * basis.mean()), amplitude
+def _bases(x: Array) -> Array:
+    """The shapes at the places ``x``, of shape ``(shapes, n)``."""
+    powers, shifts = np.array(SHAPES).T[..., None]
+    return np.concatenate([(x + shifts) ** -powers, np.exp(-np.array(RATES)[:, None] * x)])
+
+
+def _solve(bases: Array, y: Array) -> tuple[Array, Array]:
+    """Return (level, amplitude >= 0) of least squares y = level + amplitude * basis, each of
+    shape ``(shapes,)``."""
+    means = bases.mean(axis=1)
+    centred = bases - means[:, None]
+    variance = np.einsum("ij,ij->i", centred, centred)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        slope = np.where(variance > 0, centred @ y / variance, 0.0)
+    amplitude = np.maximum(0.0, slope)
+    return y.mean() - amplitude * means, amplitude
 
 
 def block_medians(x: Array, y: Array, blocks: int = BLOCKS) -> tuple[Array, Array]:
     """Reduce a curve to at most ``blocks`` medians of equal counts of points."""
     if y.size <= blocks:
         return x, y
-    parts = np.array_split(np.arange(y.size), blocks)
-    return (
-        np.array([median(x[p]) for p in parts]),
-        np.array([median(y[p]) for p in parts]),
-    )
+    x_out, y_out = np.empty(blocks), np.empty(blocks)
+    small, more = divmod(y.size, blocks)  # as array_split: the first ``more`` have one more
+    border = more * (small + 1)
+    for out, values in ((x_out, x), (y_out, y)):
+        if more:
+            out[:more] = medians(values[:border].reshape(more, small + 1))
+        out[more:] = medians(values[border:].reshape(blocks - more, small))
+    return x_out, y_out
 
 
 def fit_curve(steps: Array, values: Array) -> Fit | None:
@@ -64,22 +75,19 @@ def fit_curve(steps: Array, values: Array) -> Fit | None:
         return None
     x, y = block_medians((steps - steps[0]) / span, values)
     cut = max(5, int(y.size * 0.75))
-    shapes = [("power", a, s) for a, s in product(POWERS, SHIFTS)]
-    shapes += [("exponential", r, 0.0) for r in RATES]
-    tried = []
-    for shape in shapes:
-        basis = _basis(x, shape)
-        level, amplitude = _solve(basis[:cut], y[:cut])
-        error = median(np.abs(y[cut:] - level - amplitude * basis[cut:]))
-        level, amplitude = _solve(basis, y)
-        end, later = _basis(np.array([1.0, 1.5]), shape)
-        now = level + amplitude * end
-        gain = min(amplitude * (end - later), max(now, 0.0))
-        if np.isfinite([error, gain, level, now]).all():
-            tried.append((error, gain, level, now))
+    bases = _bases(x)
+    ends, laters = _bases(np.array([1.0, 1.5])).T
+    with np.errstate(invalid="ignore", over="ignore"):
+        level, amplitude = _solve(bases[:, :cut], y[:cut])
+        fitted = level[:, None] + amplitude[:, None] * bases[:, cut:]
+        errors = medians(np.abs(y[cut:] - fitted))
+        level, amplitude = _solve(bases, y)
+        now = level + amplitude * ends
+        gain = np.minimum(amplitude * (ends - laters), np.maximum(now, 0.0))
+    rows = np.stack([errors, gain, level, now], axis=1)
+    tried = sorted(map(tuple, rows[np.isfinite(rows).all(axis=1)].tolist()))
     if not tried:  # values so large that their squares are infinite
         return None
-    tried.sort()
     close = [t for t in tried if t[0] <= 1.15 * tried[0][0] + 1e-12]
     gains = [t[1] for t in close]
     _, gain, level, now = tried[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from advisor.median import median, medians
 Array = NDArray[np.float64]
 
 FASTER = 9.0  # the pace of a curve that falls again after it had stopped
+WIDE = 61  # points: wider windows slide quicker as a sorted list
 MAD_TO_SD = 1.4826  # MAD of a normal distribution to its standard deviation
 
 
@@ -32,12 +35,38 @@ def running_median(values: Array, window: int) -> Array:
     if half < 1:
         return values.copy()
     out = np.empty(n)
-    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1)
-    out[half : n - half] = medians(windows)
-    for i in range(half):
-        out[i] = median(values[: i + half + 1])
-        out[n - 1 - i] = median(values[n - 1 - i - half :])
+    out[half : n - half] = sliding_medians(values, 2 * half + 1)
+    out[:half] = growing_medians(values[: 2 * half], half + 1)
+    out[n - half :] = growing_medians(values[n - 2 * half :][::-1], half + 1)[::-1]
     return out
+
+
+def growing_medians(values: Array, least: int) -> Array:
+    """Return the medians of the first ``least`` values, of one more, and so on up to all."""
+    if np.isnan(values).any():
+        return np.array([median(values[:k]) for k in range(least, values.size + 1)])
+    kept = sorted(values[: least - 1].tolist())
+    out = []
+    for value in values[least - 1 :].tolist():
+        insort(kept, value)
+        k = len(kept)
+        out.append((kept[(k - 1) // 2] + kept[k // 2]) / 2)
+    return np.array(out)
+
+
+def sliding_medians(values: Array, window: int) -> Array:
+    """Return the median of each full window, of shape ``(n - window + 1,)``."""
+    if window <= WIDE or np.isnan(values).any():
+        return medians(np.lib.stride_tricks.sliding_window_view(values, window))
+    plain = values.tolist()
+    kept = sorted(plain[:window])
+    low, high = (window - 1) // 2, window // 2
+    out = [(kept[low] + kept[high]) / 2]
+    for old, new in zip(plain, plain[window:], strict=False):
+        del kept[bisect_left(kept, old)]
+        insort(kept, new)
+        out.append((kept[low] + kept[high]) / 2)
+    return np.array(out)
 
 
 def window_for(n: int, share: float = 0.1, low: int = 5, high: int = 101) -> int:
@@ -78,6 +107,12 @@ def successive_noise(values: Array) -> float:
     return float(MAD_TO_SD * median(np.abs(steps - median(steps))) / math.sqrt(2))
 
 
+@lru_cache(maxsize=8)
+def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """All pairs i < j of n points; a run's curves share their lengths."""
+    return np.triu_indices(n, 1)
+
+
 def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
     """Return the median slope of all pairs (Theil 1950, Sen 1968), of at most ``limit`` points."""
     n = y.size
@@ -86,7 +121,7 @@ def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
     if n > limit:
         keep = np.linspace(0, n - 1, limit).astype(int)
         x, y, n = x[keep], y[keep], limit
-    i, j = np.triu_indices(n, 1)
+    i, j = _pairs(n)
     dx = x[j] - x[i]
     good = dx > 0
     return median((y[j] - y[i])[good] / dx[good]) if good.any() else 0.0
@@ -172,7 +207,7 @@ def mann_kendall_z(values: Array, limit: int = 400) -> float:
         edges = np.linspace(0, n, limit + 1).astype(int)
         values = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
         n = limit
-    i, j = np.triu_indices(n, 1)
+    i, j = _pairs(n)
     score = float(np.sign(values[j] - values[i]).sum())
     x = np.arange(n, dtype=float)
     residual = values - theil_sen(x, values) * x

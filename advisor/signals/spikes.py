@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.findings import Evidence, Reading
-from advisor.median import median, medians
+from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need
 from advisor.signals.loss import loss_shape
@@ -43,11 +43,10 @@ def _before(values: Array, window: int) -> Array:
     n = values.size
     out = np.empty(n)
     out[0] = values[0]
-    for i in range(1, min(window, n)):
-        out[i] = median(values[:i])
+    if n > 1:
+        out[1 : min(window, n)] = robust.growing_medians(values[: min(window, n) - 1], 1)
     if n > window:
-        windows = np.lib.stride_tricks.sliding_window_view(values[:-1], window)
-        out[window:] = medians(windows)
+        out[window:] = robust.sliding_medians(values[:-1], window)
     return out
 
 
