@@ -14,7 +14,7 @@ _HINT = re.compile(
     r"[Rr]esum|Continuing training|Saving model checkpoint|[Ss]kipping (?:step|the batch)|"
     r"Saving (?:the )?checkpoint"
 )
-_OOM = re.compile(
+OUT_OF_MEMORY = re.compile(
     r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError|"
     r"DefaultCPUAllocator: (?:not enough|can't allocate) memory|MPS backend out of memory|"
     r"HIP out of memory|RESOURCE_EXHAUSTED|Cannot allocate memory|oom-kill|Out of memory: Kill|"
@@ -83,7 +83,7 @@ class Scanner:
             self._trace_line, self._evaluating = number, False
         elif _SKIP.search(text):
             self._add("overflow_skip", text, number, once=False)
-        elif _OOM.search(text):
+        elif OUT_OF_MEMORY.search(text):
             self._add("oom", text, number)
         elif _RESUME.search(text):
             self._add("resume", text, number)
@@ -125,12 +125,12 @@ class Scanner:
         if _TRACEBACK in text:
             return
         self._trace_line = 0
-        if _RAISED.match(stripped) or _RAISED_OTHER.match(stripped) or _OOM.search(stripped):
+        if _RAISED.match(stripped) or _RAISED_OTHER.match(stripped) or OUT_OF_MEMORY.search(stripped):
             self._raise(number, stripped)
 
     def _raise(self, number: int, text: str) -> None:
         where = " (within an evaluation loop)" if self._evaluating else ""
-        if _OOM.search(text):
+        if OUT_OF_MEMORY.search(text):
             self._add("oom", text[: _TEXT - len(where)] + where, number, text[:80])
         else:
             self._add("exception", text, number)

@@ -1,0 +1,137 @@
+"""A small process that keeps one run: starts it, ends it when the loop is gone, says how it ended.
+
+Run by its path (``python -I -S keeper.py FOLDER``), standard library only. The folder holds
+``job.json`` (words, cwd). The loop speaks to it through standard input: a line ``stop WHY`` ends
+the run for good, ``pause`` ends it to be gone on with; the end of the input means that the loop
+died.
+``exit.json`` appears, whole, when the run has ended by itself or for good, and only then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+JOB, EXIT, ALIVE, CONSOLE, STARTED = "job.json", "exit.json", "alive", "console.log", "run.json"
+ATTEMPTS = "attempts.jsonl"
+BUSY = 75  # exit status: the run is kept by another process
+_GRACE = 60.0  # seconds between a polite word and the next
+_LAST_WORD = 5.0
+
+
+def main(folder: Path) -> int:
+    """Keep the run of a folder until it has ended."""
+    with (folder / ALIVE).open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return BUSY
+        return _Kept(folder, held.fileno()).run()
+
+
+class _Kept:
+    def __init__(self, folder: Path, lock: int) -> None:
+        self.folder, self.lock = folder, lock
+        self.why: str | None = None  # the loop's last word: None, 'pause' or 'stop ...'
+        self.wakes, self.waker = os.pipe()
+        os.set_blocking(self.waker, False)
+        os.set_blocking(self.wakes, False)
+
+    def run(self) -> int:
+        job = json.loads((self.folder / JOB).read_text(encoding="utf-8"))
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self.waker)
+        signal.signal(signal.SIGTERM, self._end_politely)
+        began, wall = time.monotonic(), time.time()
+        try:
+            child = self._start(job)
+        except OSError as error:
+            with (self.folder / CONSOLE).open("a", encoding="utf-8") as out:
+                out.write(f"{job['words'][0]}: cannot be started ({error.strerror})\n")
+            self._record(127, began, wall)
+            return 0
+        self._write(STARTED, {"group": child.pid, "keeper": os.getpid(), "started": wall})
+        self._wait(child)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGTERM)  # what it left behind
+        self._record(child.returncode, began, wall)
+        return 0
+
+    def _start(self, job: dict[str, object]) -> subprocess.Popen[bytes]:
+        words = [str(word) for word in job["words"]]  # type: ignore[attr-defined]
+        with (self.folder / CONSOLE).open("ab") as out:
+            return subprocess.Popen(
+                words, cwd=str(job["cwd"]), stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT, process_group=0, pass_fds=[self.lock],
+                preexec_fn=_die_with_parent,
+            )  # fmt: skip
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> None:
+        """Wait for the run's end or the loop's word; each word gets time to be followed."""
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.wakes, selectors.EVENT_READ)
+            ready.register(0, selectors.EVENT_READ)
+            steps = [
+                (0.0, lambda: child.send_signal(signal.SIGTERM)),
+                (_GRACE, lambda: os.killpg(child.pid, signal.SIGTERM)),
+                (_LAST_WORD, lambda: os.killpg(child.pid, signal.SIGKILL)),
+            ]
+            due: float | None = None
+            while child.poll() is None:
+                if self.why is not None and due is None:
+                    due = time.monotonic()
+                if due is not None and steps and time.monotonic() >= due:
+                    with contextlib.suppress(ProcessLookupError):
+                        steps.pop(0)[1]()
+                    due = time.monotonic() + (steps[0][0] if steps else 0)
+                rest = None if due is None or not steps else max(0.0, due - time.monotonic())
+                for key, _ in ready.select(rest):
+                    self._hear(key.fd, ready)
+
+    def _hear(self, fd: int, ready: selectors.BaseSelector) -> None:
+        if fd == self.wakes:
+            with contextlib.suppress(BlockingIOError):
+                os.read(fd, 512)
+            return
+        said = os.read(0, 4096).decode("utf-8", "replace").strip()
+        self.why = self.why or (said if said.startswith("stop") else "pause")
+        if not said:
+            ready.unregister(0)
+
+    def _end_politely(self, *_: object) -> None:
+        self.why = self.why or "pause"
+
+    def _record(self, status: int, began: float, wall: float) -> None:
+        seconds = time.monotonic() - began
+        attempt = {"status": status, "seconds": seconds, "started": wall, "word": self.why}
+        with (self.folder / ATTEMPTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(attempt) + "\n")
+        if self.why == "pause" and status != 0:
+            return  # to be gone on with
+        why = (self.why or "").removeprefix("stop").strip() if self.why != "pause" else ""
+        self._write(EXIT, {**attempt, "stopped": why})
+
+    def _write(self, name: str, value: dict[str, object]) -> None:
+        new = self.folder / f".{name}.new"
+        new.write_text(json.dumps(value) + "\n", encoding="utf-8")
+        new.replace(self.folder / name)
+
+
+def _die_with_parent() -> None:
+    """On Linux a run whose keeper is killed is told to end too."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1])))

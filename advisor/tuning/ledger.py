@@ -1,0 +1,192 @@
+"""The Ledger of a session: sqlite, one row a run, written before it starts and after it ends."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from advisor.errors import AdvisorError
+from advisor.tuning.rows import bare, change, from_row, to_row
+from advisor.tuning.trial import Change, Kind, Trial
+
+NAME = "ledger.sqlite"
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS session (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (
+    number INTEGER PRIMARY KEY, state TEXT NOT NULL, kind TEXT NOT NULL, max_steps INTEGER,
+    "values" TEXT NOT NULL, changes TEXT NOT NULL, config TEXT NOT NULL, diff TEXT NOT NULL,
+    reason TEXT NOT NULL, because TEXT NOT NULL, folder TEXT NOT NULL, planned REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, ended REAL, seconds REAL, exit INTEGER, said TEXT,
+    verdict TEXT, outcome TEXT
+);
+CREATE TABLE IF NOT EXISTS tests (
+    number INTEGER, part TEXT, found TEXT, PRIMARY KEY (number, part)
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it has run: what it tries, its config as text, and why."""
+
+    number: int
+    kind: Kind
+    values: Mapping[str, object]
+    changes: tuple[Change, ...]  # from the start
+    config: str
+    diff: str
+    folder: str
+    max_steps: int | None = None
+    reason: str = ""
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the Ledger; ``trial`` None: it has not ended."""
+
+    plan: Plan
+    state: str = "planned"  # planned, running, done
+    trial: Trial | None = None
+    seconds: float = 0.0
+    exit: int | None = None
+    said: str = ""  # the last line of a run that crashed, why one was ended
+    verdict: str = ""  # start, kept, reverted
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Open for one loop, or to be read by anybody."""
+
+    path: Path
+    base: sqlite3.Connection = field(repr=False)
+
+    @classmethod
+    def open(cls, folder: Path, readonly: bool = False) -> Ledger:
+        """Open (or begin) the Ledger of a session's folder."""
+        path = folder / NAME
+        try:
+            if readonly:
+                base = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+            else:
+                base = sqlite3.connect(path, isolation_level=None)
+                base.execute("PRAGMA journal_mode=WAL")
+                base.execute("PRAGMA synchronous=FULL")
+                base.executescript(_TABLES)
+            base.execute("SELECT count(*) FROM runs").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            raise AdvisorError(f"{path}: no ledger that can be read ({error})") from None
+        return cls(path, base)
+
+    def close(self) -> None:
+        self.base.close()
+
+    @contextmanager
+    def _whole(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on the disk before it goes on."""
+        try:
+            self.base.execute("BEGIN IMMEDIATE")
+            yield self.base
+            self.base.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self.base.in_transaction:
+                self.base.execute("ROLLBACK")
+            raise AdvisorError(f"{self.path}: cannot be written ({error})") from None
+
+    def state(self, key: str, default: Any = None) -> Any:
+        """Return what the session noted under a name."""
+        row = self.base.execute("SELECT value FROM session WHERE key = ?", (key,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def note(self, **values: object) -> None:
+        """Note something of the session."""
+        with self._whole() as base:
+            for key, value in values.items():
+                base.execute(
+                    "INSERT INTO session VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value=?2",
+                    (key, bare(value)),
+                )
+
+    def plan(self, plans: Sequence[Plan]) -> None:
+        """Write runs down before they start."""
+        with self._whole() as base:
+            for each in plans:
+                base.execute(
+                    'INSERT INTO runs (number, state, kind, max_steps, "values", changes, config,'
+                    " diff, reason, because, folder, planned)"
+                    " VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        each.number, each.kind, each.max_steps, bare(dict(each.values)),
+                        bare(each.changes), each.config, each.diff, each.reason,
+                        bare(each.because), each.folder, time.time(),
+                    ),
+                )  # fmt: skip
+
+    def begin(self, number: int) -> None:
+        """Note that a run starts, or goes on."""
+        with self._whole() as base:
+            base.execute(
+                "UPDATE runs SET state = 'running', attempts = attempts + 1 WHERE number = ?",
+                (number,),
+            )
+
+    def finish(self, entry: Entry) -> None:
+        """Write a run's outcome; once only."""
+        assert entry.trial is not None
+        with self._whole() as base:
+            base.execute(
+                'UPDATE runs SET state = \'done\', "values" = ?, ended = ?, seconds = ?, exit = ?,'
+                " said = ?, verdict = ?, outcome = ? WHERE number = ? AND state != 'done'",
+                (
+                    bare(dict(entry.trial.values)), time.time(), entry.seconds, entry.exit,
+                    entry.said, entry.verdict, to_row(entry.trial), entry.plan.number,
+                ),
+            )  # fmt: skip
+
+    def entries(self) -> list[Entry]:
+        """Return all runs in their order."""
+        found = self.base.execute(
+            'SELECT number, kind, "values", changes, config, diff, folder, max_steps, reason,'
+            " because, state, outcome, seconds, exit, said, verdict, attempts"
+            " FROM runs ORDER BY number"
+        )
+        return [_entry(row) for row in found]
+
+    def trials(self) -> list[Trial]:
+        """Return the runs that have ended."""
+        return [entry.trial for entry in self.entries() if entry.trial is not None]
+
+    def tested(self, number: int, part: str) -> Any:
+        """Return the losses of a run's best checkpoint on a part of the held-out rows, or None."""
+        row = self.base.execute(
+            "SELECT found FROM tests WHERE number = ? AND part = ?", (number, part)
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def note_test(self, number: int, part: str, found: Mapping[str, object]) -> None:
+        with self._whole() as base:
+            base.execute(
+                "INSERT OR REPLACE INTO tests VALUES (?, ?, ?)", (number, part, bare(dict(found)))
+            )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    (number, kind, values, changes, config, diff, folder, most, reason, because) = row[:10]
+    state, outcome, seconds, status, said, verdict, attempts = row[10:]
+    held: dict[str, object] = json.loads(values)
+    plan = Plan(
+        number, kind, held, tuple(map(change, json.loads(changes))),
+        config, diff, folder, most, reason, tuple(json.loads(because)),
+    )  # fmt: skip
+    trial = from_row(outcome, number, kind, held, reason) if outcome else None
+    return Entry(
+        plan, state, trial, seconds or 0.0, status, said or "", verdict or "", int(attempts)
+    )

@@ -1,0 +1,177 @@
+"""From a run's folder to a Trial: read by any reader, diagnosed, and what it cost."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from advisor.configs import attach_config
+from advisor.discover import read_all
+from advisor.edits import is_number, number
+from advisor.errors import AdvisorError
+from advisor.findings import Edit, Report
+from advisor.pipeline import Request, judge_run
+from advisor.readers.console_events import OUT_OF_MEMORY
+from advisor.rule import Rulebook
+from advisor.run import Run, Series
+from advisor.signals.robust import successive_noise
+from advisor.tuning import keeper
+from advisor.tuning.launch import Exit
+from advisor.tuning.trial import Change, Kind, Said, Status, Trial
+
+OUTPUT = "run"  # the folder below a run's own that its trainer writes to
+ENOUGH = 4  # evaluations, to estimate their noise
+_TAIL = 20_000  # bytes of a console that are searched for what ended a run
+_LAST = re.compile(r"\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A run as it was read: its Trial, and the report where there was a log."""
+
+    trial: Trial
+    report: Report | None
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the runs of a session are read."""
+
+    rulebook: Rulebook
+    request: Request
+
+    def read(self, folder: Path, config: Path) -> Run | None:
+        """Return the run of a folder with its config, None where nothing was logged yet."""
+        for place in (folder / OUTPUT, folder / keeper.CONSOLE):
+            if not place.exists():
+                continue
+            runs = [run for run in read_all(place, self.request.options).runs if run.series]
+            if runs:
+                run = max(runs, key=lambda each: sum(map(len, each.series.values())))
+                return attach_config(run, folder / OUTPUT, self.request.facts, config)
+        return None
+
+    def judge(self, run: Run) -> Report:
+        return judge_run(run, self.rulebook, self.request)
+
+
+def trial_of(number: int, kind: Kind, values: Mapping[str, object], report: Report) -> Trial:
+    """Return the Trial of a run as far as it has come."""
+    run = report.run
+    steps, losses = _points(run.series.get("eval/loss"))
+    train_steps, train_losses = _points(run.series.get("train/loss"))
+    finite = losses[np.isfinite(losses) & (steps >= 0)]
+    noise = successive_noise(finite[len(finite) // 3 :]) if finite.size >= ENOUGH else 0.0
+    return Trial(
+        number=number,
+        values=values,
+        kind=kind,
+        status="finished",
+        val_steps=steps,
+        val_losses=losses,
+        loss_steps=train_steps,
+        losses=train_losses,
+        best_val=float(finite.min()) if finite.size else None,
+        noise=noise or None,
+        tokens=tokens_of(run),
+        findings=tuple(Said(f.code, f.symptom, f.severity) for f in report.findings),
+        edits=tuple(_change(e) for e in report.plan.edits if _takes(e)),
+    )
+
+
+def _points(series: Series | None) -> tuple[np.ndarray, np.ndarray]:
+    if series is None:
+        return np.empty(0, np.int64), np.empty(0, np.float64)
+    return series.steps, series.values
+
+
+def _takes(edit: Edit) -> bool:
+    return edit.resolved and edit.applies != "advice"
+
+
+def _change(edit: Edit) -> Change:
+    return Change(edit.key, edit.op, edit.old, edit.new, edit.because)
+
+
+def tokens_of(run: Run) -> int:
+    """Return how many tokens a run read, 0 where neither its log nor its config says."""
+    each = run.series.get("train/num_tokens_per_step")
+    if each is not None:
+        return int(np.nansum(each.values))
+    for name in ("train/num_input_tokens_seen", "train/num_tokens", "train/tokens_seen"):
+        seen = run.series.get(name)
+        if seen is not None and np.isfinite(seen.values).any():
+            return int(np.nanmax(seen.values))
+    loss = run.series.get("train/loss")
+    values = run.config.values
+    batch, length = (
+        values.get(key) for key in ("step_scheduler.global_batch_size", "dataset.seq_length")
+    )
+    if loss is None or not len(loss) or not is_number(batch) or not is_number(length):
+        return 0
+    return int(loss.steps[-1] * number(batch) * number(length))
+
+
+def judge_ended(
+    reader: Reader, folder: Path, config: Path, trial: Trial, ended: Exit, condemned: str
+) -> Judged:
+    """Return what a run that has ended gave; ``trial`` holds number, kind, values and reason.
+
+    ``condemned`` is the symptom for which it was ended early, '' where it was for none.
+    """
+    try:
+        run = reader.read(folder, config)
+        report = reader.judge(run) if run is not None else None
+    except AdvisorError as error:
+        run, report = None, None
+        return Judged(replace(trial, status="crashed"), None, str(error))
+    found = trial if report is None else trial_of(trial.number, trial.kind, trial.values, report)
+    found = replace(found, reason=trial.reason)
+    tail = console_tail(folder)
+    status = _status(found, report, ended, tail, condemned)
+    said = ended.stopped or ("" if status == "finished" else last_line(tail))
+    if status == "finished" and report is None:
+        status, said = "crashed", f"ended without a log that can be read; see {folder}"
+    return Judged(replace(found, status=status), report, said)
+
+
+def _status(trial: Trial, report: Report | None, ended: Exit, tail: str, condemned: str) -> Status:
+    if condemned == "nonfinite" or _ends_nonfinite(trial):
+        return "nonfinite"
+    if ended.stopped:
+        return "aborted"
+    events = report.run.events if report is not None else ()
+    if ended.status:
+        if any(e.kind == "oom" for e in events[-3:]) or OUT_OF_MEMORY.search(tail):
+            return "oom"
+        if any(f.symptom == "nonfinite" and f.severity == "error" for f in trial.findings):
+            return "nonfinite"
+        return "crashed"
+    return "finished"
+
+
+def _ends_nonfinite(trial: Trial) -> bool:
+    return bool(trial.losses.size) and not math.isfinite(float(trial.losses[-1]))
+
+
+def console_tail(folder: Path) -> str:
+    """Return the end of what a run printed."""
+    try:
+        with (folder / keeper.CONSOLE).open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def last_line(text: str) -> str:
+    """Return the last line that says something, at most 300 characters of it."""
+    lines = [line.strip() for line in text.splitlines() if _LAST.search(line)]
+    return lines[-1][-300:] if lines else "nothing was printed"

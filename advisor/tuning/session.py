@@ -1,0 +1,161 @@
+"""The folder of a session: its lock, what it was started with, and where its runs lie."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from advisor.errors import AdvisorError
+from advisor.tuning.ledger import NAME, SCHEMA, Ledger
+from advisor.tuning.writing import Start, read_start
+
+RUNS, LOCK = "runs", "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a session is started with, and goes on with."""
+
+    config: Path
+    cwd: Path
+    command: str = ""  # of another trainer; '' for ours
+    launcher: str = "local"
+    launcher_words: tuple[str, ...] = ()
+    holds_out: bool = False  # rows for validation are taken from the training set
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Session:
+    """A session that is open for one loop."""
+
+    folder: Path
+    ledger: Ledger
+    setup: Setup
+    start: Start
+    held: IO[str] = field(repr=False)
+
+    def place(self, folder: str) -> Path:
+        return self.folder / folder
+
+    def close(self) -> None:
+        self.ledger.close()
+        self.held.close()
+
+
+def is_session(folder: Path) -> bool:
+    """Say whether a folder holds a session: told by its ledger."""
+    return (folder / NAME).is_file()
+
+
+def begin(folder: Path, setup: Setup, text: str) -> Session:
+    """Begin a session in a folder that holds none in which anything was run."""
+    start = read_start(setup.config, text)
+    folder.mkdir(parents=True, exist_ok=True)
+    held = _lock(folder)
+    try:
+        if is_session(folder):
+            _clear(folder)
+        ledger = Ledger.open(folder)
+        ledger.note(
+            schema=SCHEMA, config=str(setup.config), cwd=str(setup.cwd), command=setup.command,
+            launcher=setup.launcher, launcher_words=setup.launcher_words,
+            holds_out=setup.holds_out, facts=dict(setup.facts), text=text,
+        )  # fmt: skip
+    except BaseException:
+        held.close()
+        raise
+    return Session(folder, ledger, setup, start, held)
+
+
+def resume(folder: Path) -> Session:
+    """Go on with a session."""
+    if not is_session(folder):
+        raise AdvisorError(f"--resume: {folder} holds no session; leave out --resume to begin one")
+    held = _lock(folder)
+    try:
+        ledger = Ledger.open(folder)
+        setup, text = setup_of(ledger, folder)
+        return Session(folder, ledger, setup, read_start(setup.config, text), held)
+    except BaseException:
+        held.close()
+        raise
+
+
+def setup_of(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
+    """Return what a session was started with, and the text of its config."""
+    said: Any = ledger.state
+    if said("schema") is None or said("text") is None:
+        raise AdvisorError(f"{folder}: its session never began; begin another one")
+    if said("schema") != SCHEMA:
+        raise AdvisorError(f"{folder}: a session of another version of advise; begin another one")
+    setup = Setup(
+        Path(said("config")), Path(said("cwd")), said("command"), said("launcher"),
+        tuple(said("launcher_words")), said("holds_out"), said("facts"),
+    )  # fmt: skip
+    return setup, str(said("text"))
+
+
+def _clear(folder: Path) -> None:
+    """Take away a session in which no run has ended; refuse where one has."""
+    ledger = Ledger.open(folder)
+    ended = len(ledger.trials())
+    ledger.close()
+    if ended:
+        raise AdvisorError(
+            f"{folder}: holds a session of {ended} runs; --resume goes on with it, or give another"
+            " --session"
+        )
+    for name in (NAME, f"{NAME}-wal", f"{NAME}-shm"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / RUNS, ignore_errors=True)
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Hold the session: two loops on one folder refuse each other."""
+    try:
+        import fcntl
+    except ImportError:
+        raise AdvisorError("tune needs Linux or macOS: it locks its session by flock") from None
+    try:
+        file = (folder / LOCK).open("a", encoding="utf-8")
+    except OSError as error:
+        raise AdvisorError(f"{folder}: cannot be written ({error.strerror})") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise AdvisorError(
+            f"{folder}: another advise tune works on this session; wait for it, or end it first"
+        ) from None
+    return file
+
+
+def folder_of(number: int, kind: str) -> str:
+    """Return the name of a run's folder below the session's."""
+    name = "start" if number == 1 else kind
+    return f"{RUNS}/{number:03d}-{name}"
+
+
+def config_of(folder: Path, like: Path) -> Path:
+    """Return where a run's config lies: a file of the same kind as the user's."""
+    return folder / f"config{like.suffix or '.yaml'}"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints below a run's folder, ours and those of other trainers."""
+    found = [*folder.glob("run/epoch_*_step_*"), *folder.glob("run/**/checkpoint-*")]
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+
+
+def drop_checkpoints(folder: Path, keep: Sequence[Path] = ()) -> None:
+    """Remove the checkpoints of a run; its logs and configs stay."""
+    for path in checkpoints(folder):
+        if path.resolve() not in keep:
+            shutil.rmtree(path, ignore_errors=True)
+    for link in folder.glob("run/*"):
+        if link.is_symlink() and not link.exists():
+            link.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""From the values of a Proposal to a config in the user's own dialect, always from the start's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.dialects import DIALECTS, Dialect, dialect_of, sniff
+from advisor.dialects import tree as trees
+from advisor.dialects.change import Change as Native
+from advisor.edits import same
+from advisor.errors import ConfigError, EditError
+from advisor.findings import Edit
+from advisor.plan import group_of, unified
+from advisor.run import Config
+from advisor.target import plain
+from advisor.tuning.trial import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The user's config as the session starts from it."""
+
+    path: Path  # the user's file: names the suffix, never written
+    text: str
+    config: Config
+
+    @property
+    def tree(self) -> dict[str, object]:
+        return trees.parse(self.text.removeprefix("\ufeff"), self.path)
+
+    @property
+    def dialect(self) -> Dialect:
+        found = dialect_of(self.config.dialect)
+        if found is None:
+            raise ConfigError(f"{self.path}: in no config language that we can write")
+        return found
+
+
+def read_start(path: Path, text: str | None = None) -> Start:
+    """Read the config that a session starts from; ``text`` where it was read before."""
+    if text is None:
+        text = trees.read_text(path)
+    if not text.strip():
+        raise ConfigError(f"{path}: is empty")
+    tree = trees.parse(text.removeprefix("\ufeff"), path)
+    dialect = sniff(tree)
+    if dialect is None:
+        known = " or ".join(each.NAME for each in DIALECTS)
+        raise ConfigError(f"{path}: no training config that we know ({known}); give another file")
+    values = dialect.read(tree)
+    config = Config(values, dict.fromkeys(values, path.name), dialect.NAME, str(path))
+    return Start(path, text, config)
+
+
+def changes_between(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[Change, ...]:
+    """Return what differs, in the guide's order of tuning."""
+    keys = [key for key in new if not same(old.get(key), new[key])]
+    return tuple(Change(key, "set", old.get(key), new[key]) for key in sorted(keys, key=_in_order))
+
+
+def _in_order(key: str) -> tuple[int, str]:
+    return group_of(key), key
+
+
+def write_values(start: Start, changes: Sequence[Change]) -> tuple[str, str]:
+    """Return the config with the changes made, and the diff from the start.
+
+    EditError where a change has no place in this config's language.
+    """
+    edits = [_edit(change) for change in changes]
+    if not edits:
+        return start.text, ""
+    tree, dialect = start.tree, start.dialect
+    for edit in edits:
+        if not dialect.changes([edit], start.config.values, tree):
+            raise EditError(f"{start.path}: has no place for {edit.key}")
+    text = dialect.write(start.text, start.path, edits, start.config.values, tree)
+    return text, unified(start.text, text, start.path) or ""
+
+
+def natives(start: Start, changes: Sequence[Change]) -> list[Native]:
+    """Return the changes as the user's config spells them; those without a place left out."""
+    edits = [_edit(change) for change in changes]
+    return start.dialect.changes(edits, start.config.values, start.tree) if edits else []
+
+
+def _edit(change: Change) -> Edit:
+    new = plain(change.new)
+    if new is None:
+        raise EditError(f"{change.key}: cannot be set to {change.new!r}")
+    operand = None if isinstance(new, list) else new
+    return Edit(
+        change.key, "set", operand, old=plain(change.old), new=new, resolved=True,
+        because=change.because,
+    )  # fmt: skip
