@@ -125,55 +125,47 @@ def level_low(view: View) -> Reading:
 
 def nonfinite_share(view: View) -> Reading:
     """Share of gradient norms that are not finite, after the first 5 steps or 5%."""
-    series = view.series("train/grad_norm")
-    if series is None or len(series) < 5:
+    points = view.points("train/grad_norm")
+    if points is None or points.count < 5:
         return missing("no gradient norm in the log")
-    skip = max(5, len(series) // 20) if len(series) > 10 else 0
-    bad = np.flatnonzero(~np.isfinite(series.values))
-    late = bad[bad >= skip]
-    evidence: tuple[Evidence, ...] = ()
-    if late.size:
-        i = int(late[0])
-        evidence = (
-            Evidence(
-                "train/grad_norm", int(series.steps[i]), float(series.values[i]), None, "not finite"
-            ),
-        )
-    first = int(series.steps[late[0]]) if late.size else None
-    last = int(series.steps[late[-1]]) if late.size else None
-    return Reading(late.size / max(1, len(series) - skip), "", first, last, evidence)
+    skip = max(5, points.count // 20) if points.count > 10 else 0
+    late, at = points.bad_after(skip)
+    whole = max(1, points.count - skip)
+    if at is None:
+        return Reading(0.0)
+    first = int(points.bad_steps[at])
+    value = float(points.bad_values[at])
+    evidence = (Evidence("train/grad_norm", first, value, None, "not finite"),)
+    return Reading(late / whole, "", first, points.bad_last_step, evidence)
 
 
 def nonfinite_tail(view: View) -> Reading:
     """Share of the gradient norms, at the end, of which none is finite."""
-    series = view.series("train/grad_norm")
-    if series is None or len(series) < 3:
+    points = view.points("train/grad_norm")
+    if points is None or points.count < 3:
         return missing("no gradient norm in the log")
-    finite = np.flatnonzero(np.isfinite(series.values))
-    first = int(finite[-1]) + 1 if finite.size else 0
-    if first == len(series):
+    tail = points.bad_tail
+    if not tail.count:
         return Reading(0.0)
-    share = (len(series) - first) / len(series)
-    said = f"none is finite for the last {len(series) - first} points"
-    at, value = int(series.steps[first]), float(series.values[first])
-    evidence = (Evidence("train/grad_norm", at, value, None, said),)
-    return Reading(share, "", at, int(series.steps[-1]), evidence)
+    said = f"none is finite for the last {tail.count} points"
+    evidence = (Evidence("train/grad_norm", tail.step, tail.value, None, said),)
+    return Reading(tail.count / points.count, "", tail.step, points.last_step, evidence)
 
 
 def nonfinite_run(view: View) -> Reading:
     """How many norms that is."""
-    share, series = nonfinite_tail(view), view.series("train/grad_norm")
-    if share.value is None or series is None:
+    share, points = nonfinite_tail(view), view.points("train/grad_norm")
+    if share.value is None or points is None:
         return share
-    return Reading(float(round(share.value * len(series))))
+    return Reading(float(round(share.value * points.count)))
 
 
 def nonfinite_all(view: View) -> Reading:
     """Share of all gradient norms that are not finite."""
-    series = view.series("train/grad_norm")
-    if series is None or len(series) < 2:
+    points = view.points("train/grad_norm")
+    if points is None or points.count < 2:
         return missing("no gradient norm in the log")
-    return Reading(float((~np.isfinite(series.values)).mean()))
+    return Reading(points.bad / points.count)
 
 
 def clipped_share(view: View) -> Reading:

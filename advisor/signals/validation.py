@@ -268,15 +268,14 @@ def noise(view: View) -> Reading:
 
 
 def nonfinite(view: View) -> Reading:
-    series = view.series("eval/loss")
-    if series is None:
+    points = view.points("eval/loss")
+    if points is None:
         return missing("no eval/loss in the log")
-    bad = np.flatnonzero(~np.isfinite(series.values))
-    if not bad.size:
+    if not points.bad:
         return Reading(0.0)
-    step = int(series.steps[bad[0]])
-    evidence = Evidence("eval/loss", step, float(series.values[bad[0]]), None, "not finite")
-    return Reading(float(bad.size), "", step, int(series.steps[bad[-1]]), (evidence,))
+    step = int(points.bad_steps[0])
+    evidence = Evidence("eval/loss", step, float(points.bad_values[0]), None, "not finite")
+    return Reading(float(points.bad), "", step, points.bad_last_step, (evidence,))
 
 
 SIGNALS = {

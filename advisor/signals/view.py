@@ -10,9 +10,70 @@ import numpy as np
 
 from advisor.run import Run, Series
 from advisor.signals import robust
+from advisor.signals.points import Hidden, Points, hidden_in, points_of
 from advisor.signals.robust import Array
 
 LIMIT = 4096  # points a signal works on; longer series are averaged in buckets of 2**k
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Finite points in blocks of ``size`` (a power of two) in a row; the last may hold fewer.
+
+    All arrays have one shape ``(n,)``: ``sums`` and ``high`` of a block's values, ``last`` its
+    last value, ``steps`` and ``epochs`` where that stands.
+    """
+
+    size: int
+    sums: Array
+    high: Array
+    last: Array
+    steps: Array
+    epochs: Array | None
+
+    def __len__(self) -> int:
+        return int(self.sums.size)
+
+    def merged(self, size: int) -> Blocks:
+        """Return the same points in larger blocks.
+
+        Sums are added in pairs, pairs of pairs and so on: blocks that were merged in two goes,
+        as a stream does it, hold the same bits as those that were merged in one.
+        """
+        if size == self.size or not len(self):
+            return Blocks(size, self.sums, self.high, self.last, self.steps, self.epochs)
+        sums, many = self.sums, size // self.size
+        for _ in range(many.bit_length() - 1):
+            if sums.size % 2:
+                sums = np.append(sums, 0.0)
+            sums = sums[0::2] + sums[1::2]
+        starts = np.arange(0, len(self), many)
+        ends = np.append(starts[1:], len(self)) - 1
+        epochs = None if self.epochs is None else self.epochs[ends]
+        high = np.maximum.reduceat(self.high, starts)
+        return Blocks(size, sums, high, self.last[ends], self.steps[ends], epochs)
+
+    def followed_by(self, other: Blocks) -> Blocks:
+        """Return the blocks of both; those of ``self`` must all be full."""
+        pairs = zip(self.arrays(), other.arrays(), strict=True)
+        sums, high, last, steps = (np.concatenate(pair) for pair in pairs)
+        epochs = None
+        if self.epochs is not None and other.epochs is not None:
+            epochs = np.concatenate([self.epochs, other.epochs])
+        return Blocks(self.size, sums, high, last, steps, epochs)
+
+    def arrays(self) -> tuple[Array, Array, Array, Array]:
+        return self.sums, self.high, self.last, self.steps
+
+
+def blocks_of(steps: Array, values: Array, epochs: Array | None) -> Blocks:
+    """Return finite points as blocks of one point each."""
+    return Blocks(1, values, values, values, steps, epochs)
+
+
+def block_size(points: int) -> int:
+    """Return how many points a block holds: the smallest power of two that fits LIMIT blocks."""
+    return 1 << max(0, (points - 1) // LIMIT).bit_length()
 
 
 @dataclass(frozen=True, eq=False)  # no slots: cached_property needs a __dict__
@@ -20,8 +81,7 @@ class Curve:
     """Finite points of one Series, decimated: all arrays have shape ``(n,)``.
 
     ``y`` is a bucket's mean, ``high`` its maximum, ``last`` its last value (a rate's jump stays
-    one); ``steps`` is its last step. Buckets hold
-    2**k points with the smallest k that fits LIMIT, so a stream can build the same ones.
+    one); ``steps`` is its last step. Buckets are Blocks of ``bucket`` points.
     """
 
     name: str
@@ -63,23 +123,24 @@ def curve_of(series: Series | None, name: str) -> Curve:
         empty = np.empty(0)
         return Curve(name, empty, empty, empty, empty, None, 0, 0, 1)
     finite = np.isfinite(series.values)
-    steps = series.steps[finite].astype(float)
-    values = series.values[finite]
     epochs = None if series.epochs is None else series.epochs[finite]
-    n = values.size
-    bucket = 1
-    while n > bucket * LIMIT:
-        bucket *= 2
-    high = last = values
-    if bucket > 1:
-        starts = np.arange(0, n, bucket)
-        counts = np.diff(np.append(starts, n))
-        ends = starts + counts - 1
-        high, last = np.maximum.reduceat(values, starts), values[ends]
-        values = np.add.reduceat(values, starts) / counts
-        steps, epochs = steps[ends], None if epochs is None else epochs[ends]
-    bad = len(series) - n
-    return Curve(name, steps, values, high, last, epochs, len(series), bad, bucket)
+    blocks = blocks_of(series.steps[finite].astype(float), series.values[finite], epochs)
+    return curve_from(blocks, name, len(blocks), len(series))
+
+
+def curve_from(blocks: Blocks, name: str, finite: int, points: int) -> Curve:
+    """Return the Curve of Blocks that hold ``finite`` of a log's ``points``."""
+    size = block_size(finite)
+    blocks = blocks.merged(size)
+    y = blocks.sums
+    if size > 1:
+        counts = np.full(len(blocks), float(size))
+        counts[-1] = finite - size * (len(blocks) - 1)
+        y = y / counts
+    return Curve(
+        name, blocks.steps, y, blocks.high, blocks.last, blocks.epochs,
+        points, points - finite, size,
+    )  # fmt: skip
 
 
 class View:
@@ -91,6 +152,22 @@ class View:
 
     def series(self, name: str) -> Series | None:
         return self.run.series.get(name)
+
+    def points(self, name: str) -> Points | None:
+        """Return a Series summed up as it was logged; None where it is absent."""
+        key = "points " + name
+        found = self.memo.get(key)
+        if not isinstance(found, Points):
+            series = self.series(name)
+            if series is None or not len(series):
+                return None
+            found = self.memo[key] = points_of(series)
+        return found
+
+    def hidden_nan(self) -> Hidden | None:
+        """Return losses of 0 beside a broken gradient norm; None where one of both is absent."""
+        loss, grad = self.series("train/loss"), self.series("train/grad_norm")
+        return None if loss is None or grad is None else hidden_in(loss, grad)
 
     def curve(self, name: str) -> Curve:
         """Return the Curve of a Series by its canonical name; empty where it is absent."""

@@ -1,0 +1,186 @@
+"""What signals ask of the points as they were logged, in a form that grows with a stream.
+
+A log of any length is summed up in bounded memory: counts, first and last places, the longest
+stretch of one value. Folding a log in one go or piece by piece gives the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.run import FloatArray, IntArray, Series
+
+MOST = 65536  # places of values that are not finite; beyond, every other one is kept
+NEAR = 5  # points before a first zero that are looked at
+
+
+def _no_places() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _no_values() -> FloatArray:
+    return np.zeros(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Points in a row: how many, the first one's step and value, the last one's step."""
+
+    count: int = 0
+    step: int = 0
+    value: float = 0.0
+    last_step: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """A series summed up: ``bad`` are values that are not finite, by index and step; ``zeros``
+    those of exactly 0."""
+
+    count: int = 0
+    last_step: int = 0
+    last_value: float = 0.0
+    recent: FloatArray = field(default_factory=_no_values)
+    bad: int = 0
+    bad_at: IntArray = field(default_factory=_no_places)
+    bad_steps: IntArray = field(default_factory=_no_places)
+    bad_values: FloatArray = field(default_factory=_no_values)
+    bad_last_step: int = 0
+    weight: int = 1  # bad values that each kept place stands for
+    bad_tail: Stretch = Stretch()  # at the end, none finite
+    zeros: int = 0
+    zero_step: int = 0  # of the first, and the values just before it
+    before_zero: FloatArray = field(default_factory=_no_values)
+    longest: Stretch = Stretch()  # of one same value
+    same: Stretch = Stretch()  # that the log ends with
+
+    def then(self, steps: IntArray, values: FloatArray) -> Points:
+        """Return the sum of these points and further ones."""
+        if not values.size:
+            return self
+        finite = np.isfinite(values)
+        longest, same = self._longest(steps, values, finite)
+        zero = self._zeros(steps, values)
+        out = self._bad(steps, values, finite)
+        return replace(
+            out,
+            count=self.count + values.size,
+            last_step=int(steps[-1]),
+            last_value=float(values[-1]),
+            recent=np.append(self.recent, values[-NEAR:])[-NEAR:],
+            zeros=zero.zeros,
+            zero_step=zero.zero_step,
+            before_zero=zero.before_zero,
+            longest=longest,
+            same=same,
+        )
+
+    def bad_after(self, index: int) -> tuple[int, int | None]:
+        """Return how many values from an index on are not finite, and where among the kept
+        places the first one stands."""
+        at = int(np.searchsorted(self.bad_at, index))
+        kept = self.bad_at.size - at
+        if not kept:
+            return 0, None
+        return (kept if self.weight == 1 else min(self.bad, kept * self.weight)), at
+
+    def _bad(self, steps: IntArray, values: FloatArray, finite: NDArray[np.bool_]) -> Points:
+        found = np.flatnonzero(~finite)
+        if not found.size:
+            return replace(self, bad_tail=Stretch())
+        alive = np.flatnonzero(finite)
+        start = int(alive[-1]) + 1 if alive.size else 0
+        old = self.bad_tail if not alive.size else Stretch()
+        tail = Stretch()
+        if start < values.size:
+            many = values.size - start
+            tail = Stretch(many, int(steps[start]), float(values[start]), int(steps[-1]))
+            if old.count:
+                tail = replace(old, count=old.count + many, last_step=int(steps[-1]))
+        weight, kept = self.weight, found[:: self.weight]
+        places = np.append(self.bad_at, self.count + kept)
+        at_steps = np.append(self.bad_steps, steps[kept])
+        bad_values = np.append(self.bad_values, values[kept])
+        while self.count and places.size > MOST:
+            places, at_steps, bad_values = places[::2], at_steps[::2], bad_values[::2]
+            weight *= 2
+        return replace(
+            self,
+            bad=self.bad + found.size,
+            bad_at=places,
+            bad_steps=at_steps,
+            bad_values=bad_values,
+            bad_last_step=int(steps[found[-1]]),
+            weight=weight,
+            bad_tail=tail,
+        )
+
+    def _zeros(self, steps: IntArray, values: FloatArray) -> Points:
+        found = np.flatnonzero(values == 0)
+        if not found.size:
+            return self
+        if self.zeros:
+            return replace(self, zeros=self.zeros + found.size)
+        first = int(found[0])
+        before = np.append(self.recent, values[max(0, first - NEAR) : first])[-NEAR:]
+        return replace(self, zeros=found.size, zero_step=int(steps[first]), before_zero=before)
+
+    def _longest(
+        self, steps: IntArray, values: FloatArray, finite: NDArray[np.bool_]
+    ) -> tuple[Stretch, Stretch]:
+        """The longest stretch of one value (the first of several), and the one at the end."""
+        repeats = (values[1:] == values[:-1]) & finite[1:]
+        border = np.flatnonzero(~repeats) + 1
+        starts = np.append(0, border)
+        lengths = np.diff(np.append(starts, values.size))
+
+        def stretch(k: int) -> Stretch:
+            first, many = int(starts[k]), int(lengths[k])
+            last = int(steps[first + many - 1])
+            one = Stretch(many, int(steps[first]), float(values[first]), last)
+            if k == 0 and self.count and finite[0] and values[0] == self.last_value:
+                one = replace(self.same, count=self.same.count + many, last_step=last)
+            return one
+
+        longest = self.longest
+        for one in (stretch(0), stretch(int(np.argmax(lengths)))):
+            if one.count > longest.count:
+                longest = one
+        return longest, stretch(lengths.size - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Losses of exactly 0 beside a gradient norm that is not finite: how many, and where."""
+
+    count: int = 0
+    step: int = 0
+    value: float = 0.0
+    last_step: int = 0
+
+    def then(self, other: Hidden) -> Hidden:
+        if not (self.count and other.count):
+            return other if other.count else self
+        return replace(self, count=self.count + other.count, last_step=other.last_step)
+
+
+def points_of(series: Series) -> Points:
+    return Points().then(series.steps, series.values)
+
+
+def hidden_in(loss: Series, grad: Series) -> Hidden:
+    """Find what a log filter made of NaN."""
+    zero, broken = loss.values == 0, ~np.isfinite(grad.values)
+    if not zero.any() or not broken.any():
+        return Hidden()
+    zeros = loss.steps[zero]
+    steps, at, _ = np.intersect1d(
+        zeros, grad.steps[broken], assume_unique=True, return_indices=True
+    )
+    if not steps.size:
+        return Hidden()
+    value = float(loss.values[zero][at[0]])
+    return Hidden(int(steps.size), int(steps[0]), value, int(steps[-1]))
