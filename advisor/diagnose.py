@@ -24,6 +24,7 @@ from advisor.findings import (
     Report,
     Severity,
 )
+from advisor.ranking import rank_causes
 from advisor.rule import CONFIDENCES, PLACEHOLDER, Rule, Rulebook, RuleEdit
 from advisor.run import Run, Scalar
 from advisor.signals import View, resolve
@@ -120,8 +121,6 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
     rule, readings = judgement.rule, judgement.readings.values()
     first = [r.first_step for r in readings if r.first_step is not None]
     last = [r.last_step for r in readings if r.last_step is not None]
-    total = sum(share for _, share in rule.causes)
-    causes = sorted(rule.causes, key=lambda cause: -cause[1])
     return Finding(
         code=rule.code,
         name=rule.name,
@@ -132,7 +131,7 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
         first_step=min(first, default=None),
         last_step=max(last, default=None),
         evidence=_evidence(readings),
-        causes=tuple((cause, round(share / total, 3)) for cause, share in causes),
+        causes=rank_causes(rule.causes, _lookup(rule, view)),
         guide=rule.guide,
         edits=tuple(e for edit in rule.edits if (e := _edit(edit, rule, view)) is not None),
         plots=tuple(name for name in rule.plots if name in view.run.series),

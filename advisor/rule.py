@@ -33,6 +33,15 @@ class RuleEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """What may lie behind a finding: a name of causes.py and its share, where `when` holds."""
+
+    name: str
+    share: float
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One example inside a rule file: a small run and the answer that the rule owes it."""
 
@@ -67,7 +76,7 @@ class Rule:
     limits: Mapping[str, float] = field(default_factory=dict)
     when: str = ""
     unless: tuple[str, ...] = ()
-    causes: tuple[tuple[str, float], ...] = ()
+    causes: tuple[Cause, ...] = ()
     edits: tuple[RuleEdit, ...] = ()
     plots: tuple[str, ...] = ()
     related: tuple[str, ...] = ()

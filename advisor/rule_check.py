@@ -9,10 +9,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from advisor.causes import CAUSES
 from advisor.condition import Condition, parse
 from advisor.errors import RuleError
 from advisor.keys import CANONICAL_KEYS, SECTIONS
-from advisor.rule import PLACEHOLDER, Case, Rule, RuleEdit
+from advisor.rule import PLACEHOLDER, Case, Cause, Rule, RuleEdit
 from advisor.rule_fields import CASE, EDIT, EDIT_OPERAND, RULE, TEXT_LIMITS, Shape
 from advisor.strict_yaml import Document, Fault, parse_yaml
 from advisor.symptoms import SYMPTOMS
@@ -97,7 +98,7 @@ class _Reader:
             self.check_names(values)
             self.check_texts(values)
             self.check_when(values)
-            edits, cases = self.edits(values), self.cases(values)
+            causes, edits, cases = self.causes(values), self.edits(values), self.cases(values)
         if self.faults:
             faults = sorted(set(self.faults), key=lambda fault: (fault.line, fault.what))
             raise RuleError(
@@ -107,7 +108,7 @@ class _Reader:
         values |= {
             "section": self.path.parent.name,
             "path": f"{self.path.parent.name}/{self.path.name}",
-            "causes": self.causes(values),
+            "causes": causes,
             "edits": edits,
             "cases": cases,
         }
@@ -177,11 +178,8 @@ class _Reader:
         condition = self.condition(values["when"], limits, ("when",))
         if condition is None:
             return
-        for number in condition.numbers:
-            if number not in (0, 1):
-                self.fault(("when",), f"the number {number:g} needs a name under 'limits'")
-        edits = values.get("edits", ())
-        used = " ".join(str(edit.get("when", "")) for edit in edits if isinstance(edit, dict))
+        parts = (*values.get("edits", ()), *values.get("causes", ()))
+        used = " ".join(str(part.get("when", "")) for part in parts if isinstance(part, dict))
         for limit in limits:
             if limit not in condition.names and not re.search(rf"\b{re.escape(limit)}\b", used):
                 self.fault(("limits", limit), f"the limit '{limit}' is not used in 'when'")
@@ -196,6 +194,9 @@ class _Reader:
             return None
         for name in condition.names:
             self.check_name(name, limits, place)
+        for number in condition.numbers:
+            if number not in (0, 1):
+                self.fault(place, f"the number {number:g} needs a name under 'limits'")
         return condition
 
     def check_name(
@@ -211,9 +212,17 @@ class _Reader:
         near = _nearest(name, {*limits, *SIGNALS, *keys})
         self.fault(place, f"unknown signal or limit '{name}'{near}")
 
-    def causes(self, values: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
-        pairs = [pair for item in values.get("causes", ()) for pair in item.items()]
-        return tuple((str(cause), float(share)) for cause, share in pairs)
+    def causes(self, values: Mapping[str, Any]) -> tuple[Cause, ...]:
+        result = []
+        for i, item in enumerate(values.get("causes", ())):
+            when, place = item.get("when", ""), ("causes", i)
+            (name, share) = next(pair for pair in item.items() if pair[0] != "when")
+            if name not in CAUSES:
+                self.fault(place, f"unknown cause '{name}'{_nearest(name, CAUSES)}")
+            if when:
+                self.condition(when, values.get("limits", {}), (*place, "when"))
+            result.append(Cause(name, float(share), when))
+        return tuple(result)
 
     def edits(self, values: Mapping[str, Any]) -> tuple[RuleEdit, ...]:
         result = []

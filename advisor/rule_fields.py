@@ -50,6 +50,14 @@ def _is_share(value: object) -> bool:
     return _is_number(value) and 0 < value <= 1  # type: ignore[operator]
 
 
+def _is_cause(value: object) -> bool:
+    """One name with its share, and perhaps a text under `when`."""
+    if not isinstance(value, dict) or not _is_text(value.get("when", "always")):
+        return False
+    shares = [share for name, share in value.items() if name != "when"]
+    return len(shares) == 1 and _is_share(shares[0])
+
+
 def _text(required: bool = False) -> Kind:
     return Kind("a text", _is_text, required)
 
@@ -80,8 +88,9 @@ RULE: Shape = {
     "when": _text(),
     "unless": _TEXTS,
     "causes": Kind(
-        "a list like [{lr_too_high: 0.6}] with shares above 0 and up to 1",
-        lambda value: _is_maps(value) and all(_is_map_of(v, _is_share) for v in value),  # type: ignore[attr-defined]
+        "a list like [{lr_too_high: 0.6}, {missing_clipping: 0.5, when: not run.clips}] with "
+        "shares above 0 and up to 1",
+        lambda value: isinstance(value, list) and all(_is_cause(item) for item in value),
     ),
     "edits": _MAPS,
     "plots": _TEXTS,

@@ -7,7 +7,7 @@ import pytest
 from advisor.cases import make_run
 from advisor.diagnose import diagnose, explain, fill
 from advisor.plan import make_plan
-from advisor.rule import Rule, Rulebook, RuleEdit
+from advisor.rule import Cause, Rule, Rulebook, RuleEdit
 from advisor.rulebook import load_rules
 from advisor.run import Run
 from advisor.signals import View
@@ -105,7 +105,7 @@ def test_a_message_is_filled_and_survives_what_is_missing() -> None:
 
 
 def test_causes_are_ranked_and_sum_to_one() -> None:
-    book = Rulebook((rule("AA001", causes=(("a", 0.1), ("b", 0.3))),))
+    book = Rulebook((rule("AA001", causes=(Cause("a", 0.1), Cause("b", 0.3))),))
     assert diagnose(make_run(FALLING), book).findings[0].causes == (("b", 0.75), ("a", 0.25))
 
 

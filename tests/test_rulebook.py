@@ -8,6 +8,7 @@ import pytest
 
 from advisor.cases import run_cases
 from advisor.errors import RuleError
+from advisor.rule import Cause
 from advisor.rulebook import load_full, load_rules, parse_rules
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +24,7 @@ severity: warning
 confidence: low
 limits: {high: 3}   # made up
 when: loss.end > high
-causes: [{lr_too_low: 0.6}, {data_quality: 0.2}]
+causes: [{lr_too_low: 0.6}, {rank_too_low: 0.2, when: setup.lr > 0}]
 edits:
   - {op: multiply, key: optimizer.lr, by: 3, max: 1e-3, when: setup.clips > 0}
   - {op: advice, key: dataset, text: look at the data}
@@ -49,7 +50,10 @@ def test_a_good_file_becomes_a_rule(tmp_path: Path) -> None:
     (rule,) = parse_rules([write(tmp_path, GOOD)])
     assert rule.section == "mine"
     assert rule.limits == {"high": 3}
-    assert rule.causes == (("lr_too_low", 0.6), ("data_quality", 0.2))
+    assert rule.causes == (
+        Cause("lr_too_low", 0.6),
+        Cause("rank_too_low", 0.2, "setup.lr > 0"),
+    )
     assert rule.edits[0].high == 1e-3
     assert rule.edits[1].applies == "advice"
 
@@ -74,6 +78,9 @@ def test_a_good_file_becomes_a_rule(tmp_path: Path) -> None:
         ("name: loss-is-high", "name: Loss", 2, "lower-case words"),
         ("confidence: low", "confidence: low\nconfidence: high", 10, "given twice"),
         ("[{lr_too_low: 0.6}", "[{lr_too_low: 6}", 12, "shares above 0 and up to 1"),
+        ("[{lr_too_low: 0.6}", "[{lr_to_low: 0.6}", 12, "unknown cause 'lr_to_low', nearest is"),
+        ("when: setup.lr > 0", "when: setup.lrr > 0", 12, "nearest is setup.lr"),
+        ("when: setup.lr > 0", "when: setup.lr > 3", 12, "needs a name under 'limits'"),
     ],
 )
 def test_a_fault_is_told_with_its_line(

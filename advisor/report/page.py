@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from advisor.causes import CAUSES
 from advisor.paths import data_dir
 from advisor.ranges import COMPILED, compile_ranges
 from advisor.rule import Case, Rule, Rulebook, RuleEdit
@@ -43,6 +44,7 @@ def rule_page(rule: Rule) -> str:
 def index_page(rulebook: Rulebook) -> str:
     """Return rules/README.md: the symptoms defined, and a table of all rules."""
     symptoms = [f"| `{name}` | {text} |" for name, text in SYMPTOMS.items()]
+    causes = [f"| `{name}` | {text} |" for name, text in CAUSES.items()]
     live = [rule for rule in rulebook if not rule.needs]
     later = [rule for rule in rulebook if rule.needs]
     parts = [
@@ -51,6 +53,7 @@ def index_page(rulebook: Rulebook) -> str:
         "One rule is one YAML file with its cases inside; `docs/adding-a-rule.md` says how to add "
         "one. After a change run `make docs`.",
         "## Symptoms\n\n| symptom | what it is |\n| --- | --- |\n" + "\n".join(symptoms),
+        "## Causes\n\n| cause | what it is |\n| --- | --- |\n" + "\n".join(causes),
         f"## Rules that judge a run ({len(live)})\n\n" + _table(live),
         f"## Rows of the guide that need more than a log ({len(later)})\n\n"
         "They are listed and never run on a log: they need the trainer, the data or several "
@@ -131,10 +134,13 @@ def _signals(rule: Rule) -> str:
 def _causes(rule: Rule) -> str:
     if not rule.causes:
         return ""
-    total = sum(share for _, share in rule.causes)
-    ranked = sorted(rule.causes, key=lambda cause: -cause[1])
-    lines = [f"- {name.replace('_', ' ')}: {share / total:.0%}" for name, share in ranked]
-    return "## Likely causes\n\n" + "\n".join(lines)
+    lines = [
+        f"- {cause.name.replace('_', ' ')}: {cause.share:g}"
+        + (f", where `{_line(cause.when)}`" if cause.when else "")
+        for cause in sorted(rule.causes, key=lambda cause: -cause.share)
+    ]
+    note = "Shares that hold for a run add up by cause, then are scaled to a sum of 1."
+    return "## Likely causes\n\n" + "\n".join(lines) + f"\n\n{note}"
 
 
 def _edits(edits: Iterable[RuleEdit]) -> str:

@@ -9,6 +9,7 @@ from advisor.finite import finite
 from advisor.signals import (
     activity,
     blowup,
+    events,
     generalisation,
     gradient,
     loss,
@@ -35,6 +36,7 @@ SIGNALS: dict[str, Signal] = {
     **gradient.SIGNALS,
     **schedule.SIGNALS,
     **activity.SIGNALS,
+    **events.SIGNALS,
     **setup.SIGNALS,
     **blowup.SIGNALS,
     **rates.SIGNALS,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
-from advisor.findings import Evidence, Reading
+from advisor.findings import Reading
 from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.view import Curve, View
@@ -112,55 +110,6 @@ def few_epochs(view: View) -> Reading:
     return reading if reading.value is None else Reading(float(reading.value <= 2.0))
 
 
-def resumed(view: View) -> Reading:
-    events = [e for e in view.run.events if e.kind == "resume"]
-    if not events:
-        return Reading(0.0)
-    return Reading(float(len(events)), "", events[0].step, events[-1].step)
-
-
-def _events(kind: str, pattern: str = "") -> Signal:
-    wanted = re.compile(pattern, re.IGNORECASE) if pattern else None
-
-    def function(view: View) -> Reading:
-        hits = [
-            e
-            for e in view.run.events
-            if e.kind == kind and (wanted is None or wanted.search(e.text))
-        ]
-        if not hits:
-            return Reading(0.0)
-        steps = [e.step for e in hits if e.step is not None]
-        evidence = tuple(Evidence("event", e.step, None, None, e.text[:300]) for e in hits[:3])
-        first, last = (min(steps), max(steps)) if steps else (None, None)
-        return Reading(float(len(hits)), "", first, last, evidence)
-
-    return Signal(
-        "times", f"Events of kind {kind}" + (f" about {pattern}" if pattern else ""), function
-    )
-
-
-def resume_jump(view: View) -> Reading:
-    """Loss right after a resume over the level just before it, in point noises."""
-    curve = view.loss
-    events = [e.step for e in view.run.events if e.kind == "resume" and e.step is not None]
-    if not events:
-        return missing("the run was not resumed")
-    if why := need(curve, 20):
-        return missing(why)
-    worst, where = 0.0, 0
-    for step in events:
-        i = int(np.searchsorted(curve.steps, step))
-        k = max(3, min(10, len(curve) // 10))
-        if i < k or i + k > len(curve):
-            continue
-        before, after = median(curve.y[i - k : i]), median(curve.y[i : i + k])
-        jump = abs(after - before) / max(curve.spread, 0.02 * abs(before), 1e-12)
-        if jump > worst:
-            worst, where = jump, i
-    return found(worst, curve, max(0, where - 1), where, "level changes at the resume")
-
-
 def slowdown(view: View) -> Reading:
     """Early throughput over late throughput: 2 where the run has become half as fast."""
     curve = view.curve("train/tokens_per_second")
@@ -227,16 +176,6 @@ SIGNALS = {
     "run.uses_fp16": Signal("0 or 1", "float16 is used", uses_fp16),
     "run.not_fp16": Signal("0 or 1", "another precision than float16 is known", not_fp16),
     "run.few_epochs": Signal("0 or 1", "at most two epochs", few_epochs),
-    "run.resumed": Signal("times", "the run was resumed", resumed),
-    "run.resume_jump": Signal("noise", "change of level at a resume", resume_jump),
-    "event.oom": _events("oom"),
-    "event.oom_eval": _events("oom", r"eval|predict|prediction_step"),
-    "event.exception": _events("exception"),
-    "event.nan": _events("exception", r"\bnan\b|non-?finite|(?:not|no) finite"),
-    "event.overflow": _events("overflow_skip"),
-    "event.masked": _events("warning", r"mask|-100|no valid label|all labels"),
-    "event.no_grad": _events("warning", r"requires_grad"),
-    "event.new_weights": _events("warning", r"newly initialized"),
     "perf.slowdown": Signal("ratio", "early over late throughput", slowdown),
     "perf.data_share": Signal("share", "step time spent waiting for data", data_share),
     "perf.loader_keeps_up": Signal("0 or 1", "steps hardly wait for data", loader_keeps_up),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.findings import Reading
+from advisor.finite import finite
 from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.robust import Array
@@ -16,6 +17,7 @@ SPENT = 0.15  # of the peak: what follows moves little
 STUCK = 0.25  # of the peak: below it a standstill may be the schedule's floor
 RESTART = 0.35  # of the peak: a restart on purpose comes when a cycle is over
 FLOOR = 0.02  # of the peak: a floor that low moves next to nothing
+PER_PROCESS = 0.15  # of 1/N of the run: schedules end a little before or after it
 NEAR_ZERO = 0.005  # of the peak; cosine to 1% of the peak, a common floor, stays above
 
 
@@ -81,6 +83,17 @@ def floor_tail(view: View) -> Reading:
         return nearly
     said = f"stays at {lr[-1]:.3g} for the last {share:.0%} of the run"
     return found(share, view.lr, int(moving[-1]) + 1, n - 1, said)
+
+
+def ends_per_process(view: View) -> Reading:
+    """1 where the rate comes to its end at 1/N of the run, N being the number of processes."""
+    processes = finite(view.config.get("data.parallel"))
+    if processes is None:
+        return missing("data.parallel is not known: give --config or --set data.parallel=...")
+    tail = floor_tail(view)
+    if tail.value is None or processes < 2:
+        return tail if tail.value is None else Reading(0.0)
+    return Reading(float(abs((1.0 - tail.value) * processes - 1.0) < PER_PROCESS))
 
 
 def warmup_share(view: View) -> Reading:
@@ -235,6 +248,7 @@ SIGNALS = {
     "lr.zero": Signal("0 or 1", "0 throughout", is_zero),
     "lr.zero_tail": Signal("share", "of the run at nearly 0, at its end", zero_tail),
     "lr.floor_tail": Signal("share", "at nearly 0 or on a low floor, at its end", floor_tail),
+    "lr.ends_per_process": Signal("0 or 1", "over at 1/N of the run", ends_per_process),
     "lr.warmup_share": Signal("share", "of the run spent rising to the peak", warmup_share),
     "lr.rises_to_end": Signal("0 or 1", "the run ends within its warm-up", rises_to_end),
     "lr.in_warmup": Signal("0 or 1", "known to end within its warm-up", in_warmup),

@@ -1,0 +1,174 @@
+"""What happened in a run: counts of Events by what they say, and what a resume did to the loss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from advisor.findings import Evidence, Reading
+from advisor.median import median
+from advisor.run import Event
+from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.view import View
+
+LATE = 5  # logged points that a run got through before it ran out of memory
+# Layers that a task adds on top of a model begin at random on purpose.
+_HEADS = re.compile(r"\b(?:score|classifier|qa_outputs|pooler|v_head|value_head|reward)\b")
+
+
+def _reading(hits: Sequence[Event]) -> Reading:
+    if not hits:
+        return Reading(0.0)
+    steps = [e.step for e in hits if e.step is not None]
+    evidence = tuple(Evidence("event", e.step, None, None, e.text[:300]) for e in hits[:3])
+    first, last = (min(steps), max(steps)) if steps else (None, None)
+    return Reading(float(len(hits)), "", first, last, evidence)
+
+
+def _events(kinds: str, doc: str, pattern: str = "", but: str = "") -> Signal:
+    """Count Events of some kinds whose text holds ``pattern`` and not ``but``."""
+    wanted, left_out = re.compile(pattern, re.IGNORECASE), re.compile(but or r"(?!)", re.IGNORECASE)
+    known = kinds.split()
+
+    def function(view: View) -> Reading:
+        return _reading(
+            [
+                e
+                for e in view.run.events
+                if e.kind in known and wanted.search(e.text) and not left_out.search(e.text)
+            ]
+        )
+
+    return Signal("times", doc, function)
+
+
+def new_weights(view: View) -> Reading:
+    """Warnings that weights began at random, heads that a task adds left out."""
+    return _reading(
+        [
+            e
+            for e in view.run.events
+            if e.kind == "warning" and "newly initialized" in e.text and not _HEADS.search(e.text)
+        ]
+    )
+
+
+def oom_late(view: View) -> Reading:
+    """1 where memory ran out after steps that had fitted: only a longer batch explains that."""
+    events = [e for e in view.run.events if e.kind == "oom"]
+    if not events:
+        return missing("no out of memory is reported")
+    if not len(view.loss):
+        return missing("no train/loss in the log")
+    steps = [e.step for e in events if e.step is not None]
+    before = int(np.searchsorted(view.loss.steps, min(steps))) if steps else len(view.loss)
+    return Reading(float(before >= LATE))
+
+
+def resumed(view: View) -> Reading:
+    return _reading([e for e in view.run.events if e.kind == "resume"])
+
+
+def _resume(view: View) -> tuple[Reading, float]:
+    """The largest change of level at a resume in point noises, and its sign."""
+    curve = view.loss
+    events = [e.step for e in view.run.events if e.kind == "resume" and e.step is not None]
+    if not events:
+        return missing("the run was not resumed"), 0.0
+    if why := need(curve, 20):
+        return missing(why), 0.0
+    worst, where = 0.0, 0
+    for step in events:
+        i = int(np.searchsorted(curve.steps, step))
+        k = max(3, min(10, len(curve) // 10))
+        if i < k or i + k > len(curve):
+            continue
+        before, after = median(curve.y[i - k : i]), median(curve.y[i : i + k])
+        jump = (after - before) / max(curve.spread, 0.02 * abs(before), 1e-12)
+        if abs(jump) > abs(worst):
+            worst, where = jump, i
+    said = "level changes at the resume"
+    return found(abs(worst), curve, max(0, where - 1), where, said), worst
+
+
+def resume_jump(view: View) -> Reading:
+    """Loss right after a resume over the level just before it, in point noises."""
+    return _resume(view)[0]
+
+
+def resume_up(view: View) -> Reading:
+    """1 where the loss went up at the resume; one that falls has met known samples again."""
+    reading, change = _resume(view)
+    return reading if reading.value is None else Reading(float(change > 0))
+
+
+SIGNALS = {
+    "run.resumed": Signal("times", "the run was resumed", resumed),
+    "run.resume_jump": Signal("noise", "change of level at a resume", resume_jump),
+    "run.resume_up": Signal("0 or 1", "the loss went up at a resume", resume_up),
+    "event.oom": _events("oom", "out of memory is reported"),
+    "event.oom_eval": _events("oom", "the same, within evaluation", r"eval|predict"),
+    "event.oom_late": Signal("0 or 1", "memory ran out after steps that had fitted", oom_late),
+    "event.exception": _events("exception", "an exception is reported"),
+    "event.nan": _events(
+        "exception", "the run stopped on NaN", r"\bnan\b|non-?finite|(?:not|no) finite"
+    ),
+    "event.overflow": _events("overflow_skip", "steps skipped for an overflow"),
+    "event.scale_floor": _events(
+        "overflow_skip exception warning",
+        "the loss scale came down to 1 or to its minimum",
+        r"scale already at minimum|scale:? \S+, reducing to (?:1|0\.\d+)(?:\.0)?\b(?!\.)|"
+        r"(?:loss|minimum) scale .{0,30}\bminimum|scale is too small",
+    ),
+    "event.masked": _events(
+        "warning",
+        "warnings that labels are masked",
+        r"masked|-100|no valid label|all labels|response (?:key|template)|no supervised",
+    ),
+    "event.no_grad": _events(
+        "warning exception",
+        "warnings that nothing reaches the trained weights",
+        r"None of the inputs have requires_grad|does not require grad",
+    ),
+    "event.nothing_trained": _events(
+        "warning", "the log says that no weight is trained", r"trainable param\w*:? 0\b"
+    ),
+    "event.new_weights": Signal("times", "warnings that weights began at random", new_weights),
+    "event.truncated": _events(
+        "warning",
+        "warnings that samples are cut off",
+        r"truncat|max(?:imum)?_?(?:seq(?:uence)?)?_?length|(?:were|was|is|are) cut (?:to|off)",
+        but=r"Token indices sequence length",
+    ),
+    "event.no_end": _events(
+        "warning",
+        "warnings that samples have no end-of-text token",
+        r"(?:without|no|not|missing|lack)\b.{0,40}(?:\beos\b|eos_token|end-of-text)|"
+        r"(?:eos|end-of-text)\S* (?:token )?.{0,30}\b(?:not|missing|never)\b",
+    ),
+    "event.double_bos": _events(
+        "warning",
+        "warnings that samples begin with two beginning-of-text tokens",
+        r"double bos|two bos|2 BOS|begin-of-text tokens twice|also starts with a BOS",
+        but=r"remov",
+    ),
+    "event.attention": _events(
+        "warning",
+        "warnings that this attention does not suit the model",
+        r"with the `?eager`? attention|attention.{0,60}(?:not support|unexpected results)",
+    ),
+    "event.leak": _events(
+        "warning",
+        "warnings that validation samples are trained on",
+        r"validation.{0,60}(?:also trained on|in the training|overlap)|"
+        r"(?:overlap|leak).{0,60}validation",
+    ),
+    "event.duplicates": _events(
+        "warning",
+        "warnings that training samples repeat",
+        r"duplicate[ds]?\b.{0,40}(?:sample|row|example)|(?:sample|row|example)s?\b.{0,40}duplicate",
+        but=r"remov|dropp",
+    ),
+}
