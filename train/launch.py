@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from advisor.atomic import write_atomic
 from train.config.command import USAGE, Command, parse
 from train.config.dataset import OPT_IN
 from train.config.device import check_world, fit_to_device
@@ -15,12 +16,14 @@ from train.config.load import Loaded, load_config
 from train.config.rundir import CONFIG, Place, changes, claim, find_run, lock, release, rewrite
 from train.errors import ConfigError, MissingExtra, TrainError
 
+ADVISED = 3  # the exit status of a run that the advisor stopped
 _EXTRA = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "torchdata", "tokenizers",
           "safetensors", "accelerate", "triton")  # fmt: skip
 
 
 def main(words: Sequence[str], env: Mapping[str, str]) -> int:
-    """Run the command; return the exit status: 0, 2 for what a user can mend, 128 + signal."""
+    """Run the command; return the exit status: 0, 2 for what a user can mend, 3 where the
+    advisor stopped the run, 128 + signal."""
     try:
         return _run(parse(words), env)
     except TrainError as error:
@@ -45,6 +48,8 @@ def _run(command: Command, env: Mapping[str, str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if command.allow_user_modules:
         env = {**env, OPT_IN: "1"}
+    if command.evaluate is not None:
+        return _evaluate(command, command.evaluate, env)
     loaded, place = _prepare(command, env)
     if command.dry_run:
         return _dry_run(loaded)
@@ -96,9 +101,35 @@ def _train(loaded: Loaded, place: Place) -> int:
     except BaseException:
         release(place)
         raise
+    if outcome.advice is not None and outcome.advice.kind == "stop":
+        return ADVISED
     if outcome.signal is None:
         return 0
     return 128 + signal.Signals[outcome.signal]
+
+
+def _evaluate(command: Command, checkpoint: Path, env: Mapping[str, str]) -> int:
+    """Print the loss of a checkpoint; each sample's loss goes to --output."""
+    with _extra():
+        import torch
+
+        from train.evaluate_checkpoint import evaluate, load
+        from train.quiet import quieten
+
+        quieten()
+        loaded, folder = load(checkpoint, command.overrides, env)
+        loaded = fit_to_device(loaded, torch.cuda.is_available())
+        measured = evaluate(loaded.config, folder)
+    if command.output is not None:
+        try:
+            write_atomic(command.output, measured.as_json())
+        except OSError as error:
+            raise ConfigError(
+                f"--output {command.output}: cannot be written ({error.strerror})"
+            ) from None
+    count, tokens = len(measured.losses), sum(measured.tokens)
+    sys.stdout.write(f"loss {measured.loss:.6f} of {count} samples, {tokens} tokens: {folder}\n")
+    return 0
 
 
 def _dry_run(loaded: Loaded) -> int:

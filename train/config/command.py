@@ -18,6 +18,8 @@ CONFIG is a file, or the name of a preset; -c and --config name it too.
   --dry-run               print the resolved config, steps and tokens; train nothing
   --resume [RUN]          go on with the newest run, or with a run folder or checkpoint
   --run-dir DIR           write this run to DIR instead of checkpoint.checkpoint_dir
+  --evaluate CHECKPOINT   train nothing: the loss of a run's checkpoint on its validation rows
+  --output FILE           where --evaluate writes each sample's loss, as JSON
   --allow-user-modules    allow datasets of your own code, and code that comes with a model
 
 A run never overwrites another: where checkpoint_dir holds one, the new run goes to a
@@ -42,6 +44,8 @@ class Command:
     overrides: tuple[str, ...] = ()
     resume: str | None = None
     run_dir: Path | None = None
+    evaluate: Path | None = None
+    output: Path | None = None
     switches: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -69,14 +73,17 @@ class _Parser:
         self.overrides: list[str] = []
         self.resume: str | None = None
         self.run_dir: Path | None = None
+        self.evaluate: Path | None = None
+        self.output: Path | None = None
         self.switches: set[str] = set()
 
     def parse(self) -> Command:
         while self.words:
             self._take(self.words.pop(0))
         return Command(
-            self.config, tuple(self.overrides), self.resume, self.run_dir, frozenset(self.switches)
-        )
+            self.config, tuple(self.overrides), self.resume, self.run_dir, self.evaluate,
+            self.output, frozenset(self.switches),
+        )  # fmt: skip
 
     def _take(self, word: str) -> None:
         flag, equals, value = word.partition("=")
@@ -87,6 +94,10 @@ class _Parser:
             self._set_config(value if equals else self._next(flag, "the path of a YAML file"))
         elif flag == "--run-dir":
             self.run_dir = Path(value if equals else self._next(flag, "a folder"))
+        elif flag == "--evaluate":
+            self.evaluate = Path(value if equals else self._next(flag, "a checkpoint's folder"))
+        elif flag == "--output":
+            self.output = Path(value if equals else self._next(flag, "a file"))
         elif flag == "--resume":
             self.resume = value if equals else self._resumed()
         elif word.startswith("--"):

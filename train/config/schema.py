@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from train.config import targets
 from train.config.checks import check
@@ -26,6 +26,7 @@ from train.config.types import (
     ScheduleConfig,
     StepConfig,
     TrainConfig,
+    ValidationPart,
 )
 from train.errors import ConfigError
 
@@ -36,7 +37,7 @@ _SECTIONS = (
     "validation_dataloader", "checkpoint", "distributed", "distributed_config", "dist_env",
     "loss_fn", "rng", "safety", "wandb", "mlflow", "tensorboard", "compile", "tokenizer",
 )  # fmt: skip
-_VALUES = ("seed", "validation_split", "recipe")
+_VALUES = ("seed", "validation_split", "validation_part", "recipe")
 _TORCH_RATES = {"SGD": 1e-3, "Adagrad": 1e-2, "Adadelta": 1.0, "RMSprop": 1e-2, "ASGD": 1e-2}
 _TORCH_RATES |= {"Adamax": 2e-3, "NAdam": 2e-3, "Rprop": 1e-2, "Adafactor": 1e-2}
 _OPTIMIZER_OPTIONS = frozenset(
@@ -67,6 +68,7 @@ def to_config(root: Section, context: Context, allow_user_modules: bool) -> Trai
         if held_out is None
         else dataset(held_out, "validation_dataset", context, allow_user_modules),
         validation_split=_value(root, "validation_split", float, context) or 0.0,
+        validation_part=_part(root, context),
         step_scheduler=_steps(root, context),
         optimizer=_optimizer(root, context),
         lr_scheduler=_schedule(root, context),
@@ -92,6 +94,15 @@ def to_config(root: Section, context: Context, allow_user_modules: bool) -> Trai
 def _value(section: Section, key: str, kind: type[V], context: Context, path: str = "") -> V | None:
     node = section.get(key)
     return None if node is None else convert(node, kind, f"{path}{key}", context.env)
+
+
+def _part(root: Section, context: Context) -> ValidationPart:
+    said = _value(root, "validation_part", str, context) or "whole"
+    for part in get_args(ValidationPart):
+        if said == part:
+            return part  # type: ignore[no-any-return]
+    place = root.entries["validation_part"].place
+    raise ConfigError(f"{place}: validation_part is '{said}', expected whole, selection or test")
 
 
 def _target(

@@ -12,6 +12,7 @@ from typing import Literal
 DataKind = Literal["columns", "chat", "xlam", "user"]
 DecayStyle = Literal["cosine", "linear", "constant", "inverse-square-root", "WSD"]
 Method = Literal["full", "lora", "dora", "qlora"]
+ValidationPart = Literal["whole", "selection", "test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +197,7 @@ class TrainConfig:
     dataset: DatasetConfig
     validation_dataset: DatasetConfig | None = None
     validation_split: float = 0.0  # ours: this share of the training set, chosen by hash
+    validation_part: ValidationPart = "whole"  # ours: of the held-out rows, by hash; for tuning
     step_scheduler: StepConfig = field(default_factory=StepConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     lr_scheduler: ScheduleConfig | None = None  # None: a constant rate without warm-up

@@ -14,7 +14,7 @@ from train.data.loader import Loader, Plan, RowLoader, RowSet, packed_rows, sing
 from train.data.order import shuffled
 from train.data.packing import pack, packed_size
 from train.data.reading import Notify, Reader, Tally, add, check, open_reader, read_all
-from train.data.split import shared_prompts, split
+from train.data.split import part_of, shared_prompts, split
 from train.data.store import Store, StoreBuilder
 from train.data.streaming import StreamLoader
 from train.data.types import ANY_LENGTH, DataFacts, ModelLimits, Row
@@ -49,7 +49,8 @@ def build_data(
     store, tally = read_all(reader, notify)
     if config.validation_dataset is None and config.validation_split:
         samples, held = split(store.keys, config.validation_split)
-        validation: _Set | None = _Set(store, held, Tally())
+        part = part_of(store.keys[held], config.validation_part)
+        validation: _Set | None = _Set(store, held[part], Tally())
     else:
         samples = np.arange(len(store))
         validation = _validation_set(inputs)
@@ -98,7 +99,7 @@ def _validation_set(inputs: _Inputs) -> _Set | None:
         )
     reader, _ = inputs.open(asked)
     store, tally = read_all(reader, inputs.notify)
-    return _Set(store, np.arange(len(store)), tally, reader)
+    return _Set(store, part_of(store.keys, inputs.config.validation_part), tally, reader)
 
 
 def _validation(

@@ -38,6 +38,22 @@ def split(keys: Keys, share: float) -> tuple[Indices, Indices]:
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
+def part_of(keys: Keys, part: str) -> Indices:
+    """Rows of one half of a validation set: ``selection`` is looked at while tuning, ``test`` not.
+
+    By the hash's lowest bit: the split from the training rows went by its highest.
+    """
+    if part == "whole":
+        return np.arange(len(keys))
+    found = np.flatnonzero((keys & np.uint64(1)) == np.uint64(part == "test"))
+    if not found.size:
+        raise DataError(
+            f"validation_part: {len(keys)} held-out rows leave none for the {part} half: too few"
+            " different prompts; hold out more rows"
+        )
+    return found
+
+
 def shared_prompts(train: Keys, validation: Keys) -> int:
     """How many validation rows have a prompt that is trained on."""
     return int(np.isin(validation, train).sum())
