@@ -71,7 +71,18 @@ def diagnose(
     ``select`` and ``ignore`` hold codes, their beginnings, names or symptoms; ``severity`` is
     the mildest to report. What is left out still suppresses what it explains.
     """
-    view = View(run)
+    return diagnose_view(View(run), rulebook, select, ignore, severity)
+
+
+def diagnose_view(
+    view: View,
+    rulebook: Rulebook,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    severity: Severity = "info",
+) -> Report:
+    """The same for a run that is seen through a View of its own, as a live one is."""
+    run = view.run
     judged = [judge(rule, view) for rule in rulebook if not rule.needs]
     wanted = [j for j in judged if _is_wanted(j.rule, select, ignore)]
     explained = explain({j.rule.code: j.rule for j in judged if j.value})
