@@ -25,7 +25,7 @@ from advisor.findings import (
     Severity,
 )
 from advisor.ranking import rank_causes
-from advisor.rule import CONFIDENCES, PLACEHOLDER, Rule, Rulebook, RuleEdit
+from advisor.rule import PLACEHOLDER, Rule, Rulebook, RuleEdit
 from advisor.run import Run, Scalar
 from advisor.signals import View, resolve
 from advisor.strict_yaml import scalar
@@ -137,7 +137,8 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
         name=rule.name,
         symptom=rule.symptom,
         severity=rule.severity,
-        confidence=CONFIDENCES[rule.confidence],
+        confidence=rule.sure,
+        confidence_from="rule" if rule.measured is None else "calibration",
         message=fill(rule.message, rule, view) if rule.message else rule.seen,
         first_step=min(first, default=None),
         last_step=max(last, default=None),

@@ -83,6 +83,12 @@ class Rule:
     needs: Needs = ""
     cases: tuple[Case, ...] = ()
     path: str = ""
+    measured: float | None = None  # share of right findings on labelled runs, where it is known
+
+    @property
+    def sure(self) -> float:
+        """How sure a finding of this rule is: measured, else by the rule's own word."""
+        return CONFIDENCES[self.confidence] if self.measured is None else self.measured
 
     def answers_to(self, word: str) -> bool:
         """Say whether --select or --ignore means this rule: a code, its beginning, a name."""

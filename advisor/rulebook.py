@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from advisor.calibration import CALIBRATION, calibrated, read_calibration
 from advisor.errors import RuleError
 from advisor.paths import data_dir
 from advisor.rule import Rule, Rulebook
@@ -54,7 +55,8 @@ def load_rules(paths: Sequence[Path] | None = None, bundled: bool = True) -> Rul
 
 def load_full(folder: Path | None = None) -> Rulebook:
     """Return the rules of a folder with their cases, read from YAML."""
-    rules = parse_rules(rule_files(folder or data_dir("rules")))
+    folder = folder or data_dir("rules")
+    rules = calibrated(parse_rules(rule_files(folder)), read_calibration(folder))
     return Rulebook(tuple(sorted(rules, key=lambda rule: rule.code)))
 
 
@@ -83,9 +85,8 @@ def parse_rules(files: Iterable[Path], known: frozenset[str] = frozenset()) -> l
 def compile_index(folder: Path | None = None) -> str:
     """Return the text of index.json for the rules of a folder."""
     folder = folder or data_dir("rules")
-    files = rule_files(folder)
-    rules = [replace(rule, cases=()) for rule in parse_rules(files)]
-    index = _Index(_VERSION, _checksums(folder, files), sorted(rules, key=lambda r: r.code))
+    rules = [replace(rule, cases=()) for rule in load_full(folder)]
+    index = _Index(_VERSION, _checksums(folder), rules)
     return msgspec.json.format(msgspec.json.encode(index), indent=1).decode() + "\n"
 
 
@@ -100,20 +101,19 @@ def _check_all(rules: Sequence[Rule]) -> None:
 
 def _bundled() -> list[Rule]:
     folder = data_dir("rules")
-    files = rule_files(folder)
     try:
         index = msgspec.json.decode((folder / INDEX).read_bytes(), type=_Index)
     except (OSError, msgspec.DecodeError):  # absent, or of another version: the YAML is there
-        return parse_rules(files)
-    if index.version != _VERSION or index.files != _checksums(folder, files):
-        return parse_rules(files)
+        return list(load_full(folder))
+    if index.version != _VERSION or index.files != _checksums(folder):
+        return list(load_full(folder))
     return index.rules
 
 
-def _checksums(folder: Path, files: Iterable[Path]) -> dict[str, int]:
+def _checksums(folder: Path) -> dict[str, int]:
     # Contents, not times: a fresh checkout or an unpacked wheel has times of its own.
     sums: dict[str, int] = {}
-    for path in files:
+    for path in [*rule_files(folder), *folder.glob(CALIBRATION)]:
         text = path.read_bytes().replace(b"\r\n", b"\n")
         sums[path.relative_to(folder).as_posix()] = zlib.crc32(text)
     return sums

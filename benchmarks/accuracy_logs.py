@@ -61,5 +61,6 @@ def state_of(run: Run) -> dict[str, object]:
                     row["epoch"] = float(series.epochs[i])
         rows += by_step.values()
     rows.sort(key=lambda row: row["step"])
-    return {"log_history": rows, "global_step": rows[-1]["step"] if rows else 0,
-            "max_steps": run.facts.get("max_steps") or (rows[-1]["step"] if rows else 0)}  # fmt: skip
+    last = rows[-1]["step"] if rows else 0
+    planned = run.facts.get("max_steps") or last
+    return {"log_history": rows, "global_step": last, "max_steps": planned}

@@ -23,10 +23,12 @@ GALLERY = HERE / "gallery" / "labels.jsonl"
 GALLERY_RUNS = CACHE / "gallery"
 # Runs that look sick to a naive rule; the other healthy kinds are plain.
 TRAPS = frozenset(
-    "epoch_staircase length_ripple data_order_sawtooth lone_grad_outlier overflow_skips_at_start "
-    "lr_zero_first grpo dpo resumed_small_transient eval_below_train curriculum_shift "
-    "long_warmup short_twenty".split()
-)
+    {
+        "epoch_staircase", "length_ripple", "data_order_sawtooth", "lone_grad_outlier",
+        "overflow_skips_at_start", "lr_zero_first", "grpo", "dpo", "resumed_small_transient",
+        "eval_below_train", "curriculum_shift", "long_warmup", "short_twenty",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

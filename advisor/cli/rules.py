@@ -10,7 +10,7 @@ import typer
 
 from advisor.cli.check import console, print_json
 from advisor.errors import AdvisorError
-from advisor.rule import CONFIDENCES, Rule, Rulebook
+from advisor.rule import Rule, Rulebook
 from advisor.rulebook import listed, load_rules, parse_rules
 
 WIDE = 100  # columns from which the guide's rows stand beside a rule
@@ -83,7 +83,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "symptom": rule.symptom,
         "severity": rule.severity,
-        "confidence": CONFIDENCES[rule.confidence],
+        "confidence": rule.sure,
         "guide": list(rule.guide),
         "needs": rule.needs or None,
         "seen": rule.seen,

@@ -28,7 +28,7 @@ def rule_page(rule: Rule) -> str:
     parts = [
         _NOTE.format(path=f"rules/{rule.path}"),
         f"# {rule.code} {rule.name}",
-        f"**{rule.severity}**, confidence {rule.confidence}, symptom `{rule.symptom}`",
+        f"**{rule.severity}**, confidence {_sure(rule)}, symptom `{rule.symptom}`",
         f"## What is seen\n\n{_line(rule.seen)}",
         f"## What it means\n\n{_line(rule.means)}",
         f"## What to do\n\n{_line(rule.do)}",
@@ -39,6 +39,10 @@ def rule_page(rule: Rule) -> str:
         _links(rule),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _sure(rule: Rule) -> str:
+    return rule.confidence if rule.measured is None else f"{rule.sure:.2f} (measured)"
 
 
 def index_page(rulebook: Rulebook) -> str:
