@@ -84,9 +84,10 @@ def causes_and_plan(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 def measured(pairs: Sequence[Pair], figure: Callable[[Sequence[Pair]], float]) -> list[Any]:
     """A figure with its interval: value, low, high; nothing where there are no runs."""
-    if not pairs:
+    value = figure(pairs) if pairs else float("nan")
+    if value != value:
         return []
-    return [rounded(v) for v in (figure(pairs), *score.interval(pairs, figure))]
+    return [rounded(v) for v in (value, *score.interval(pairs, figure))]
 
 
 def rounded(value: float) -> float | None:

@@ -43,7 +43,7 @@ def page(data: Mapping[str, Any]) -> str:
         *alarm_part(data),
         *delay_part(data),
         *peer_part(data),
-        *calibration_part(data),
+        *calibration_part(data, table),
     ]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -106,7 +106,7 @@ def symptom_part(data: Mapping[str, Any]) -> list[str]:
     rows = [
         (
             name, s["runs"], s["faulty"], s["healthy"], s["invisible"], share(s["recall"]),
-            share(s["precision"]), number(s["macro"][0]), span(s["macro"]),
+            share(s["precision"]), number(*s["macro"][:1] or [None]), span(s["macro"]),
         )
         for name, s in data["sets"].items()
     ]  # fmt: skip

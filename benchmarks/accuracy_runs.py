@@ -27,6 +27,9 @@ TRAPS = frozenset(
         "epoch_staircase", "length_ripple", "data_order_sawtooth", "lone_grad_outlier",
         "overflow_skips_at_start", "lr_zero_first", "grpo", "dpo", "resumed_small_transient",
         "eval_below_train", "curriculum_shift", "long_warmup", "short_twenty",
+        # of the gallery
+        "good-dpo", "good-grpo", "good-skips", "good-outlier", "good-by-length", "good-epochs",
+        "good-batch-one", "good-sparse", "good-short",
     }
 )  # fmt: skip
 
@@ -103,7 +106,7 @@ def of_gallery(row: dict[str, Any], path: Path) -> Labelled:
         must=tuple(tuple(names) for names in row["must"]) if row.get("visible", True) else (),
         may=frozenset(row["may"]),
         healthy=row["healthy"],
-        trap=bool(row.get("trap")),
+        trap=row["knob"] in TRAPS,
         causes=tuple(row["causes"]),
         cures=tuple(Cure(c["key"], c["direction"], c.get("value")) for c in row["cure"]),
         onset=row.get("onset"),

@@ -120,7 +120,10 @@ def interval(
     for _ in range(draws):
         chosen = rng.integers(len(groups), size=len(groups))
         values.append(figure([pair for i in chosen for pair in groups[i]]))
-    low, high = np.nanquantile(values, [0.025, 0.975])
+    known = [value for value in values if value == value]
+    if not known:
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -130,7 +133,7 @@ def confusion(pairs: Iterable[Pair]) -> dict[str, Counter[str]]:
     for run, answer in pairs:
         words = {credited(s, run) for s in loud(answer)}
         rows = {group(entry[0]) for entry in run.must}
-        rows = rows or {"(healthy)" if run.healthy else "(nothing visible)"}
+        rows = rows or {"(healthy)" if run.healthy else "(nothing demanded)"}
         for row in rows:
             table[row]["runs"] += 1
             table[row].update(words or {"(silent)"})
