@@ -28,7 +28,7 @@ class Length:
     """How long the start's run was planned, as its log states it."""
 
     total: int | None = None
-    per_epoch: float | None = None
+    rows: float | None = None  # that an epoch takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +112,14 @@ class Driver:
 
 def planned_steps(values: Mapping[str, object], length: Length) -> int | None:
     """Return how many steps a run of these values takes, by what the start's log states."""
-    epochs, most = (
-        values.get(key) for key in ("step_scheduler.num_epochs", "step_scheduler.max_steps")
+    epochs, most, batch = (
+        values.get(f"step_scheduler.{key}")
+        for key in ("num_epochs", "max_steps", "global_batch_size")
     )
     capped = int(number(most)) if is_number(most) and number(most) > 0 else None
-    if length.per_epoch is None or not is_number(epochs):
+    if length.rows is None or not is_number(epochs) or not is_number(batch):
         return capped or length.total
-    total = math.ceil(length.per_epoch) * int(number(epochs))
+    total = math.ceil(length.rows / max(1.0, number(batch))) * int(number(epochs))
     return total if capped is None else min(total, capped)
 
 

@@ -1,0 +1,246 @@
+"""`advise tune`: run, diagnose, change one thing, run again, keep or revert."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from advisor.atomic import write_atomic
+from advisor.cli import options as given
+from advisor.cli.check import console, make_request, print_json
+from advisor.errors import AdvisorError
+from advisor.paths import data_dir
+from advisor.report.contract import strict
+from advisor.report.escaping import clean
+from advisor.report.session_html import to_html
+from advisor.report.session_text import show_session
+from advisor.rulebook import load_rules
+from advisor.settings import find_settings
+from advisor.tuning.account import best_config, dumped, read_account
+from advisor.tuning.crashes import StartCrashed
+from advisor.tuning.driver import Driver, Length, check_command, launcher_words
+from advisor.tuning.launch import Launcher, Local
+from advisor.tuning.ledger import Plan
+from advisor.tuning.loop import Loop, Tools
+from advisor.tuning.planning import noise_of
+from advisor.tuning.proof import Proof
+from advisor.tuning.reading import Reader
+from advisor.tuning.session import Session, Setup, begin, config_of, resume
+from advisor.tuning.start import first_guess, opening_text
+from advisor.tuning.trial import Limits, Stop, Strategy
+from advisor.tuning.writing import changes_between, read_start, write_values
+
+RUNS = 6
+
+
+def tune(
+    config: Annotated[
+        Path | None, typer.Argument(help="Your config, or the name of a preset.")
+    ] = None,
+    launcher_args: Annotated[
+        list[str] | None,
+        typer.Argument(help="After --: words for --launcher torchrun.", show_default=False),
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", metavar="N", min=1, help=f"Whole runs, {RUNS} at most.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens", metavar="N", min=1, help="Tokens of all runs.")
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", metavar="H", min=0.0, help="Hours of all runs.")
+    ] = None,
+    session: Annotated[
+        Path | None,
+        typer.Option("--session", metavar="DIR", help="Where all is kept; default tune-CONFIG."),
+    ] = None,
+    go_on: Annotated[
+        bool, typer.Option("--resume", help="Go on with the session; nothing is run twice.")
+    ] = False,
+    keep: Annotated[
+        str, typer.Option("--keep", metavar="WHAT", help="Checkpoints that stay: all or best.")
+    ] = "all",
+    parallel: Annotated[
+        int, typer.Option("--parallel", metavar="N", min=1, help="Runs at once, where possible.")
+    ] = 1,
+    command: Annotated[
+        str,
+        typer.Option(
+            "--command",
+            metavar="WORDS",
+            help="Another trainer: 'x --config {config} -o {run_dir}'.",
+        ),
+    ] = "",
+    launcher: Annotated[
+        str, typer.Option("--launcher", metavar="HOW", help="local, torchrun or ray.")
+    ] = "local",
+    set_values: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the start, as optimizer.lr=1e-5."),
+    ] = [],  # noqa: B006  (typer copies it)
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the outcome as one JSON object.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run first, and run nothing.")
+    ] = False,
+) -> None:
+    """Tune a config by training: a few runs, each a step of the guide, kept or taken back.
+
+    Your file is never written to. Every run has a folder of its own below --session, with its
+    config, diff and log; the best one is compared with the start on rows that no decision
+    looked at, and is written to best.yaml there. A session that was cut off goes on with --resume.
+
+    Exit status: 0 with a best config (the start counts where nothing is better), 2 for input that
+    cannot work, 1 where no run could be finished.
+
+    \b
+    Example: advise tune my.yaml --runs 5
+             advise tune my.yaml --command 'my_train --config {config} --output {run_dir}'
+             advise tune my.yaml --launcher torchrun -- --nproc-per-node 8
+             advise tune --session tune-my --resume
+    """
+    if keep not in ("all", "best"):
+        raise AdvisorError(f"--keep {keep}: give all or best")
+    words = launcher_words(launcher, launcher_args or ())
+    if dry_run:
+        _dry_run(*_setup(config, command, launcher, words, set_values))
+        return
+    opened = _opened(config, session, go_on, (command, launcher, words, set_values))
+    try:
+        limits = Limits(runs or RUNS, tokens, hours)
+        _go(opened, limits, parallel, keep)
+    except StartCrashed as error:
+        sys.stderr.write(f"advise: {clean(str(error))}\n")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        sys.stderr.write(f"advise: go on with: advise tune --session {opened.folder} --resume\n")
+        raise
+    finally:
+        opened.close()
+    _show(opened.folder, as_json)
+
+
+def _opened(
+    config: Path | None,
+    folder: Path | None,
+    go_on: bool,
+    how: tuple[str, str, tuple[str, ...], list[str]],
+) -> Session:
+    if go_on:
+        place = folder or (Path(f"tune-{config.stem}") if config else None)
+        if place is None:
+            raise AdvisorError("--resume: give the session's folder: --session DIR")
+        if how[0] or how[3]:
+            raise AdvisorError("--resume: --command and --set are those of the session")
+        return resume(place)
+    setup, text = _setup(config, *how)
+    return begin(folder or Path(f"tune-{setup.config.stem}"), setup, text)
+
+
+def _setup(
+    config: Path | None,
+    command: str,
+    launcher: str,
+    words: tuple[str, ...],
+    changes: list[str],
+) -> tuple[Setup, str]:
+    if config is None:
+        raise AdvisorError("give a config, or --session DIR --resume to go on with a session")
+    path = _found(config).resolve()
+    if command:
+        check_command(command)
+    elif find_spec("torch") is None:
+        raise AdvisorError(
+            "training needs torch: pip install 'finetune-advisor[train]', or name another trainer"
+            " with --command"
+        )
+    text, holds_out = opening_text(path, given.pairs(changes, "--set"), ours=not command)
+    return Setup(path, Path.cwd(), command, launcher, words, holds_out), text
+
+
+def _found(config: Path) -> Path:
+    """Return the config's file; a bare word may name one of the presets."""
+    if config.is_file():
+        return config
+    preset = data_dir("presets") / f"{config.name.removesuffix('.yaml')}.yaml"
+    if config.parent == Path() and preset.is_file():
+        return preset
+    raise AdvisorError(f"{config}: no such file or preset")
+
+
+def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> None:
+    driver = Driver(opened.setup, opened.start, opened.folder.resolve().name)
+    tools = Tools(
+        strategy=_strategy(),
+        reader=_reader(),
+        driver=driver,
+        launcher=_launcher(opened.setup.launcher),
+        limits=limits,
+        parallel=parallel,
+        keep=keep,
+        say=_say,
+    )
+    stopped = Loop(opened, tools).run()
+    _say(f"stopped: {stopped}")
+    outcome = Proof(opened, driver, _say).prove(stopped, noise_of(opened.ledger.trials()))
+    opened.ledger.note(outcome=outcome.as_dict())
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{clean(line)}\n")
+    sys.stderr.flush()
+
+
+def _reader() -> Reader:
+    settings = find_settings(Path.cwd())
+    rulebook = load_rules(settings.rules)
+    return Reader(rulebook, make_request(given.Given(), settings, rulebook))
+
+
+def _strategy() -> Strategy:
+    from advisor.tuning import plain_order
+
+    return cast(Strategy, plain_order)
+
+
+def _launcher(name: str) -> Launcher:
+    if name != "ray":
+        return Local()
+    from advisor.tuning.on_ray import OnRay
+
+    return OnRay()
+
+
+def _dry_run(setup: Setup, text: str) -> None:
+    start = read_start(setup.config, text)
+    driver = Driver(setup, start, f"tune-{setup.config.stem}")
+    place = Path(f"tune-{setup.config.stem}") / "runs/001-start"
+    plan = Plan(1, "full", {}, (), text, "", str(place))
+    words = driver.words(plan, config_of(place, setup.config), place / "run", Length())
+    typer.echo(f"run 1 (start): {clean(shlex.join(words))}")
+    found = first_guess(start, _reader(), _strategy(), Limits(RUNS))
+    if isinstance(found, Stop):
+        typer.echo(f"what follows is decided by its log ({found.reason})")
+        return
+    values = start.config.values
+    changes = [c for c in changes_between(values, found.values) if c.key in found.values]
+    typer.echo(f"run 2 ({found.kind}), by the config alone: {clean(found.reason)}")
+    typer.echo(clean(write_values(start, changes)[1]), nl=False)
+
+
+def _show(folder: Path, as_json: bool) -> None:
+    account = read_account(folder)
+    place = folder / f"best{account.setup.config.suffix}"
+    write_atomic(place, best_config(account))
+    write_atomic(folder / "report.html", to_html(account))
+    if as_json:
+        print_json(dumped(strict(account.as_dict())))
+        return
+    show_session(console(), account)
+    typer.echo(f"best config: {place}\nreport: {folder / 'report.html'}")

@@ -1,0 +1,111 @@
+"""Curves over each other as an inline SVG; colours are variables of the page's own style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 900, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 34
+_MOST = 400  # points of a curve that are drawn
+_WIDE = 3.0  # times the spread of the ends: what lies above is cut off at the frame
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One line of the picture."""
+
+    label: str
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+    colour: str  # the name of a variable
+    strong: bool = False
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    first: float
+    last: float
+    low: float
+    high: float
+
+    def x(self, step: float) -> float:
+        share = (step - self.first) / ((self.last - self.first) or 1.0)
+        return _LEFT + share * (WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        share = (min(value, self.high) - self.low) / ((self.high - self.low) or 1.0)
+        return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
+
+
+def draw(curves: Sequence[Curve]) -> str:
+    """Return the SVG, '' where no curve has a finite point."""
+    shown = [(c, np.isfinite(c.values)) for c in curves if np.isfinite(c.values).any()]
+    if not shown:
+        return ""
+    frame = _frame(shown)
+    lines = [_line(c, good, frame) for c, good in sorted(shown, key=lambda pair: pair[0].strong)]
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="validation loss over steps">{_grid(frame)}{"".join(lines)}</svg>'
+    )
+
+
+def _frame(shown: Sequence[tuple[Curve, NDArray[np.bool_]]]) -> _Frame:
+    steps = np.concatenate([c.steps[good] for c, good in shown]).astype(np.float64)
+    values = np.concatenate([c.values[good] for c, good in shown])
+    lows = np.array([c.values[good].min() for c, good in shown])
+    low = float(lows.min())
+    # a run that blew up, and the first fall, must not flatten what is to be compared
+    high = low + _WIDE * max(float(np.median(values)) - low, float(np.median(lows)) - low, 1e-9)
+    high = min(high, float(values.max()))
+    pad = 0.05 * (high - low or abs(low) or 1.0)
+    return _Frame(float(steps.min()), float(steps.max()), low - pad, high + pad)
+
+
+def _line(curve: Curve, good: NDArray[np.bool_], frame: _Frame) -> str:
+    at = np.flatnonzero(good)
+    if at.size > _MOST:
+        at = at[np.linspace(0, at.size - 1, _MOST).astype(int)]
+    points = [(frame.x(float(curve.steps[i])), frame.y(float(curve.values[i]))) for i in at]
+    style = (
+        f'stroke="var(--{curve.colour})" fill="none" stroke-width="{3 if curve.strong else 1.6}"'
+    )
+    style += ' stroke-dasharray="5 4"' if curve.dashed else ""
+    text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    end_x, end_y = points[-1]
+    dot = f'<circle cx="{end_x:.1f}" cy="{end_y:.1f}" r="3" fill="var(--{curve.colour})"/>'
+    return f'<polyline points="{text}" {style} stroke-linejoin="round"/>{dot}'
+
+
+def _grid(frame: _Frame) -> str:
+    parts = []
+    for value in ticks(frame.low, frame.high, 5):
+        y = frame.y(value)
+        parts.append(
+            f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
+            'stroke="var(--line)"/>'
+            f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>'
+        )
+    for step in ticks(frame.first, frame.last, 7):
+        parts.append(
+            f'<text x="{frame.x(step):.1f}" y="{HEIGHT - 14}" text-anchor="middle">{step:g}</text>'
+        )
+    parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 1}" text-anchor="end">step</text>')
+    return "".join(parts)
+
+
+def ticks(low: float, high: float, count: int) -> list[float]:
+    """Return about so many round numbers between two."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / count
+    base = 10.0 ** math.floor(math.log10(rough))
+    size = next(base * k for k in (1, 2, 5, 10) if base * k >= rough)
+    first = math.ceil(low / size)
+    return [round(k * size, 12) for k in range(first, math.floor(high / size) + 1)]

@@ -1,0 +1,57 @@
+"""Reports of runs as one page of HTML: curves, findings with evidence, the change to the config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from advisor.findings import Finding, Report
+from advisor.report.curves_svg import Curve, draw
+from advisor.report.escaping import clean, one_line
+from advisor.report.html_page import page
+
+_SHOWN = (("train/loss", "c0"), ("eval/loss", "c1"))
+_TONE = {"error": "bad", "warning": "bad", "info": "soft"}
+
+
+def to_html(reports: Sequence[Report]) -> str:
+    """Return the page of one run or several."""
+    parts = ["<h1>Runs</h1>"] if len(reports) > 1 else []
+    for report in reports:
+        parts += _run(report)
+    return page("Report on runs" if len(reports) > 1 else one_line(reports[0].run.path), parts)
+
+
+def _run(report: Report) -> list[str]:
+    run = report.run
+    name = one_line(f"{run.path} {run.id}".strip())
+    parts = [f"<h2>{escape(name)}</h2>", f"<p>{escape(report.status)}</p>"]
+    curves = [
+        Curve(name, run.series[name].steps, run.series[name].values, colour, name == "eval/loss")
+        for name, colour in _SHOWN
+        if name in run.series
+    ]
+    picture = draw(curves)
+    if picture:
+        key = "".join(
+            f'<span><i style="border-color:var(--{c.colour})"></i>{escape(c.label)}</span>'
+            for c in curves
+        )
+        parts.append(f'{picture}<div class="key">{key}</div>')
+    parts += [_finding(each) for each in report.findings]
+    if report.plan.diff:
+        parts.append(f"<pre>{escape(clean(report.plan.diff))}</pre>")
+    return parts
+
+
+def _finding(finding: Finding) -> str:
+    evidence = "".join(
+        f"<li>{escape(one_line(e.text or e.series))}</li>" for e in finding.evidence[:4]
+    )
+    head = f"{finding.code} {finding.severity}"
+    return (
+        f'<p><b class="{_TONE[finding.severity]}">{escape(head)}</b> '
+        f"{escape(one_line(finding.message))}</p>"
+        + (f"<ul>{evidence}</ul>" if evidence else "")
+        + (f'<p class="soft">{escape(one_line(finding.do))}</p>' if finding.do else "")
+    )

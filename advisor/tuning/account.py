@@ -1,0 +1,142 @@
+"""A session as it is told: its runs, what was gained, what it cost, and what was left untried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advisor.tuning.ledger import Entry, Ledger
+from advisor.tuning.proof import Outcome, outcome_from
+from advisor.tuning.session import Setup, setup_of
+from advisor.tuning.trial import Change, Trial
+from advisor.tuning.writing import Start, changes_between, read_start, write_values
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """All that a report says of a session; ``outcome`` None: it has not ended."""
+
+    folder: Path
+    setup: Setup
+    start: Start
+    entries: tuple[Entry, ...]
+    outcome: Outcome | None
+
+    @property
+    def best(self) -> Entry | None:
+        number = self.outcome.best if self.outcome else 0
+        return next((e for e in self.entries if e.plan.number == number), None)
+
+    @property
+    def tokens(self) -> int:
+        return sum(e.trial.tokens for e in self.entries if e.trial is not None)
+
+    @property
+    def seconds(self) -> float:
+        return sum(e.seconds for e in self.entries)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What the best config changes of the start."""
+        best = self.best
+        return () if best is None else best.plan.changes
+
+    @property
+    def untried(self) -> tuple[Change, ...]:
+        """Edits that the plans of the runs proposed and no run took."""
+        found: dict[tuple[str, str], Change] = {}
+        tried = [e.trial.values for e in self.entries if e.trial is not None]
+        for entry in self.entries:
+            for edit in entry.trial.edits if entry.trial is not None else ():
+                if not any(_holds(values, edit) for values in tried):
+                    found.setdefault((edit.key, repr(edit.new)), edit)
+        return tuple(found.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the account as one object of JSON."""
+        best = self.best
+        outcome = self.outcome.as_dict() if self.outcome else None
+        return {
+            "schema": 1,
+            "session": str(self.folder),
+            "config": str(self.setup.config),
+            "outcome": outcome,
+            "changes": [change_of(c) for c in self.changes],
+            "diff": best.plan.diff if best else "",
+            "runs": [_run_of(e) for e in self.entries],
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "untried": [change_of(c) for c in self.untried],
+        }
+
+
+def read_account(folder: Path) -> Account:
+    """Read a session, whether a loop works on it or not."""
+    ledger = Ledger.open(folder, readonly=True)
+    try:
+        setup, text = setup_of(ledger, folder)
+        said: Mapping[str, Any] | None = ledger.state("outcome")
+        return Account(
+            folder, setup, read_start(setup.config, text), tuple(ledger.entries()),
+            outcome_from(said) if said else None,
+        )  # fmt: skip
+    finally:
+        ledger.close()
+
+
+def best_config(account: Account) -> str:
+    """Return the best config as text, in the user's own dialect."""
+    best = account.best
+    return account.start.text if best is None else best.plan.config
+
+
+def preview(start: Start, values: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    """Return the diff that a proposal would be."""
+    return write_values(start, changes_between(values, wanted))[1]
+
+
+def change_of(change: Change) -> dict[str, Any]:
+    return {"key": change.key, "from": change.old, "to": change.new,
+            "because": list(change.because)}  # fmt: skip
+
+
+def _holds(values: Mapping[str, object], edit: Change) -> bool:
+    return repr(values.get(edit.key)) == repr(edit.new)
+
+
+def _run_of(entry: Entry) -> dict[str, Any]:
+    plan, trial = entry.plan, entry.trial
+    found: dict[str, Any] = {
+        "number": plan.number,
+        "kind": plan.kind,
+        "state": entry.state,
+        "folder": plan.folder,
+        "changes": [change_of(c) for c in plan.changes],
+        "reason": plan.reason,
+        "because": list(plan.because),
+        "seconds": entry.seconds,
+        "verdict": entry.verdict,
+        "said": entry.said,
+    }
+    return found if trial is None else {**found, **_result_of(trial)}
+
+
+def _result_of(trial: Trial) -> dict[str, Any]:
+    return {
+        "status": trial.status,
+        "best_val": trial.best_val,
+        "tokens": trial.tokens,
+        "findings": [list(f) for f in trial.findings],
+    }
+
+
+def curves(entries: Sequence[Entry]) -> list[tuple[Entry, Trial]]:
+    """Return the runs that have anything to draw."""
+    return [(e, e.trial) for e in entries if e.trial is not None and e.trial.val_losses.size]
+
+
+def dumped(value: object) -> str:
+    return json.dumps(value, indent=1)

@@ -1,0 +1,218 @@
+"""The loop: run, diagnose, change one thing, run again, keep or revert, until nothing is gained."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from advisor.edits import is_number, number
+from advisor.errors import AdvisorError
+from advisor.run import Run
+from advisor.tuning import keeper
+from advisor.tuning.choice import best_of, verdict
+from advisor.tuning.crashes import Crashes
+from advisor.tuning.driver import Driver, Length
+from advisor.tuning.launch import Job, Launcher, Running, ended, settle
+from advisor.tuning.ledger import Entry, Plan
+from advisor.tuning.planning import Planner, announced, noise_of, start_values, told
+from advisor.tuning.reading import OUTPUT, Judged, Reader, judge_ended, trial_of
+from advisor.tuning.session import Session, checkpoints, config_of, drop_checkpoints
+from advisor.tuning.trial import Limits, Stop, Strategy, Trial
+from advisor.tuning.watching import PROBED, Watch
+
+_PAUSE = (0.02, 0.5)  # seconds between two looks at the runs: shortest, longest
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a loop works with."""
+
+    strategy: Strategy
+    reader: Reader
+    driver: Driver
+    launcher: Launcher
+    limits: Limits
+    parallel: int = 1
+    keep: str = "all"
+    say: Callable[[str], None] = lambda line: None
+
+
+@dataclass(slots=True)
+class _Active:
+    entry: Entry
+    running: Running
+    watch: Watch
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True)
+class Loop:
+    """One loop over one session; all that it knows is in the Ledger."""
+
+    session: Session
+    tools: Tools
+    crashes: Crashes = field(default_factory=Crashes)
+
+    def run(self) -> str:
+        """Go on until there is nothing more to do; return why."""
+        while True:
+            waiting = [e for e in self.session.ledger.entries() if e.state != "done"]
+            if not waiting:
+                found = self._planner().proposed()
+                if isinstance(found, Stop):
+                    return found.reason
+                self.session.ledger.plan(found)
+                continue
+            self._run_all(waiting[: max(1, self.tools.parallel)])
+
+    def _planner(self) -> Planner:
+        tools = self.tools
+        return Planner(self.session, tools.strategy, tools.limits, tools.parallel)
+
+    def _run_all(self, waiting: Sequence[Entry]) -> None:
+        active: list[_Active] = []
+        try:
+            for entry in waiting:
+                started = self._started(entry)
+                if started is not None:
+                    active.append(started)
+            while active:
+                self._look(active)
+        except BaseException:
+            for each in active:
+                each.running.pause()
+            raise
+
+    def _look(self, active: list[_Active]) -> None:
+        over = [each for each in active if each.running.poll()]
+        for each in over:
+            active.remove(each)
+            self._ended(each.entry, each.watch.symptom)
+        for each in active:
+            self._condemn(each)
+        if active and not over:
+            age = time.monotonic() - min(each.began for each in active)
+            time.sleep(min(max(age / 50, _PAUSE[0]), _PAUSE[1]))
+
+    def _started(self, entry: Entry) -> _Active | None:
+        """Start a run, or go on with one that was cut off; None where it has ended already."""
+        plan, folder = entry.plan, self.session.place(entry.plan.folder)
+        settle(folder)
+        if not plan.config:
+            self._finish(entry, Judged(replace(self._empty(plan), status="crashed"), None,
+                                       plan.diff), 0.0, None)  # fmt: skip
+            return None
+        if ended(folder) is not None:  # it ended while no loop was there to see it
+            self._ended(entry, "")
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        config = config_of(folder, self.session.start.path)
+        config.write_text(plan.config, encoding="utf-8", newline="")
+        if not (self.tools.driver.ours and checkpoints(folder)):  # nothing to go on with
+            shutil.rmtree(folder / OUTPUT, ignore_errors=True)
+            (folder / keeper.CONSOLE).unlink(missing_ok=True)
+        self.session.ledger.begin(plan.number)
+        self.tools.say(announced(entry))
+        driver = self.tools.driver
+        words = driver.words(plan, config.resolve(), (folder / OUTPUT).resolve(), self._length())
+        env = driver.environment(plan)
+        running = self.tools.launcher.start(
+            Job(folder.resolve(), words, self.session.setup.cwd, env)
+        )
+        return _Active(entry, running, Watch(driver.stops_at(plan)))
+
+    def _condemn(self, each: _Active) -> None:
+        """End a run early: no time left, a probe's end, or what its own log says of it."""
+        if each.watch.symptom or each.watch.over:
+            return
+        hours = self.tools.limits.hours
+        done = sum(e.seconds for e in self.session.ledger.entries())
+        if hours is not None and done + time.monotonic() - each.began > hours * 3600:
+            each.watch.end(each.running, "", "the hours of the session are spent")
+            return
+        if each.watch.is_due():
+            each.watch.look(each.running, lambda: self._partial(each), self._judge)
+
+    def _partial(self, each: _Active) -> tuple[Trial, Run] | None:
+        """Return what a run has logged by now."""
+        plan, folder = each.entry.plan, self.session.place(each.entry.plan.folder)
+        try:
+            run = self.tools.reader.read(folder, config_of(folder, self.session.start.path))
+        except AdvisorError:  # half a line, half a file: the next look sees it whole
+            return None
+        if run is None:
+            return None
+        report = self.tools.reader.judge(run)
+        return trial_of(plan.number, plan.kind, plan.values, report), run
+
+    def _judge(self, partial: Trial) -> str:
+        history = self.session.ledger.trials()
+        if not history:
+            return ""
+        limits, noise = self.tools.limits, noise_of(history)
+        return self.tools.strategy.hopeless(partial, history, limits, noise)
+
+    def _ended(self, entry: Entry, symptom: str) -> None:
+        plan, folder = entry.plan, self.session.place(entry.plan.folder)
+        found = ended(folder)
+        if found is None:  # its keeper was killed: it goes on with the next round
+            self.crashes.note_lost(folder)
+            return
+        judged = judge_ended(
+            self.tools.reader, folder, config_of(folder, self.session.start.path),
+            self._empty(plan), found, symptom,
+        )  # fmt: skip
+        if plan.kind == "probe" and judged.trial.status == "aborted" and found.stopped == PROBED:
+            judged = replace(judged, trial=replace(judged.trial, status="finished"), said="")
+        if plan.number == 1 and judged.trial.status == "crashed":
+            self.crashes.of_start(judged.said, found.status, folder, self.tools.driver.ours)
+            (folder / keeper.EXIT).unlink(missing_ok=True)
+            return
+        self._finish(entry, judged, found.seconds, found.status)
+
+    def _finish(self, entry: Entry, judged: Judged, seconds: float, status: int | None) -> None:
+        ledger, trial = self.session.ledger, judged.trial
+        if entry.plan.number == 1:
+            trial = self._note_start(judged)
+        before = ledger.entries()
+        word = verdict(trial, [e.trial for e in before if e.trial is not None])
+        ledger.finish(
+            replace(entry, trial=trial, seconds=seconds, exit=status, said=judged.said,
+                    verdict=word)
+        )  # fmt: skip
+        self.tools.say(told(trial, seconds, judged.said, word))
+        if self.tools.keep == "best":
+            self._clean()
+
+    def _note_start(self, judged: Judged) -> Trial:
+        """Keep the values that the start was trained with, defaults included, and its length."""
+        trial, report = judged.trial, judged.report
+        if report is None:
+            self.session.ledger.note(start=dict(trial.values))
+            return trial
+        values = start_values(report.run)
+        facts = report.run.facts
+        batch = values.get("step_scheduler.global_batch_size")
+        per_epoch, total = facts.get("steps_per_epoch"), facts.get("max_steps")
+        rows = number(per_epoch) * number(batch) if is_number(per_epoch) and is_number(batch) else 0
+        self.session.ledger.note(
+            start=values,
+            length=[int(number(total)) if is_number(total) else None, rows or None],
+        )
+        return replace(trial, values=values)
+
+    def _length(self) -> Length:
+        total, rows = self.session.ledger.state("length") or (None, None)
+        return Length(total, rows)
+
+    def _empty(self, plan: Plan) -> Trial:
+        return Trial(plan.number, plan.values, plan.kind, "finished", reason=plan.reason)
+
+    def _clean(self) -> None:
+        entries = [e for e in self.session.ledger.entries() if e.trial is not None]
+        best = best_of([e.trial for e in entries if e.trial is not None])
+        for entry in entries:
+            if entry.plan.number not in (1, best.number if best else 1):
+                drop_checkpoints(self.session.place(entry.plan.folder))

@@ -1,0 +1,151 @@
+"""What comes next: from the strategy's Proposals to Plans with their configs written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from advisor.errors import EditError
+from advisor.run import Run
+from advisor.target import Target, plain
+from advisor.tuning.ledger import Entry, Plan
+from advisor.tuning.session import Session, folder_of
+from advisor.tuning.trial import Limits, Proposal, Stop, Strategy, Trial
+from advisor.tuning.writing import changes_between, write_values
+
+# What a strategy may turn, beside what the config states: their defaults are part of the start.
+_TUNED = (
+    "optimizer.lr", "optimizer.weight_decay", "lr_scheduler.lr_warmup_steps",
+    "step_scheduler.global_batch_size", "step_scheduler.local_batch_size",
+    "step_scheduler.num_epochs", "clip_grad_norm.max_norm", "peft.dim", "peft.alpha",
+    "peft.dropout",
+)  # fmt: skip
+_MOST_PROBES = 10  # for each whole run that --runs allows
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Asks the strategy and writes its answer down."""
+
+    session: Session
+    strategy: Strategy
+    limits: Limits
+    parallel: int = 1
+
+    def proposed(self) -> list[Plan] | Stop:
+        """Return the runs to do next, or why there are none."""
+        ledger = self.session.ledger
+        entries = ledger.entries()
+        if not entries:
+            return [self.first()]
+        why = spent(entries, self.limits)
+        if why:
+            return Stop(why)
+        start = dict(ledger.state("start") or entries[0].plan.values)
+        found = self._asked([e.trial for e in entries if e.trial is not None], start)
+        if isinstance(found, Stop):
+            return found
+        plans: list[Plan] = []
+        for proposal in found:
+            plan = self._planned(proposal, start, len(entries) + len(plans) + 1)
+            if not any(_same_run(other, plan) for other in (*(e.plan for e in entries), *plans)):
+                plans.append(plan)
+        return plans or Stop("nothing is proposed that was not run already")
+
+    def _asked(
+        self, history: Sequence[Trial], start: Mapping[str, object]
+    ) -> Sequence[Proposal] | Stop:
+        strategy, limits = self.strategy, self.limits
+        noise = noise_of(history)
+        if self.parallel > 1:
+            return strategy.propose_many(history, start, limits, noise, self.parallel)
+        found = strategy.propose(history, start, limits, noise)
+        return found if isinstance(found, Stop) else [found]
+
+    def first(self) -> Plan:
+        """Return the run of the start."""
+        start = self.session.start
+        return Plan(
+            1, "full", dict(start.config.values), (), start.text, "", folder_of(1, "full"),
+            reason="the start: your config as it is",
+        )  # fmt: skip
+
+    def _planned(self, proposal: Proposal, start: Mapping[str, object], number: int) -> Plan:
+        changes = changes_between(start, proposal.values)
+        try:
+            text, diff = write_values(self.session.start, changes)
+        except EditError as error:
+            text, diff = "", f"cannot be written: {error}"
+        return Plan(
+            number, proposal.kind, dict(proposal.values), changes, text, diff,
+            folder_of(number, proposal.kind), proposal.max_steps, proposal.reason,
+            proposal.because,
+        )  # fmt: skip
+
+
+def spent(entries: Sequence[Entry], limits: Limits) -> str:
+    """Say which budget is used up, '' where none is; probes do not count as runs."""
+    full = sum(e.plan.kind == "full" for e in entries)
+    tokens = sum(e.trial.tokens for e in entries if e.trial is not None)
+    seconds = sum(e.seconds for e in entries)
+    if limits.runs is not None and full >= limits.runs:
+        return f"the {limits.runs} runs of --runs are done"
+    if limits.runs is not None and len(entries) - full >= _MOST_PROBES * limits.runs:
+        return f"{len(entries) - full} probes were run, as many as --runs allows"
+    if limits.tokens is not None and tokens >= limits.tokens:
+        return f"the {limits.tokens:,} tokens of --tokens are spent"
+    if limits.hours is not None and seconds >= limits.hours * 3600:
+        return f"the {limits.hours:g} hours of --hours are spent"
+    return ""
+
+
+def noise_of(history: Sequence[Trial]) -> float | None:
+    """Return the noise of an evaluation: the median of what the runs' own curves show."""
+    known = sorted(t.noise for t in history if t.noise)
+    return known[len(known) // 2] if known else None
+
+
+def start_values(run: Run) -> dict[str, object]:
+    """Return what a run was trained with, the trainer's defaults of what may be tuned included."""
+    target = Target(run.config, run)
+    values = dict(target.full)
+    for key in _TUNED:
+        if key not in values:
+            value = plain(target.old(key)[0])
+            if value is not None:
+                values[key] = value
+    return values
+
+
+def _same_run(one: Plan, other: Plan) -> bool:
+    def tried(plan: Plan) -> list[tuple[str, str]]:
+        return sorted((c.key, repr(c.new)) for c in plan.changes)
+
+    same = one.kind == other.kind and one.max_steps == other.max_steps
+    return same and tried(one) == tried(other)
+
+
+def show(value: object) -> str:
+    """Return a value as it reads in a line."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "not set" if value is None else str(value)
+
+
+def announced(entry: Entry) -> str:
+    """Return one line on a run that starts."""
+    plan = entry.plan
+    what = ", ".join(f"{c.key} {show(c.old)} -> {show(c.new)}" for c in plan.changes)
+    again = " again" if entry.attempts else ""
+    steps = f" of {plan.max_steps} steps" if plan.kind == "probe" else ""
+    kind = f"{plan.kind}{steps}" if plan.number > 1 else "start"
+    return f"run {plan.number}{again} ({kind}): {what or 'as it is'}; {plan.reason}"
+
+
+def told(trial: Trial, seconds: float, said: str, word: str) -> str:
+    """Return one line on how a run ended."""
+    loss = "no validation loss" if trial.best_val is None else f"validation {trial.best_val:.4f}"
+    status = trial.status if not said else f"{trial.status} ({said})"
+    what = {"kept": "kept", "reverted": "no better, taken back"}.get(word, "")
+    parts = [status, loss, f"{seconds:.0f} s", what]
+    return f"run {trial.number}: " + ", ".join(part for part in parts if part)

@@ -1,0 +1,238 @@
+"""The winner beside the start, with intervals, on rows that no decision looked at."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.errors import AdvisorError
+from advisor.tuning.choice import best_of, counts, is_better, margin
+from advisor.tuning.driver import Driver
+from advisor.tuning.launch import Job, Local, ended, settle
+from advisor.tuning.ledger import Entry
+from advisor.tuning.reading import OUTPUT, console_tail, last_line
+from advisor.tuning.session import Session
+from advisor.tuning.trial import Trial
+
+DRAWS, SEED = 4000, 0
+LEVEL = 0.95
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its interval of 95%; low and high None where it is not known."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a session yields. ``gain`` is the start's loss less the best's, on ``measured_on``."""
+
+    best: int
+    better: bool  # False: the start is kept
+    why: str
+    stopped: str
+    measured_on: str = "validation"  # or 'test': rows that no decision touched
+    start_loss: Interval | None = None
+    best_loss: Interval | None = None
+    gain: Interval | None = None
+    samples: int = 0
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def outcome_from(said: Mapping[str, Any]) -> Outcome:
+    """Return the Outcome that the Ledger holds."""
+    parts = {
+        key: None if said[key] is None else Interval(**said[key])
+        for key in ("start_loss", "best_loss", "gain")
+    }
+    return Outcome(**{**said, **parts, "notes": tuple(said["notes"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Summed losses and tokens of the samples of one part, in the data's order."""
+
+    losses: Array
+    tokens: Array
+
+
+def bootstrap(one: Losses, other: Losses) -> tuple[Interval, Interval, Interval]:
+    """Return both mean losses and their difference, by a paired bootstrap over the samples."""
+    random = np.random.default_rng(SEED)
+    count = one.losses.size
+    drawn = random.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
+    first = (drawn @ one.losses) / np.maximum(drawn @ one.tokens, 1.0)
+    second = (drawn @ other.losses) / np.maximum(drawn @ other.tokens, 1.0)
+    means = [float(x.losses.sum() / max(1.0, x.tokens.sum())) for x in (one, other)]
+    return (
+        _interval(means[0], first),
+        _interval(means[1], second),
+        _interval(means[0] - means[1], first - second),
+    )
+
+
+def _interval(value: float, draws: Array) -> Interval:
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))
+
+
+@dataclass(slots=True)
+class Proof:
+    """Decides between start and best, and measures what was gained."""
+
+    session: Session
+    driver: Driver
+    say: Callable[[str], None]
+
+    def prove(self, stopped: str, noise: float | None) -> Outcome:
+        """Return the Outcome of a session whose runs are over."""
+        entries = {e.plan.number: e for e in self.session.ledger.entries() if e.trial is not None}
+        trials = [e.trial for e in entries.values() if e.trial is not None]
+        start, best = entries.get(1), best_of(trials)
+        if start is None or start.trial is None:
+            raise AdvisorError(f"{self.session.folder}: the start has not run; see its console.log")
+        if best is None:
+            raise AdvisorError(
+                f"{self.session.folder}: no run has a validation loss to choose by; log"
+                " one, as with a validation set in the config"
+            )
+        return self._between(start, entries[best.number], stopped, noise)
+
+    def _between(self, start: Entry, best: Entry, stopped: str, noise: float | None) -> Outcome:
+        assert start.trial is not None and best.trial is not None
+        if best.plan.number == start.plan.number:
+            notes, alone = self._alone(start)
+            return Outcome(1, False, "no run is better than the start", stopped,
+                           "test" if alone else "validation", alone or _seen(start.trial),
+                           alone or _seen(start.trial), None, notes=notes)  # fmt: skip
+        if not counts(start.trial):
+            return self._without_start(start, best, stopped)
+        if not self.driver.ours:
+            return _by_curves(start.trial, best.trial, stopped, noise)
+        pairs, why = self._pairs(start, best)
+        if pairs is None:
+            found = _by_curves(start.trial, best.trial, stopped, noise)
+            return Outcome(**{**_fields(found), "notes": (f"no test split: {why}",)})
+        _, _, chosen_by = bootstrap(*pairs["selection"])
+        first, second, gain = bootstrap(*pairs["test"])
+        better = (chosen_by.low or 0.0) > 0
+        why = (
+            f"lower by {chosen_by.value:.4f} on the rows that decisions saw, beyond its uncertainty"
+            if better
+            else "the gain is within the noise of the evaluation: the start is kept"
+        )
+        number = best.plan.number if better else 1
+        return Outcome(
+            number, better, why, stopped, "test", first, second if better else first,
+            gain if better else None, int(pairs["test"][0].losses.size),
+            notes=() if better else (_untaken(best, gain),),
+        )  # fmt: skip
+
+    def _alone(self, start: Entry) -> tuple[tuple[str, ...], Interval | None]:
+        if not self.driver.ours:
+            return (), None
+        try:
+            found = self._measured(start, "test")
+        except AdvisorError as error:
+            return (f"no test split: {error}",), None
+        return (), bootstrap(found, found)[0]
+
+    def _without_start(self, start: Entry, best: Entry, stopped: str) -> Outcome:
+        assert best.trial is not None and start.trial is not None
+        notes, alone = self._alone(best)
+        why = f"the start gave no validation loss ({start.trial.status})"
+        return Outcome(best.plan.number, True, why, stopped, "test" if alone else "validation",
+                       None, alone or _seen(best.trial), None, notes=notes)  # fmt: skip
+
+    def _pairs(
+        self, start: Entry, best: Entry
+    ) -> tuple[dict[str, tuple[Losses, Losses]] | None, str]:
+        try:
+            found = {
+                part: (self._measured(start, part), self._measured(best, part))
+                for part in ("selection", "test")
+            }
+        except AdvisorError as error:
+            return None, str(error)
+        for one, other in found.values():
+            if one.losses.size != other.losses.size or one.losses.size < 2:
+                return None, "the runs were evaluated on different samples"
+        return found, ""
+
+    def _measured(self, entry: Entry, part: str) -> Losses:
+        """Evaluate a run's best checkpoint; what was measured once is not measured again."""
+        number, ledger = entry.plan.number, self.session.ledger
+        said = ledger.tested(number, part)
+        if said is None:
+            said = self._evaluate(entry, part)
+            ledger.note_test(number, part, said)
+        return Losses(np.array(said["losses"], np.float64), np.array(said["tokens_of"], np.float64))
+
+    def _evaluate(self, entry: Entry, part: str) -> dict[str, Any]:
+        self.say(f"run {entry.plan.number}: its best checkpoint on the {part} half")
+        run = self.session.place(entry.plan.folder)
+        folder, out = run / f"evaluate-{part}", run / f"{part}.json"
+        settle(folder)
+        words = self.driver.evaluation((run / OUTPUT).resolve(), part, out.resolve())
+        running = Local().start(Job(folder.resolve(), words, self.session.setup.cwd))
+        try:
+            while not running.poll():
+                time.sleep(0.1)
+        except BaseException:
+            running.pause()
+            raise
+        done = ended(folder)
+        if done is None or done.status:
+            raise AdvisorError(last_line(console_tail(folder)).removeprefix("train: "))
+        found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+        if not all(map(math.isfinite, found["losses"])):
+            raise AdvisorError(f"{run}: its checkpoint gives losses that are not finite")
+        return found
+
+
+def _seen(trial: Trial) -> Interval | None:
+    return None if trial.best_val is None else Interval(trial.best_val)
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    return {name: getattr(outcome, name) for name in Outcome.__slots__}
+
+
+def _by_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> Outcome:
+    """Compare by the validation losses of the logs: all there is for another trainer."""
+    better = is_better(best, start, noise)
+    gain = float(start.best_val or 0.0) - float(best.best_val or 0.0)
+    half = margin(best, start, noise)
+    return Outcome(
+        best.number if better else 1,
+        better,
+        "beyond the noise of its evaluations" if better else
+        "the gain is within the noise of the evaluations: the start is kept",
+        stopped,
+        start_loss=_seen(start),
+        best_loss=_seen(best if better else start),
+        gain=Interval(gain, gain - half, gain + half) if better else None,
+        notes=(
+            "measured on the validation loss that chose the run, which flatters it: this trainer"
+            " offers no test split",
+        ),
+    )  # fmt: skip
+
+
+def _untaken(best: Entry, gain: Interval) -> str:
+    return f"run {best.plan.number}, the lowest on validation, gains {gain.value:.4f} on test"

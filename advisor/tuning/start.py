@@ -1,0 +1,48 @@
+"""How a session starts: the user's config with what the command line changes, and a first guess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from advisor.configs import with_facts
+from advisor.dialects import tree as trees
+from advisor.errors import AdvisorError, EditError
+from advisor.run import Run
+from advisor.target import Target
+from advisor.tuning.reading import Reader, trial_of
+from advisor.tuning.trial import Limits, Proposal, Stop, Strategy
+from advisor.tuning.writing import Start, changes_between, read_start, write_values
+
+OURS = "automodel"
+
+
+def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[str, bool]:
+    """Return the text that a session starts from, and whether rows must be held out for it."""
+    start = read_start(path)
+    if ours and start.config.dialect != OURS:
+        raise AdvisorError(
+            f"{path}: a config for {start.config.dialect}, not for our trainer; say how to run it:"
+            " --command 'my_train --config {config} --output {run_dir}'"
+        )
+    text = start.text
+    if changes:
+        wanted = with_facts(start.config, changes).values
+        moved = changes_between(start.config.values, wanted)
+        try:
+            text, _ = write_values(start, moved)
+        except EditError as error:
+            raise AdvisorError(f"--set: {error}") from None
+    tree = trees.parse(text.removeprefix("\ufeff"), path)
+    held = tree.get("validation_dataset") or tree.get("validation_split")
+    return text, ours and not held
+
+
+def first_guess(
+    start: Start, reader: Reader, strategy: Strategy, limits: Limits
+) -> Proposal | Stop:
+    """Return what would follow the start's run, were nothing seen in it but its config."""
+    run = Run(str(start.path), "", {}, config=start.config)
+    report = reader.judge(run)
+    values = dict(Target(start.config, run).full)
+    return strategy.propose([trial_of(1, "full", values, report)], values, limits, None)
