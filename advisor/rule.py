@@ -13,6 +13,7 @@ from advisor.run import Scalar
 Confidence = Literal["low", "medium", "high"]
 Expect = Literal["fires", "silent", "not_judged"]
 Needs = Literal["", "trainer", "data", "loop"]
+Live = Literal["any", "end"]  # whether a rule makes sense before the run has ended
 CONFIDENCES: dict[str, float] = {"low": 0.5, "medium": 0.75, "high": 0.9}
 # {signal} or {signal:format} in a message, or in the value of an edit
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)(?::([^{}]*))?\}")
@@ -72,6 +73,7 @@ class Rule:
     severity: Severity
     confidence: Confidence
     guide: tuple[str, ...] = ()
+    practice: tuple[int, ...] = ()  # rows of rules/practice.yaml
     message: str = ""
     limits: Mapping[str, float] = field(default_factory=dict)
     when: str = ""
@@ -81,6 +83,7 @@ class Rule:
     plots: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
     needs: Needs = ""
+    live: Live = "any"
     cases: tuple[Case, ...] = ()
     path: str = ""
     measured: float | None = None  # share of right findings on labelled runs, where it is known

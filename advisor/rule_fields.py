@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from advisor.findings import Applies, Severity
-from advisor.rule import Confidence, Expect
+from advisor.rule import Confidence, Expect, Live
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,10 @@ def _is_share(value: object) -> bool:
     return _is_number(value) and 0 < value <= 1  # type: ignore[operator]
 
 
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item > 0 for item in value)
+
+
 def _is_cause(value: object) -> bool:
     """One name with its share, and perhaps a text under `when`."""
     if not isinstance(value, dict) or not _is_text(value.get("when", "always")):
@@ -77,6 +81,7 @@ RULE: Shape = {
     "code": _text(required=True),
     "name": _text(required=True),
     "guide": _TEXTS,
+    "practice": Kind("a list of rows, like [3, 31]", _is_rows),
     "symptom": _text(required=True),
     "seen": _text(required=True),
     "means": _text(required=True),
@@ -96,6 +101,7 @@ RULE: Shape = {
     "plots": _TEXTS,
     "related": _TEXTS,
     "needs": _one_of(("trainer", "data", "loop")),
+    "live": _one_of(get_args(Live)),
     "cases": _MAPS,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,35 +24,43 @@ class Change:
 
 @dataclass(slots=True)
 class Tracker:
-    """Holds the findings that were told, and says what a new look changes.
-
-    Findings of one symptom follow each other: where LR005 (a lone spike) becomes LR004
-    (spikes) the latter is an update, not a second alarm beside a withdrawal.
-    """
+    """Holds the findings that were told, and says what a new look changes."""
 
     policy: Policy = field(default_factory=Policy)
     told: dict[str, tuple[Finding, int]] = field(default_factory=dict)  # code -> and at which step
+    seen: set[str] = field(default_factory=set)  # once, not told yet
 
-    def look(self, findings: Sequence[Finding], step: int) -> tuple[Change, ...]:
-        """Take all findings of one look, and return what is to be told."""
+    def look(
+        self,
+        findings: Sequence[Finding],
+        step: int,
+        asked: Container[str] | None = None,
+        urgent: bool = True,
+    ) -> tuple[Change, ...]:
+        """Take the findings of one look, and return what is to be told.
+
+        ``asked`` holds the codes that the look asked for, None for all. Unless it was urgent, a
+        new finding has to stand at two looks before it is told.
+        """
         changes: list[Change] = []
-        now = {finding.code: finding for finding in findings}
-        for code in [code for code in self.told if code not in now]:
-            changes.append(self._withdraw(code, step))
+        now = {finding.code for finding in findings}
+        for code in list(self.told):
+            if code not in now and (asked is None or code in asked):
+                changes.append(self._withdraw(code, step))
         for finding in findings:
-            changes += self.add(finding, step)
+            if finding.code in self.told or urgent or finding.code in self.seen:
+                changes += self._tell(finding, step)
+        waiting = now - self.told.keys()
+        self.seen = waiting if asked is None else waiting | {c for c in self.seen if c not in asked}
         return tuple(changes)
 
-    def add(self, finding: Finding, step: int) -> list[Change]:
+    def _tell(self, finding: Finding, step: int) -> list[Change]:
         """Tell one finding, if it is new or has grown."""
         before = self.told.get(finding.code)
-        if before is None:
-            kind: Literal["raised", "updated"] = "raised"
-        elif _has_grown(*before, finding, step):
-            kind = "updated"
-        else:
+        if before is not None and not _has_grown(*before, finding, step):
             return []
         self.told[finding.code] = finding, step
+        kind: Literal["raised", "updated"] = "raised" if before is None else "updated"
         return [Change(kind, finding, step, self.policy.action(finding))]
 
     def _withdraw(self, code: str, step: int) -> Change:

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from advisor.configs import with_log
-from advisor.diagnose import diagnose
+from advisor.diagnose import diagnose_view
 from advisor.errors import AdvisorError
 from advisor.findings import Finding, Report
 from advisor.monitor.changes import Change, Tracker
+from advisor.monitor.looks import Looks
 from advisor.monitor.policy import Policy
+from advisor.monitor.schedule import Schedule
+from advisor.monitor.screens import Screens
+from advisor.monitor.stream import CLOSING, MOST_EVENTS, Stream
 from advisor.pipeline import fault_of_ours
 from advisor.plan import make_plan
 from advisor.readers import names
-from advisor.readers.choose import choose
-from advisor.readers.objective import objective_of
-from advisor.readers.series import make_series
 from advisor.rule import Rulebook
 from advisor.rulebook import load_rules
-from advisor.run import Config, Event, Run, Series
+from advisor.run import Config, Event
 
-Nothing: tuple[Change, ...] = ()
+URGENT = frozenset(("nonfinite", "zero", "spike", "gradient", "event"))
+Changes = tuple[Change, ...]
 
 
 class Monitor:
-    """Watches one run: give it each logged row, and it says when something is to be told."""
+    """Watches one run: give it each logged row, and it says when something is to be told.
+
+    Metrics are plain numbers, under any name that a log may use; what is no number (a tensor
+    too: reading it would make the device wait) is left out and told once. No method raises
+    beyond the constructor: a fault of ours is told once on ``sink``, and the Monitor is off.
+    ``clock`` gives seconds; where steps are slow, more is looked at.
+    """
 
     def __init__(
         self,
@@ -41,33 +49,34 @@ class Monitor:
         path: str = "",
         id: str = "",
         sink: Callable[[str], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policy = Policy.parse(policy)
-        self._rulebook = load_rules() if rulebook is None else rulebook
-        self.policy.check(self._rulebook)
-        self._config = config if isinstance(config, Config) else Config(dict(config or {}))
-        self._facts = dict(facts or {})
-        self._path, self._id = path, id
+        self.rulebook = load_rules() if rulebook is None else rulebook
+        self.policy.check(self.rulebook)
+        own = config if isinstance(config, Config) else Config(dict(config or {}))
+        self.is_off = self.policy.mode == "off"
+        self._stream = Stream(own, path, id, dict(facts or {}))
         self._sink = sink or (lambda text: print(text, file=sys.stderr))
-        self._off = self.policy.mode == "off"
-        self._columns: dict[str, tuple[list[float], list[float], list[float]]] = {}
-        self._events: list[Event] = []
+        self._screens, self._schedule = Screens(), Schedule(clock)
+        self._looks = Looks(self.rulebook)
         self._tracker = Tracker(self.policy)
+        self._roles: dict[str, str] = {}
         self._step = 0
-        self._rows = 0
-        self._next = 20
+        self._has_refused = False
+        self._schedule.start()
 
-    def observe(self, step: int, **metrics: float) -> tuple[Change, ...]:
+    def observe(self, step: int, **metrics: object) -> Changes:
         """Take a logged row; return what is to be told."""
         return self._guarded(lambda: self._observe(step, metrics))
 
-    def event(self, kind: str, text: str = "", step: int | None = None) -> tuple[Change, ...]:
+    def event(self, kind: str, text: str = "", step: int | None = None) -> Changes:
         """Take something that happened; return what is to be told."""
         return self._guarded(lambda: self._event(Event(kind, text, step)))
 
     def fact(self, name: str, value: object) -> None:
         """Take what the run states beside metrics, such as ``max_steps``."""
-        self._facts[name] = value
+        self._stream.facts[name] = value
 
     def findings(self) -> tuple[Finding, ...]:
         """Judge all that was seen by all rules, as `advise check` would."""
@@ -75,67 +84,104 @@ class Monitor:
 
     def report(self) -> Report:
         """The whole Report of what was seen so far, with its plan."""
-        run = self._run()
-        report = diagnose(run, self._rulebook)
-        return replace(report, plan=make_plan(report.findings, run.config, run))
+        view = self._stream.view()
+        report = diagnose_view(view, self.rulebook)
+        return replace(report, plan=make_plan(report.findings, view.run.config, view.run))
 
-    def close(self) -> tuple[Change, ...]:
+    def close(self) -> Changes:
         """Take the run as over: rules that wait for its end are judged now."""
-        return self._guarded(self._look)
+        return self._guarded(self._close)
 
-    def _observe(self, step: int, metrics: Mapping[str, float]) -> tuple[Change, ...]:
-        epoch = float(metrics.get("epoch", "nan"))
-        self._step = max(self._step, int(step))
-        for native, value in metrics.items():
-            if names.is_place(native) or not isinstance(value, int | float | np.number):
-                continue
-            column = self._columns.setdefault(native, ([], [], []))
-            for part, number in zip(column, (float(step), float(value), epoch), strict=True):
-                part.append(number)
-        self._rows += 1
-        if self._rows < self._next and all(np.isfinite(v) for v in metrics.values()):
+    def _observe(self, step: int, metrics: Mapping[str, object]) -> Changes:
+        step = int(step)
+        self._step = max(self._step, step)
+        self._schedule.pass_row()
+        row, epoch = self._numbers(metrics)
+        if not row:
             return ()
-        self._next = max(self._next, int(1.25 * self._rows))
-        return self._look()
+        self._stream.add(step, row, epoch)
+        why = self._screen(row)
+        rows = self._stream.rows
+        if self._schedule.wants_full(rows):
+            return self._look(full=True, urgent=why in URGENT)
+        if why and self._schedule.wants_quick(rows, why in URGENT):
+            return self._look(full=why == "eval", urgent=why in URGENT)
+        return ()
 
-    def _event(self, event: Event) -> tuple[Change, ...]:
-        self._events.append(event)
-        return self._look() if event.kind in ("oom", "exception") else ()
+    def _numbers(self, metrics: Mapping[str, object]) -> tuple[dict[str, float], float | None]:
+        """The metrics of a row that are numbers, and its epoch."""
+        row: dict[str, float] = {}
+        epoch: float | None = None
+        closing = CLOSING in metrics
+        for native, value in metrics.items():
+            role = self._roles.get(native)
+            if role is None:
+                role = self._roles[native] = _role(native)
+            if isinstance(value, bool) or not isinstance(value, float | int | np.number):
+                self._refuse(native, value)
+            elif role == "epoch":
+                epoch = float(value)
+            elif role and not (closing and native in ("train_loss", *names.SUMMARY)):
+                row[native] = float(value)
+        return row, epoch
 
-    def _look(self) -> tuple[Change, ...]:
-        return self._tracker.look(diagnose(self._run(), self._rulebook).findings, self._step)
+    def _refuse(self, native: str, value: object) -> None:
+        if value is None or isinstance(value, str | bool | list | dict) or self._has_refused:
+            return
+        self._has_refused = True
+        what = type(value).__name__
+        self._sink(f"advise: '{native}' is a {what}, no number: left out; log float(value)")
 
-    def _run(self) -> Run:
-        counts = {native: len(column[0]) for native, column in self._columns.items()}
-        chosen, _ = choose(counts, {}, self._path)
-        series: dict[str, Series] = {}
-        for name, native in chosen.items():
-            steps, values, epochs = map(np.array, self._columns[native])
-            made = make_series(name, steps, values, native)
-            if np.isfinite(epochs).any():
-                order = {int(s): i for i, s in enumerate(steps.tolist())}
-                at = [order[s] for s in made.steps.tolist()] if made else []
-                made = replace(made, epochs=epochs[at]) if made else None
-            if made is not None:
-                series[name] = made
-        facts = dict(self._facts)
-        if "objective" not in facts and (objective := objective_of(series)):
-            facts["objective"] = objective
-        run = Run(
-            self._path, "live", series, self._id, self._config, tuple(self._events), (), facts
-        )
-        return replace(run, config=with_log(self._config, run))
+    def _screen(self, row: Mapping[str, float]) -> str:
+        """Why to look now; the most urgent reason."""
+        whys = []
+        for native, value in row.items():
+            role = self._roles[native]
+            if native == self._stream.main:
+                whys.append(self._screens.see_loss(value))
+            elif role == "train/grad_norm":
+                whys.append(self._screens.see_grad(value))
+            elif role == "train/lr":
+                whys.append(self._screens.see_lr(value))
+            elif role == "eval/loss":
+                whys.append("eval" if value - value == 0 else "nonfinite")
+        urgent = [why for why in whys if why in URGENT]
+        return next(iter(urgent), "") or next(filter(None, whys), "")
 
-    def _guarded(self, function: Callable[[], tuple[Change, ...]]) -> tuple[Change, ...]:
+    def _event(self, event: Event) -> Changes:
+        events = self._stream.events
+        if sum(e.kind == event.kind for e in events) < MOST_EVENTS:
+            events.append(event)
+        urgent = event.kind in ("oom", "exception")
+        return self._look(full=False, urgent=True) if urgent else ()
+
+    def _look(self, full: bool, urgent: bool) -> Changes:
+        view, rows = self._stream.view(), self._stream.rows
+        self._schedule.looked(rows, full)
+        found, asked = self._looks.look(view, full)
+        return self._tracker.look(found, self._step, asked, urgent)
+
+    def _close(self) -> Changes:
+        found, asked = self._looks.look(self._stream.view(), full=True, ended=True)
+        return self._tracker.look(found, self._step, asked, urgent=True)
+
+    def _guarded(self, function: Callable[[], Changes]) -> Changes:
         """Never let a fault of ours stop a training: say it once and switch off."""
-        if self._off:
-            return Nothing
+        if self.is_off:
+            return ()
         try:
             return function()
         except Exception as error:
             if os.environ.get("ADVISE_DEBUG"):
                 raise
-            self._off = True
+            self.is_off = True
             what = str(error) if isinstance(error, AdvisorError) else fault_of_ours(error)
             self._sink(f"advise: the advisor switches itself off, the training goes on: {what}")
-            return Nothing
+            return ()
+
+
+def _role(native: str) -> str:
+    """What a name stands for: a canonical metric, 'epoch', or '' for a place."""
+    if names.is_place(native):
+        return "epoch" if names.plain(native) in names.EPOCH else ""
+    return names.canonical(native)

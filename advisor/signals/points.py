@@ -87,6 +87,22 @@ class Points:
             return 0, None
         return (kept if self.weight == 1 else min(self.bad, kept * self.weight)), at
 
+    def cut_at(self, step: int, finite: int) -> Points:
+        """Return what is left where all after a step is forgotten but ``finite`` good points."""
+        keep = int(np.searchsorted(self.bad_steps, step, side="right"))
+        bad = min(self.bad, keep * self.weight)
+        return replace(
+            self,
+            count=finite + bad,
+            last_step=step,
+            bad=bad,
+            bad_at=self.bad_at[:keep],
+            bad_steps=self.bad_steps[:keep],
+            bad_values=self.bad_values[:keep],
+            bad_last_step=int(self.bad_steps[keep - 1]) if keep else 0,
+            bad_tail=Stretch(),
+        )
+
     def _bad(self, steps: IntArray, values: FloatArray, finite: NDArray[np.bool_]) -> Points:
         found = np.flatnonzero(~finite)
         if not found.size:

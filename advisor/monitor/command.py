@@ -1,0 +1,110 @@
+"""A command for each finding: run beside the training, which never waits for it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from advisor.errors import AdvisorError
+
+AT_ONCE = 4  # commands that run at the same time
+WAITING = 256  # further ones that are kept; beyond these a finding is passed by, and said so
+SECONDS = 30.0  # after which a command is ended
+
+
+class OnFinding:
+    """Runs a command with a text on its standard input; without a shell, in the background."""
+
+    def __init__(
+        self,
+        command: str,
+        seconds: float = SECONDS,
+        sink: Callable[[str], object] | None = None,
+    ) -> None:
+        self.words = split(command)
+        self._seconds = seconds
+        self._sink = sink or (lambda text: print(text, file=sys.stderr, flush=True))
+        self._queue: queue.Queue[bytes | None] = queue.Queue(WAITING)
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._told = False
+
+    def run(self, text: str) -> None:
+        """Hand over one finding; returns at once."""
+        try:
+            self._queue.put_nowait(text.encode("utf-8", "backslashreplace"))
+        except queue.Full:
+            self._tell("too many at once, findings were passed by")
+            return
+        if len(self._threads) < AT_ONCE:
+            thread = threading.Thread(target=self._work, daemon=True, name="advise-on-finding")
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Wait for what was handed over, at most as long as one command may take."""
+        for _ in self._threads:
+            try:
+                self._queue.put(None, timeout=self._seconds)
+            except queue.Full:
+                break
+        until = time.monotonic() + self._seconds + 1
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        self._threads = []
+
+    def _work(self) -> None:
+        while (text := self._queue.get()) is not None:
+            try:
+                self._once(text)
+            except Exception as error:  # whatever it is, the training goes on
+                self._tell(f"{type(error).__name__}: {error}")
+
+    def _once(self, text: bytes) -> None:
+        try:
+            done = subprocess.run(
+                self.words,
+                input=text,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=self._seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            self._tell(f"ended after {self._seconds:g} seconds")
+        except OSError as error:
+            self._tell(error.strerror or str(error))
+        else:
+            if done.returncode:
+                said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+                self._tell(f"exit status {done.returncode}" + (f": {said[-1]}" if said else ""))
+
+    def _tell(self, what: str) -> None:
+        """Say the first failure; the next ones would say the same."""
+        with self._lock:
+            told, self._told = self._told, True
+        if not told:
+            line = " ".join(what.split())[:300]
+            self._sink(f"advise: --on-finding {shlex.join(self.words)}: {line}")
+
+
+def split(command: str) -> list[str]:
+    """Return the words of a command; AdvisorError where it is none that can be run."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise AdvisorError(f"--on-finding {command}: {error}; quote it as for a shell") from None
+    if not words:
+        raise AdvisorError("--on-finding: the command is empty; give a program and its arguments")
+    if shutil.which(words[0]) is None:
+        there = os.path.exists(words[0])  # noqa: PTH110  (as which looks it up)
+        what = "cannot be executed" if there else "no such program"
+        raise AdvisorError(f"--on-finding {words[0]}: {what}; there is no shell, give a program")
+    return words

@@ -1,0 +1,149 @@
+"""All metrics of a run as they arrive, and the Run and View of what was seen so far."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from advisor.configs import with_log
+from advisor.median import median
+from advisor.monitor.column import RING, SLACK, Column
+from advisor.readers.choose import choose
+from advisor.readers.objective import objective_of
+from advisor.run import Config, Event, Run, Series
+from advisor.signals.points import Hidden, Points, hidden_in
+from advisor.signals.view import Curve, View
+
+MOST_COLUMNS = 400
+MOST_EVENTS = 1000  # of one kind; the first ones are kept, and the last
+CLOSING = "train_runtime"  # a row with it sums the run up, and is no point of a curve
+
+
+class StreamView(View):
+    """A View whose curves and sums come from columns: they hold more than the Run's Series."""
+
+    def __init__(self, run: Run, columns: Mapping[str, Column], hidden: Hidden) -> None:
+        super().__init__(run)
+        self._columns, self._hidden = columns, hidden
+
+    def points(self, name: str) -> Points | None:
+        column = self._columns.get(name)
+        return column.points() if column is not None and column.count else None
+
+    def hidden_nan(self) -> Hidden | None:
+        recent = super().hidden_nan()
+        return None if recent is None else self._hidden.then(recent)
+
+    def curve(self, name: str) -> Curve:
+        column, found = self._columns.get(name), self.memo.get(name)
+        if column is None or isinstance(found, Curve):
+            return super().curve(name)
+        made = self.memo[name] = column.curve(name)
+        return made
+
+
+@dataclass(slots=True)
+class Backward:
+    """Steps of the main loss that went back, and by how much steps change as a rule."""
+
+    last: float | None = None
+    first: float = 0.0
+    changes: array[float] = field(default_factory=lambda: array("d"))
+    places: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, step: float) -> None:
+        if self.last is None:
+            self.last = self.first = step
+            return
+        change = step - self.last
+        if change and len(self.changes) < RING:
+            self.changes.append(abs(change))
+        if change < 0 and len(self.places) < MOST_EVENTS:
+            self.places.append((self.last, step))
+        self.last = step
+
+    def events(self) -> list[Event]:
+        """The resumes that a reader would see, too, in the log of this run."""
+        if not self.places:
+            return []
+        gap = median(np.array(self.changes))
+        return [
+            Event("resume", f"steps go back from {a:g} to {b:g}", int(b))
+            for a, b in self.places
+            if a - b >= 2 * gap and b > self.first + 2 * gap
+        ][:50]
+
+
+@dataclass(slots=True)
+class Stream:
+    """Everything that was seen of a run."""
+
+    config: Config
+    path: str = ""
+    id: str = ""
+    facts: dict[str, object] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    rows: int = 0
+    backward: Backward = field(default_factory=Backward)
+    hidden: Hidden = field(default_factory=Hidden)
+    sealed: int = -1  # step up to which points were put into blocks
+    main: str = ""  # native name of the training loss
+
+    def add(self, step: int, metrics: Mapping[str, float], epoch: float | None) -> None:
+        """Take one row of finite and other floats, by native names."""
+        self.rows += 1
+        for native, value in metrics.items():
+            column = self.columns.get(native)
+            if column is None:
+                if len(self.columns) >= MOST_COLUMNS:
+                    continue
+                column = self.columns[native] = Column(native)
+                self.main = self.chosen().get("train/loss", "")
+            column.add(step, value, epoch)
+            if native == self.main:
+                self.backward.add(step)
+            if len(column.steps) >= RING + SLACK:
+                self.seal(column.steps[SLACK - 1])
+
+    def seal(self, border: int) -> None:
+        """Put the older points of all columns into blocks."""
+        chosen = self.chosen()
+        pair = [self.columns.get(chosen.get(n, "")) for n in ("train/loss", "train/grad_norm")]
+        if pair[0] is not None and pair[1] is not None:
+            loss, grad = (one.series("") for one in pair if one is not None)
+            self.hidden = self.hidden.then(
+                hidden_in(_between(loss, self.sealed, border), _between(grad, self.sealed, border))
+            )
+        for column in self.columns.values():
+            column.seal(border)
+        self.sealed = border
+
+    def chosen(self) -> dict[str, str]:
+        """Canonical name -> native name, as a reader chooses."""
+        return choose({c.native: c.count for c in self.columns.values()}, {}, self.path)[0]
+
+    def view(self) -> StreamView:
+        """What was seen so far, for signals."""
+        columns = {name: self.columns[native] for name, native in self.chosen().items()}
+        series = {name: column.series(name) for name, column in columns.items()}
+        facts = dict(self.facts)
+        if "objective" not in facts and (objective := objective_of(series)):
+            facts["objective"] = objective
+        events = list(self.events)
+        if not any(event.kind == "resume" for event in events):
+            events += self.backward.events()
+        run = Run(self.path, "live", series, self.id, self.config, tuple(events), (), facts)
+        run = replace(run, config=with_log(self.config, run))
+        return StreamView(run, columns, self.hidden)
+
+
+def _between(series: Series, low: int, high: int) -> Series:
+    """The points after one step up to another."""
+    a, b = np.searchsorted(series.steps, [low, high], side="right")
+    return replace(
+        series, steps=series.steps[a:b], values=series.values[a:b], epochs=None, times=None
+    )
