@@ -62,6 +62,12 @@ class Progress:
     data: Mapping[str, object] = field(default_factory=dict)  # what the order depends on
     baseline: float | None = None  # validation loss before the first step
     lowest: float | None = None  # validation loss, of all evaluations since
+    # what the advisor did
+    lr_factor: float = 1.0  # of the whole schedule
+    actions: int = 0  # ways back taken
+    skipped_steps: int = 0  # their batches were passed by
+    back_from: int = -1  # the last step before the last way back
+    back_to: int = -1  # the step that it led to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +158,18 @@ class Checkpoints:
             (int(m[2]), p) for p in _children(self.directory) if (m := _NAME.fullmatch(p.name))
         ]
         return [path for _, path in sorted(found)]
+
+    def abandon(self, step: int) -> list[str]:
+        """Take away the checkpoints of steps after this one, but for the one to keep as best."""
+        best = pointed(self.directory / LOWEST_VAL)
+        gone = []
+        for folder in self.all():
+            name = _NAME.fullmatch(folder.name)
+            late = name is not None and int(name[2]) > step
+            if late and (best is None or folder.resolve() != best.resolve()):
+                remove_folder(folder)
+                gone.append(folder.name)
+        return gone
 
     def check_space(self) -> None:
         """Refuse where the disk has no room for one checkpoint."""

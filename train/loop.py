@@ -4,69 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
-from typing import Any, Literal, Protocol
+from pathlib import Path
 
-from train.checkpoint import Checkpoints, Progress, Snapshot
-from train.config.types import SafetyConfig
+from train.advice.decide import Decision
+from train.advice.good import Good
+from train.advice.telling import way_back, why_stopped
+from train.checkpoint import Progress, Snapshot
 from train.data.types import Batch
 from train.errors import CheckpointError, StepError
-from train.evaluate import Evaluation, Evaluator
+from train.evaluate import Evaluation
 from train.metrics.records import BASELINE_STEP
-from train.plan import StepPlan
+from train.parts import Outcome, Parts
 from train.recovery import advice_for, halve, shape_of
-from train.reporting import Reporter, Timing
-from train.schedule import Schedule, lr_at
+from train.reporting import Timing
+from train.saved import remove_folder
+from train.schedule import lr_at
 from train.seeds import seed_step
-from train.step import OutOfMemory, Stepper, StepResult
+from train.step import OutOfMemory, StepResult
 from train.stopping import StopRequest
-
-
-class Loader(Protocol):
-    """Micro-batches of an epoch; the state says which of them were taken."""
-
-    def set_epoch(self, epoch: int) -> None: ...
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-    def state_dict(self) -> Mapping[str, Any]: ...
-
-    def load_state_dict(self, state: Any) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a loop works with. ``data`` is what the order of the batches depends on."""
-
-    plan: StepPlan
-    schedule: Schedule
-    safety: SafetyConfig
-    train: Loader
-    stepper: Stepper
-    evaluator: Evaluator
-    report: Reporter
-    validation: Iterable[Batch] | None = None
-    checkpoints: Checkpoints | None = None
-    seed: int = 42
-    rank: int = 0
-    data: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a run ended. ``signal`` names what stopped it."""
-
-    status: Literal["finished", "stopped"]
-    steps: int
-    train_loss: float | None
-    val_loss: float | None
-    baseline_loss: float | None
-    lowest_val_loss: float | None
-    skipped: int
-    checkpoint: str | None
-    signal: str | None = None
 
 
 class Loop:
@@ -83,6 +41,10 @@ class Loop:
         self._val_loss = start.val_loss if start else None
         self._validated: int | None = None
         self._saved: str | None = None
+        self._best_only: str | None = None  # a checkpoint that no cadence asked for
+        self._advice: Decision | None = None  # what ended the run
+        self._went_back = False
+        self._scale_rate()
         parts.stepper.parts = parts.evaluator.parts = self._now.parts
 
     def run(self) -> Outcome:
@@ -90,13 +52,15 @@ class Loop:
         with self._stop:
             if self._now.step == 0 and self._parts.safety.baseline_validation:
                 self._validate(BASELINE_STEP)
+            self._keep_state(sure=True)
             while not self._over():
                 self._run_epoch()
             if self._stop() and self._done < self._now.step - 1:
                 self._save()
         self._compare_with_baseline()
+        cut_short = (self._stop() or self._advice is not None) and not self._complete()
         return Outcome(
-            status="stopped" if self._stop() and not self._complete() else "finished",
+            status="stopped" if cut_short else "finished",
             steps=self._now.step,
             train_loss=self._train_loss,
             val_loss=self._val_loss,
@@ -105,14 +69,18 @@ class Loop:
             skipped=self._skipped,
             checkpoint=self._saved,
             signal=self._stop.signal.name if self._stop.signal else None,
+            advice=self._advice,
+            actions=self._now.actions,
         )
 
     def _complete(self) -> bool:
         plan = self._parts.plan
-        return self._now.step >= plan.total or self._now.epoch >= plan.epochs
+        # a run that went back takes its steps on other batches, those of a further pass at last
+        over = self._now.epoch >= plan.epochs and not self._now.actions
+        return self._now.step >= plan.total or over
 
     def _over(self) -> bool:
-        return self._complete() or self._stop()
+        return self._complete() or self._stop() or self._advice is not None
 
     def _run_epoch(self) -> None:
         loader, epoch = self._parts.train, self._now.epoch
@@ -121,7 +89,8 @@ class Loop:
             loader.load_state_dict(self._loader_state)
             self._loader_state = None
         batches = iter(loader)
-        while not self._over() and self._now.epoch == epoch:
+        self._went_back = False
+        while not (self._over() or self._went_back) and self._now.epoch == epoch:
             seed_step(self._parts.seed, self._now.step, self._parts.rank)
             began = time.perf_counter()
             self._parts.stepper.clock.start()
@@ -138,23 +107,114 @@ class Loop:
         """Validate and save as the cadence asks, after the step that was just taken."""
         plan, step = self._parts.plan, self._now.step
         self._now = replace(self._now, step=step + 1)
-        self._stop_if_not_finite(step)
         if plan.per_epoch is not None and step + 1 >= plan.per_epoch * (epoch + 1):
+            self._stop_if_not_finite(step)
             self._end_epoch()
             return
         if plan.validates_after(step):
             self._validate(step)
+        if self._heed():
+            return
+        self._stop_if_not_finite(step)
         if plan.saves_after(step):
             self._save()
+        elif self._is_best(step):
+            self._save_best()
+        self._keep_state()
 
     def _end_epoch(self) -> None:
         """Validate and save at an epoch's end, whatever the cadence."""
         name_epoch = self._now.epoch
-        if self._done < self._now.step - 1:
+        if self._done < self._now.step - 1 and self._validated != self._now.step - 1:
             self._validate(self._now.step - 1)
         self._now = replace(self._now, epoch=name_epoch + 1)
+        if self._heed(name_epoch):
+            return
         if self._done < self._now.step - 1:
             self._save(name_epoch)
+        self._keep_state()
+
+    def _heed(self, epoch: int | None = None) -> bool:
+        """Do what the advisor asks for; ``epoch`` where the last step ended one."""
+        adviser = self._parts.adviser
+        if adviser is None or self._stop():
+            return False
+        decision = adviser.decision(self._now.step - 1, self._now)
+        if decision is None:
+            return False
+        if decision.kind == "roll_back":
+            return self._go_back(decision, epoch)
+        self._advice = decision
+        if self._done < self._now.step - 1:
+            self._save(epoch)
+        best = None
+        if decision.kind == "early_stop" and self._parts.checkpoints is not None:
+            best = self._parts.checkpoints.lowest()
+            self._saved = str(best[0]) if best else self._saved
+        self._tell("stop", why_stopped(decision, self._saved, best), decision.plain())
+        return True
+
+    def _go_back(self, decision: Decision, epoch: int | None) -> bool:
+        """Take up a state from before the finding, at a lower rate; the data goes on."""
+        adviser, before = self._parts.adviser, self._now.step
+        assert adviser is not None and adviser.good is not None
+        good = adviser.good.before(decision.onset)
+        if good is None:
+            self._tell("warning", f"{decision.code}: no state from before it was kept")
+            return False
+        adviser.good.load(good)
+        self._now = replace(
+            self._now,
+            step=good.step,
+            lr_factor=self._now.lr_factor * decision.factor,
+            actions=self._now.actions + 1,
+            skipped_steps=self._now.skipped_steps + before - good.step,
+            back_from=before - 1,
+            back_to=good.step,
+        )
+        self._train_loss, self._val_loss = good.train_loss, good.val_loss
+        self._validated = None if good.val_loss is None else good.step - 1
+        self._in_a_row, self._went_back, self._best_only = 0, True, None
+        self._scale_rate()
+        self._loader_state = self._parts.train.state_dict() if epoch is None else None
+        self._save(epoch)
+        self._tell_way_back(decision)
+        adviser.went_back(good.step)
+        return True
+
+    def _tell_way_back(self, decision: Decision) -> None:
+        now, checkpoints = self._now, self._parts.checkpoints
+        gone = checkpoints.abandon(max(0, now.step - 1)) if checkpoints is not None else []
+        self._parts.report.tell("rollback", now.step, *way_back(now, decision.text, gone))
+
+    def _scale_rate(self) -> None:
+        """Let the schedule and what is told of it follow the advisor's factor."""
+        parts = self._parts
+        schedule = replace(parts.schedule, factor=self._now.lr_factor)
+        report = replace(parts.report, schedule=schedule)
+        self._parts = replace(parts, schedule=schedule, report=report)
+
+    def _keep_state(self, sure: bool = False) -> None:
+        """Keep the state of now as one to go back to, where the cadence asks and all is well."""
+        adviser, step = self._parts.adviser, self._now.step
+        if adviser is None or not (sure or adviser.keeps_after(step - 1)):
+            return
+        val_loss = self._val_loss if self._validated == step - 1 else None
+        failed = adviser.keep(Good(step, self._train_loss, val_loss), sure)
+        if failed:
+            self._tell("warning", failed)
+
+    def _is_best(self, step: int) -> bool:
+        """Say whether the advisor may end the run later and this state would be its result."""
+        acts = self._parts.adviser is not None and self._parts.adviser.good is not None
+        return acts and self._validated == step and self._val_loss == self._now.lowest
+
+    def _save_best(self) -> None:
+        before = self._best_only
+        self._save()
+        self._best_only = self._saved
+        if before is not None and before != self._saved and Path(before).is_dir():
+            remove_folder(Path(before))
 
     def _stepped(self, window: list[Batch]) -> StepResult:
         """Take the step; where memory runs out, in smaller pieces if that is allowed."""
@@ -184,6 +244,8 @@ class Loop:
         timing = Timing(seconds, self._parts.stepper.clock.take())
         self._parts.report.step(self._now.step, self._now.epoch, result, timing)
         self._train_loss = result.loss
+        if self._parts.adviser is not None:
+            self._parts.adviser.took(self._now.step, result)
         if result.applied:
             self._in_a_row = 0
             return
@@ -241,7 +303,7 @@ class Loop:
             train_loss=self._train_loss,
             val_loss=self._val_loss if self._validated == step else None,
         )
-        name = f"epoch_{self._now.epoch if epoch is None else epoch}_step_{step}"
+        name = f"epoch_{self._now.epoch if epoch is None else epoch}_step_{max(0, step)}"
         try:
             folder = self._parts.checkpoints.save(name, snapshot)
         except CheckpointError as error:

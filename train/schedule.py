@@ -13,7 +13,7 @@ _MOST_WARMUP = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A schedule with every open field filled in."""
+    """A schedule with every open field filled in; ``factor`` scales all of it."""
 
     style: DecayStyle
     max_lr: float
@@ -23,6 +23,7 @@ class Schedule:
     decay: int
     wsd_decay: int
     wsd_style: str
+    factor: float = 1.0
 
 
 def plan_schedule(config: ScheduleConfig | None, lr: float, steps: int) -> Schedule:
@@ -60,6 +61,10 @@ def plan_schedule(config: ScheduleConfig | None, lr: float, steps: int) -> Sched
 
 def lr_at(done: int, plan: Schedule) -> float:
     """Return the rate that holds after so many completed steps."""
+    return plan.factor * _planned(done, plan)
+
+
+def _planned(done: int, plan: Schedule) -> float:
     if plan.warmup and done <= plan.warmup:
         return plan.init_lr + (plan.max_lr - plan.init_lr) * done / plan.warmup
     if plan.style == "constant":

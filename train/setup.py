@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from train.advice.build import adviser
+from train.advice.good import FOLDER, GoodStates
+from train.advice.sink import Advised
+from train.advice.telling import way_back
 from train.checkpoint import Checkpoints, Snapshot
 from train.config.checks import warmup_notice
 from train.config.load import Loaded, save_config
@@ -13,11 +17,11 @@ from train.data.batches import Data
 from train.device import flops_per_token, new_clock, peak_flops, pick_device
 from train.errors import CheckpointError, ConfigError
 from train.evaluate import Evaluator
-from train.loop import Parts
 from train.metrics.sinks import Sink
 from train.model.forward import loss_sum
 from train.model.load import LoadedModel
 from train.optim import build_optimizer
+from train.parts import Parts
 from train.plan import plan_steps
 from train.reporting import Reporter
 from train.saved import recover
@@ -28,7 +32,9 @@ from train.weights import ModelWeights
 _MANY = 0.05  # this share of samples that teach nothing is worth a warning
 
 
-def build_parts(loaded: Loaded, model: LoadedModel, data: Data, sink: Sink, run_dir: Path) -> Parts:
+def build_parts(
+    loaded: Loaded, model: LoadedModel, data: Data, sink: Sink | Advised, run_dir: Path
+) -> Parts:
     """Put the loop's parts together."""
     config = loaded.config
     device = pick_device()
@@ -74,6 +80,12 @@ def build_parts(loaded: Loaded, model: LoadedModel, data: Data, sink: Sink, run_
         report=report,
         validation=data.validation,
         checkpoints=checkpoints if config.checkpoint.enabled else None,
+        adviser=adviser(
+            config.advisor,
+            sink if isinstance(sink, Advised) else None,
+            GoodStates(run_dir / FOLDER, model.trainable, optimizer),
+            plan,
+        ),
         seed=config.seed,
         rank=int(os.environ.get("RANK", "0")),
         data=_order_depends_on(config, data),
@@ -109,6 +121,9 @@ def resume_from(parts: Parts, wanted: str) -> Snapshot | None:
                 f"{folder}: was saved within an epoch of other batches ({key} was {before}, is "
                 f"{now}); resume with the data and batch sizes of then, or start a new run"
             )
+    if start.progress.actions and start.progress.step == start.progress.back_to:
+        # a kill may have come between the way back and its line in the log
+        parts.report.tell("rollback", start.progress.step, *way_back(start.progress, "again"))
     text = f"resumed from {folder} at step {start.progress.step}"
     parts.report.tell("resume", start.progress.step, text, {"checkpoint": folder.name})
     return start

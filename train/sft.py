@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from train.advice.build import advised
 from train.config.load import Loaded
 from train.data.batches import build_data
 from train.device import is_out_of_memory
 from train.errors import StepError, TrainError
-from train.loop import Loop, Outcome
+from train.loop import Loop
 from train.metrics.files import JsonLines
 from train.metrics.records import EventRecord
 from train.metrics.sinks import Console, Fan, Sink
 from train.metrics.trackers import About, open_trackers
 from train.model.load import load_model, load_tokenizer
 from train.model.outline import check_method, draw_outline, limits_of
+from train.parts import Outcome
 from train.plan import plan_steps
 from train.seeds import SETUP_STEP, seed_step
 from train.setup import build_parts, introduce, resume_from
@@ -37,7 +39,8 @@ def run(
     """
     config = loaded.config
     trackers = open_trackers(config.tracking, About(run_dir, loaded.tree))
-    sink = Fan([JsonLines(run_dir), Console(), *trackers])
+    fan = Fan([JsonLines(run_dir), Console(), *trackers])
+    sink = advised(loaded, fan, run_dir) or fan
     with _ended(sink) as ending:
         tokenizer = load_tokenizer(config.model)
         outline = draw_outline(config.model)
@@ -90,6 +93,10 @@ def _ended(sink: Sink) -> Iterator[_Ending]:
 
 def _summary(outcome: Outcome) -> str:
     words = [f"{outcome.status} after {outcome.steps} steps"]
+    if outcome.advice:
+        words[0] = f"stopped by the advisor ({outcome.advice.code}) after {outcome.steps} steps"
+    if outcome.actions:
+        words[0] += f", back {outcome.actions} times" if outcome.actions > 1 else ", back once"
     if outcome.signal:
         words[0] = f"stopped by {outcome.signal} after {outcome.steps} steps"
     if outcome.train_loss is not None:

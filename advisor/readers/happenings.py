@@ -2,61 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from advisor.readers import names
+from advisor.readers.columns import Columns
 from advisor.readers.records import try_decode
 from advisor.run import Event
 
-LOG, NAME = "training.jsonl", "events.jsonl"
+LOG, HELD_OUT, NAME = "training.jsonl", "validation.jsonl", "events.jsonl"
 _KINDS = ("exception", "oom", "resume", "checkpoint", "overflow_skip", "warning")
-_FACTS = ("max_steps", "steps_per_epoch", "num_train_epochs")
+_FACTS = (
+    "max_steps", "steps_per_epoch", "num_train_epochs", "samples", "tokens", "supervised",
+    "vocab_size",
+)  # fmt: skip
 _MOST = 20_000_000  # bytes of the file that are read
 _TEXT = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Happenings:
-    """Events of a run, and what it stated at its start."""
+    """Events of a run, and what it stated at its start.
+
+    ``ways_back`` are the times at which the run was set back to a step, with that step.
+    """
 
     events: tuple[Event, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    ways_back: tuple[tuple[float, int], ...] = ()
 
     @property
     def resumed(self) -> bool:
-        return any(event.kind == "resume" for event in self.events)
+        return bool(self.ways_back) or any(event.kind == "resume" for event in self.events)
 
 
 def beside(log: Path) -> Happenings:
     """Read the events beside a log; nothing where there are none."""
     path = log.with_name(NAME)
-    return read(path) if log.name == LOG and path.is_file() else Happenings()
+    return read(path) if log.name in (LOG, HELD_OUT) and path.is_file() else Happenings()
 
 
 def is_ours(path: Path) -> bool:
     """Say whether a file is such a log of events."""
-    return path.name == NAME and path.is_file() and any(_rows(path, 4096))
+    return path.name == NAME and path.is_file() and any(rows(path, 4096))
 
 
 def read(path: Path) -> Happenings:
     """Read the file; a damaged line is left out."""
     events: list[Event] = []
     facts: dict[str, object] = {}
-    for row in _rows(path, _MOST):
+    back: list[tuple[float, int]] = []
+    for row in rows(path):
         kind, step = str(row["kind"]), row.get("step")
         if kind in _KINDS:
             number = step if isinstance(step, int) and abs(step) < 2**62 else None
             events.append(Event(kind, str(row["text"])[:_TEXT], number))
+        if kind in ("start", "end"):
+            facts["ended"] = kind == "end"  # a run that goes on after its end starts anew
         details = row.get("details")
+        if kind == "rollback" and isinstance(details, Mapping):
+            back += _way_back(row.get("timestamp"), details.get("to_step"))
         if kind == "start" and isinstance(details, Mapping):
             facts["fp32_masters"] = True  # whatever is trained, this trainer holds it in fp32
             numbers = {key: details.get(key) for key in _FACTS}
             facts |= {k: v for k, v in numbers.items() if isinstance(v, int | float) and v > 0}
-    return Happenings(tuple(events), facts)
+    return Happenings(tuple(events), facts, tuple(back))
 
 
-def _rows(path: Path, most: int) -> Iterator[Mapping[str, object]]:
+def _way_back(time: object, step: object) -> list[tuple[float, int]]:
+    good = isinstance(time, int | float) and isinstance(step, int)
+    return [(float(time), step)] if good else []  # type: ignore[arg-type,list-item]
+
+
+def drop_undone(columns: Columns, ways_back: Sequence[tuple[float, int]]) -> int:
+    """Take out the rows of steps that were undone before they were taken anew; count them.
+
+    A step that was not reached again would otherwise still show what was gone back from.
+    """
+    steps, times = columns.by_row(names.STEP), columns.by_row(names.TIME)
+    if steps is None or times is None:
+        return 0
+    undone = np.zeros(columns.rows, dtype=np.bool_)
+    for time, step in ways_back:
+        undone |= (times < time) & (steps >= step)
+    for name in list(columns.data):
+        rows, values = columns.column(name)
+        kept = ~undone[rows]
+        columns.data[name] = ([rows[kept]], [values[kept]])
+        if not kept.any():
+            del columns.data[name]
+    return int(undone.sum())
+
+
+def rows(path: Path, most: int = _MOST) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of a log of events; a damaged line is left out."""
     try:
         with path.open("rb") as file:
             lines = file.read(most).split(b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import NotALog, ReadError
@@ -65,6 +66,10 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     facts.update(_planned(columns.texts.get("global_step/max_steps", {})))
     notes += reshape(columns)
     told = happenings.beside(path)
+    if undone := happenings.drop_undone(columns, told.ways_back) if told.ways_back else 0:
+        notes.append(f"{undone} rows were undone by a way back to an earlier step")
+    if path.name == happenings.HELD_OUT:
+        told = replace(told, events=(), facts={})  # they are the training log's
     source = Source(
         str(path), name, {**facts, **told.facts}, told.events, tuple(notes), told.resumed
     )

@@ -42,6 +42,8 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "checkpoint.keep_last": (lambda v: v >= 1, "1 or more, or null for all"),
     "dist_env.timeout_minutes": (lambda v: v > 0, "above 0"),
     "safety.max_nonfinite_steps": (lambda v: v >= 1, "1 or more"),
+    "advisor.max_actions": (lambda v: v >= 0, "0 or more"),
+    "advisor.good_every_steps": (lambda v: v >= 1, "1 or more, or null"),
     "seed": (lambda v: 0 <= v < 2**63, "0 or more"),
 }
 _ELSEWHERE = {

@@ -9,7 +9,7 @@ from train.config.load import Loaded
 
 _SECTIONS = (
     "model", "step_scheduler", "lr_scheduler", "peft", "quantization", "packed_sequence",
-    "dataloader", "validation_dataloader", "checkpoint", "safety",
+    "dataloader", "validation_dataloader", "checkpoint", "safety", "advisor",
 )  # fmt: skip
 # Said in other words in the YAML, or worked out from the data.
 _INNER = {"model.source", "model.config", "model.pretrained_model_name_or_path"}

@@ -25,6 +25,7 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "distributed": (types.DistributedConfig,),
     "distributed_config": (types.DistributedConfig,),
     "safety": (types.SafetyConfig,),
+    "advisor": (types.AdvisorConfig,),
 }
 _MORE = {
     "model": ("_target_", "torch_dtype"),
@@ -65,6 +66,7 @@ _OTHER_NAMES = {
     "model_name_or_path": "model.pretrained_model_name_or_path",
     "gradient_checkpointing": "distributed.activation_checkpointing",
     "packing": "packed_sequence.packed_sequence_size",
+    "on_findings": "advisor.on_finding",
 }
 
 

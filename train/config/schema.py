@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar, get_args
 
 from train.config import targets
+from train.config.advice import advice
 from train.config.checks import check
 from train.config.dataset import dataset
 from train.config.distributed import distributed
@@ -35,7 +36,7 @@ _SECTIONS = (
     "model", "dataset", "validation_dataset", "step_scheduler", "optimizer", "lr_scheduler",
     "clip_grad_norm", "peft", "quantization", "packed_sequence", "dataloader",
     "validation_dataloader", "checkpoint", "distributed", "distributed_config", "dist_env",
-    "loss_fn", "rng", "safety", "wandb", "mlflow", "tensorboard", "compile", "tokenizer",
+    "loss_fn", "rng", "safety", "advisor", "wandb", "mlflow", "tensorboard", "compile", "tokenizer",
 )  # fmt: skip
 _VALUES = ("seed", "validation_split", "validation_part", "recipe")
 _TORCH_RATES = {"SGD": 1e-3, "Adagrad": 1e-2, "Adadelta": 1.0, "RMSprop": 1e-2, "ASGD": 1e-2}
@@ -82,6 +83,7 @@ def to_config(root: Section, context: Context, allow_user_modules: bool) -> Trai
         distributed=distributed(root, context),
         loss_fn=_loss(root, context),
         safety=build(SafetyConfig, as_section(root.get("safety"), "safety"), "safety", context),
+        advisor=advice(root, context),
         tracking=tracking(root, context),
         seed=_seed(root, context),
         compile=_compile(root, context),

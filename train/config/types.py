@@ -13,6 +13,7 @@ DataKind = Literal["columns", "chat", "xlam", "user"]
 DecayStyle = Literal["cosine", "linear", "constant", "inverse-square-root", "WSD"]
 Method = Literal["full", "lora", "dora", "qlora"]
 ValidationPart = Literal["whole", "selection", "test"]
+AdvicePolicy = Literal["warn", "stop", "act", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +182,28 @@ class SafetyConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdvisorConfig:
+    """Ours. What the advisor may do while the run trains; section ``advisor`` of the YAML.
+
+    ``stop_on`` and ``act_on`` hold codes or symptoms; None: what the policy does by itself.
+    ``good_every_steps`` None: a twentieth of the run, between 5 and 100 steps.
+    """
+
+    enabled: bool = True
+    policy: AdvicePolicy = "warn"
+    stop_on: tuple[str, ...] | None = None
+    act_on: tuple[str, ...] | None = None
+    max_actions: int = 3
+    on_finding: str | None = None  # a command; no shell runs it
+    rules: tuple[str, ...] = ()  # files or folders of rules beside the bundled ones
+    good_every_steps: int | None = None  # how often `act` keeps a state to go back to
+
+    @property
+    def on(self) -> bool:
+        return self.enabled and self.policy != "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrackingConfig:
     """Trackers that are on; a mapping holds the options of one, None: it is off."""
 
@@ -211,6 +234,7 @@ class TrainConfig:
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     loss_fn: LossConfig = field(default_factory=LossConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
+    advisor: AdvisorConfig = field(default_factory=AdvisorConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     seed: int = 42
     compile: bool = False

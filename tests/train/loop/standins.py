@@ -17,9 +17,10 @@ from train.clock import HostClock
 from train.config.types import OptimizerConfig, SafetyConfig, ScheduleConfig, StepConfig
 from train.data.types import IGNORE, Batch
 from train.evaluate import Evaluator
-from train.loop import Loop, Outcome, Parts
+from train.loop import Loop
 from train.metrics.records import EventRecord, Record, StepRecord, ValidationRecord
 from train.optim import build_optimizer
+from train.parts import Outcome, Parts
 from train.plan import plan_steps
 from train.reporting import Reporter
 from train.schedule import plan_schedule

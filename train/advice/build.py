@@ -1,0 +1,78 @@
+"""The advisor of a run, put together from its config."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from advisor.configs import find_config
+from advisor.dialects import automodel
+from advisor.errors import AdvisorError
+from advisor.monitor import Monitor
+from advisor.monitor.command import OnFinding
+from advisor.rulebook import load_rules
+from advisor.run import Config
+from train.advice.adviser import Adviser
+from train.advice.good import GoodStates
+from train.advice.replay import past_of
+from train.advice.sink import Advised, Runner
+from train.config.advice import policy_of
+from train.config.load import Loaded
+from train.config.types import AdvisorConfig
+from train.metrics.records import EventRecord
+from train.metrics.sinks import Sink
+from train.plan import StepPlan
+
+_LEAST, _MOST, _PART = 5, 100, 20
+
+
+def advised(loaded: Loaded, out: Sink, run_dir: Path) -> Advised | None:
+    """Return the run's sinks with the advisor among them; None where it is off."""
+    config = loaded.config.advisor
+    if not config.on:
+        return None
+
+    def new_monitor() -> Monitor:
+        rules = load_rules([Path(path) for path in config.rules])
+        canonical = _canonical(loaded, run_dir)
+        policy = policy_of(config)
+        return Monitor(canonical, policy, rulebook=rules, path=str(run_dir))
+
+    return Advised(out, new_monitor, lambda step: past_of(run_dir, step), _runner(config, out))
+
+
+def adviser(
+    config: AdvisorConfig, sink: Advised | None, states: GoodStates | None, plan: StepPlan
+) -> Adviser | None:
+    """Return what the loop asks after its steps; None where nothing is ever done."""
+    if not config.on or config.policy == "warn":
+        return None
+    if config.policy != "act":
+        return Adviser(sink)
+    every = config.good_every_steps or min(_MOST, max(_LEAST, plan.total // _PART))
+    return Adviser(sink, states, every, config.max_actions)
+
+
+def _canonical(loaded: Loaded, run_dir: Path) -> Config:
+    """Return the config as `advise check` finds it in the run's folder."""
+    if (run_dir / "config.yaml").is_file():
+        return find_config(run_dir / "training.jsonl")
+    return Config(automodel.read(loaded.tree), dialect=automodel.NAME)
+
+
+def _runner(config: AdvisorConfig, out: Sink) -> Runner | None:
+    """Return what runs the user's command; a command that cannot be run is told, no more."""
+    if config.on_finding is None:
+        return None
+    try:
+        return OnFinding(config.on_finding, sink=_to_stderr)
+    except AdvisorError as error:
+        text = str(error).replace("--on-finding", "advisor.on_finding", 1)
+        out.write(EventRecord(kind="notice", text=text, timestamp=time.time()))
+        return None
+
+
+def _to_stderr(text: str) -> None:
+    line = text.replace("--on-finding", "advisor.on_finding", 1)
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,105 @@
+"""From what the Monitor says to what is done: nothing yet, a stop, or a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from advisor.findings import Edit, Finding
+from advisor.monitor import Change
+from train.advice.pulse import Pulse
+
+Kind = Literal["stop", "early_stop", "roll_back"]
+CUT, LEAP = 0.5, 0.1  # of the learning rate: where the plan has no factor, where a cut was too mild
+_HELD_OUT = ("overfit", "overfit_onset")
+_ROW = 3  # steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do, because of which finding. ``onset``: the first step that is not trusted."""
+
+    kind: Kind
+    code: str
+    text: str
+    onset: int = 0
+    factor: float = 1.0
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Standing:
+    """The findings that ask for more than words and were not taken back."""
+
+    def __init__(self) -> None:
+        self._changes: dict[str, Change] = {}
+
+    def take(self, changes: Sequence[Change]) -> None:
+        """Take what the Monitor said."""
+        for change in changes:
+            if change.kind == "withdrawn" or change.action == "warn":
+                self._changes.pop(change.finding.code, None)
+            else:
+                self._changes[change.finding.code] = change
+
+    def clear(self) -> None:
+        self._changes.clear()
+
+    def __bool__(self) -> bool:
+        return bool(self._changes)
+
+    def ripe(self, pulse: Pulse) -> Change | None:
+        """Return the finding to act on now: a stop goes first; what may heal is waited for."""
+        ready = [each for each in self._changes.values() if _is_ripe(each, pulse)]
+        return min(ready, key=lambda each: each.action != "stop", default=None)
+
+
+def _is_ripe(change: Change, pulse: Pulse) -> bool:
+    """Say whether it is time: one batch without a number is skipped, and most spikes heal."""
+    finding = change.finding
+    if finding.symptom == "nonfinite":
+        held_out = any(each.series.startswith("eval/") for each in finding.evidence)
+        return pulse.bad >= _ROW or (held_out and change.action == "stop")
+    if finding.symptom in ("spikes", "spike"):
+        return pulse.bad + pulse.above >= _ROW
+    return True
+
+
+def decide(change: Change, pulse: Pulse, step: int, edits: Sequence[Edit]) -> Decision:
+    """Return what to do about a finding; ``step`` was the last one."""
+    finding = change.finding
+    text = f"{finding.code} {finding.name}: {finding.message}"
+    if change.action == "stop":
+        return Decision(kind="stop", code=finding.code, text=text)
+    if finding.symptom in _HELD_OUT:
+        return Decision(kind="early_stop", code=finding.code, text=text)
+    return Decision(
+        kind="roll_back", code=finding.code, text=text,
+        onset=_onset(finding, pulse, step), factor=_factor(finding, edits),
+    )  # fmt: skip
+
+
+def _onset(finding: Finding, pulse: Pulse, step: int) -> int:
+    """Return where it began; a finding over the whole run does not say it, the last steps may."""
+    said = finding.first_step
+    found = [at for at in (said, pulse.since) if at is not None and at > 0]
+    return min(found, default=step)
+
+
+def _factor(finding: Finding, edits: Sequence[Edit]) -> float:
+    """Return the plan's factor for the learning rate, else the rule's own, else a half."""
+    for edit in (*edits, *finding.edits):
+        if edit.key != "optimizer.lr" or edit.op != "multiply":
+            continue
+        by = edit.operand
+        if edit.resolved and _is_number(edit.old) and _is_number(edit.new) and edit.old:
+            by = float(edit.new) / float(edit.old)  # type: ignore[arg-type]
+        if _is_number(by) and 0 < float(by) < 1:  # type: ignore[arg-type]
+            return float(by)  # type: ignore[arg-type]
+    return CUT
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

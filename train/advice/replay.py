@@ -1,0 +1,56 @@
+"""What a run's folder says of its past: for a Monitor that starts within the run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from advisor.discover import read_runs
+from advisor.errors import AdvisorError
+from advisor.readers import happenings
+from advisor.run import Run
+from train.advice.sink import Past
+from train.advice.telling import KIND
+
+_MOST = 50_000  # rows; of a longer past the end is taken
+
+
+def past_of(run_dir: Path, before: int) -> Past:
+    """Return what was logged of the steps before one; nothing where it cannot be read."""
+    try:
+        runs = read_runs(run_dir)
+    except (AdvisorError, OSError):
+        return Past()
+    return replace(_past(runs[-1], before), told=_told(run_dir, before)) if runs else Past()
+
+
+def _told(run_dir: Path, before: int) -> frozenset[str]:
+    """Return the findings that stand: those of the config, and those told before the step."""
+    standing: set[str] = set()
+    for row in happenings.rows(run_dir / happenings.NAME):
+        details = row.get("details")
+        if row["kind"] != KIND or not isinstance(details, Mapping):
+            continue
+        step, code = row.get("step"), str(details.get("code"))
+        early = isinstance(step, int) and step < before
+        if details.get("change") == "withdrawn":
+            standing.discard(code)
+        elif early or details.get("first_step") is None:
+            standing.add(code)
+    return frozenset(standing)
+
+
+def _past(run: Run, before: int) -> Past:
+    rows: dict[int, dict[str, float]] = defaultdict(dict)
+    for name, series in run.series.items():
+        inside = series.steps < before
+        steps, values = series.steps[inside][-_MOST:], series.values[inside][-_MOST:]
+        epochs = None if series.epochs is None else series.epochs[inside][-_MOST:]
+        for at, (step, value) in enumerate(zip(steps.tolist(), values.tolist(), strict=True)):
+            rows[step][name] = value
+            if epochs is not None:
+                rows[step]["epoch"] = float(epochs[at])
+    events = [(e.kind, e.text, e.step) for e in run.events if e.step is None or e.step <= before]
+    return Past(sorted(rows.items()), events)

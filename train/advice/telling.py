@@ -1,0 +1,84 @@
+"""A Change of the Monitor's in words: an Event of the run, in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from advisor.findings import Finding
+from advisor.monitor import Change
+from train.advice.decide import Decision
+from train.checkpoint import Progress
+
+KIND = "finding"  # of the Event; readers of the log pass it by
+_MOST = 160
+
+
+def text_of(change: Change) -> str:
+    """Return the line for the console: code, what is seen, what to do."""
+    finding = change.finding
+    head = f"{finding.severity}: {finding.code} {finding.name}"
+    if change.kind == "withdrawn":
+        return f"{head}: no longer so"
+    again = " (still)" if change.kind == "updated" else ""
+    do = _short(finding.do)
+    return f"{head}{again}: {finding.message}" + (f"; to do: {do}" if do else "")
+
+
+def details_of(change: Change) -> Mapping[str, object]:
+    """Return the fields of the output contract that a program needs."""
+    finding = change.finding
+    return {
+        "change": change.kind,
+        "action": change.action,
+        **contract_of(finding),
+    }
+
+
+def contract_of(finding: Finding) -> dict[str, object]:
+    return {
+        "code": finding.code,
+        "name": finding.name,
+        "symptom": finding.symptom,
+        "severity": finding.severity,
+        "confidence": finding.confidence,
+        "message": finding.message,
+        "first_step": finding.first_step,
+        "last_step": finding.last_step,
+        "causes": [{"cause": cause, "probability": share} for cause, share in finding.causes],
+        "guide": list(finding.guide),
+    }
+
+
+def _short(text: str) -> str:
+    """Return the first sentence, within bounds."""
+    first = re.split(r"(?<=[.;])\s", " ".join(text.split()), maxsplit=1)[0].rstrip(".;")
+    return first if len(first) <= _MOST else f"{first[: _MOST - 3]}..."
+
+
+def way_back(now: Progress, why: str, gone: Sequence[str] = ()) -> tuple[str, dict[str, object]]:
+    """Return the line and the numbers of a way back; ``now`` is where it led to."""
+    steps = now.back_from + 1 - now.back_to
+    text = (
+        f"back to step {now.back_to} ({why}); the learning rate is now {now.lr_factor:.3g} of the "
+        f"planned one, the batches of {steps} steps are passed by; way back number {now.actions}"
+    )
+    details: dict[str, object] = {
+        "to_step": now.back_to,
+        "from_step": now.back_from,
+        "lr_factor": now.lr_factor,
+        "skipped_steps": steps,
+        "action": now.actions,
+        "removed": list(gone),
+    }
+    return text, details
+
+
+def why_stopped(decision: Decision, saved: str | None, best: tuple[Path, float] | None) -> str:
+    """Return the line that says why a run was stopped, and where its result lies."""
+    what = "stopped early" if decision.kind == "early_stop" else "stopped"
+    held = f"; saved in {saved}" if saved else ""
+    if best is not None:
+        held = f"; its result is {best[0].name}, held-out loss {best[1]:.4f} (LOWEST_VAL)"
+    return f"{what} by the advisor: {decision.text}{held}"
