@@ -38,6 +38,8 @@ _FACT_HINT = re.compile(r"Num [Ee]|Total (?:opt|train|steps)|logging_steps")
 _HEADER = re.compile(
     r"Running training|Num examples\s*=|Starting training|Training starts at|^Build model"
 )
+# What an advisor said of the run is no metric and no event of it.
+_ADVICE = re.compile(r"\s*(?:\[(?:finding|rollback|stop)\]|advise:) ")
 _SECTION = re.compile(r"\*{3,}\s*(\w+) metrics\s*\*{3,}")
 _SECTION_ITEM = re.compile(r"^\s*([\w./-]{1,60})\s+=\s+(\S{1,40})\s*$")
 
@@ -67,6 +69,8 @@ class Scan:
         if raw[:1] == "{" and not self._open and self._templates.take(number, raw, self._bar()):
             return
         text = clean(raw)
+        if _ADVICE.match(text):
+            return
         if self._open or text.strip() == "{":
             self._printed_over_lines(number, text)
             return
