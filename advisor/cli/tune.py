@@ -33,7 +33,7 @@ from advisor.tuning.reading import Reader
 from advisor.tuning.session import Session, Setup, begin, config_of, resume
 from advisor.tuning.start import first_guess, opening_text
 from advisor.tuning.trial import Limits, Stop, Strategy
-from advisor.tuning.writing import changes_between, read_start, write_values
+from advisor.tuning.writing import read_start, write_values
 
 RUNS = 6
 
@@ -204,9 +204,9 @@ def _reader() -> Reader:
 
 
 def _strategy() -> Strategy:
-    from advisor.tuning import plain_order
+    from advisor.tuning import strategy
 
-    return cast(Strategy, plain_order)
+    return cast(Strategy, strategy)
 
 
 def _launcher(name: str) -> Launcher:
@@ -224,12 +224,10 @@ def _dry_run(setup: Setup, text: str) -> None:
     plan = Plan(1, "full", {}, (), text, "", str(place))
     words = driver.words(plan, config_of(place, setup.config), place / "run", Length())
     typer.echo(f"run 1 (start): {clean(shlex.join(words))}")
-    found = first_guess(start, _reader(), _strategy(), Limits(RUNS))
+    found, changes = first_guess(start, _reader(), _strategy(), Limits(RUNS))
     if isinstance(found, Stop):
         typer.echo(f"what follows is decided by its log ({found.reason})")
         return
-    values = start.config.values
-    changes = [c for c in changes_between(values, found.values) if c.key in found.values]
     typer.echo(f"run 2 ({found.kind}), by the config alone: {clean(found.reason)}")
     typer.echo(clean(write_values(start, changes)[1]), nl=False)
 

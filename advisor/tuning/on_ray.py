@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ class OnRay:
 
     def __init__(self) -> None:
         try:
-            import ray
+            ray: Any = import_module("ray")
         except ImportError:
             raise AdvisorError(
                 "--launcher ray needs Ray: pip install 'finetune-advisor[ray]'"
             ) from None
-        self._ray: Any = ray
+        self._ray = ray
         if not ray.is_initialized():
             ray.init(log_to_driver=False, include_dashboard=False)
         gpus = float(os.environ.get("RAY_TASK_GPUS", "0"))

@@ -114,7 +114,9 @@ def start_values(run: Run) -> dict[str, object]:
             value = plain(target.old(key)[0])
             if value is not None:
                 values[key] = value
-    return values
+    if any(key.startswith("peft.") for key in run.config.values):
+        return values
+    return {key: value for key, value in values.items() if not key.startswith("peft.")}
 
 
 def _same_run(one: Plan, other: Plan) -> bool:

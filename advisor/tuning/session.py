@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from advisor.errors import AdvisorError
+from advisor.tuning.launch import settle
 from advisor.tuning.ledger import NAME, SCHEMA, Ledger
 from advisor.tuning.writing import Start, read_start
 
@@ -109,6 +110,8 @@ def _clear(folder: Path) -> None:
             f"{folder}: holds a session of {ended} runs; --resume goes on with it, or give another"
             " --session"
         )
+    for run in (folder / RUNS).glob("*"):
+        settle(run)  # a loop that was killed may have left one that still runs
     for name in (NAME, f"{NAME}-wal", f"{NAME}-shm"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / RUNS, ignore_errors=True)

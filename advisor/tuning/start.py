@@ -9,9 +9,9 @@ from advisor.configs import with_facts
 from advisor.dialects import tree as trees
 from advisor.errors import AdvisorError, EditError
 from advisor.run import Run
-from advisor.target import Target
+from advisor.tuning.planning import start_values
 from advisor.tuning.reading import Reader, trial_of
-from advisor.tuning.trial import Limits, Proposal, Stop, Strategy
+from advisor.tuning.trial import Change, Limits, Proposal, Stop, Strategy
 from advisor.tuning.writing import Start, changes_between, read_start, write_values
 
 OURS = "automodel"
@@ -40,9 +40,10 @@ def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[st
 
 def first_guess(
     start: Start, reader: Reader, strategy: Strategy, limits: Limits
-) -> Proposal | Stop:
+) -> tuple[Proposal | Stop, tuple[Change, ...]]:
     """Return what would follow the start's run, were nothing seen in it but its config."""
     run = Run(str(start.path), "", {}, config=start.config)
-    report = reader.judge(run)
-    values = dict(Target(start.config, run).full)
-    return strategy.propose([trial_of(1, "full", values, report)], values, limits, None)
+    values = start_values(run)
+    trial = trial_of(1, "full", values, reader.judge(run))
+    found = strategy.propose([trial], values, limits, None)
+    return found, () if isinstance(found, Stop) else changes_between(values, found.values)
