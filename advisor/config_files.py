@@ -9,6 +9,7 @@ from pathlib import Path
 
 from advisor.dialects import ROOTS, dialect_of, generic, sniff
 from advisor.dialects import tree as trees
+from advisor.dialects.keys import coerce
 from advisor.errors import ConfigError
 from advisor.run import Config
 
@@ -73,6 +74,8 @@ def read_source(path: Path) -> Source | None:
     if path.name == "adapter_config.json" or "peft_type" in tree:
         return Source(path, "", _adapter(tree), record=True)
     dialect = sniff(tree)
+    if dialect is None and "architectures" in tree:  # the model's own, beside its weights
+        return Source(path, "", _model(tree), record=True)
     if dialect is None:
         return Source(path, "", generic.read(tree), record=True) if generic.sniff(tree) else None
     values = dialect.read(tree)
@@ -87,6 +90,12 @@ def _adapter(tree: Mapping[str, object]) -> dict[str, object]:
     values = transformers.read(tree) if transformers else {}
     keep = ("peft.", "method", "model.pretrained")
     return {key: value for key, value in values.items() if key.startswith(keep)}
+
+
+def _model(tree: Mapping[str, object]) -> dict[str, object]:
+    """What a model's config says of a run; its data type is only that of the saved weights."""
+    names = {"model.vocab_size": "vocab_size", "model.transformers_version": "transformers_version"}
+    return {key: coerce(key, tree[name]) for key, name in names.items() if tree.get(name)}
 
 
 def _unwrap(tree: dict[str, object]) -> dict[str, object]:

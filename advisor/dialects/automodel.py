@@ -20,6 +20,9 @@ _MISSING = (
     "checkpoint.load_best",
     "peft.use_rslora",
     "peft.modules_to_save",
+    "model.vocab_size",
+    "model.transformers_version",
+    "distributed_config.use_reentrant",
 )
 KEYS: dict[str, tuple[str, ...]] = {
     key: () if key.startswith(_OURS) or key in _MISSING else (key,) for key in KINDS

@@ -49,6 +49,8 @@ KINDS: dict[str, Kind] = {
     "model.torch_dtype": "str",
     "model.attn_implementation": "str",
     "model.is_meta_device": "bool",
+    "model.vocab_size": "int",
+    "model.transformers_version": "str",
     "dataset.path_or_dataset_id": "str",
     "dataset.split": "str",
     "dataset.seq_length": "int",
@@ -65,6 +67,7 @@ KINDS: dict[str, Kind] = {
     "checkpoint.checkpoint_dir": "str",
     "checkpoint.load_best": "bool",
     "distributed_config.activation_checkpointing": "bool",
+    "distributed_config.use_reentrant": "bool",
     "rng.seed": "int",
     "data.samples": "int",
     "data.parallel": "int",
@@ -74,6 +77,8 @@ KINDS: dict[str, Kind] = {
     "validation.accumulation_steps": "int",
     "validation.strategy": "str",
     "tokenizer.pad_is_eos": "bool",
+    "tokenizer.add_eos": "bool",
+    "tokenizer.added_tokens": "list",
 }
 
 

@@ -5,30 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from advisor.readers.console_warnings import HINT, WARNINGS
+
 MOST = 2_000  # events of one kind that are kept
 _TEXT = 400  # characters of a text that are kept
 
-_HINT = re.compile(
-    r"Traceback|[Mm]emory|OutOfMemory|OVERFLOW|[Oo]verflow|^Killed|\bKilled\b|requires_grad|"
-    r"newly initialized|Token indices|Error\b|Exception\b|Interrupt|mask|response (?:key|template)|"
-    r"[Rr]esum|Continuing training|Saving model checkpoint|[Ss]kipping (?:step|the batch)|"
-    r"Saving (?:the )?checkpoint"
-)
 OUT_OF_MEMORY = re.compile(
     r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError|"
     r"DefaultCPUAllocator: (?:not enough|can't allocate) memory|MPS backend out of memory|"
     r"HIP out of memory|RESOURCE_EXHAUSTED|Cannot allocate memory|oom-kill|Out of memory: Kill|"
     r"^\s*Killed\s*$|CUDNN_STATUS_ALLOC_FAILED"
-)
-_WARNINGS = (
-    re.compile(r"None of the inputs have requires_grad"),
-    re.compile(r"newly initialized"),
-    re.compile(r"Token indices sequence length is longer"),
-    re.compile(
-        r"[Aa]ll (?:the )?labels|[Ll]abels? .{0,40}(?:all|only) .{0,12}-100|"
-        r"Could not find (?:response|instruction) (?:key|template)|"
-        r"[Nn]o (?:supervised|label) tokens|fully masked"
-    ),
 )
 _SKIP = re.compile(
     r"OVERFLOW!|[Gg]radient overflow|[Oo]verflow detected|"
@@ -77,7 +63,7 @@ class Scanner:
         if self._trace_line:
             self._in_traceback(number, text)
             return
-        if not _HINT.search(text):
+        if not HINT.search(text):
             return
         if _TRACEBACK in text:
             self._trace_line, self._evaluating = number, False
@@ -110,7 +96,7 @@ class Scanner:
             self.checkpoints[int(saved[2])] = saved[1]
         elif raised and (raised[2] or "." not in raised[1]):
             self._add("exception", text, number)
-        for known in _WARNINGS:
+        for known in WARNINGS:
             if known.search(text):
                 self._add("warning", text, number, known.pattern)
 
@@ -125,7 +111,11 @@ class Scanner:
         if _TRACEBACK in text:
             return
         self._trace_line = 0
-        if _RAISED.match(stripped) or _RAISED_OTHER.match(stripped) or OUT_OF_MEMORY.search(stripped):
+        if (
+            _RAISED.match(stripped)
+            or _RAISED_OTHER.match(stripped)
+            or OUT_OF_MEMORY.search(stripped)
+        ):
             self._raise(number, stripped)
 
     def _raise(self, number: int, text: str) -> None:

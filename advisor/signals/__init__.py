@@ -13,7 +13,9 @@ from advisor.signals import (
     generalisation,
     gradient,
     loss,
+    now,
     numerics,
+    practice,
     rates,
     schedule,
     setup,
@@ -37,9 +39,11 @@ SIGNALS: dict[str, Signal] = {
     **schedule.SIGNALS,
     **activity.SIGNALS,
     **events.SIGNALS,
+    **practice.SIGNALS,
     **setup.SIGNALS,
     **blowup.SIGNALS,
     **rates.SIGNALS,
+    **now.SIGNALS,
 }
 
 __all__ = ["SIGNALS", "Signal", "View", "resolve"]

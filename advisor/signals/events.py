@@ -133,7 +133,7 @@ SIGNALS = {
         r"None of the inputs have requires_grad|does not require grad",
     ),
     "event.nothing_trained": _events(
-        "warning", "the log says that no weight is trained", r"trainable param\w*:? 0\b"
+        "warning", "the log says that no weight is trained", r"(?<![-\w])trainable param\w*:? 0\b"
     ),
     "event.new_weights": Signal("times", "warnings that weights began at random", new_weights),
     "event.truncated": _events(

@@ -74,7 +74,7 @@ def global_batch(view: View) -> Reading:
 
 def samples(view: View) -> Reading:
     """Training samples: as stated, as limited, else steps an epoch times the batch."""
-    stated = positive(view, "data.samples").value
+    stated = positive(view, "data.samples").value or positive_fact(view, "samples")
     limit = positive(view, "dataset.limit_dataset_samples").value
     known = [value for value in (stated, limit) if value and value > 0]
     if known:

@@ -74,6 +74,14 @@ def hidden_nan(view: View) -> Reading:
     return Reading(float(hidden.count), "", hidden.step, hidden.last_step, evidence)
 
 
+def hidden_end(view: View) -> Reading:
+    """1 where the last point is such a one: the run did not come back."""
+    hidden, points = view.hidden_nan(), _train(view)
+    if hidden is None or points is None:
+        return missing("no train/loss or no gradient norm in the log")
+    return Reading(float(hidden.count > 0 and hidden.last_step == points.last_step))
+
+
 def zero_share(view: View) -> Reading:
     """Share of losses that are exactly 0 without having come near 0 before.
 
@@ -114,6 +122,7 @@ SIGNALS = {
     "loss.nonfinite_after": Signal("share", "of the run before the first NaN", nonfinite_start),
     "loss.nonfinite_step": Signal("step", "of the first NaN or inf", nonfinite_step),
     "loss.hidden_nan": Signal("points", "loss 0.0 beside a NaN gradient", hidden_nan),
+    "loss.hidden_end": Signal("0 or 1", "such is the last point", hidden_end),
     "loss.zero_share": Signal("share", "losses that are exactly 0, not by rounding", zero_share),
     "loss.constant_share": Signal("share", "longest stretch of one same value", constant_share),
 }

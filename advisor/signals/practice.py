@@ -1,0 +1,141 @@
+"""What people meet beyond the guide: first losses, unfit precision, tokens and sums gone wrong."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+from advisor.findings import Evidence, Reading
+from advisor.finite import finite
+from advisor.median import median
+from advisor.signals import facts
+from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.choices import fp16
+from advisor.signals.facts import number, positive, text, unknown
+from advisor.signals.view import View
+
+# Families that were pretrained in bfloat16 and hold values that float16 cannot.
+_BF16_NATIVE = re.compile(
+    r"gemma|\bm?t5\b|flan-t5|\bul2\b|qwen-?[2-9]|llama-?[3-9]|mistral-?nemo|mixtral|phi-?[3-9]|olmo|"
+    r"deepseek|minicpm|internlm|falcon|\byi-"
+)
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+# of transformers, in which a loss summed over micro-batches was divided wrongly
+_SUMS_WRONG = ((4, 46), (4, 47))
+
+
+def vocabulary(view: View) -> float | None:
+    size = number(view, "model.vocab_size").value or finite(view.run.facts.get("vocab_size"))
+    return size if size and size > 1 else None
+
+
+def first(view: View) -> Reading:
+    """First logged training loss."""
+    curve = view.loss
+    if why := need(curve, 1):
+        return missing(why)
+    value = float(curve.y[0])
+    return found(value, curve, 0, 0, f"begins at {value:.4g}")
+
+
+def first_of_guess(view: View) -> Reading:
+    """First loss over that of a guess among all tokens: about 1 where nothing is known yet."""
+    size = vocabulary(view)
+    if size is None:
+        return missing("the size of the vocabulary is not known: give --set model.vocab_size=...")
+    reading = first(view)
+    if reading.value is None:
+        return reading
+    guess = math.log(size)
+    said = f"begins at {reading.value:.4g}; a guess among {size:.0f} tokens has {guess:.4g}"
+    return found(reading.value / guess, view.loss, 0, 0, said)
+
+
+def over_eval(view: View) -> Reading:
+    """Training over validation loss, at the evaluations of the second half of the run."""
+    curve, held = view.loss, view.eval
+    if why := need(curve, 6) or need(held, 2):
+        return missing(why)
+    late = held.steps >= curve.at(len(curve) // 2)
+    if not late.any():
+        return missing("no validation in the second half of the run")
+    near = np.clip(np.searchsorted(curve.steps, held.steps[late]), 0, len(curve) - 1)
+    if float(held.y[late].min()) <= 0:
+        return missing("the validation loss is not above 0")
+    ratio = median(curve.smooth[near] / held.y[late])
+    said = f"training loss is {ratio:.2f} times the validation loss"
+    return found(ratio, curve, int(near[0]), int(near[-1]), said)
+
+
+def parts(view: View) -> Reading:
+    """Micro-batches of an optimiser step."""
+    stated = positive(view, "step_scheduler.grad_acc_steps")
+    if stated.value is not None:
+        return stated
+    whole, local = facts.global_batch(view), positive(view, "step_scheduler.local_batch_size")
+    if whole.value is None or local.value is None:
+        return stated
+    devices = positive(view, "data.parallel").value or 1.0
+    return Reading(max(1.0, whole.value / local.value / devices))
+
+
+def sums_wrong(view: View) -> Reading:
+    """1 where this version of transformers divides accumulated losses wrongly."""
+    match = _VERSION.match(text(view, "model.transformers_version"))
+    if match is None:
+        return unknown("model.transformers_version")
+    return Reading(float(_SUMS_WRONG[0] <= (int(match[1]), int(match[2])) <= _SUMS_WRONG[1]))
+
+
+def pretrained(view: View) -> Reading:
+    """1 where weights of a trained model are known to be the start."""
+    if view.run.facts.get("fp32_masters"):  # our own trainer loads a model, always
+        return Reading(1.0)
+    if text(view, "method") in ("lora", "dora", "qlora"):
+        return Reading(1.0)
+    return Reading(float(bool(text(view, "model.pretrained_model_name_or_path"))))
+
+
+def bf16_model(view: View) -> Reading:
+    """1 where fp16 meets a model that was pretrained in bf16, by its name."""
+    half, name = fp16(view), text(view, "model.pretrained_model_name_or_path")
+    if half.value is None or not name:
+        return half if half.value is None else unknown("model.pretrained_model_name_or_path")
+    known = _BF16_NATIVE.search(name)
+    evidence = (Evidence("config", text=f"{name} trained in float16"),)
+    return Reading(float(bool(half.value and known)), "", None, None, evidence)
+
+
+def new_tokens(view: View) -> Reading:
+    """1 where tokens are added while an adapter leaves the embeddings as they are."""
+    added, method = view.config.get("tokenizer.added_tokens"), text(view, "method")
+    if not method:
+        return unknown("method")
+    if not isinstance(added, list | tuple | str):
+        return unknown("tokenizer.added_tokens")
+    saved = str(view.config.get("peft.modules_to_save") or view.config.get("peft.target_modules"))
+    trained = method == "full" or re.search(r"embed|wte|lm_head", saved)
+    return Reading(float(bool(added) and not trained))
+
+
+def constant_norm(view: View) -> Reading:
+    """1 where the gradient norm stands at one value above 0: no data reach it."""
+    curve = view.grad
+    if why := need(curve, 5):
+        return missing(why)
+    return Reading(float(curve.y[0] > 0 and np.ptp(curve.y) <= 1e-6 * abs(float(curve.y[0]))))
+
+
+SIGNALS = {
+    "loss.first": Signal("loss", "first logged training loss", first),
+    "loss.first_of_guess": Signal("ratio", "first loss over that of a guess", first_of_guess),
+    "loss.over_eval": Signal("ratio", "training over validation loss, late", over_eval),
+    "grad.constant": Signal("0 or 1", "the norm stands at one value above 0", constant_norm),
+    "setup.accumulation": Signal("batches", "micro-batches of an optimiser step", parts),
+    "setup.sums_wrong": Signal("0 or 1", "a version that divides sums wrongly", sums_wrong),
+    "setup.pretrained": Signal("0 or 1", "a trained model is the start", pretrained),
+    "setup.bf16_model": Signal("0 or 1", "float16 on a model of bfloat16", bf16_model),
+    "setup.new_tokens": Signal("0 or 1", "tokens added, embeddings not trained", new_tokens),
+}
