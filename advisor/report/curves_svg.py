@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 WIDTH, HEIGHT = 900, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 34
 _MOST = 400  # points of a curve that are drawn
+_FAR = 50.0  # frames above the frame: as good as infinity
 _WIDE = 3.0  # times the spread of the ends: what lies above is cut off at the frame
 
 
@@ -39,8 +40,8 @@ class _Frame:
         return _LEFT + share * (WIDTH - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
-        share = (min(value, self.high) - self.low) / ((self.high - self.low) or 1.0)
-        return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
+        share = (value - self.low) / ((self.high - self.low) or 1.0)
+        return HEIGHT - _BOTTOM - min(share, _FAR) * (HEIGHT - _TOP - _BOTTOM)
 
 
 def draw(curves: Sequence[Curve]) -> str:
@@ -49,10 +50,14 @@ def draw(curves: Sequence[Curve]) -> str:
     if not shown:
         return ""
     frame = _frame(shown)
+    inner = HEIGHT - _TOP - _BOTTOM
     lines = [_line(c, good, frame) for c, good in sorted(shown, key=lambda pair: pair[0].strong)]
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="validation loss over steps">{_grid(frame)}{"".join(lines)}</svg>'
+        f'aria-label="losses over steps">{_grid(frame)}'
+        # an inner picture cuts off what lies outside of it
+        f'<svg x="0" y="{_TOP}" width="{WIDTH}" height="{inner}" '
+        f'viewBox="0 {_TOP} {WIDTH} {inner}">{"".join(lines)}</svg></svg>'
     )
 
 
@@ -63,9 +68,15 @@ def _frame(shown: Sequence[tuple[Curve, NDArray[np.bool_]]]) -> _Frame:
     low = float(lows.min())
     # a run that blew up, and the first fall, must not flatten what is to be compared
     high = low + _WIDE * max(float(np.median(values)) - low, float(np.median(lows)) - low, 1e-9)
-    high = min(high, float(values.max()))
+    # where a run began says how far it came: the ones that matter are in the frame
+    begins = [float(c.values[good][0]) for c, good in shown if c.strong]
+    high = min(max([high, *begins, *(float(v) for v in lows[_strong(shown)])]), float(values.max()))
     pad = 0.05 * (high - low or abs(low) or 1.0)
     return _Frame(float(steps.min()), float(steps.max()), low - pad, high + pad)
+
+
+def _strong(shown: Sequence[tuple[Curve, NDArray[np.bool_]]]) -> list[int]:
+    return [i for i, (curve, _) in enumerate(shown) if curve.strong]
 
 
 def _line(curve: Curve, good: NDArray[np.bool_], frame: _Frame) -> str:

@@ -101,7 +101,7 @@ def _row(entry: Entry, best: bool) -> str:
     tone = {"kept": "good", "reverted": "soft"}.get(entry.verdict, "")
     if trial is not None and trial.status not in ("finished", "aborted"):
         tone = "bad"
-    found = sorted({f.symptom for f in trial.findings}) if trial is not None else []
+    found = sorted({f.symptom for f in trial.findings} - {"config"}) if trial else []
     seen = f'<br><span class="soft">{escape(", ".join(found))}</span>' if found else ""
     tokens = f"{trial.tokens:,}" if trial is not None and trial.tokens else ""
     return (

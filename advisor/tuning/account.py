@@ -46,14 +46,11 @@ class Account:
 
     @property
     def untried(self) -> tuple[Change, ...]:
-        """Edits that the plans of the runs proposed and no run took."""
-        found: dict[tuple[str, str], Change] = {}
+        """What the plan of the best run proposes and no run has taken."""
+        best = self.best
         tried = [e.trial.values for e in self.entries if e.trial is not None]
-        for entry in self.entries:
-            for edit in entry.trial.edits if entry.trial is not None else ():
-                if not any(_holds(values, edit) for values in tried):
-                    found.setdefault((edit.key, repr(edit.new)), edit)
-        return tuple(found.values())
+        edits = best.trial.edits if best is not None and best.trial is not None else ()
+        return tuple(e for e in edits if not any(_holds(values, e) for values in tried))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the account as one object of JSON."""

@@ -39,14 +39,19 @@ def is_better(one: Trial, other: Trial, noise: float | None) -> bool:
 
 
 def verdict(trial: Trial, before: Sequence[Trial]) -> str:
-    """Say what becomes of a run's change: start, kept, reverted; '' of a probe."""
+    """Say what becomes of a run's change: start, kept, even (within the noise) or reverted.
+
+    '' of a probe, which only shows the way.
+    """
     if not before:
         return "start"
     if trial.kind == "probe":
         return ""
-    known = sorted(t.noise for t in (*before, trial) if t.noise)
     best = best_of(before)
-    noise = known[len(known) // 2] if known else None
-    if best is None:
+    if best is None or not counts(trial):
         return "kept" if counts(trial) else "reverted"
-    return "kept" if is_better(trial, best, noise) else "reverted"
+    known = sorted(t.noise for t in (*before, trial) if t.noise)
+    noise = known[len(known) // 2] if known else None
+    if is_better(trial, best, noise):
+        return "kept"
+    return "reverted" if is_better(best, trial, noise) else "even"

@@ -16,6 +16,7 @@ from advisor.errors import AdvisorError
 from advisor.trainer import command as trainer
 from advisor.tuning.ledger import Plan
 from advisor.tuning.session import Setup, checkpoints
+from advisor.tuning.watching import CONDEMNED
 from advisor.tuning.writing import Start
 
 HELD_OUT = 0.1  # of the training rows, where a config names no validation set
@@ -53,7 +54,8 @@ class Driver:
         if checkpoints(output.parent):
             where = [f"--resume={output}"]
         flags = self.setup.launcher_words if self.setup.launcher == "torchrun" else ()
-        extra = [*self._validation("selection"), *self._tracking(plan)]
+        stop_on = ["--advisor.policy", "stop", "--advisor.stop_on", repr(list(CONDEMNED))]
+        extra = [*self._validation("selection"), *stop_on, *self._tracking(plan)]
         if plan.kind == "probe":
             extra += self._probe(plan, length)
         return trainer([str(config), *where, *extra, *flags])

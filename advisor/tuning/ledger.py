@@ -58,7 +58,7 @@ class Entry:
     seconds: float = 0.0
     exit: int | None = None
     said: str = ""  # the last line of a run that crashed, why one was ended
-    verdict: str = ""  # start, kept, reverted
+    verdict: str = ""  # start, kept, even, reverted
     attempts: int = 0
 
 

@@ -148,6 +148,6 @@ def told(trial: Trial, seconds: float, said: str, word: str) -> str:
     """Return one line on how a run ended."""
     loss = "no validation loss" if trial.best_val is None else f"validation {trial.best_val:.4f}"
     status = trial.status if not said else f"{trial.status} ({said})"
-    what = {"kept": "kept", "reverted": "no better, taken back"}.get(word, "")
+    what = {"kept": "kept", "reverted": "worse, taken back", "even": "no clear gain"}.get(word, "")
     parts = [status, loss, f"{seconds:.0f} s", what]
     return f"run {trial.number}: " + ", ".join(part for part in parts if part)

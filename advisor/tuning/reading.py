@@ -25,6 +25,7 @@ from advisor.tuning.launch import Exit
 from advisor.tuning.trial import Change, Kind, Said, Status, Trial
 
 OUTPUT = "run"  # the folder below a run's own that its trainer writes to
+ADVISED = 3  # the exit status of our trainer where its advisor stopped the run
 ENOUGH = 4  # evaluations, to estimate their noise
 _TAIL = 20_000  # bytes of a console that are searched for what ended a run
 _LAST = re.compile(r"\S")
@@ -136,6 +137,8 @@ def judge_ended(
     tail = console_tail(folder)
     status = _status(found, report, ended, tail, condemned)
     said = ended.stopped or ("" if status == "finished" else last_line(tail))
+    if ended.status == ADVISED and found.loss_steps.size:
+        said = f"ended early by its own advisor: {_worst(found)}"
     if status == "finished" and report is None:
         status, said = "crashed", f"ended without a log that can be read; see {folder}"
     return Judged(replace(found, status=status), report, said)
@@ -147,6 +150,8 @@ def _status(trial: Trial, report: Report | None, ended: Exit, tail: str, condemn
     if ended.stopped:
         return "aborted"
     events = report.run.events if report is not None else ()
+    if ended.status == ADVISED and trial.loss_steps.size:
+        return "nonfinite" if _worst(trial) == "nonfinite" else "aborted"
     if ended.status:
         if any(e.kind == "oom" for e in events[-3:]) or OUT_OF_MEMORY.search(tail):
             return "oom"
@@ -154,6 +159,11 @@ def _status(trial: Trial, report: Report | None, ended: Exit, tail: str, condemn
             return "nonfinite"
         return "crashed"
     return "finished"
+
+
+def _worst(trial: Trial) -> str:
+    bad = [f.symptom for f in trial.findings if f.severity == "error"]
+    return bad[0] if bad else "a finding"
 
 
 def _ends_nonfinite(trial: Trial) -> bool:
