@@ -44,12 +44,12 @@ class _Frame:
         return HEIGHT - _BOTTOM - min(share, _FAR) * (HEIGHT - _TOP - _BOTTOM)
 
 
-def draw(curves: Sequence[Curve]) -> str:
-    """Return the SVG, '' where no curve has a finite point."""
+def draw(curves: Sequence[Curve], whole: bool = False) -> str:
+    """Return the SVG, '' where no curve has a finite point; ``whole``: nothing is cut off."""
     shown = [(c, np.isfinite(c.values)) for c in curves if np.isfinite(c.values).any()]
     if not shown:
         return ""
-    frame = _frame(shown)
+    frame = _frame(shown, whole)
     inner = HEIGHT - _TOP - _BOTTOM
     lines = [_line(c, good, frame) for c, good in sorted(shown, key=lambda pair: pair[0].strong)]
     return (
@@ -61,7 +61,7 @@ def draw(curves: Sequence[Curve]) -> str:
     )
 
 
-def _frame(shown: Sequence[tuple[Curve, NDArray[np.bool_]]]) -> _Frame:
+def _frame(shown: Sequence[tuple[Curve, NDArray[np.bool_]]], whole: bool) -> _Frame:
     steps = np.concatenate([c.steps[good] for c, good in shown]).astype(np.float64)
     values = np.concatenate([c.values[good] for c, good in shown])
     lows = np.array([c.values[good].min() for c, good in shown])
@@ -71,6 +71,7 @@ def _frame(shown: Sequence[tuple[Curve, NDArray[np.bool_]]]) -> _Frame:
     # where a run began says how far it came: the ones that matter are in the frame
     begins = [float(c.values[good][0]) for c, good in shown if c.strong]
     high = min(max([high, *begins, *(float(v) for v in lows[_strong(shown)])]), float(values.max()))
+    high = float(values.max()) if whole else high
     pad = 0.05 * (high - low or abs(low) or 1.0)
     return _Frame(float(steps.min()), float(steps.max()), low - pad, high + pad)
 

@@ -26,8 +26,8 @@ p { margin: .3rem 0; } .soft { color: var(--soft); } .good { color: var(--good);
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: .45rem .6rem;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 600; white-space: nowrap; } td.number { font-variant-numeric: tabular-nums;
-  white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.best td { background: var(--card); } .wide { overflow-x: auto; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .8rem 1rem; overflow-x: auto; font-size: .86rem; line-height: 1.45; }

@@ -31,7 +31,7 @@ def _run(report: Report) -> list[str]:
         for name, colour in _SHOWN
         if name in run.series
     ]
-    picture = draw(curves)
+    picture = draw(curves, whole=True)
     if picture:
         key = "".join(
             f'<span><i style="border-color:var(--{c.colour})"></i>{escape(c.label)}</span>'
