@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,20 +56,44 @@ class Tally:
         return [*self.lost, *self.twice, *self.astray, *self.stuck]
 
 
-def command(place: Path, resume: bool) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is killed: the words that begin a session, and how long it is left alone."""
+
+    config: str
+    text: str
+    begin: tuple[str, ...]
+    runs: int = RUNS
+    seconds: tuple[float, float] = (0.3, 4.0)
+    ends: Callable[[Path], int] = lambda run: 0  # how often a run's trainer came to its end
+
+
+def ends_of_stub(run: Path) -> int:
+    done = run / "done.txt"
+    return len(done.read_text().splitlines()) if done.is_file() else 0
+
+
+STAND_IN = Subject(
+    "config.json",
+    json.dumps(CONFIG, indent=2),
+    ("--command", f"{sys.executable} {STUB} {{config}} {{run_dir}} --seconds {SECONDS}"),
+    ends=ends_of_stub,
+)
+
+
+def command(place: Path, subject: Subject, resume: bool) -> list[str]:
     """Return the command of a session, to begin it or to go on."""
-    trainer = f"{sys.executable} {STUB} {{config}} {{run_dir}} --seconds {SECONDS}"
     words = [sys.executable, "-m", "advisor", "tune"]
-    session = ["--session", str(place / "session"), "--runs", str(RUNS), "--json"]
+    session = ["--session", str(place / "session"), "--runs", str(subject.runs), "--json"]
     if resume:
         return [*words, *session, "--resume"]
-    return [*words, str(place / "config.json"), *session, "--command", trainer]
+    return [*words, str(place / subject.config), *session, *subject.begin]
 
 
-def start(place: Path, resume: bool) -> subprocess.Popen[str]:
+def start(place: Path, subject: Subject, resume: bool) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command(place, resume), cwd=place, env=env, text=True, stdout=subprocess.PIPE,
+        command(place, subject, resume), cwd=place, env=env, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -113,27 +138,28 @@ def below(pid: int) -> list[int]:
     return found
 
 
-def one_session(tally: Tally, draw: random.Random, most: int, expected: list[Row]) -> None:
+def one_session(
+    tally: Tally, draw: random.Random, most: int, expected: list[Row], subject: Subject = STAND_IN
+) -> None:
     """Begin a session, kill it up to ``most`` times, and see that it ends as it should."""
     place = Path(tempfile.mkdtemp(prefix="kills-"))
-    name = f"session {tally.sessions + 1}"
     try:
-        (place / "config.json").write_text(json.dumps(CONFIG, indent=2))
+        (place / subject.config).write_text(subject.text)
         for _ in range(most):
-            if _killed(tally, draw, place, name):
+            if _killed(tally, draw, place, subject):
                 break
-        _finish(tally, place, name, expected)
+        _finish(tally, place, subject, expected)
     finally:
         tally.sessions += 1
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _killed(tally: Tally, draw: random.Random, place: Path, name: str) -> bool:
+def _killed(tally: Tally, draw: random.Random, place: Path, subject: Subject) -> bool:
     """Let it run for a random time and kill it; True where it ended before."""
     before = ledger(place)
-    process = start(place, (place / "session" / "ledger.sqlite").is_file() and bool(before))
+    process = start(place, subject, bool(before))
     try:
-        process.communicate(timeout=draw.uniform(0.3, 4.0))
+        process.communicate(timeout=draw.uniform(*subject.seconds))
     except subprocess.TimeoutExpired:
         pass
     else:
@@ -150,14 +176,16 @@ def _killed(tally: Tally, draw: random.Random, place: Path, name: str) -> bool:
     tally.kills += 1
     tally.whole += down
     after = ledger(place)
+    name = f"session {tally.sessions + 1}"
     tally.lost += [f"{name}: run {n}" for n, row in before.items() if after.get(n) != row]
     return False
 
 
-def _finish(tally: Tally, place: Path, name: str, expected: list[Row]) -> None:
-    process = start(place, bool(ledger(place)))
+def _finish(tally: Tally, place: Path, subject: Subject, expected: list[Row]) -> None:
+    name = f"session {tally.sessions + 1}"
+    process = start(place, subject, bool(ledger(place)))
     try:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=900)
     except subprocess.TimeoutExpired:
         process.kill()
         tally.stuck.append(f"{name}: does not end")
@@ -169,10 +197,10 @@ def _finish(tally: Tally, place: Path, name: str, expected: list[Row]) -> None:
     tally.runs += len(found)
     if expected and found != expected:
         tally.astray.append(f"{name}: {len(found)} runs, {len(expected)} expected, or other ones")
-    for path in sorted((place / "session" / "runs").glob("*/done.txt")):
-        count = len(path.read_text().splitlines())
+    for run in sorted((place / "session" / "runs").iterdir()):
+        count = subject.ends(run)
         if count > 1:
-            tally.twice.append(f"{name}: {path.parent.name} finished {count} times")
+            tally.twice.append(f"{name}: {run.name} finished {count} times")
 
 
 def unharmed() -> list[Row]:
@@ -180,8 +208,8 @@ def unharmed() -> list[Row]:
     tally = Tally()
     place = Path(tempfile.mkdtemp(prefix="kills-"))
     try:
-        (place / "config.json").write_text(json.dumps(CONFIG, indent=2))
-        _finish(tally, place, "unharmed", [])
+        (place / STAND_IN.config).write_text(STAND_IN.text)
+        _finish(tally, place, STAND_IN, [])
         if tally.faults:
             raise SystemExit("\n".join(tally.faults))
         return story(place)

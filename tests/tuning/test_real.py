@@ -1,0 +1,109 @@
+"""`advise tune` with real trainings of the bundled tiny model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tuning.test_kills import BASE, DATA, ROOT, TINY
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+
+
+def advise(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "advisor", *words], cwd=place, env=env, capture_output=True,
+        text=True, timeout=1200,
+    )  # fmt: skip
+
+
+def test_a_rate_far_too_low_is_mended_and_proved_on_rows_that_no_decision_saw(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "my.yaml").write_text(TINY)
+    done = advise(tmp_path, "tune", "my.yaml", "--runs", "3", "--keep", "best", "--json")
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = json.loads(done.stdout)
+    outcome = said["outcome"]
+    assert outcome["better"] and outcome["measured_on"] == "test" and outcome["samples"] >= 10
+    assert outcome["gain"]["low"] > 0.2
+    assert said["tokens"] > 0 and (tmp_path / "my.yaml").read_text() == TINY
+    seen, tested = (
+        json.loads((tmp_path / "tune-my/runs/001-start" / f"{part}.json").read_text())
+        for part in ("selection", "test")
+    )
+    assert seen["samples"] + tested["samples"] == 40
+    kept = {path.parents[1].name for path in tmp_path.glob("tune-my/runs/*/run/epoch_*")}
+    best = next(r["folder"] for r in said["runs"] if r["number"] == outcome["best"])
+    assert kept == {"001-start", Path(best).name}
+    plan = advise(tmp_path, "train", "tune-my/best.yaml", "--dry-run")
+    assert plan.returncode == 0, plan.stderr
+
+
+def test_a_config_that_our_trainer_refuses_is_its_one_line_and_status_2(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(TINY.replace("val_every_steps: 3", "val_every_steps: 0"))
+    done = advise(tmp_path, "tune", "my.yaml")
+    assert done.returncode == 2
+    assert "step_scheduler.val_every_steps" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_under_torchrun_with_one_process(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(TINY)
+    words = ("tune", "my.yaml", "--runs", "1", "--json", "--launcher", "torchrun")
+    done = advise(tmp_path, *words, "--", "--nproc-per-node", "1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    job = json.loads((tmp_path / "tune-my/runs/001-start/job.json").read_text())
+    assert any(word.endswith("elastic.py") for word in job["words"])
+    assert json.loads(done.stdout)["runs"][0]["status"] == "finished"
+
+
+HF_SCRIPT = f"""
+import sys, json
+from datasets import load_dataset
+from transformers import (AutoModelForCausalLM, AutoTokenizer, DataCollatorForLanguageModeling,
+                          HfArgumentParser, Trainer, TrainingArguments)
+(args,) = HfArgumentParser(TrainingArguments).parse_json_file(sys.argv[1])
+args.output_dir = sys.argv[2]
+name = {str(BASE)!r}
+tokenizer = AutoTokenizer.from_pretrained(name)
+tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+def rows(path, count):
+    data = load_dataset("json", data_files=path, split=f"train[:{{count}}]")
+    return data.map(lambda r: tokenizer(r["instruction"] + " " + r["response"]),
+                    remove_columns=data.column_names)
+trainer = Trainer(model=AutoModelForCausalLM.from_pretrained(name), args=args,
+                  train_dataset=rows({str(DATA)!r}, 64),
+                  eval_dataset=rows({str(DATA.with_suffix(".val.jsonl"))!r}, 40),
+                  data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False))
+trainer.train()
+trainer.save_state()
+"""
+HF_CONFIG = {
+    "output_dir": "out", "learning_rate": 1e-6, "per_device_train_batch_size": 8,
+    "num_train_epochs": 2, "lr_scheduler_type": "cosine", "warmup_steps": 2, "logging_steps": 1,
+    "eval_strategy": "steps", "eval_steps": 4, "save_strategy": "no", "report_to": "none",
+    "use_cpu": True, "seed": 1,
+}  # fmt: skip
+
+
+@pytest.mark.integration
+def test_a_plain_hugging_face_script_is_tuned_by_its_own_arguments(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "train.py").write_text(HF_SCRIPT)
+    (tmp_path / "args.json").write_text(json.dumps(HF_CONFIG, indent=2))
+    command = f"{sys.executable} train.py {{config}} {{run_dir}}"
+    done = advise(tmp_path, "tune", "args.json", "--command", command, "--runs", "2", "--json")
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = json.loads(done.stdout)
+    assert said["outcome"]["better"] and said["runs"][0]["status"] == "finished"
+    assert any("offers no test split" in note for note in said["outcome"]["notes"])
+    best = json.loads((tmp_path / "tune-args/best.json").read_text())
+    assert best["learning_rate"] > 1e-5 and best["report_to"] == "none"
