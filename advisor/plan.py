@@ -21,6 +21,7 @@ CHANGED = "already changed"
 NO_KEY = "no such key in"
 VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
 GROUPS = ("measuring", "numerics and memory", "learning rate", "batch", "epochs", "regularisation")
+BEYOND = 3  # times the highest usual rate: no rule raises a rate from there on
 # A cure may go below what is recommended to start with.
 _NO_FLOOR = (coupling.EPOCHS, coupling.LOCAL)
 _GROUP_OF = (
@@ -98,7 +99,7 @@ def _resolved(edit: Edit, target: Target) -> Edit:
         old = plain(target.full.get(edit.key))
     if edit.key == coupling.WARMUP and edit.op == "multiply" and not old and target.steps:
         edit = _first_warmup(edit, target.steps)
-    done = resolve(_within_range(edit, target), old)
+    done = resolve(_within_range(edit, target, old), old)
     if done.resolved and edit.key in (coupling.GLOBAL, coupling.LOCAL) and is_number(done.new):
         values = target.full
         fit, why = coupling.fit_batch(done, values, coupling.GLOBAL in values)
@@ -114,11 +115,14 @@ def _first_warmup(edit: Edit, steps: float) -> Edit:
     return replace(edit, op="set", operand=max(1, round((low + high) / 2)))
 
 
-def _within_range(edit: Edit, target: Target) -> Edit:
+def _within_range(edit: Edit, target: Target, old: object) -> Edit:
     """Bound a relative Edit by the recommended range for the method and the data size."""
     known = _range_of(edit.key, target) if edit.op in ("multiply", "add") else None
     if known is None:
         return edit
+    if edit.key == "optimizer.lr" and is_number(old) and number(old) >= known[1]:
+        # A run that learns too slowly up there shows that the range is not made for its model.
+        known = (known[0], known[1] * BEYOND)
     low = known[0] if edit.low is None else max(edit.low, known[0])
     high = known[1] if edit.high is None else min(edit.high, known[1])
     return replace(edit, low=low, high=high) if low <= high else edit

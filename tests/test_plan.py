@@ -206,6 +206,15 @@ def test_an_adapter_on_all_layers_is_named_as_each_front_end_names_it(tmp_path: 
         assert (found.native_key, found.native_new) == (key, value)
 
 
+@pytest.mark.parametrize(("rate", "wanted"), [(5e-5, 1.5e-4), (1e-4, 1.5e-4), (2e-4, None)])
+def test_a_slow_run_beyond_its_range_goes_up_to_three_times_its_end(
+    rate: float, wanted: float | None
+) -> None:
+    config = with_facts(load_config(FIXTURES / "automodel.yaml"), {"data.samples": 2000, LR: rate})
+    plan = make_plan([finding("LR001", times(LR, 5))], config, run_of())
+    assert by_key(plan).get(LR, Edit(LR, "set", None)).new == (wanted and pytest.approx(wanted))
+
+
 def test_the_floor_of_a_range_does_not_keep_an_overfit_run_long() -> None:
     facts: dict[str, object] = {"data.samples": 2000, EPOCHS: 3}  # LoRA on few samples: 3 to 5
     config = with_facts(load_config(FIXTURES / "automodel.yaml"), facts)
