@@ -54,7 +54,9 @@ class Adviser:
         change = self._standing.ripe(self._pulse)
         if change is None:
             return None
-        found = decide(change, self._pulse, step, self.sink.edits())
+        # the plan starts from the config's rate: once that was cut, the rule's own factor holds
+        edits = () if now.actions else self.sink.edits()
+        found = decide(change, self._pulse, step, edits)
         if found.kind == "early_stop" and _never_better(now):
             # no minimum to stop at: from the first step on it went the wrong way
             found = replace(found, kind="roll_back", factor=LEAP)

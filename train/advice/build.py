@@ -37,7 +37,11 @@ def advised(loaded: Loaded, out: Sink, run_dir: Path) -> Advised | None:
         rules = load_rules([Path(path) for path in config.rules])
         canonical = _canonical(loaded, run_dir)
         policy = policy_of(config)
-        return Monitor(canonical, policy, rulebook=rules, path=str(run_dir))
+        return Monitor(canonical, policy, rulebook=rules, path=str(run_dir), sink=notice)
+
+    def notice(text: str) -> None:
+        said = text.removeprefix("advise: ")
+        out.write(EventRecord(kind="notice", text=said, timestamp=time.time()))
 
     return Advised(out, new_monitor, lambda step: past_of(run_dir, step), _runner(config, out))
 

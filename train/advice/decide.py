@@ -57,12 +57,16 @@ class Standing:
 
 
 def _is_ripe(change: Change, pulse: Pulse) -> bool:
-    """Say whether it is time: one batch without a number is skipped, and most spikes heal."""
+    """Say whether it is time.
+
+    One batch without a number is skipped, most spikes heal, and of gradients that the loss does
+    not follow clipping takes care.
+    """
     finding = change.finding
     if finding.symptom == "nonfinite":
         held_out = any(each.series.startswith("eval/") for each in finding.evidence)
         return pulse.bad >= _ROW or (held_out and change.action == "stop")
-    if finding.symptom in ("spikes", "spike"):
+    if finding.symptom in ("spikes", "spike", "grad_spikes"):
         return pulse.bad + pulse.above >= _ROW
     return True
 
@@ -91,9 +95,9 @@ def _onset(finding: Finding, pulse: Pulse, step: int) -> int:
 def _factor(finding: Finding, edits: Sequence[Edit]) -> float:
     """Return the plan's factor for the learning rate, else the rule's own, else a half."""
     for edit in (*edits, *finding.edits):
+        by = edit.operand
         if edit.key != "optimizer.lr" or edit.op != "multiply":
             continue
-        by = edit.operand
         if edit.resolved and _is_number(edit.old) and _is_number(edit.new) and edit.old:
             by = float(edit.new) / float(edit.old)  # type: ignore[arg-type]
         if _is_number(by) and 0 < float(by) < 1:  # type: ignore[arg-type]

@@ -1,0 +1,271 @@
+"""The advisor within real trainings: silent where all is well, and useful where it is not."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tests.train.runs.launch import advise, curve, events, rows, run, start  # noqa: E402
+from tests.train.runs.tiny import LORA, config_text  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[3]
+BASE = ROOT / "presets" / "base"
+STEPS = {"global_batch_size": 4, "local_batch_size": 4, "num_epochs": 2, "val_every_steps": 5,
+         "ckpt_every_steps": 10}  # fmt: skip
+
+
+def config(world: Path, place: Path, **sections: Any) -> Path:
+    """A LoRA of 80 steps, in a folder of its own."""
+    place.mkdir(exist_ok=True)
+    path = place / "config.yaml"
+    sections = {"peft": LORA, "step_scheduler": STEPS} | sections
+    tree = json.loads(config_text(world, **sections))
+    tree["checkpoint"]["checkpoint_dir"] = str(place)
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def base_words(*words: str) -> list[str]:
+    rows_of = ROOT / "presets"
+    return [
+        "--model.pretrained_model_name_or_path", str(BASE),
+        "--dataset.path_or_dataset_id", str(rows_of / "instructions.jsonl"),
+        "--validation_dataset.path_or_dataset_id", str(rows_of / "instructions.val.jsonl"), *words,
+    ]  # fmt: skip
+
+
+def base_run(place: Path, *words: str) -> Any:
+    """Fine-tune the bundled base model."""
+    from train.config.load import load_config
+    from train.sft import run as fine_tune
+
+    loaded = load_config(BASE / "demo.yaml", base_words(*words), {})
+    place.mkdir(exist_ok=True)
+    (place / "config.yaml").write_text(loaded.text)
+    return fine_tune(loaded, place)
+
+
+def told(run_dir: Path, *severities: str) -> list[str]:
+    found = [row["details"] for row in events(run_dir, "finding")]
+    return [f["code"] for f in found if f["change"] == "raised" and f["severity"] in severities]
+
+
+def judged(run_dir: Path) -> list[tuple[Any, ...]]:
+    (found,) = advise(run_dir)["runs"]
+    return [(f["code"], f["message"], f["first_step"], f["last_step"]) for f in found["findings"]]
+
+
+def test_advice_changes_neither_a_run_nor_what_is_said_of_it_later(
+    world: Path, tmp_path: Path
+) -> None:
+    sections = {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 3.0}}
+    path = config(world, tmp_path / "advised", **sections)
+    run(path, tmp_path / "advised")
+    other = config(world, tmp_path / "alone", **sections)
+    run(other, tmp_path / "alone", "--advisor", "off")
+    assert curve(tmp_path / "advised") == curve(tmp_path / "alone")
+    assert events(tmp_path / "advised", "finding")
+    assert not events(tmp_path / "alone", "finding")
+    assert judged(tmp_path / "advised") == judged(tmp_path / "alone")
+
+
+def test_a_console_log_reads_the_same_with_advice_in_it(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from advisor.discover import read_runs
+
+    sections = {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 3.0}}
+    run(config(world, tmp_path / "run", **sections), tmp_path / "run")
+    lines = capsys.readouterr().out.splitlines(keepends=True)
+    assert any(line.startswith("[finding]") for line in lines)
+    found = []
+    for name, kept in (("with", lines), ("without", [x for x in lines if "[finding]" not in x])):
+        log = tmp_path / f"{name}.log"
+        log.write_text("".join(kept))
+        (one,) = read_runs(log)
+        happened = [(event.kind, event.text) for event in one.events]
+        found.append((happened, {k: s.values.tolist() for k, s in one.series.items()}))
+    assert repr(found[0]) == repr(found[1])
+
+
+def test_rules_that_cannot_be_read_switch_the_advisor_off_and_nothing_else(
+    world: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "XX001-broken.yaml"
+    broken.write_text("code: XX001\nwhen: loss.end >\n")
+    path = config(world, tmp_path / "run")
+    outcome = run(path, tmp_path / "run", "--advisor.rules", f"[{broken}]")
+    assert outcome.status == "finished"
+    notices = [row["text"] for row in events(tmp_path / "run", "notice")]
+    assert sum("advisor is off" in text and "XX001" in text for text in notices) == 1
+
+
+def test_a_command_gets_each_finding_as_json(world: Path, tmp_path: Path) -> None:
+    script = tmp_path / "keep.sh"
+    script.write_text(
+        f'#!/bin/sh\ncat >> "{tmp_path}/heard.jsonl"; echo >> "{tmp_path}/heard.jsonl"'
+    )
+    script.chmod(0o755)
+    run(config(world, tmp_path / "run"), tmp_path / "run", "--advisor.on_finding", str(script))
+    lines = (tmp_path / "heard.jsonl").read_text().splitlines()
+    heard = [json.loads(line) for line in lines if line]
+    assert len(heard) == len(events(tmp_path / "run", "finding")) > 0
+    assert {"code", "message", "severity", "change", "step"} <= set(heard[0])
+
+
+def poisoned(
+    monkeypatch: pytest.MonkeyPatch, step: int, poison: Callable[[Any], None], last: int = -1
+) -> None:
+    """Call ``poison`` with the stepper before the steps from one to another, once each."""
+    from train.step import Stepper
+
+    real, taken = Stepper.step, {"count": 0}
+
+    def take(self: Any, window: Any, lr: float) -> Any:
+        if step <= taken["count"] <= max(step, last):
+            poison(self)
+        taken["count"] += 1
+        return real(self, window, lr)
+
+    monkeypatch.setattr(Stepper, "step", take)
+
+
+def test_weights_that_became_nan_are_taken_from_a_good_state(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poison(stepper: Any) -> None:
+        with torch.no_grad():
+            stepper.parameters[0].fill_(math.nan)
+
+    poisoned(monkeypatch, 33, poison)
+    outcome = run(config(world, tmp_path / "run"), tmp_path / "run", "--advisor.policy", "act")
+    (back,) = events(tmp_path / "run", "rollback")
+    assert 20 <= back["details"]["to_step"] <= 33
+    assert outcome.status == "finished" and outcome.steps == 80
+    assert all(math.isfinite(row["loss"]) for row in rows(tmp_path / "run").values())
+
+
+def test_a_single_batch_of_nan_is_skipped_and_no_way_back_taken(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = {}
+
+    def poison(stepper: Any) -> None:
+        real["sum"] = stepper.loss_sum
+        stepper.loss_sum = lambda model, batch: _nan_once(stepper, real["sum"], model, batch)
+
+    poisoned(monkeypatch, 33, poison)
+    outcome = run(config(world, tmp_path / "run"), tmp_path / "run", "--advisor.policy", "act")
+    assert outcome.skipped == 1 and outcome.actions == 0
+
+
+def _nan_once(stepper: Any, real: Any, model: Any, batch: Any) -> Any:
+    stepper.loss_sum = real
+    total, count = real(model, batch)
+    return total * math.nan, count
+
+
+def test_an_acted_run_is_read_as_what_it_became(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from advisor.discover import read_runs
+
+    def poison(stepper: Any) -> None:
+        with torch.no_grad():
+            stepper.parameters[0].fill_(math.nan)
+
+    poisoned(monkeypatch, 33, poison)
+    run(config(world, tmp_path / "run"), tmp_path / "run", "--advisor.policy", "act")
+    (found,) = read_runs(tmp_path / "run")
+    loss = found.series["train/loss"]
+    assert loss.steps.tolist() == list(range(80))
+    assert all(map(math.isfinite, loss.values.tolist()))
+    assert not [code for code, *_ in judged(tmp_path / "run") if code.startswith("NUM")]
+
+
+@pytest.mark.slow
+def test_a_run_killed_after_a_way_back_keeps_its_factor_and_count(
+    world: Path, tmp_path: Path
+) -> None:
+    """kill -9 at points after the way back; what it resumes to is what it would have been."""
+    lr = {"_target_": "torch.optim.AdamW", "lr": 30.0}
+    expected = config(world, tmp_path / "expected", optimizer=lr, advisor={"policy": "act"})
+    run(expected, tmp_path / "expected")
+    back = events(tmp_path / "expected", "rollback")
+    assert back, "the rate was meant to need a way back"
+    place = tmp_path / "killed"
+    path = config(world, place, optimizer=lr, advisor={"policy": "act"})
+    shutil.move(path, tmp_path / "killed.yaml")
+    words = ["--run-dir", str(place)]
+    process = start(tmp_path / "killed.yaml", *words)
+    kills = 0
+    for _ in range(3):
+        seen = len(back) if kills else 1
+        while process.poll() is None:
+            log = place / "events.jsonl"
+            if log.exists() and log.read_text().count('"kind": "rollback"') >= seen + kills:
+                time.sleep(0.05 * kills)
+                break
+            time.sleep(0.01)
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.communicate()
+        kills += 1
+        process = start(tmp_path / "killed.yaml", "--resume", *words)
+        process.communicate(timeout=300)
+    assert kills >= 1
+    last, wanted = (max(rows(p)) for p in (place, tmp_path / "expected"))
+    assert last == wanted
+    one, other = (rows(p)[last]["lr"] for p in (place, tmp_path / "expected"))
+    assert one == pytest.approx(other, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_the_base_model_at_a_fair_rate_is_left_alone(tmp_path: Path) -> None:
+    words = ["--advisor.policy", "act", "--optimizer.lr", "2e-3"]
+    outcome = base_run(tmp_path / "run", *words, "--step_scheduler.num_epochs", "5")
+    assert outcome.status == "finished" and outcome.actions == 0
+    assert told(tmp_path / "run", "error") == []
+
+
+@pytest.mark.slow
+def test_the_base_model_at_a_thousand_times_the_rate_is_stopped(tmp_path: Path) -> None:
+    words = ["--optimizer.lr", "4", "--step_scheduler.num_epochs", "5"]
+    outcome = base_run(tmp_path / "run", "--advisor.policy", "stop", *words)
+    assert outcome.advice is not None and outcome.advice.kind == "stop"
+    assert outcome.steps <= 20 and (tmp_path / "run" / "LATEST").exists()
+
+
+@pytest.mark.slow
+def test_the_base_model_at_a_thousand_times_the_rate_is_brought_back(tmp_path: Path) -> None:
+    from train.errors import StepError
+
+    words = ["--optimizer.lr", "4", "--step_scheduler.num_epochs", "5"]
+    with pytest.raises(StepError, match="no finite loss"):
+        base_run(tmp_path / "untouched", *words)
+    outcome = base_run(tmp_path / "acted", "--advisor.policy", "act", *words)
+    untouched = rows(tmp_path / "untouched")
+    assert outcome.status == "finished" and 1 <= outcome.actions <= 3
+    assert outcome.train_loss is not None and math.isfinite(outcome.train_loss)
+    assert outcome.train_loss < 0.9 * untouched[max(untouched)]["loss"]
+
+
+@pytest.mark.slow
+def test_the_base_model_that_learns_by_heart_is_stopped_at_its_best(tmp_path: Path) -> None:
+    outcome = base_run(tmp_path / "run", "--advisor.policy", "act")
+    assert outcome.advice is not None and outcome.advice.kind == "early_stop"
+    losses = {s: r["val_loss"] for s, r in rows(tmp_path / "run", "validation").items() if s >= 0}
+    best = min(losses, key=lambda step: losses[step])
+    assert outcome.checkpoint is not None and outcome.checkpoint.endswith(f"_step_{best}")
+    assert outcome.steps < 160
