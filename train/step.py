@@ -14,6 +14,7 @@ from train.clock import Clock
 from train.data.types import IGNORE, Batch
 from train.device import free_memory, is_out_of_memory
 from train.optim import set_rate
+from train.ranks.reduce import Reduce
 
 # Sum of the token losses (fp32, with gradient) and the number of supervised tokens. Batches stay
 # on the CPU: it takes to the device what it needs there.
@@ -54,6 +55,7 @@ class Stepper:
     device: torch.device
     clock: Clock
     parts: int = 1
+    reduce: Reduce | None = None  # where several ranks take each step together
 
     def step(self, window: Sequence[Batch], lr: float) -> StepResult:
         """Take a step over the window; OutOfMemory where it does not fit."""
@@ -82,9 +84,13 @@ class Stepper:
         """Return the window's mean loss and gradient norm, both still on the device."""
         tokens = max(1, sum(batch.supervised for batch in window))
         loss = torch.zeros((), device=self.device)
+        if self.reduce is not None:
+            tokens = self.reduce.count(tokens)
         for batch in window:
             self._add_gradients(batch, tokens, loss)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.reduce is not None:
+            self.reduce.sum_up([loss, *gradients])
         if self.max_norm is None:
             norm = get_total_norm(gradients)
         else:

@@ -10,10 +10,10 @@ from advisor.monitor import Change
 from train.advice.decide import LEAP, Decision, Standing, decide
 from train.advice.good import Good, GoodStates
 from train.advice.pulse import Pulse
-from train.advice.ranks import Alone, Ranks
 from train.advice.sink import Advised
 from train.checkpoint import Progress
 from train.errors import CheckpointError
+from train.ranks.agreement import Alone, Ranks
 from train.step import StepResult
 
 _SHARE = 20  # a state that took a second is not followed by another within 20
