@@ -19,6 +19,8 @@ from train.config.load import Loaded, load_config
 from train.config.rundir import CONFIG
 from train.config.types import LoaderConfig, PackingConfig, TrainConfig
 from train.data.batches import build_data
+from train.data.loader import Loader, RowLoader
+from train.data.split import is_test
 from train.errors import ConfigError, DataError
 from train.model.forward import loss_sum
 from train.model.load import LoadedModel, load_model, load_tokenizer
@@ -34,6 +36,7 @@ class Measured:
     checkpoint: str
     losses: tuple[float, ...]
     tokens: tuple[int, ...]
+    test: tuple[bool, ...]  # which are of the half that tuning never looks at
 
     @property
     def loss(self) -> float:
@@ -48,6 +51,7 @@ class Measured:
             "tokens": sum(self.tokens),
             "losses": self.losses,
             "tokens_of": self.tokens,
+            "test": self.test,
         }
         return json.dumps(said) + "\n"
 
@@ -86,7 +90,13 @@ def evaluate(config: TrainConfig, folder: Path) -> Measured:
         for batch in data.validation:
             losses.append(float(loss_sum(model.model, batch)[0]))
             tokens.append(batch.supervised)
-    return Measured(str(folder), tuple(losses), tuple(tokens))
+    return Measured(str(folder), tuple(losses), tuple(tokens), _tested(data.validation))
+
+
+def _tested(loader: Loader) -> tuple[bool, ...]:
+    assert isinstance(loader, RowLoader)  # a validation set is read whole
+    keys = loader.rows.store.keys[loader.rows.members]
+    return tuple(is_test(keys).tolist())
 
 
 def _one_by_one(config: TrainConfig) -> TrainConfig:

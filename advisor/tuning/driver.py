@@ -60,9 +60,9 @@ class Driver:
             extra += self._probe(plan, length)
         return trainer([str(config), *where, *extra, *flags])
 
-    def evaluation(self, checkpoint: Path, part: str, out: Path) -> list[str]:
-        """Return the command that evaluates a checkpoint of ours on a part of the held-out rows."""
-        return trainer([f"--evaluate={checkpoint}", f"--output={out}", *self._validation(part)])
+    def evaluation(self, checkpoint: Path, out: Path) -> list[str]:
+        """Return the command that evaluates a checkpoint of ours on all held-out rows."""
+        return trainer([f"--evaluate={checkpoint}", f"--output={out}", *self._validation("whole")])
 
     def environment(self, plan: Plan) -> Mapping[str, str]:
         """Trackers overlay the runs of a session, whichever trainer starts them."""

@@ -26,9 +26,7 @@ CREATE TABLE IF NOT EXISTS runs (
     attempts INTEGER NOT NULL DEFAULT 0, ended REAL, seconds REAL, exit INTEGER, said TEXT,
     verdict TEXT, outcome TEXT
 );
-CREATE TABLE IF NOT EXISTS tests (
-    number INTEGER, part TEXT, found TEXT, PRIMARY KEY (number, part)
-);
+CREATE TABLE IF NOT EXISTS tests (number INTEGER PRIMARY KEY, found TEXT NOT NULL);
 """
 
 
@@ -164,18 +162,14 @@ class Ledger:
         """Return the runs that have ended."""
         return [entry.trial for entry in self.entries() if entry.trial is not None]
 
-    def tested(self, number: int, part: str) -> Any:
-        """Return the losses of a run's best checkpoint on a part of the held-out rows, or None."""
-        row = self.base.execute(
-            "SELECT found FROM tests WHERE number = ? AND part = ?", (number, part)
-        ).fetchone()
+    def tested(self, number: int) -> Any:
+        """Return the losses of a run's best checkpoint on the held-out rows, None where unknown."""
+        row = self.base.execute("SELECT found FROM tests WHERE number = ?", (number,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def note_test(self, number: int, part: str, found: Mapping[str, object]) -> None:
+    def note_test(self, number: int, found: Mapping[str, object]) -> None:
         with self._whole() as base:
-            base.execute(
-                "INSERT OR REPLACE INTO tests VALUES (?, ?, ?)", (number, part, bare(dict(found)))
-            )
+            base.execute("INSERT OR REPLACE INTO tests VALUES (?, ?)", (number, bare(dict(found))))
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -177,18 +177,22 @@ class Proof:
     def _measured(self, entry: Entry, part: str) -> Losses:
         """Evaluate a run's best checkpoint; what was measured once is not measured again."""
         number, ledger = entry.plan.number, self.session.ledger
-        said = ledger.tested(number, part)
+        said = ledger.tested(number)
         if said is None:
-            said = self._evaluate(entry, part)
-            ledger.note_test(number, part, said)
-        return Losses(np.array(said["losses"], np.float64), np.array(said["tokens_of"], np.float64))
+            said = self._evaluate(entry)
+            ledger.note_test(number, said)
+        rows = np.array(said["test"], np.bool_) == (part == "test")
+        losses, tokens = (np.array(said[key], np.float64)[rows] for key in ("losses", "tokens_of"))
+        if not losses.size:
+            raise AdvisorError(f"no held-out row falls into the {part} half; hold out more")
+        return Losses(losses, tokens)
 
-    def _evaluate(self, entry: Entry, part: str) -> dict[str, Any]:
-        self.say(f"run {entry.plan.number}: its best checkpoint on the {part} half")
+    def _evaluate(self, entry: Entry) -> dict[str, Any]:
+        self.say(f"run {entry.plan.number}: its best checkpoint, sample by sample")
         run = self.session.place(entry.plan.folder)
-        folder, out = run / f"evaluate-{part}", run / f"{part}.json"
+        folder, out = run / "evaluate", run / "held-out.json"
         settle(folder)
-        words = self.driver.evaluation((run / OUTPUT).resolve(), part, out.resolve())
+        words = self.driver.evaluation((run / OUTPUT).resolve(), out.resolve())
         running = Local().start(Job(folder.resolve(), words, self.session.setup.cwd))
         try:
             while not running.poll():

@@ -35,11 +35,12 @@ def test_a_rate_far_too_low_is_mended_and_proved_on_rows_that_no_decision_saw(
     assert outcome["better"] and outcome["measured_on"] == "test" and outcome["samples"] >= 10
     assert outcome["gain"]["low"] > 0.2
     assert said["tokens"] > 0 and (tmp_path / "my.yaml").read_text() == TINY
-    seen, tested = (
-        json.loads((tmp_path / "tune-my/runs/001-start" / f"{part}.json").read_text())
-        for part in ("selection", "test")
-    )
-    assert seen["samples"] + tested["samples"] == 40
+    rows = json.loads((tmp_path / "tune-my/runs/001-start/held-out.json").read_text())
+    assert rows["samples"] == 40 and sum(rows["test"]) == outcome["samples"]
+    log = tmp_path / "tune-my/runs/001-start/run/validation.jsonl"
+    seen = json.loads(log.read_text().splitlines()[-1])["num_label_tokens"]
+    own = [n for n, test in zip(rows["tokens_of"], rows["test"], strict=True) if not test]
+    assert seen == sum(own)  # what decisions saw is the other half, and only that
     kept = {path.parents[1].name for path in tmp_path.glob("tune-my/runs/*/run/epoch_*")}
     best = next(r["folder"] for r in said["runs"] if r["number"] == outcome["best"])
     assert kept == {"001-start", Path(best).name}

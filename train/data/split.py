@@ -38,14 +38,20 @@ def split(keys: Keys, share: float) -> tuple[Indices, Indices]:
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def part_of(keys: Keys, part: str) -> Indices:
-    """Rows of one half of a validation set: ``selection`` is looked at while tuning, ``test`` not.
+def is_test(keys: Keys) -> NDArray[np.bool_]:
+    """Which validation rows are of the half that tuning never looks at.
 
     By the hash's lowest bit: the split from the training rows went by its highest.
     """
+    held: NDArray[np.bool_] = (keys & np.uint64(1)) == 1
+    return held
+
+
+def part_of(keys: Keys, part: str) -> Indices:
+    """Rows of one half of a validation set; decisions look at ``selection``, never at ``test``."""
     if part == "whole":
         return np.arange(len(keys))
-    found = np.flatnonzero((keys & np.uint64(1)) == np.uint64(part == "test"))
+    found = np.flatnonzero(is_test(keys) == (part == "test"))
     if not found.size:
         raise DataError(
             f"validation_part: {len(keys)} held-out rows leave none for the {part} half: too few"
