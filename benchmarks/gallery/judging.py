@@ -10,6 +10,7 @@ from typing import Any
 
 from advisor.findings import Report
 from advisor.pipeline import Request, check_paths
+from advisor.rule import Rulebook
 from advisor.rulebook import load_rules
 
 Row = Mapping[str, Any]
@@ -44,9 +45,9 @@ def judge(row: Row, said: Iterable[str]) -> Verdict:
     return Verdict(row, loud, missed, frozenset(wrong))
 
 
-def report_of(path: Path) -> Report | str:
+def report_of(path: Path, rules: Rulebook | None = None) -> Report | str:
     """The one report of a run, or why there is none."""
-    reports, failures = check_paths([path], load_rules(), Request())
+    reports, failures = check_paths([path], rules or load_rules(), Request())
     if failures or len(reports) != 1:
         return "; ".join(failure.message for failure in failures) or f"{len(reports)} runs"
     return reports[0]
@@ -59,8 +60,9 @@ def loud(report: Report) -> list[str]:
 def show(rows: list[Row], runs: Path, each: bool) -> None:
     """Print the share that is right, by split, and every run that is not."""
     verdicts: dict[str, list[Verdict]] = defaultdict(list)
+    rules = load_rules()
     for row in rows:
-        report = report_of(runs / row["id"])
+        report = report_of(runs / row["id"], rules)
         if isinstance(report, str):
             print(f"{row['id']}: {report}")
         verdict = judge(row, () if isinstance(report, str) else loud(report))

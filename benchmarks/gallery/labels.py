@@ -149,9 +149,9 @@ def _doubtful(job: Job, run: Outcome) -> list[str]:
     share, errors = run.last_fall
     if share > 0.05 and errors > 2:
         found += ["undertrained", "slow"]
-    if run.noise > 0.12 * run.end:
+    if run.noise > 0.2 * run.end:
         found.append("noisy")
-    if run.highest_jump > 0.4:
+    if run.jumps:
         found += ["spike", "spikes", "grad_spikes"]
     if 0.01 < run.held_rise <= 0.05:
         found += ["overfit_onset", "overfit"]

@@ -53,9 +53,10 @@ class Outcome:
         return [(value, median(near)) for value, near in zip(self.losses, around, strict=True)]
 
     @property
-    def highest_jump(self) -> float:
-        """The largest excess over the neighbours, as a share of their level."""
-        return max((value - near) / max(near, 1e-9) for value, near in self._beside())
+    def jumps(self) -> bool:
+        """A loss after the first tenth stands half above its neighbours, and 8 noises."""
+        late = self._beside()[self.width :]
+        return any(value - near > max(0.5 * near, 8 * self.noise) for value, near in late)
 
     @property
     def gain(self) -> float:
