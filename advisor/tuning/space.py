@@ -17,7 +17,8 @@ WHOLE = (BATCH, LOCAL, EPOCHS, STEPS, RANK, coupling.ALPHA, coupling.WARMUP)
 # No rate, size or share beyond these makes sense for any model.
 _HARD: Mapping[str, tuple[float, float]] = {
     LR: (1e-9, 10.0), BATCH: (1, 65536), LOCAL: (1, 65536), EPOCHS: (1, 1000),
-    STEPS: (1, 1e12), RANK: (1, 4096), DECAY: (0.0, 100.0), DROPOUT: (0.0, 0.9),
+    STEPS: (1, 1e12), RANK: (1, 4096), coupling.ALPHA: (1, 1e6), coupling.WARMUP: (0, 1e9),
+    DECAY: (0.0, 100.0), DROPOUT: (0.0, 0.9),
 }  # fmt: skip
 
 Values = Mapping[str, object]
@@ -31,11 +32,11 @@ class Room:
 
     def fit(self, key: str, value: float) -> float | int:
         """Return the nearest value that a key may hold, rounded as a person would write it."""
-        low, high = _HARD.get(key, (-math.inf, math.inf))
+        low, high = _HARD.get(key, (-1e300, 1e300))
         if key in self.ranges:
             low, high = max(low, self.ranges[key][0]), min(high, self.ranges[key][1])
         if key in WHOLE:
-            return int(min(max(round(value), math.ceil(low)), max(math.floor(high), 1)))
+            return int(min(max(round(value), math.ceil(low)), math.floor(high)))
         return min(max(float(f"{value:.2g}"), low), high)
 
 

@@ -9,13 +9,25 @@ from advisor.edits import is_number, number, same
 from advisor.plan import group_of
 from advisor.ranges import range_for
 from advisor.tuning.space import (
-    BATCH, DECAY, DROPOUT, EPOCHS, LR, RANK, STEPS, Room, Values, alike, distance, has,
+    BATCH,
+    DECAY,
+    DROPOUT,
+    EPOCHS,
+    LR,
+    RANK,
+    STEPS,
+    Room,
+    Values,
+    alike,
+    distance,
+    has,
     with_changes,
 )  # fmt: skip
 from advisor.tuning.strategy_curves import length_of
 from advisor.tuning.trial import Trial
 
 FEW_STEPS = 200  # a run of fewer gains by more steps of fewer samples each
+SHORT = 24  # steps: a run of fewer says little of its rate, and has the fewest chances to learn
 ROUGH = 4.0  # the factor of a move in a value that is far off
 
 
@@ -43,7 +55,11 @@ def _failed(key: str, values: Values, base: Trial, history: Sequence[Trial]) -> 
     """Say whether a run went the same way from a value no further along, and was no better."""
     way = distance(base.values, values, key)
     for trial in history:
-        if trial.kind != "full" or trial is base or not alike(trial.values, base.values, _along(key)):
+        if (
+            trial.kind != "full"
+            or trial is base
+            or not alike(trial.values, base.values, _along(key))
+        ):
             continue
         moved = distance(base.values, trial.values, key)
         if way * moved > 0 and abs(moved) <= abs(way) + 0.1:
@@ -63,19 +79,31 @@ def moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
     symptoms = {s.symptom for s in base.findings if s.severity != "info"}
     yield from _again(base, history)
     yield from _planned(base)
-    length = length_of(base)
+    few = length_of(base) < FEW_STEPS and "noisy" not in symptoms
+    if few and has(values, BATCH):
+        yield more_steps(base)
     if "overfit" not in symptoms and _falls_to_the_end(base):
-        if has(values, BATCH) and "noisy" not in symptoms and length < FEW_STEPS:
-            yield Move(((BATCH, number(values[BATCH]) / 2),), "few steps: more of them, of fewer samples")
         yield from _longer(values, 2.0, "still learning at the end")
-    if has(values, BATCH) and number(values[BATCH]) > 1 and length < FEW_STEPS and "noisy" not in symptoms:
-        yield Move(((BATCH, number(values[BATCH]) / 2),), "few steps: more of them, of fewer samples")
     yield from _into_range(values)
     if has(values, RANK):
         yield Move(((RANK, number(values[RANK]) * ROUGH),), "more capacity")
     if has(values, BATCH):
         yield Move(((BATCH, number(values[BATCH]) * 2),), "less noise a step")
     yield from _longer(values, 2.0, "more passes")
+
+
+def is_short(base: Trial) -> bool:
+    """Say whether a run has so few steps that their number is what to mend first."""
+    return length_of(base) < SHORT and has(base.values, BATCH) and number(base.values[BATCH]) > 1
+
+
+def more_steps(base: Trial) -> Move:
+    """Return a smaller batch: as many samples in more steps."""
+    factor = ROUGH if length_of(base) < SHORT else 2.0
+    batch = max(1, round(number(base.values[BATCH]) / factor))
+    return Move(
+        ((BATCH, batch),), f"{length_of(base)} steps are few: more, of fewer samples"
+    )
 
 
 def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
@@ -87,13 +115,16 @@ def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
         if len(moved) == 1:
             key = moved[0]
             factor = 2 ** distance(parent.values, base.values, key)
-            yield Move(((key, number(base.values[key]) * factor),), f"{key} this way was better: further")
+            yield Move(
+                ((key, number(base.values[key]) * factor),), f"{key} this way was better: further"
+            )
         return
 
 
 def _planned(base: Trial) -> Iterator[Move]:
     """Yield the plan's edits beside the rate's, a group at a time in the guide's order."""
     edits = [e for e in base.edits if e.key != LR and not same(base.values.get(e.key), e.new)]
+    edits = [e for e in edits if group_of(e.key) > 0]  # how a run is measured changes no loss
     for group in sorted({group_of(e.key) for e in edits}):
         chosen = [e for e in edits if group_of(e.key) == group]
         because = tuple(dict.fromkeys(code for e in chosen for code in e.because))
@@ -102,7 +133,11 @@ def _planned(base: Trial) -> Iterator[Move]:
 
 def _falls_to_the_end(trial: Trial) -> bool:
     """Say whether the lowest validation loss is that of the last evaluation."""
-    return trial.val_losses.size < 2 or trial.best_val is None or float(trial.val_losses[-1]) <= trial.best_val
+    return (
+        trial.val_losses.size < 2
+        or trial.best_val is None
+        or float(trial.val_losses[-1]) <= trial.best_val
+    )
 
 
 def _longer(values: Values, factor: float, why: str) -> Iterator[Move]:
@@ -119,7 +154,13 @@ def _into_range(values: Mapping[str, object]) -> Iterator[Move]:
         return
     for key in (RANK, DECAY, DROPOUT):
         known = range_for(key, method, number(samples) if is_number(samples) else None)
-        if known is None or known.per or known.low is None or known.high is None or not has(values, key):
+        if (
+            known is None
+            or known.per
+            or known.low is None
+            or known.high is None
+            or not has(values, key)
+        ):
             continue
         value = number(values[key])
         if value < known.low / 1.5 or value > known.high * 1.5:

@@ -14,7 +14,7 @@ SHARE = 0.25  # of a run, as long as a probe is
 SHORTEST = 8  # steps of a probe: fewer show warm-up and noise alone
 MOST = 0.6  # of a run: a longer probe is no cheaper than a whole run that is ended early
 STEP, LEAP = 0.5, 1.0  # in decades: without a diagnosis, and with one
-_RATES = (LR, "lr_scheduler.min_lr")
+RATES = (LR, "lr_scheduler.min_lr")
 CLOSE = 0.15  # decades: nearer than that no run tells rates apart
 TOO_LOW = ("lr_too_low", "slow", "underfit", "early_plateau")
 TOO_HIGH = ("divergence", "spikes", "oscillation", "nonfinite", "grad_spikes")
@@ -67,7 +67,7 @@ def points_of(base: Trial, history: Sequence[Trial]) -> list[Point]:
     found: dict[float, Point] = {}
     window = probe_steps(base) or length_of(base)
     for trial in history:
-        if not alike(trial.values, base.values, but=_RATES):
+        if not alike(trial.values, base.values, but=RATES):
             continue
         place = round(math.log10(rate_of(trial.values)), 3)
         if trial is base:
@@ -77,7 +77,9 @@ def points_of(base: Trial, history: Sequence[Trial]) -> list[Point]:
             found.setdefault(place, Point(place, math.inf, 0.0))
             continue
         ahead = lead(trial, base, window)
-        if ahead is not None:
+        if ahead is None:  # too few values logged to tell: it bounds nothing, and is not run again
+            found.setdefault(place, Point(place, 0.0, math.inf))
+        else:
             found.setdefault(place, Point(place, ahead.value, ahead.error))
     return sorted(found.values(), key=lambda point: point.place)
 
@@ -93,7 +95,7 @@ def next_rate(base: Trial, history: Sequence[Trial], room: Room) -> Rate | None:
         if _is_new(math.log10(rate), points):  # no bound of the user's holds it back
             return Rate(rate, probe_steps(base) is not None, outward[1])
     place, reason = _inward(points)
-    whole = [_place(t) for t in history if t.kind == "full" and alike(t.values, base.values, _RATES)]
+    whole = [_place(t) for t in history if t.kind == "full" and alike(t.values, base.values, RATES)]
     if any(abs(place - known) < CLOSE for known in whole):
         return None
     return Rate(float(room.fit(LR, 10**place)), False, reason)
@@ -118,10 +120,14 @@ def _outward(points: Sequence[Point], base: Trial) -> tuple[float, str] | None:
             continue  # bounded by a worse one
         if at_base and lean and side != lean and len(points) > 1:
             continue  # the diagnosis and a run agree that it lies elsewhere
-        step = LEAP if side == lean or not at_base and here.gap < -4 * here.error else STEP
+        step = LEAP if side > 0 or lean or here.gap < -4 * here.error else STEP
         word = "higher" if side > 0 else "lower"
         if at_base:
-            why = f"the diagnosis wants a {word} rate" if side == lean else f"is a {word} rate better?"
+            why = (
+                f"the diagnosis wants a {word} rate"
+                if side == lean
+                else f"is a {word} rate better?"
+            )
         else:
             why = f"a {word} rate was better at the same steps: further that way"
         return here.place + side * step, why
