@@ -123,8 +123,10 @@ def _add(jobs: dict[str, Job], knob: Knob, family: str, turn: int) -> None:
     varied = {"seed": 1 + salt % 97, "format": _format(base["trainer"], salt // 7),
               "every": min(_EVERY[salt // 97 % 5], max(1, steps // 22))}  # fmt: skip
     job = {**base, **varied, **knob.change, "knob": knob.name, "id": name}
-    if job["format"] == "console" and job["trainer"] == "ours":
+    if job["trainer"] == "ours":
         job["format"] = ""
+    if job["trainer"] == "hf" and job["step_fault"].startswith("resume"):
+        job["format"] = "state"  # what a console says of it are two runs
     job["lr"] = base["lr"] * job["times"]
     jobs[name] = {**job, "folder": str(CACHE / name)}
 

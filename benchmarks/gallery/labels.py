@@ -74,6 +74,8 @@ SPOILING = frozenset(
      "shuffled", "corrupted", "duplicated", "resume-new-optimizer", "resume-jump", "head-new",
      "resume-same-order", "accumulation-summed", "schedule-short", "schedule-per-rank"]
 )  # fmt: skip
+# A loss that begins at 10 or more, far beyond a guess among all tokens, tells these.
+BLIND = frozenset(["head-new", "padding-supervised", "accumulation-summed"])
 OWN_NAMES: dict[str, tuple[str, ...]] = {
     "leaked": ("eval_leak",), "duplicated": ("data_format", *OVER, "memorized"),
     "padding-supervised": ("data_format", "converged"), "end-missing": ("data_format",),
@@ -109,6 +111,10 @@ def _facts(job: Job, run: Outcome, good: Outcome, kind: str) -> Demand:
         return Demand((("lr_schedule",),), LOW)
     if knob in ("resume-new-optimizer", "resume-jump"):
         return Demand((("lr_schedule", "resume_jump", *HIGH),), (*LOW, *HOT))
+    if knob == "masked-part" and sum(loss == 0 for loss in run.losses) > 0.1 * len(run.losses):
+        return Demand((("no_signal", "data_format", "nonfinite"),), ("noisy", *LOW, *HIGH))
+    if knob in BLIND and run.start >= 10:
+        return Demand((("data_format", "numerics", "config"),), HOT)
     if knob == "idle-gpu":
         return Demand((("low_utilization", "data_stall"),))
     if knob == "data-stall":
