@@ -13,7 +13,6 @@ from advisor.run import Scalar
 Confidence = Literal["low", "medium", "high"]
 Expect = Literal["fires", "silent", "not_judged"]
 Needs = Literal["", "trainer", "data", "loop"]
-Live = Literal["any", "end"]  # whether a rule makes sense before the run has ended
 CONFIDENCES: dict[str, float] = {"low": 0.5, "medium": 0.75, "high": 0.9}
 # {signal} or {signal:format} in a message, or in the value of an edit
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)(?::([^{}]*))?\}")
@@ -83,7 +82,7 @@ class Rule:
     plots: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
     needs: Needs = ""
-    live: Live = "any"
+    live: float = 0.0  # share of the planned steps from which on a running training is told
     cases: tuple[Case, ...] = ()
     path: str = ""
     measured: float | None = None  # share of right findings on labelled runs, where it is known

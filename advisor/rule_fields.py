@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from advisor.findings import Applies, Severity
-from advisor.rule import Confidence, Expect, Live
+from advisor.rule import Confidence, Expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ RULE: Shape = {
     "plots": _TEXTS,
     "related": _TEXTS,
     "needs": _one_of(("trainer", "data", "loop")),
-    "live": _one_of(get_args(Live)),
+    "live": Kind("a share of the run from 0 to 1", lambda v: v == 0 or _is_share(v)),
     "cases": _MAPS,
 }
 

@@ -36,6 +36,7 @@ class Sketch:
     must: list[str] = field(default_factory=list)
     may: list[str] = field(default_factory=list)
     amplitude: float = 0.0
+    at: list[int] = field(default_factory=list)  # log points where something begins
     console: str | None = None  # text appended to a console log
     extra: dict[str, Floats] = field(default_factory=dict)  # further columns, as JSON lines
 
@@ -223,7 +224,9 @@ def sketch(
 
 def index_at(s: Sketch, low: float, high: float) -> int:
     """A log point between two shares of the run."""
-    return int(np.clip(s.rng.uniform(low, high) * s.n, 2, s.n - 2))
+    index = int(np.clip(s.rng.uniform(low, high) * s.n, 2, s.n - 2))
+    s.at.append(index)
+    return index
 
 
 def follow(s: Sketch, gap: float = 0.03) -> None:

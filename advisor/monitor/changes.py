@@ -9,6 +9,7 @@ from typing import Literal
 from advisor.findings import Finding
 from advisor.monitor.policy import Action, Policy
 
+LEAST, PATIENCE = 2, 0.2  # rows, or part of them, that a finding has to stand for
 GROWN = 0.5  # a finding is told again when its span has grown by this share of the run
 
 
@@ -28,31 +29,41 @@ class Tracker:
 
     policy: Policy = field(default_factory=Policy)
     told: dict[str, tuple[Finding, int]] = field(default_factory=dict)  # code -> and at which step
-    seen: set[str] = field(default_factory=set)  # once, not told yet
+    seen: dict[str, int] = field(default_factory=dict)  # not told yet: code -> since which row
 
     def look(
         self,
         findings: Sequence[Finding],
         step: int,
         asked: Container[str] | None = None,
-        urgent: bool = True,
+        row: int | None = None,
     ) -> tuple[Change, ...]:
         """Take the findings of one look, and return what is to be told.
 
-        ``asked`` holds the codes that the look asked for, None for all. Unless it was urgent, a
-        new finding has to stand at two looks before it is told.
+        ``asked`` holds the codes that the look asked for, None for all. ``row`` counts the rows
+        that were seen: a new finding has to stand for a while before it is told. None: at once.
         """
         changes: list[Change] = []
         now = {finding.code for finding in findings}
-        for code in list(self.told):
-            if code not in now and (asked is None or code in asked):
+        gone = [
+            c for c in (*self.told, *self.seen) if c not in now and (asked is None or c in asked)
+        ]
+        for code in gone:
+            self.seen.pop(code, None)
+            if code in self.told:
                 changes.append(self._withdraw(code, step))
         for finding in findings:
-            if finding.code in self.told or urgent or finding.code in self.seen:
+            if finding.code in self.told or row is None or self._stood(finding, row):
+                self.seen.pop(finding.code, None)
                 changes += self._tell(finding, step)
-        waiting = now - self.told.keys()
-        self.seen = waiting if asked is None else waiting | {c for c in self.seen if c not in asked}
         return tuple(changes)
+
+    def _stood(self, finding: Finding, row: int) -> bool:
+        """Whether a finding has stood for long enough; what rests on evaluations has, where it
+        stands at a second look."""
+        since = self.seen.setdefault(finding.code, row)
+        patience = 1 if "eval/loss" in finding.plots[:1] else max(LEAST, int(PATIENCE * since))
+        return row >= since + patience
 
     def _tell(self, finding: Finding, step: int) -> list[Change]:
         """Tell one finding, if it is new or has grown."""

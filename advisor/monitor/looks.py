@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 from advisor.condition import parse
-from advisor.diagnose import explain, judge, make_finding
+from advisor.diagnose import judge, make_finding
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES, Finding
 from advisor.rule import Rule, Rulebook
 from advisor.signals import View, resolve
 
+Kind = Literal["full", "quick", "eval", "end"]
 # What can be seen at a single point or within few: asked when a screen asks for it.
 QUICK = frozenset(
     ("nonfinite", "no_signal", "divergence", "spike", "spikes", "grad_spikes", "numerics", "oom",
-     "lr_schedule", "resume_jump")
+     "resume_jump")
 )  # fmt: skip
+HALF = 250  # points that count as half of a run whose planned steps are not known
 
 
 class Looks:
@@ -21,50 +26,67 @@ class Looks:
 
     def __init__(self, rulebook: Rulebook) -> None:
         rules = [rule for rule in rulebook if not rule.needs and rule.when]
-        self._conditions = {rule.code: parse(rule.when) for rule in rules}
         self._rules = {rule.code: rule for rule in rules}
-        live = [rule for rule in rules if rule.live != "end"]
-        self._ended = self._with_roots(rules)
-        self._full = self._with_roots(live)
-        self._quick = self._with_roots([rule for rule in live if rule.symptom in QUICK])
-        self._waiting = frozenset(rule.code for rule in rules if rule.live == "end")
+        self._conditions = {rule.code: parse(rule.when) for rule in rules}
+        live = [rule for rule in rules if rule.live < 1]
+        self._sets: dict[Kind, list[Rule]] = {
+            "end": rules,
+            "full": live,
+            "quick": [rule for rule in live if rule.symptom in QUICK],
+            "eval": [rule for rule in live if self._asks_for(rule, "eval.")],
+        }
+        self._codes = {kind: frozenset(r.code for r in rules) for kind, rules in self._sets.items()}
 
-    def look(
-        self, view: View, full: bool, ended: bool = False
-    ) -> tuple[list[Finding], frozenset[str]]:
-        """Return what is found, gravest first, and the codes that were asked for."""
-        codes = self._ended if ended else self._full if full else self._quick
-        fired = {code: self._rules[code] for code in codes if self._holds(code, view)}
-        explained = explain(fired)
-        hidden = explained.keys() if ended else explained.keys() | self._waiting
+    def look(self, view: View, kind: Kind) -> tuple[list[Finding], frozenset[str]]:
+        """Return what is found, gravest first, and the codes that were asked for.
+
+        While the run goes on, a rule has its say from the share ``live`` of its steps on. What
+        explains a rule is asked for only where the rule holds.
+        """
+        done, answers = (1.0 if kind == "end" else _done(view)), dict[str, bool]()
+        lookup = _memory(view)
+
+        def holds(code: str) -> bool:
+            if code not in answers:
+                answers[code] = code in self._rules and self._holds(code, lookup)
+            return answers[code]
+
         found = [
-            make_finding(judge(rule, view), view) for c, rule in fired.items() if c not in hidden
+            make_finding(judge(rule, view), view)
+            for rule in self._sets[kind]
+            if rule.live <= done and holds(rule.code) and not any(map(holds, rule.unless))
         ]
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), -f.confidence, f.code))
-        return found, frozenset(codes)
+        return found, self._codes[kind]
 
-    def _holds(self, code: str, view: View) -> bool:
-        limits, condition = self._rules[code].limits, self._conditions[code]
+    def _holds(self, code: str, lookup: Callable[[str], float | None]) -> bool:
+        limits = self._rules[code].limits
 
-        def lookup(name: str) -> float | None:
-            return limits[name] if name in limits else _value(name, view)
+        def value(name: str) -> float | None:
+            return limits[name] if name in limits else lookup(name)
 
-        return condition.evaluate(lookup) is True
+        return self._conditions[code].evaluate(value) is True
 
-    def _with_roots(self, rules: list[Rule]) -> tuple[str, ...]:
-        """Add the rules that explain these: what one of them explains is not told."""
-        wanted = {rule.code for rule in rules}
-        todo = list(wanted)
-        while todo:
-            for code in self._rules[todo.pop()].unless:
-                if code in self._rules and code not in wanted:
-                    wanted.add(code)
-                    todo.append(code)
-        return tuple(code for code in self._rules if code in wanted)
+    def _asks_for(self, rule: Rule, beginning: str) -> bool:
+        return any(name.startswith(beginning) for name in self._conditions[rule.code].names)
 
 
-def _value(name: str, view: View) -> float | None:
-    try:
-        return resolve(name, view).value
-    except AdvisorError:  # what it lacks is said by findings(), not at every point
-        return None
+def _done(view: View) -> float:
+    """Share of the planned steps, below 1 as long as the run is not said to be over."""
+    done = resolve("run.done", view).value
+    return min(0.99, len(view.loss) / HALF * 0.5 if done is None else done)
+
+
+def _memory(view: View) -> Callable[[str], float | None]:
+    """Look signals up, each once."""
+    known: dict[str, float | None] = {}
+
+    def lookup(name: str) -> float | None:
+        if name not in known:
+            try:
+                known[name] = resolve(name, view).value
+            except AdvisorError:  # what it lacks is said by findings(), not at every point
+                known[name] = None
+        return known[name]
+
+    return lookup

@@ -14,7 +14,7 @@ from advisor.diagnose import diagnose_view
 from advisor.errors import AdvisorError
 from advisor.findings import Finding, Report
 from advisor.monitor.changes import Change, Tracker
-from advisor.monitor.looks import Looks
+from advisor.monitor.looks import Kind, Looks
 from advisor.monitor.policy import Policy
 from advisor.monitor.schedule import Schedule
 from advisor.monitor.screens import Screens
@@ -26,7 +26,7 @@ from advisor.rule import Rulebook
 from advisor.rulebook import load_rules
 from advisor.run import Config, Event
 
-URGENT = frozenset(("nonfinite", "zero", "spike", "gradient", "event"))
+URGENT = frozenset(("nonfinite", "zero", "spike", "rise", "gradient", "event"))
 Changes = tuple[Change, ...]
 
 
@@ -103,9 +103,9 @@ class Monitor:
         why = self._screen(row)
         rows = self._stream.rows
         if self._schedule.wants_full(rows):
-            return self._look(full=True, urgent=why in URGENT)
-        if why and self._schedule.wants_quick(rows, why in URGENT):
-            return self._look(full=why == "eval", urgent=why in URGENT)
+            return self._look("full", why in URGENT)
+        if why and self._schedule.wants_quick(rows, why, why in URGENT or why == "eval"):
+            return self._look("eval" if why == "eval" else "quick", why in URGENT)
         return ()
 
     def _numbers(self, metrics: Mapping[str, object]) -> tuple[dict[str, float], float | None]:
@@ -153,17 +153,17 @@ class Monitor:
         if sum(e.kind == event.kind for e in events) < MOST_EVENTS:
             events.append(event)
         urgent = event.kind in ("oom", "exception")
-        return self._look(full=False, urgent=True) if urgent else ()
+        return self._look("quick", True) if urgent else ()
 
-    def _look(self, full: bool, urgent: bool) -> Changes:
-        view, rows = self._stream.view(), self._stream.rows
-        self._schedule.looked(rows, full)
-        found, asked = self._looks.look(view, full)
-        return self._tracker.look(found, self._step, asked, urgent)
+    def _look(self, kind: Kind, urgent: bool) -> Changes:
+        rows = self._stream.rows
+        self._schedule.looked(rows, kind == "full")
+        found, asked = self._looks.look(self._stream.view(), kind)
+        return self._tracker.look(found, self._step, asked, None if urgent else rows)
 
     def _close(self) -> Changes:
-        found, asked = self._looks.look(self._stream.view(), full=True, ended=True)
-        return self._tracker.look(found, self._step, asked, urgent=True)
+        found, asked = self._looks.look(self._stream.view(), "end")
+        return self._tracker.look(found, self._step, asked)
 
     def _guarded(self, function: Callable[[], Changes]) -> Changes:
         """Never let a fault of ours stop a training: say it once and switch off."""

@@ -5,21 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-POINT_US = 50.0  # granted for each logged row ...
-SHARE = 0.001  # ... and of the time that passes between rows
-START_US = 25_000.0  # granted once: a run of sixty points is looked at as well
-MOST_US = 100_000.0  # that can be saved up
 FIRST = 10  # rows before the first look
 GROWTH = 1.15  # rows of a look over those of the look before
-# What a look costs, by the points of the curves (at most LIMIT): measured, see live_cost.md
-FULL_US, FULL_POINT_US = 2500.0, 4.0
-QUICK_US, QUICK_POINT_US = 900.0, 1.6
+CALM = 20  # rows without a reason, after which the same reason is a new one
+# What a look costs in microseconds, by the points of the curves: measured, see live_cost.md
+FULL_US, FULL_POINT_US = 2000.0, 3.5
+QUICK_US, QUICK_POINT_US = 600.0, 1.5
+MOST_POINTS = 4096
 
 
 def cost(points: int, full: bool) -> float:
     """Estimate a look's microseconds; a measured time would make answers depend on the machine."""
-    points = min(points, 4096)
+    points = min(points, MOST_POINTS)
     return FULL_US + FULL_POINT_US * points if full else QUICK_US + QUICK_POINT_US * points
+
+
+@dataclass(slots=True)
+class Account:
+    """Microseconds that may be spent: ``start`` once, then a part of each row, and of the time
+    that passes between rows."""
+
+    start: float
+    row: float
+    share: float
+    most: float
+    credit: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.credit = self.start
+
+    def earn(self, seconds: float) -> None:
+        self.credit = min(self.most, self.credit + self.row + self.share * 1e6 * seconds)
+
+
+@dataclass(slots=True)
+class Episode:
+    """A reason to look that goes on: looks come at once, then at growing distances."""
+
+    since: int
+    last: int
+    next_look: int
 
 
 @dataclass(slots=True)
@@ -27,38 +52,45 @@ class Schedule:
     """Rows in, looks out. ``clock`` gives seconds."""
 
     clock: Callable[[], float]
-    credit: float = START_US
+    full: Account = field(default_factory=lambda: Account(20e3, 30.0, 0.0006, 100e3))
+    quick: Account = field(default_factory=lambda: Account(10e3, 20.0, 0.0004, 50e3))
+    debt: float = 100e3  # that urgent looks may run into
     next_full: float = FIRST
-    since: int = 0  # rows of the present episode of suspicion
-    next_quick: int = 0  # row of the next look on suspicion
-    quiet: int = 0
-    last: float = field(default=0.0)
+    episodes: dict[str, Episode] = field(default_factory=dict)
+    last: float = 0.0
 
     def start(self) -> None:
         self.last = self.clock()
 
     def pass_row(self) -> None:
         now = self.clock()
-        earned = POINT_US + SHARE * 1e6 * max(0.0, now - self.last)
-        self.last = now
-        self.credit = min(MOST_US, self.credit + earned)
+        passed, self.last = max(0.0, now - self.last), now
+        self.full.earn(passed)
+        self.quick.earn(passed)
 
     def wants_full(self, rows: int) -> bool:
         """Whether a scheduled look is due and can be paid for."""
-        return rows >= self.next_full and self.credit >= cost(rows, full=True)
+        return rows >= self.next_full and self.full.credit >= cost(rows, full=True)
 
-    def wants_quick(self, rows: int, urgent: bool) -> bool:
-        """Whether suspicion is followed up now: at once, then at growing distances while it
-        goes on. An urgent one is followed up on credit."""
-        if rows - self.quiet > 20:  # a new episode
-            self.since, self.next_quick = rows, rows
-        self.quiet = rows
-        if rows < self.next_quick:
+    def wants_quick(self, rows: int, why: str, urgent: bool) -> bool:
+        """Whether a reason to look is followed up now. An urgent one is followed up on credit."""
+        episode = self.episodes.get(why)
+        if episode is None or rows - episode.last > CALM:
+            episode = self.episodes[why] = Episode(rows, rows, rows)
+        episode.last = rows
+        if rows < episode.next_look:
             return False
-        return urgent or self.credit >= cost(rows, full=False)
+        if not (self.quick.credit >= cost(rows, full=False) or (urgent and self.can_owe)):
+            return False
+        episode.next_look = rows + 1 + (rows - episode.since) // 3
+        return True
+
+    @property
+    def can_owe(self) -> bool:
+        return self.quick.credit > -self.debt
 
     def looked(self, rows: int, full: bool) -> None:
-        self.credit -= cost(rows, full)
+        account = self.full if full else self.quick
+        account.credit -= cost(rows, full)
         if full:
             self.next_full = max(rows + 1, GROWTH * rows)
-        self.next_quick = rows + 1 + (rows - self.since) // 3

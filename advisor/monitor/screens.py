@@ -11,12 +11,16 @@ from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass, field
 
-SPIKE_NOISES, SPIKE_SHARE = 5.0, 0.15  # below the rules' own limits: rules decide
-RISE_NOISES, RISE_SHARE = 3.0, 0.02
+# All lie below the limits of the rules that are asked: it is they who decide.
+SPIKE_NOISES, SPIKE_SHARE = 5.0, 0.15
+RISE_ERRORS, RISE_SHARE, RISE_OF_PAST = 4.0, 0.04, 1.3
+DRIFT_SHARE = 0.02
 GRAD_TIMES = 5.0
 LR_JUMP = 0.15  # of the peak
-WIDTH = 9  # points of a level
+WIDTH = 8  # points of a level
+FEW = 5  # ... and so many at least
 FORGET = 0.05  # weight of a new difference in the running noise
+ERROR = 1.25 * 1.25 / 2  # standard error of a rise between two levels, in mean distances
 
 
 @dataclass(slots=True)
@@ -25,8 +29,7 @@ class Level:
 
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=WIDTH))
     order: list[float] = field(default_factory=list)
-    noise: float = 0.0
-    best: float = math.inf
+    noise: float = 0.0  # mean distance of a value from the median before it
 
     @property
     def median(self) -> float:
@@ -38,12 +41,30 @@ class Level:
         if self.recent:
             change = abs(value - self.median)
             # a jump is no noise: it counts as four noises at most
-            change = min(change, 4 * self.noise) if len(self.recent) > 4 else change
+            change = min(change, 4 * self.noise) if len(self.recent) >= FEW else change
             self.noise += max(FORGET, 1 / (len(self.recent) + 1)) * (change - self.noise)
         self.recent.append(value)
         insort(self.order, value)
-        if len(self.order) >= 5 and self.median < self.best:
-            self.best = self.median
+
+
+@dataclass(slots=True)
+class Height:
+    """How far the level stands above the lowest one before it, now and at most so far."""
+
+    lowest: float = math.inf  # of all levels that share no point with the present one
+    lately: deque[float] = field(default_factory=deque)
+    now: float = 0.0
+    peak: float = 0.0  # of the present rise
+    past: float = 0.0  # the largest rise that was undone
+
+    def add(self, level: float) -> None:
+        if len(self.lately) == WIDTH:
+            self.lowest = min(self.lowest, self.lately.popleft())
+        self.lately.append(level)
+        self.now = level - self.lowest if self.lowest < math.inf else 0.0
+        self.peak = max(self.peak, self.now)
+        if self.now <= self.peak / 3:
+            self.past, self.peak = max(self.past, self.peak), max(self.now, 0.0)
 
 
 @dataclass(slots=True)
@@ -51,6 +72,7 @@ class Screens:
     """What the last points look like; ``check`` returns why to look now, '' for no reason."""
 
     loss: Level = field(default_factory=Level)
+    height: Height = field(default_factory=Height)
     grad: Level = field(default_factory=Level)
     lr_peak: float = 0.0
     lr: float = math.nan
@@ -61,22 +83,33 @@ class Screens:
         if value == 0:
             return "zero"
         level, why = self.loss, ""
-        if len(level.recent) >= 5:
+        if len(level.recent) >= FEW:
             usual = level.median
             if value - usual > max(SPIKE_NOISES * level.noise, SPIKE_SHARE * abs(usual)):
                 why = "spike"
         level.add(value)
-        if not why and len(level.order) >= 5:
-            above = level.median - level.best
-            if above > max(RISE_NOISES * level.noise / 2, RISE_SHARE * abs(level.best)):
-                why = "rise"
-        return why
+        if len(level.order) < FEW:
+            return why
+        self.height.add(level.median)
+        return why or self._rise(level)
+
+    def _rise(self, level: Level) -> str:
+        """'rise' where it goes beyond noise and beyond all that was undone, or 'drift'."""
+        height = self.height
+        least = abs(height.lowest) if height.lowest < math.inf else math.inf
+        if (
+            height.now > max(RISE_ERRORS * ERROR * level.noise, RISE_SHARE * least)
+            and height.now > RISE_OF_PAST * height.past
+            and level.order[0] > height.lowest
+        ):
+            return "rise"
+        return "drift" if height.now > DRIFT_SHARE * least else ""
 
     def see_grad(self, value: float) -> str:
         if not math.isfinite(value):
             return "nonfinite"
         level, why = self.grad, ""
-        if len(level.recent) >= 5 and value > GRAD_TIMES * level.median > 0:
+        if len(level.recent) >= FEW and value > GRAD_TIMES * level.median > 0:
             why = "gradient"
         level.add(value)
         return why

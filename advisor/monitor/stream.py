@@ -30,8 +30,12 @@ class StreamView(View):
         self._columns, self._hidden = columns, hidden
 
     def points(self, name: str) -> Points | None:
-        column = self._columns.get(name)
-        return column.points() if column is not None and column.count else None
+        column, key = self._columns.get(name), "points " + name
+        found = self.memo.get(key)
+        if column is None or not column.count or isinstance(found, Points):
+            return found if isinstance(found, Points) else None
+        made = self.memo[key] = column.points()
+        return made
 
     def hidden_nan(self) -> Hidden | None:
         recent = super().hidden_nan()

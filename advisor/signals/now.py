@@ -1,4 +1,4 @@
-"""What has just happened: a jump or a rise that a log ends in, before it is known how it goes on."""
+"""What has just happened: a jump or a rise that a log ends in, whatever comes of it."""
 
 from __future__ import annotations
 

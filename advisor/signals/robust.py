@@ -86,12 +86,19 @@ def local_noise(values: Array) -> float:
     return float(MAD_TO_SD * median(np.abs(residual)) / math.sqrt(1.5))
 
 
-def detrended_noise(values: Array) -> float:
-    """Return the robust spread around the running median: slow swings count as noise too."""
-    n = values.size
-    if n < 5:
+def slow_level(values: Array) -> Array:
+    """Return the running median over a fifth of the curve."""
+    return running_median(values, window_for(values.size, 0.2))
+
+
+def detrended_noise(values: Array, level: Array | None = None) -> float:
+    """Return the robust spread around the running median: slow swings count as noise too.
+
+    ``level`` is the curve's slow_level, where that is known.
+    """
+    if values.size < 5:
         return local_noise(values)
-    residual = values - running_median(values, window_for(n, 0.2))
+    residual = values - (slow_level(values) if level is None else level)
     return float(MAD_TO_SD * median(np.abs(residual)))
 
 
@@ -127,7 +134,7 @@ def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
     return median((y[j] - y[i])[good] / dx[good]) if good.any() else 0.0
 
 
-def persistence(values: Array) -> float:
+def persistence(values: Array, level: Array | None = None) -> float:
     """Return how much wider a level of many points is than white noise would make it.
 
     sqrt((1 + r1) / (1 - r1)) of the residuals about a running median, clipped to three noises
@@ -135,7 +142,7 @@ def persistence(values: Array) -> float:
     """
     if values.size < 12:
         return 1.0
-    residual = values - running_median(values, window_for(values.size, 0.2))
+    residual = values - (slow_level(values) if level is None else level)
     limit = 3 * mad_sd(residual)
     r1 = float(np.clip(autocorrelation(np.clip(residual, -limit, limit), 1)[1], 0.0, 0.9))
     return math.sqrt((1 + r1) / (1 - r1))

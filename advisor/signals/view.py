@@ -104,15 +104,20 @@ class Curve:
 
     @cached_property
     def spread(self) -> float:
-        return robust.detrended_noise(self.y)
+        return robust.detrended_noise(self.y, self.slow)
 
     @cached_property
     def persistence(self) -> float:
-        return robust.persistence(self.y)
+        return robust.persistence(self.y, self.slow)
 
     @cached_property
     def smooth(self) -> Array:
         return robust.running_median(self.y, robust.window_for(len(self)))
+
+    @cached_property
+    def slow(self) -> Array:
+        same = robust.window_for(len(self), 0.2) == robust.window_for(len(self))
+        return self.smooth if same else robust.slow_level(self.y)
 
     def at(self, index: int) -> int:
         return int(self.steps[index])
