@@ -40,7 +40,8 @@ def describe(loaded: Loaded) -> Iterator[str]:
         _weights(config, outline),
     ):
         yield f"#   {line}"
-    for notice in (*loaded.notices, *data.notices, warmup_notice(config, plan.total)):
+    told = (*loaded.notices, *data.notices, *data.warnings)
+    for notice in (*told, warmup_notice(config, plan.total)):
         if notice:
             yield f"# note: {notice}"
 

@@ -155,6 +155,8 @@ def introduce(config: TrainConfig, model: LoadedModel, data: Data, parts: Parts)
     for notice in (*model.notices, *data.notices, warmup_notice(config, plan.total)):
         if notice:
             report.tell("notice", None, notice)
+    for warning in data.warnings:
+        report.tell("warning", 0, warning)
     total = facts.samples + facts.all_masked
     if facts.all_masked > _MANY * total:
         # 'masked' is the word that the advisor's rule on labels looks for

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.config.types import DatasetConfig, LoaderConfig, TrainConfig
+from train.data.defects import leak_warnings, shared, warnings_of
 from train.data.facts import facts_of, length_notice, notices_of
 from train.data.loader import Loader, Plan, RowLoader, RowSet, packed_rows, single_rows
 from train.data.order import shuffled
@@ -25,13 +26,14 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What a run reads. ``notices`` are lines for the user."""
+    """What a run reads. ``notices`` are lines for the user, ``warnings`` say what is wrong."""
 
     train: Loader
     validation: Loader | None
     facts: DataFacts
     validation_facts: DataFacts | None = None
     notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def build_data(
@@ -61,7 +63,12 @@ def build_data(
     notices = [*reader.notices, *notices_of(facts, reader, "samples")]
     notices += length_notice(facts, limits)
     loader, other, more = _validation(config, validation, size, store.keys[samples])
-    return Data(RowLoader(rows, train_plan), loader, facts, other, (*notices, *more))
+    warnings = warnings_of(store, samples, tokenizer, tally.truncated)
+    if validation is not None:
+        both = shared(store, samples, validation.store, validation.samples)
+        warnings += leak_warnings(both, len(validation.samples))
+    loaders = RowLoader(rows, train_plan), loader
+    return Data(*loaders, facts, other, (*notices, *more), tuple(warnings))
 
 
 @dataclass(frozen=True, slots=True)
