@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from advisor.errors import AdvisorError, RuleError
 from train.config.fields import Context, as_section, build, convert
@@ -26,7 +26,7 @@ def advice(root: Section, context: Context) -> AdvisorConfig:
         return AdvisorConfig(policy=_policy(node, context))
     section = as_section(node, "advisor")
     word = section.get("policy")
-    given = {} if word is None else {"policy": _policy(word, context)}
+    given: dict[str, Any] = {} if word is None else {"policy": _policy(word, context)}
     config = build(AdvisorConfig, section, "advisor", context, **given)
     _check_words(config, section)
     return config

@@ -39,7 +39,8 @@ class AllReduce:
         """Replace each tensor by its sum over all ranks."""
         flat = torch.cat([each.reshape(-1) for each in tensors])
         self._reduce(flat)
-        for each, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        sizes = [each.numel() for each in tensors]
+        for each, part in zip(tensors, torch.split(flat, sizes), strict=True):
             each.copy_(part.view_as(each))
 
     def _reduce(self, tensor: torch.Tensor) -> None:
