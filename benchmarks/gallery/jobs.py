@@ -58,7 +58,7 @@ KNOBS: tuple[Knob, ...] = (
     Knob("schedule-short", {"lr_options": {"end": 0.25}}, "ours|hf|loop"),
     Knob("schedule-per-rank", {"step_fault": "schedule-x4", "schedule": "linear"}, OWN),
     Knob("resume-new-optimizer", {"step_fault": "resume-new", "schedule": "linear"}, "hf|loop"),
-    Knob("resume-jump", {"step_fault": "resume-hot", "schedule": "linear"}, "loop|hf", 4),
+    Knob("resume-jump", {"step_fault": "resume-hot", "schedule": "linear"}, "loop|hf"),
     Knob("resume-same-order", {"step_fault": "resume-order", "rows": 320, "every": 1}, "loop", 5),
     Knob("accumulation-summed", {"step_fault": "summed", "accumulate": 4, "batch": 2}, "loop", 6),
     Knob("head-new", {"step_fault": "new-head", "format": "console"}, "hf|loop full", 5),
@@ -70,7 +70,7 @@ KNOBS: tuple[Knob, ...] = (
     Knob("half-overflow", {"step_fault": "overflow", "emulated": True}, "hf|loop"),
     Knob("out-of-memory", {"step_fault": "oom", "format": "console", "emulated": True}, OWN, 6),
     Knob("out-of-memory-eval", {"step_fault": "oom-eval", "format": "console", "emulated": True},
-         "hf|loop", 4),
+         "hf|loop"),
     Knob("idle-gpu", {"step_fault": "idle", "emulated": True}, "loop", 5),
     Knob("data-stall", {"step_fault": "stall", "emulated": True}, "loop", 5),
 )  # fmt: skip
