@@ -1,4 +1,4 @@
-"""Comparing runs, whole or cut off: at the same steps, and in units of their own noise."""
+"""Comparing runs, whole or cut off: over the same samples, in units of their own noise."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from advisor.edits import is_number, number, same
 from advisor.median import median
+from advisor.tuning.space import BATCH, EPOCHS, STEPS, alike
 from advisor.tuning.trial import Trial
 
 FLOOR = 1e-3  # of the level: no loss is known better than that
 FEWEST = 3  # values, for a difference to say something
 BROKEN = ("nonfinite", "oom", "crashed")
+SHARE = 0.25  # of a run, as long as a probe is: in it rates rank as they do at the end
+SHORTEST = 4  # logged losses of a probe
+MOST = 0.6  # of a run: a longer probe is hardly cheaper than a whole run
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """By how much one run's loss lies above another's at the same steps, and its standard error."""
+    """By how much one run's loss lies above another's over the same samples; standard error."""
 
     value: float
     error: float
-    count: int = 0
-
-    def worse(self, times: float = 2.0) -> bool:
-        return self.value > times * self.error
 
     def better(self, times: float = 2.0) -> bool:
         return self.value < -times * self.error
@@ -39,48 +41,79 @@ def broke(trial: Trial) -> bool:
     )
 
 
-def lead(one: Trial, other: Trial, until: int | None = None) -> Lead | None:
-    """Return how much higher the training loss of ``one`` lies, over the later half of what both
-    have of the first ``until`` steps.
-
-    Runs of one seed see the same samples in the same order, so that their differences step by
-    step hold far less noise than their losses do. None where they share too few steps.
-    """
-    steps, at, to = np.intersect1d(one.loss_steps, other.loss_steps, return_indices=True)
-    if until is not None:
-        keep = steps < until
-        at, to = at[keep], to[keep]
-    half = len(at) // 2
-    gaps = one.losses[at][half:] - other.losses[to][half:]
-    if gaps.size < FEWEST:
-        return None
-    if not np.isfinite(gaps).all():
-        return Lead(math.inf if not np.isfinite(one.losses[at]).all() else -math.inf, 0.0)
-    middle = float(np.mean(gaps))
-    spread = 1.4826 * median(np.abs(gaps - np.median(gaps)))
-    floor = FLOOR * abs(median(other.losses[to]))
-    return Lead(middle, max(spread / math.sqrt(gaps.size), floor), int(gaps.size))
-
-
-def validation_lead(one: Trial, other: Trial) -> Lead | None:
-    """Return how much higher ``one`` lies at the last evaluation that both have."""
-    steps, at, to = np.intersect1d(one.val_steps, other.val_steps, return_indices=True)
-    known = steps >= 0
-    if not known.any():
-        return None
-    gap = float(one.val_losses[at][known][-1] - other.val_losses[to][known][-1])
-    level = abs(float(other.val_losses[to][known][-1]))
-    error = max(one.noise or 0.0, other.noise or 0.0, FLOOR * level)
-    if not math.isfinite(gap):
-        return Lead(
-            math.inf if not math.isfinite(float(one.val_losses[at][known][-1])) else -math.inf, 0.0
-        )
-    return Lead(gap, math.sqrt(2) * error, 1)
+def batch_of(trial: Trial) -> float:
+    value = trial.values.get(BATCH)
+    return number(value) if is_number(value) and number(value) > 0 else 1.0
 
 
 def length_of(trial: Trial) -> int:
     """Return how many steps a run took, as far as its log says."""
     return int(trial.loss_steps[-1]) + 1 if trial.loss_steps.size else 0
+
+
+def probe_samples(base: Trial) -> float | None:
+    """Return how many samples a probe sees; None where a run is too short to be probed."""
+    total = length_of(base)
+    if base.loss_steps.size < SHORTEST:
+        return None
+    steps = max(SHARE * total, int(base.loss_steps[SHORTEST - 1]) + 1)
+    return steps * batch_of(base) if steps <= MOST * total else None
+
+
+def same_length(one: Trial, other: Trial) -> bool:
+    """Say whether two runs go over as many samples in all, so that their schedules agree."""
+    return all(same(one.values.get(key), other.values.get(key)) for key in (EPOCHS, STEPS))
+
+
+def lead(one: Trial, other: Trial, samples: float | None = None) -> Lead | None:
+    """Return how much higher the training loss of ``one`` lies, over the later two thirds of
+    what both have of the first ``samples``.
+
+    Runs of one seed see the same samples in the same order: step by step their differences hold
+    far less noise than their losses. None where they share too few values.
+    """
+    if one.loss_steps.size == 0 or other.loss_steps.size == 0:
+        return None
+    if alike(one.values, other.values, [k for k in one.values if k != BATCH]):
+        return _paired(one, other, None if samples is None else samples / batch_of(other))
+    ends = [float(t.loss_steps[-1] + 1) * batch_of(t) for t in (one, other)]
+    high = min(*ends, math.inf if samples is None else samples)
+    left, right = (_between(t, high / 3, high) for t in (one, other))
+    if min(left.size, right.size) < FEWEST - 1:
+        return None
+    if not np.isfinite(left).all():
+        return Lead(math.inf, 0.0)
+    spread = math.sqrt(_variance(left) / left.size + _variance(right) / right.size)
+    return Lead(float(left.mean() - right.mean()), max(spread / 2, _floor(right)))
+
+
+def _paired(one: Trial, other: Trial, until: float | None) -> Lead | None:
+    steps, at, to = np.intersect1d(one.loss_steps, other.loss_steps, return_indices=True)
+    if until is not None:
+        at, to = at[steps < until], to[steps < until]
+    third = len(at) // 3
+    gaps = one.losses[at][third:] - other.losses[to][third:]
+    if gaps.size < FEWEST - 1:
+        return None
+    if not np.isfinite(gaps).all():
+        broken = not np.isfinite(one.losses[at]).all()
+        return Lead(math.inf if broken else -math.inf, 0.0)
+    error = math.sqrt(_variance(gaps) / gaps.size)
+    return Lead(float(gaps.mean()), max(error, _floor(other.losses[to])))
+
+
+def _between(trial: Trial, low: float, high: float) -> NDArray[np.float64]:
+    seen = (trial.loss_steps + 1) * batch_of(trial)
+    return trial.losses[(seen > low) & (seen <= high + 1e-9)]
+
+
+def _variance(values: NDArray[np.float64]) -> float:
+    spread = 1.4826 * median(np.abs(values - np.median(values)))
+    return float(spread**2)
+
+
+def _floor(values: NDArray[np.float64]) -> float:
+    return FLOOR * abs(median(values))
 
 
 def started_at(trials: Sequence[Trial]) -> float | None:

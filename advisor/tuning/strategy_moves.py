@@ -1,8 +1,9 @@
-"""What else to turn once the rate is right: one group of the guide a run, the likeliest first."""
+"""What to turn beside the rate: one group of the guide a run, the likeliest first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advisor.edits import is_number, number, same
@@ -28,7 +29,9 @@ from advisor.tuning.trial import Trial
 
 FEW_STEPS = 200  # a run of fewer gains by more steps of fewer samples each
 SHORT = 24  # steps: a run of fewer says little of its rate, and has the fewest chances to learn
+NEARBY = 2.0  # doublings of the rate
 ROUGH = 4.0  # the factor of a move in a value that is far off
+TURNED = (BATCH, EPOCHS, RANK, DECAY, DROPOUT, STEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +43,39 @@ class Move:
     because: tuple[str, ...] = ()
 
 
-def next_move(base: Trial, history: Sequence[Trial], room: Room) -> tuple[Values, Move] | None:
-    """Return the values of the next move that was not tried and did not fail before."""
-    for move in moves(base, history):
-        values = with_changes(base.values, move.changes, room, length_of(base))
-        if alike(values, base.values) or any(alike(values, t.values) for t in history):
+def first_new(
+    moves: Iterator[Move], front: Trial, history: Sequence[Trial], room: Room
+) -> tuple[dict[str, object], Move] | None:
+    """Return the values of the first move that was not tried and whose like did not fail."""
+    for move in moves:
+        values = with_changes(front.values, move.changes, room, length_of(front))
+        key = move.changes[0][0]
+        if same(values.get(key), front.values.get(key)):
+            continue  # a bound holds it
+        if any(alike(values, t.values, (LR, "lr_scheduler.min_lr")) and _near(values, t)
+               for t in history):  # fmt: skip
             continue
-        if not any(_failed(key, values, base, history) for key, _ in move.changes):
+        changed = [key for key in TURNED if not same(values.get(key), front.values.get(key))]
+        if not any(_went_there(key, values, front, history) for key in changed):
             return values, move
     return None
 
 
-def _failed(key: str, values: Values, base: Trial, history: Sequence[Trial]) -> bool:
-    """Say whether a run went the same way from a value no further along, and was no better."""
-    way = distance(base.values, values, key)
+def _went_there(key: str, values: Values, front: Trial, history: Sequence[Trial]) -> bool:
+    """Say whether a run turned this key the same way, no further, and was not built on."""
+    way = distance(front.values, values, key)
     for trial in history:
-        if (
-            trial.kind != "full"
-            or trial is base
-            or not alike(trial.values, base.values, _along(key))
-        ):
+        if trial is front or not alike(trial.values, front.values, _along(key)):
             continue
-        moved = distance(base.values, trial.values, key)
-        if way * moved > 0 and abs(moved) <= abs(way) + 0.1:
+        moved = distance(front.values, trial.values, key)
+        if way * moved > 0 and abs(moved) <= abs(way) + 0.1 and _near(values, trial):
             return True
     return False
+
+
+def _near(values: Values, trial: Trial) -> bool:
+    """Say whether two rates are so alike that what one run showed holds for the other."""
+    return abs(distance(trial.values, values, LR)) < NEARBY
 
 
 def _along(key: str) -> tuple[str, ...]:
@@ -73,51 +84,65 @@ def _along(key: str) -> tuple[str, ...]:
             "lr_scheduler.lr_decay_steps", "step_scheduler.local_batch_size", STEPS)  # fmt: skip
 
 
-def moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
-    """Yield what may help: first what went well already, then what the diagnosis asks for."""
-    values = base.values
-    symptoms = {s.symptom for s in base.findings if s.severity != "info"}
-    yield from _again(base, history)
+def probed_moves(front: Trial, base: Trial) -> Iterator[Move]:
+    """Yield what the first part of a run can judge: as many samples, the same schedule."""
+    values, symptoms = front.values, _symptoms(base)
+    if has(values, BATCH):
+        size = number(values[BATCH])
+        noisy, steps = "noisy" in symptoms, length_of(base) * _share(base, front)
+        if noisy:
+            yield Move(((BATCH, size * 2),), "noise hides the trend: more samples a step")
+        if steps < FEW_STEPS:
+            factor = ROUGH if steps < SHORT else 2.0
+            yield Move(((BATCH, max(1, round(size / factor))),),
+                       f"{steps:.0f} steps are few: more, of fewer samples")  # fmt: skip
+        elif not noisy:
+            yield Move(((BATCH, size * 2),), "is a smoother gradient worth fewer steps?")
+    if has(values, RANK) and "overfit" not in symptoms:
+        # the more rows an adapter has, the further one step of each moves the weights
+        rate = number(values[LR]) / math.sqrt(ROUGH) if has(values, LR) else 0.0
+        also = ((LR, rate),) if rate else ()
+        yield Move(((RANK, number(values[RANK]) * ROUGH), *also), "does more capacity learn more?")
+
+
+def _share(base: Trial, front: Trial) -> float:
+    """Return how many steps the front takes for one of the base."""
+    if not has(base.values, BATCH) or not has(front.values, BATCH):
+        return 1.0
+    return number(base.values[BATCH]) / max(1.0, number(front.values[BATCH]))
+
+
+def whole_moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
+    """Yield what only a whole run can judge, with what the diagnosis asks for first."""
+    values, symptoms = base.values, _symptoms(base)
     yield from _planned(base)
-    few = length_of(base) < FEW_STEPS and "noisy" not in symptoms
-    if few and has(values, BATCH):
-        yield more_steps(base)
+    yield from _again(base, history)
     if "overfit" not in symptoms and _falls_to_the_end(base):
         yield from _longer(values, 2.0, "still learning at the end")
+    elif has(values, EPOCHS):
+        share = _best_share(base)
+        if share <= 0.75 and number(values[EPOCHS]) > 1:
+            new = max(1, round(number(values[EPOCHS]) * share))
+            yield Move(
+                ((EPOCHS, new),), "the best checkpoint came early: a schedule that ends there"
+            )
     yield from _into_range(values)
-    if has(values, RANK):
-        yield Move(((RANK, number(values[RANK]) * ROUGH),), "more capacity")
-    if has(values, BATCH):
-        yield Move(((BATCH, number(values[BATCH]) * 2),), "less noise a step")
     yield from _longer(values, 2.0, "more passes")
 
 
-def is_short(base: Trial) -> bool:
-    """Say whether a run has so few steps that their number is what to mend first."""
-    return length_of(base) < SHORT and has(base.values, BATCH) and number(base.values[BATCH]) > 1
-
-
-def more_steps(base: Trial) -> Move:
-    """Return a smaller batch: as many samples in more steps."""
-    factor = ROUGH if length_of(base) < SHORT else 2.0
-    batch = max(1, round(number(base.values[BATCH]) / factor))
-    return Move(
-        ((BATCH, batch),), f"{length_of(base)} steps are few: more, of fewer samples"
-    )
+def _symptoms(trial: Trial) -> set[str]:
+    return {said.symptom for said in trial.findings if said.severity != "info"}
 
 
 def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
     """Go on the way that brought the base: the same factor again."""
-    parents = [t for t in history if t.kind == "full" and t.number < base.number]
-    for parent in reversed(parents):
-        moved = [key for key in (BATCH, EPOCHS, RANK, DECAY, DROPOUT) if has(base.values, key)
+    for parent in reversed([t for t in history if t.kind == "full" and t.number < base.number]):
+        moved = [key for key in (EPOCHS, DECAY, DROPOUT) if has(base.values, key)
                  and abs(distance(parent.values, base.values, key)) > 0.4]  # fmt: skip
         if len(moved) == 1:
             key = moved[0]
             factor = 2 ** distance(parent.values, base.values, key)
-            yield Move(
-                ((key, number(base.values[key]) * factor),), f"{key} this way was better: further"
-            )
+            yield Move(((key, number(base.values[key]) * factor),), "this way was better: further")
         return
 
 
@@ -133,11 +158,15 @@ def _planned(base: Trial) -> Iterator[Move]:
 
 def _falls_to_the_end(trial: Trial) -> bool:
     """Say whether the lowest validation loss is that of the last evaluation."""
-    return (
-        trial.val_losses.size < 2
-        or trial.best_val is None
-        or float(trial.val_losses[-1]) <= trial.best_val
-    )
+    return trial.val_losses.size < 2 or _best_share(trial) > 0.95
+
+
+def _best_share(trial: Trial) -> float:
+    """Return which share of the run was over at its lowest validation loss."""
+    if trial.val_losses.size == 0 or not length_of(trial):
+        return 1.0
+    at = min(range(trial.val_losses.size), key=lambda i: float(trial.val_losses[i]))
+    return float(trial.val_steps[at] + 1) / length_of(trial)
 
 
 def _longer(values: Values, factor: float, why: str) -> Iterator[Move]:
@@ -147,22 +176,16 @@ def _longer(values: Values, factor: float, why: str) -> Iterator[Move]:
         yield Move(((EPOCHS, number(values[EPOCHS]) * factor),), why)
 
 
-def _into_range(values: Mapping[str, object]) -> Iterator[Move]:
+def _into_range(values: Values) -> Iterator[Move]:
     """Yield the edge of the recommended range for what lies well outside it."""
     method, samples = values.get("method"), values.get("data.samples")
     if not isinstance(method, str):
         return
-    for key in (RANK, DECAY, DROPOUT):
+    for key in (DECAY, DROPOUT):
         known = range_for(key, method, number(samples) if is_number(samples) else None)
-        if (
-            known is None
-            or known.per
-            or known.low is None
-            or known.high is None
-            or not has(values, key)
-        ):
+        if known is None or known.low is None or known.high is None or not has(values, key):
             continue
         value = number(values[key])
-        if value < known.low / 1.5 or value > known.high * 1.5:
+        if not known.low / 1.5 <= value <= known.high * 1.5:
             edge = known.low if value < known.low else known.high
             yield Move(((key, edge),), f"usual is {known.low:g} to {known.high:g}")

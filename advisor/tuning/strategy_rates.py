@@ -6,43 +6,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from advisor.edits import is_number, number
 from advisor.tuning.space import LR, Room, alike, rate_of
-from advisor.tuning.strategy_curves import broke, lead, length_of
+from advisor.tuning.strategy_curves import BROKEN, broke, lead, probe_samples
 from advisor.tuning.trial import Trial
 
-SHARE = 0.25  # of a run, as long as a probe is
-SHORTEST = 8  # steps of a probe: fewer show warm-up and noise alone
-MOST = 0.6  # of a run: a longer probe is no cheaper than a whole run that is ended early
-STEP, LEAP = 0.5, 1.0  # in decades: without a diagnosis, and with one
-RATES = (LR, "lr_scheduler.min_lr")
-CLOSE = 0.15  # decades: nearer than that no run tells rates apart
+RATES = (LR, "lr_scheduler.min_lr")  # what may differ between runs of one bracket
+LEAP, STEP = 1.0, 0.4  # decades: to find the bracket, and once another base has had one
+WIDE = 0.55  # decades: a bracket of wider halves is halved once more
+CLOSE = 0.12  # decades: nearer than that no run tells rates apart
+NEAR = 0.5  # of the way to a neighbour, as far as a parabola is believed
 TOO_LOW = ("lr_too_low", "slow", "underfit", "early_plateau")
 TOO_HIGH = ("divergence", "spikes", "oscillation", "nonfinite", "grad_spikes")
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one rate gave: by how much it is above the base at the same steps (inf: it broke)."""
+    """What one rate gave: by how much it is above the base over the same samples (inf: broke)."""
 
     place: float  # log10 of the rate
     gap: float
     error: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """The next rate, by a probe or a whole run, and why."""
-
-    rate: float
-    probe: bool
-    reason: str
-
-
-def probe_steps(base: Trial) -> int | None:
-    """Return how many steps a probe takes; None where a run is too short to be probed."""
-    total = length_of(base)
-    steps = max(SHORTEST, round(SHARE * total))
-    return steps if steps <= MOST * total else None
 
 
 def leaning(trial: Trial) -> int:
@@ -50,110 +34,98 @@ def leaning(trial: Trial) -> int:
     if broke(trial):
         return -1
     for change in trial.edits:
-        if (
-            change.key == LR
-            and isinstance(change.old, (int, float))
-            and isinstance(change.new, (int, float))
-        ):
-            return 1 if change.new > change.old else -1
+        if change.key == LR and is_number(change.old) and is_number(change.new):
+            return 1 if number(change.new) > number(change.old) else -1
     symptoms = [said.symptom for said in trial.findings if said.severity != "info"]
     if any(symptom in TOO_HIGH for symptom in symptoms):
         return -1
     return 1 if any(symptom in TOO_LOW for symptom in symptoms) else 0
 
 
-def points_of(base: Trial, history: Sequence[Trial]) -> list[Point]:
-    """Return what is known of the rate where all else is as in the base, lowest rate first."""
+def siblings(trial: Trial, history: Sequence[Trial]) -> list[Trial]:
+    """Return the runs that differ from one in nothing but the rate, itself among them."""
+    return [t for t in history if alike(t.values, trial.values, RATES)]
+
+
+def was_bracketed(history: Sequence[Trial]) -> bool:
+    """Say whether three rates were compared beside some run."""
+    return any(len(siblings(trial, history)) >= 3 for trial in history)
+
+
+def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point]:
+    """Return what is known of the rate where all else is as in ``front``, lowest rate first."""
     found: dict[float, Point] = {}
-    window = probe_steps(base) or length_of(base)
-    for trial in history:
-        if not alike(trial.values, base.values, but=RATES):
-            continue
-        place = round(math.log10(rate_of(trial.values)), 3)
-        if trial is base:
-            found[place] = Point(place, 0.0, 0.0)
-            continue
-        if trial.status in ("nonfinite", "oom", "crashed"):
-            found.setdefault(place, Point(place, math.inf, 0.0))
-            continue
-        ahead = lead(trial, base, window)
-        if ahead is None:  # too few values logged to tell: it bounds nothing, and is not run again
+    for trial in siblings(front, history):
+        place = round(_place(trial), 2)
+        ahead = lead(trial, base, probe_samples(base))
+        if trial.status in BROKEN or broke(trial):
+            found[place] = Point(place, math.inf, 0.0)
+        elif ahead is None:  # too few values to tell: it bounds nothing, and is not run again
             found.setdefault(place, Point(place, 0.0, math.inf))
         else:
-            found.setdefault(place, Point(place, ahead.value, ahead.error))
+            found[place] = Point(place, ahead.value, ahead.error)
     return sorted(found.values(), key=lambda point: point.place)
 
 
-def next_rate(base: Trial, history: Sequence[Trial], room: Room) -> Rate | None:
-    """Return the rate to try next; None where the bracket has closed."""
-    points = points_of(base, history)
-    if not points:
+def next_rate(
+    front: Trial, base: Trial, history: Sequence[Trial], room: Room
+) -> tuple[float, str] | None:
+    """Return the rate to probe next and why; None where the bracket has closed."""
+    points = points_of(front, base, history)
+    first = not was_bracketed([t for t in history if not alike(t.values, front.values, RATES)])
+    wanted = _outward(points, leaning(front), LEAP if first else STEP) or _halved(points)
+    if wanted is None:
         return None
-    outward = _outward(points, base)
-    if outward is not None and _is_new(outward[0], points):
-        rate = float(room.fit(LR, 10 ** outward[0]))
-        if _is_new(math.log10(rate), points):  # no bound of the user's holds it back
-            return Rate(rate, probe_steps(base) is not None, outward[1])
-    place, reason = _inward(points)
-    whole = [_place(t) for t in history if t.kind == "full" and alike(t.values, base.values, RATES)]
-    if any(abs(place - known) < CLOSE for known in whole):
+    rate = float(room.fit(LR, 10 ** wanted[0]))
+    if any(abs(point.place - math.log10(rate)) < CLOSE for point in points):
         return None
-    return Rate(float(room.fit(LR, 10**place)), False, reason)
+    return rate, wanted[1]
 
 
 def _place(trial: Trial) -> float:
     return math.log10(rate_of(trial.values))
 
 
-def _is_new(place: float, points: Sequence[Point]) -> bool:
-    return all(abs(point.place - place) >= CLOSE for point in points)
-
-
-def _outward(points: Sequence[Point], base: Trial) -> tuple[float, str] | None:
+def _outward(points: Sequence[Point], lean: int, step: float) -> tuple[float, str] | None:
     """Return a rate beyond what was tried, while the best one has a side that nothing bounds."""
     best = min(range(len(points)), key=lambda i: points[i].gap)
-    here, lean = points[best], leaning(base)
-    at_base = abs(here.place - _place(base)) < 1e-3
-    sides = [lean or 1, -(lean or 1)] if at_base else [1 if here.place > _place(base) else -1]
-    for side in sides:
-        if points[best + side : best + side + 1] and best + side >= 0:
+    here = points[best]
+    for side in (lean or 1, -(lean or 1)):
+        if 0 <= best + side < len(points):
             continue  # bounded by a worse one
-        if at_base and lean and side != lean and len(points) > 1:
-            continue  # the diagnosis and a run agree that it lies elsewhere
-        step = LEAP if side > 0 or lean or here.gap < -4 * here.error else STEP
         word = "higher" if side > 0 else "lower"
-        if at_base:
-            why = (
-                f"the diagnosis wants a {word} rate"
-                if side == lean
-                else f"is a {word} rate better?"
-            )
-        else:
-            why = f"a {word} rate was better at the same steps: further that way"
+        why = f"nothing bounds the best rate yet: a {word} one"
+        if len(points) == 1 and side == lean:
+            why = f"the diagnosis wants a {word} rate"
         return here.place + side * step, why
     return None
 
 
-def _inward(points: Sequence[Point]) -> tuple[float, str]:
-    """Return the bottom of the bracket: of a parabola through three losses, else the best rate."""
+def _halved(points: Sequence[Point]) -> tuple[float, str] | None:
+    """Return a rate within the bracket, None where it is as narrow as runs can tell."""
     best = min(range(len(points)), key=lambda i: points[i].gap)
-    here = points[best]
     if best in (0, len(points) - 1):
-        return here.place, "the best rate of the probes, in full"
-    left, right = points[best - 1], points[best + 1]
-    if not math.isfinite(left.gap) or not math.isfinite(right.gap):
-        return here.place, "the best rate of the probes, in full"
-    return _vertex(left, here, right), "the bottom of a parabola through the losses of three rates"
+        return None
+    left, here, right = points[best - 1 : best + 2]
+    wide = max(here.place - left.place, right.place - here.place)
+    if wide < WIDE:
+        return None
+    return _bottom(left, here, right), "the bracket is wide: between its best rates"
 
 
-def _vertex(left: Point, here: Point, right: Point) -> float:
-    """Return where a parabola in log space has its lowest point, well within its neighbours.
+def _bottom(left: Point, here: Point, right: Point) -> float:
+    """Return where a parabola in log space is lowest, or the middle of the better half.
 
-    A loss that rises like a wall says where the wall is and nothing of the valley: what lies
-    far above counts as no more than four times as far as the other side.
+    A rate that broke says where the wall is and nothing of the valley, so then the half away
+    from it is taken, unless that is the narrower one.
     """
-    low, high = left.gap - here.gap, right.gap - here.gap
-    low, high = min(low, 4 * high + here.error), min(high, 4 * low + here.error)
     down, up = here.place - left.place, right.place - here.place
-    moved = -0.5 * (high * down**2 - low * up**2) / max(high * down + low * up, 1e-12)
-    return here.place + min(max(moved, -0.5 * down), 0.5 * up)
+    low, high = left.gap - here.gap, right.gap - here.gap
+    if math.isfinite(low) and math.isfinite(high):
+        low, high = min(low, 4 * high + here.error), min(high, 4 * low + here.error)
+        moved = -0.5 * (high * down**2 - low * up**2) / max(high * down + low * up, 1e-12)
+        moved = min(max(moved, -NEAR * down), NEAR * up)
+        if abs(moved) >= CLOSE:
+            return here.place + moved
+    toward = -1 if (down > up or (down == up and high > low)) else 1
+    return here.place + (NEAR * up if toward > 0 else -NEAR * down)
