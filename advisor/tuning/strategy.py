@@ -21,8 +21,8 @@ from advisor.tuning.strategy_curves import (
     same_length,
     started_at,
 )  # fmt: skip
-from advisor.tuning.strategy_moves import Move, first_new, probed_moves, whole_moves
-from advisor.tuning.strategy_rates import RATES, next_rate, was_bracketed
+from advisor.tuning.strategy_moves import Move, first_new, more_steps, probed_moves, whole_moves
+from advisor.tuning.strategy_rates import RATES, leaning, next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 
 MOST_PROBES = 12
@@ -66,7 +66,10 @@ def base_of(history: Sequence[Trial], noise: float | None) -> Trial:
     base = whole[0]
     for trial in whole[1:]:
         gain = float(base.best_val or 0.0) - float(trial.best_val or 0.0)
-        if gain > margin(trial, base, noise) / 2:
+        beyond = margin(trial, base, noise) / 2
+        # of two that end alike the one that can be probed: it tells what to do next
+        tells_more = probe_samples(base) is None and probe_samples(trial) is not None
+        if gain > (-beyond if tells_more else beyond):
             base = trial
     return base
 
@@ -88,6 +91,12 @@ def _probe(base: Trial, front: Trial, history: Sequence[Trial], room: Room) -> P
     if sum(t.kind == "probe" for t in history) >= MOST_PROBES:
         return None
     tried = [t for t in history if same_length(t, base)]
+    if was_bracketed(history) and not was_bracketed(tried) and not leaning(base):
+        return None  # what was found beside another length holds here too
+    if probe_samples(base) is None and len(history) == 1 and not leaning(base):
+        longer = first_new(more_steps(base, base), base, history, room)
+        if longer is not None:
+            return _proposal(*longer)
     rate = next_rate(front, base, tried, room) if has(front.values, LR) else None
     if rate is not None and not was_bracketed(tried):
         return _rated(rate, front, base, room)

@@ -15,7 +15,7 @@ from advisor.tuning.space import BATCH, EPOCHS, STEPS, alike
 from advisor.tuning.trial import Trial
 
 FLOOR = 1e-3  # of the level: no loss is known better than that
-FEWEST = 3  # values, for a difference to say something
+FEWEST = 2  # values, for a difference to say something
 BROKEN = ("nonfinite", "oom", "crashed")
 SHARE = 0.25  # of a run, as long as a probe is: in it rates rank as they do at the end
 SHORTEST = 4  # logged losses of a probe
@@ -29,7 +29,7 @@ class Lead:
     value: float
     error: float
 
-    def better(self, times: float = 2.0) -> bool:
+    def better(self, times: float = 1.0) -> bool:
         return self.value < -times * self.error
 
 
@@ -66,8 +66,8 @@ def same_length(one: Trial, other: Trial) -> bool:
 
 
 def lead(one: Trial, other: Trial, samples: float | None = None) -> Lead | None:
-    """Return how much higher the training loss of ``one`` lies, over the later two thirds of
-    what both have of the first ``samples``.
+    """Return how much higher the training loss of ``one`` lies, over the later half of what
+    both have of the first ``samples``.
 
     Runs of one seed see the same samples in the same order: step by step their differences hold
     far less noise than their losses. None where they share too few values.
@@ -78,8 +78,8 @@ def lead(one: Trial, other: Trial, samples: float | None = None) -> Lead | None:
         return _paired(one, other, None if samples is None else samples / batch_of(other))
     ends = [float(t.loss_steps[-1] + 1) * batch_of(t) for t in (one, other)]
     high = min(*ends, math.inf if samples is None else samples)
-    left, right = (_between(t, high / 3, high) for t in (one, other))
-    if min(left.size, right.size) < FEWEST - 1:
+    left, right = (_between(t, high / 2, high) for t in (one, other))
+    if min(left.size, right.size) < FEWEST:
         return None
     if not np.isfinite(left).all():
         return Lead(math.inf, 0.0)
@@ -91,9 +91,9 @@ def _paired(one: Trial, other: Trial, until: float | None) -> Lead | None:
     steps, at, to = np.intersect1d(one.loss_steps, other.loss_steps, return_indices=True)
     if until is not None:
         at, to = at[steps < until], to[steps < until]
-    third = len(at) // 3
-    gaps = one.losses[at][third:] - other.losses[to][third:]
-    if gaps.size < FEWEST - 1:
+    half = len(at) // 2
+    gaps = one.losses[at][half:] - other.losses[to][half:]
+    if gaps.size < FEWEST:
         return None
     if not np.isfinite(gaps).all():
         broken = not np.isfinite(one.losses[at]).all()

@@ -87,22 +87,28 @@ def _along(key: str) -> tuple[str, ...]:
 def probed_moves(front: Trial, base: Trial) -> Iterator[Move]:
     """Yield what the first part of a run can judge: as many samples, the same schedule."""
     values, symptoms = front.values, _symptoms(base)
-    if has(values, BATCH):
-        size = number(values[BATCH])
-        noisy, steps = "noisy" in symptoms, length_of(base) * _share(base, front)
-        if noisy:
-            yield Move(((BATCH, size * 2),), "noise hides the trend: more samples a step")
-        if steps < FEW_STEPS:
-            factor = ROUGH if steps < SHORT else 2.0
-            yield Move(((BATCH, max(1, round(size / factor))),),
-                       f"{steps:.0f} steps are few: more, of fewer samples")  # fmt: skip
-        elif not noisy:
-            yield Move(((BATCH, size * 2),), "is a smoother gradient worth fewer steps?")
+    if has(values, BATCH) and "noisy" in symptoms:
+        more = ((BATCH, number(values[BATCH]) * 2),)
+        yield Move(more, "noise hides the trend: more samples a step")
+    else:
+        yield from more_steps(front, base)
     if has(values, RANK) and "overfit" not in symptoms:
         # the more rows an adapter has, the further one step of each moves the weights
         rate = number(values[LR]) / math.sqrt(ROUGH) if has(values, LR) else 0.0
         also = ((LR, rate),) if rate else ()
         yield Move(((RANK, number(values[RANK]) * ROUGH), *also), "does more capacity learn more?")
+
+
+def more_steps(front: Trial, base: Trial) -> Iterator[Move]:
+    """Yield a smaller batch for a run of few steps, a larger one for a run of many."""
+    if not has(front.values, BATCH):
+        return
+    size, steps = number(front.values[BATCH]), length_of(base) * _share(base, front)
+    if steps >= FEW_STEPS:
+        yield Move(((BATCH, size * 2),), "is a smoother gradient worth fewer steps?")
+        return
+    smaller = max(1, round(size / (ROUGH if steps < SHORT else 2.0)))
+    yield Move(((BATCH, smaller),), f"{steps:.0f} steps are few: more, of fewer samples")
 
 
 def _share(base: Trial, front: Trial) -> float:
