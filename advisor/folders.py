@@ -88,6 +88,12 @@ def walk(top: Path, into_trackers: bool = False) -> Walk:
     return found
 
 
+def run_folder(log: Path) -> Path:
+    """Return the folder of the run that a log is of: a checkpoint's log is that of the run."""
+    inside = _CHECKPOINT.match(log.parent.name)
+    return log.parent.parent if inside else log.parent
+
+
 def natural(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
     """A key by which version_10 comes after version_9."""
     return tuple(

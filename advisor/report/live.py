@@ -1,0 +1,198 @@
+"""The live view of `advise watch`: curves, where the run stands, findings and what to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from advisor.findings import Finding
+from advisor.pipeline import Failure
+from advisor.report.escaping import one_line
+from advisor.report.layout import Page
+from advisor.report.live_lines import name_of, what_of
+from advisor.report.live_numbers import numbers_of, standing_of
+from advisor.report.plots import COLOURS, DOTS, MARK, plot
+from advisor.report.text import COLOUR, STATUS
+from advisor.watch import Followed, News, Watcher
+
+AXIS = 14  # columns that the labels of a plot take
+WIDE = 100  # columns from which plots stand side by side
+GAP = 2  # columns between them
+MOST_NEWS = 4
+TALL, LOW = 6, 4  # lines of a plot where one run is shown, and where there are several
+
+
+class LiveView:
+    """A whole screen that is drawn anew at each look; what was there before comes back."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, screen=True, auto_refresh=False, transient=True)
+        self._news: list[Text] = []
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self._live.stop()
+
+    def tell(self, news: Sequence[News], watcher: Watcher) -> None:
+        now = time.strftime("%H:%M:%S")
+        self._news += [line for item in news if (line := _line(item, now)) is not None]
+        self._news = self._news[-MOST_NEWS:]
+        self._live.update(screen_of(watcher, self._news, self._console), refresh=True)
+
+
+def screen_of(watcher: Watcher, news: Sequence[Text], console: Console) -> RenderableType:
+    """Return the lines that fit the terminal: a sick run's details before a healthy one's."""
+    height, width = max(10, console.height), max(40, console.width)
+    lines = _heading(watcher, news)
+    runs = sorted(watcher.runs.values(), key=_rank)
+    for i, run in enumerate(runs):
+        room = height - len(lines) - (len(runs) - i - 1) - 1
+        block = _block(run, console, TALL if len(runs) == 1 else LOW) if room > LOW else []
+        lines += (block or [_title(run, whole=True)])[: max(1, room)]
+    if watcher.absent:
+        names = ", ".join(str(path) for path in watcher.absent[:3])
+        lines.append(Text(one_line(f"waiting for {names}"), "dim"))
+    lines += [Text(one_line(f"not read: {f.message}"), "magenta") for f in _unread(watcher)]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+        line.no_wrap = True
+    return Group(*lines[: height - 1])
+
+
+def _heading(watcher: Watcher, news: Sequence[Text]) -> list[Text]:
+    ago = max(0, round(time.monotonic() - watcher.grown_at))
+    head = Text.assemble(
+        ("advise watch", "bold"),
+        (f"  {time.strftime('%H:%M:%S')}, grown {ago} s ago, Ctrl-C ends with the report", "dim"),
+    )
+    return [head, *news, Text("")]
+
+
+def _unread(watcher: Watcher) -> list[Failure]:
+    absent = {str(path) for path in watcher.absent}
+    return [failure for failure in watcher.failures if failure.path not in absent][:3]
+
+
+def _rank(run: Followed) -> tuple[int, bool, str]:
+    order = ("failing", "warning", "unknown", "ok")
+    status = run.report.status if run.report else "unknown"
+    return order.index(status), run.over, str(run.path)
+
+
+def _title(run: Followed, whole: bool) -> Text:
+    """Name the run and its status; ``whole`` adds where it stands, for a run of one line."""
+    report = run.report
+    status = report.status if report else "unknown"
+    title = Text.assemble((one_line(name_of(run)), "bold"), "  ", (status, STATUS[status]))
+    if whole:
+        title.append(f"  {_standing(run)}", "dim")
+    return title
+
+
+def _standing(run: Followed) -> str:
+    return standing_of(run.run) + (", ended" if run.over else "")
+
+
+def _block(run: Followed, console: Console, height: int) -> list[Text]:
+    """All that is shown of one run: its title, findings, curves and numbers."""
+    page = Page(console)
+    page.whole(_title(run, whole=False))
+    page.whole(Text(_standing(run), "dim"), 2)
+    findings = [finding for finding, _ in run.tracker.told.values()]
+    loud = [finding for finding in findings if finding.severity != "info"]
+    for finding in sorted(loud, key=lambda f: f.severity != "error"):
+        _finding(page, finding)
+    if quiet := [finding for finding in findings if finding.severity == "info"]:
+        names = ", ".join(f"{finding.code} {finding.name}" for finding in quiet)
+        page.wrapped(Text(f"remarks: {names}", "cyan"), 2)
+    if not findings:
+        page.whole(Text("nothing to report", "green"), 2)
+    for line in _plots(run, page, height):
+        page.whole(line)
+    for title, now, said in numbers_of(run.run):
+        text = Text.assemble((f"  {title:<10} ", "bold"), f"{now:>10}", (f"  {said}", "dim"))
+        page.whole(text)
+    page.gap()
+    return page.lines
+
+
+def _finding(page: Page, finding: Finding) -> None:
+    head = Text.assemble(
+        (f"{finding.severity} ", COLOUR[finding.severity]),
+        (f"{finding.code} {finding.name}: ", "bold"),
+        one_line(finding.message),
+    )
+    page.wrapped(head, 2)
+    for evidence in finding.evidence[:2]:
+        text = one_line(evidence.text)
+        if text and text not in finding.message:
+            page.wrapped(Text(f"{one_line(evidence.series)}: {text}", "dim"), 4)
+    if finding.do:
+        page.wrapped(Text(" ".join(finding.do.split())), 7, Text("    do ", "bold"))
+
+
+def _plots(run: Followed, page: Page, height: int) -> list[Text]:
+    """Draw the losses, and beside them the gradient norm or the rate where there is room."""
+    series = run.run.series
+    if not page.can_print(f"{DOTS}{MARK}"):
+        return []
+    second = next((n for n in ("train/grad_norm", "train/lr") if n in series), None)
+    wide = page.width >= WIDE and second is not None
+    width = (page.width - GAP) // 2 - AXIS if wide else page.width - AXIS
+    left = _plot(run, "train/loss" if "train/loss" in series else "eval/loss", width, height)
+    if not wide or second is None:
+        return left
+    right = _plot(run, second, width, height)
+    return _side_by_side(left, right, width + AXIS + GAP)
+
+
+def _plot(run: Followed, name: str, width: int, height: int) -> list[Text]:
+    series = run.run.series
+    if name not in series:
+        return []
+    other = series.get("eval/loss") if name == "train/loss" else None
+    told = [finding for finding, _ in run.tracker.told.values() if name in finding.plots]
+    marks = {f.first_step for f in told if f.first_step is not None and f.severity != "info"}
+    lines = plot(series[name], other, sorted(marks)[:6], width, height)
+    if not lines:
+        return []
+    title = Text(f"  {name}", COLOURS[0])
+    if other is not None:
+        title.append(" and ", "dim").append("eval/loss", COLOURS[1])
+    return [title, *lines]
+
+
+def _side_by_side(left: list[Text], right: list[Text], at: int) -> list[Text]:
+    out = []
+    for i in range(max(len(left), len(right))):
+        line = left[i].copy() if i < len(left) else Text("")
+        line.append(" " * max(0, at - line.cell_len))
+        out.append(line.append_text(right[i]) if i < len(right) else line)
+    return out
+
+
+def _line(item: News, now: str) -> Text | None:
+    """Return the news as a line of the view; a finding's own block says the rest."""
+    if item.kind in ("waiting", "failed", "report"):
+        return None
+    place = Path(item.path)
+    where = one_line(place.parent.name or place.name)
+    change = item.change
+    if change is None:
+        return Text(one_line(f"{now} {where}: {what_of(item)}"), "dim")
+    finding = change.finding
+    style = "green" if item.kind == "withdrawn" else COLOUR[finding.severity]
+    return Text.assemble(
+        (f"{now} {where}: step {change.step} ", "dim"),
+        (f"{item.kind} ", style),
+        f"{finding.code} {finding.name}",
+    )

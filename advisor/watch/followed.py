@@ -1,0 +1,123 @@
+"""One run that is followed: its state at the last look, and what the next look changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+from advisor.findings import Finding, Report
+from advisor.monitor import Change, Tracker
+from advisor.pipeline import Request, judge_run, with_config
+from advisor.rule import Rulebook
+from advisor.run import Run
+from advisor.signals import View, resolve
+from advisor.watch.history import Turn, follow_on, last_step, main_series
+from advisor.watch.places import identity
+
+HALF = 250  # points
+
+
+@dataclass(slots=True)
+class Followed:
+    """``told`` are the findings that stand; ``report`` holds all that `advise check` would say."""
+
+    path: Path
+    id: str
+    run: Run
+    report: Report | None = None
+    tracker: Tracker = field(default_factory=Tracker)
+    over: bool = False
+    _carried: Run | None = None  # what earlier files of this log held
+    _read: Run | None = None  # what its file held when it was read last
+    _file: tuple[int, int] | None = None
+    _print: bytes = b""
+
+    def take(self, read: Run) -> Turn:
+        """Take what the log holds now; return how that relates to what it held before."""
+        file = identity(Path(read.path))
+        turn: Turn = "grown"
+        if self._read is not None:
+            replaced = file != self._file or _is_shorter(self._read, read)
+            _, turn = follow_on(self._read, read, replaced)
+            if turn == "continued":
+                self._carried = self.run
+            elif turn == "restarted":
+                self._carried = None
+        self._file, self._read = file, read
+        self.run = read
+        if self._carried is not None:
+            self.run, _ = follow_on(self._carried, read, True)
+        return turn
+
+    def judge(self, rulebook: Rulebook, request: Request) -> tuple[Change, ...]:
+        """Judge the run where it has changed; return what is to be told."""
+        run = with_config(self.run, request)
+        over = is_over(run)
+        now = print_of_run(run) + bytes([over])
+        if now == self._print and self.report is not None:
+            return ()
+        self._print, self.over = now, over
+        self.report = judge_run(run, rulebook, request)
+        spoken = spoken_of(self.report.findings, rulebook, run, over)
+        return self.tracker.look(spoken, last_step(run))
+
+    def close(self, rulebook: Rulebook) -> tuple[Change, ...]:
+        """Nothing more will come: tell what waited for the run's end."""
+        if self.report is None:
+            return ()
+        self.over = True
+        spoken = spoken_of(self.report.findings, rulebook, self.run, True)
+        return self.tracker.look(spoken, last_step(self.run))
+
+
+def spoken_of(
+    findings: tuple[Finding, ...], rulebook: Rulebook, run: Run, over: bool
+) -> tuple[Finding, ...]:
+    """Leave out what is said only later in a run: 'trained too short', while it trains."""
+    shares = {rule.code: rule.live for rule in rulebook}
+    done = 1.0 if over else _done(run)
+    return tuple(f for f in findings if shares.get(f.code, 0.0) <= done)
+
+
+def _done(run: Run) -> float:
+    """Share of the planned steps; where that is not known, so many points are a half."""
+    view = View(run)
+    done = resolve("run.done", view).value
+    return min(0.99, len(view.loss) / HALF * 0.5 if done is None else done)
+
+
+def is_over(run: Run) -> bool:
+    """Say whether a log states that its run has ended."""
+    facts = run.facts
+    if "train_runtime" in facts or facts.get("ended"):  # what Trainer and we write last
+        return True
+    planned = facts.get("max_steps")
+    series = main_series(run)
+    if not isinstance(planned, int | float) or planned <= 0 or series is None:
+        return False
+    reached = facts.get("global_step")
+    last = max(last_step(run), reached if isinstance(reached, int) else 0)
+    from_zero = int(series.steps[0]) == 0  # the last of N steps is N - 1 there
+    return last >= planned - from_zero
+
+
+def print_of_run(run: Run) -> bytes:
+    """Return a digest of all that a Report stands on."""
+    digest = blake2b(digest_size=16)
+    for name, series in sorted(run.series.items()):
+        digest.update(f"{name} {len(series)} {series.dropped}".encode("utf-8", "replace"))
+        for part in (series.steps, series.values, series.epochs, series.times):
+            if part is not None:
+                digest.update(part.tobytes())
+    rest = (run.events, run.notes, sorted(run.facts.items()), sorted(run.config.values.items()))
+    digest.update(repr((run.path, run.id, rest)).encode("utf-8", "replace"))
+    return digest.digest()
+
+
+def _is_shorter(before: Run, now: Run) -> bool:
+    """Whether a log has lost points: it was cut, or begun anew in the same file."""
+    old, new = main_series(before), main_series(now)
+    if old is None or new is None:
+        return old is not None
+    return bool(new.steps[0] > old.steps[0] or new.steps[-1] < old.steps[-1])

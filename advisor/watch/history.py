@@ -1,0 +1,94 @@
+"""A log that was rotated, cut or begun anew: what of its run goes on, and what is over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from advisor.readers.series import make_series
+from advisor.run import Event, FloatArray, Run, Series
+
+Turn = Literal["grown", "continued", "restarted"]
+CLOSE = 2e-3  # relative: a log that takes over a run may round its values
+START = 10  # points: a log that begins among the first ones of its run begins that run anew
+
+
+def follow_on(before: Run, now: Run, replaced: bool) -> tuple[Run, Turn]:
+    """Return the run as it stands, and how the log's new state relates to the old one.
+
+    ``replaced`` says that it is another file than before, or a shorter one. A log that was
+    rotated away goes on where it was cut: the run is what both hold, as one file would read.
+    """
+    old, new = main_series(before), main_series(now)
+    if old is None:
+        return now, "grown"
+    if new is None:  # emptied: nothing of what was seen is lost
+        return before, "grown"
+    if replaced and int(new.steps[0]) > int(old.steps[min(START, len(old)) - 1]):
+        return merged(before, now), "continued"
+    return now, "grown" if _is_rewritten(old, new) else "restarted"
+
+
+def main_series(run: Run) -> Series | None:
+    """The series that shows how far a run is: its loss, else the longest one."""
+    loss = run.series.get("train/loss")
+    if loss is not None and len(loss):
+        return loss
+    return max((s for s in run.series.values() if len(s)), key=len, default=None)
+
+
+def last_step(run: Run) -> int:
+    """Return the last step that any metric was logged at."""
+    return max((int(series.steps[-1]) for series in run.series.values() if len(series)), default=0)
+
+
+def _is_rewritten(old: Series, new: Series) -> bool:
+    """Whether a log was written anew with what it held: a state file, saved at each checkpoint."""
+    shared, here, there = np.intersect1d(
+        old.steps, new.steps, assume_unique=True, return_indices=True
+    )
+    if not shared.size:
+        return False
+    same = np.isclose(old.values[here], new.values[there], rtol=CLOSE, equal_nan=True)
+    return bool(np.mean(same) > 0.5)
+
+
+def merged(before: Run, now: Run) -> Run:
+    """Return the run that a log and its continuation hold."""
+    series = dict(before.series)
+    for name, one in now.series.items():
+        series[name] = _joined(series[name], one) if name in series else one
+    at = min((int(one.steps[0]) for one in now.series.values() if len(one)), default=0)
+    events = [*before.events, *now.events]
+    if at <= last_step(before) and not any(e.kind == "resume" for e in now.events):
+        back = f"steps go back from {last_step(before)} to {at}"
+        events.insert(len(before.events), Event("resume", back, at))
+    return replace(now, series=series, events=tuple(events), facts={**before.facts, **now.facts})
+
+
+def _joined(one: Series, other: Series) -> Series:
+    """One Series of two that follow each other: where both have a step, the later value stands."""
+    steps = np.concatenate([one.steps, other.steps]).astype(np.float64)
+    made = make_series(
+        one.name,
+        steps,
+        np.concatenate([one.values, other.values]),
+        other.native or one.native,
+        _columns(one.epochs, other.epochs, one, other),
+        _columns(one.times, other.times, one, other),
+    )
+    if made is None:
+        return other
+    return replace(made, dropped=made.dropped + one.dropped + other.dropped)
+
+
+def _columns(
+    first: FloatArray | None, second: FloatArray | None, one: Series, other: Series
+) -> FloatArray | None:
+    if first is None and second is None:
+        return None
+    missing = [np.full(len(series), np.nan) for series in (one, other)]
+    halves = (first, missing[0]), (second, missing[1])
+    return np.concatenate([gap if half is None else half for half, gap in halves])

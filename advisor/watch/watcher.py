@@ -1,0 +1,197 @@
+"""Looks at logs while they grow, and gives the news of each look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from advisor.discover import read_all
+from advisor.findings import Report
+from advisor.folders import run_folder
+from advisor.monitor import Change
+from advisor.pipeline import Failure, Request, caught
+from advisor.rule import Rulebook
+from advisor.run import Run
+from advisor.watch.followed import Followed
+from advisor.watch.places import Print, present, print_of
+
+SHARE = 9.0  # waits this many times what a look cost: large logs take a tenth of a core at most
+Kind = Literal[
+    "waiting", "begun", "continued", "restarted", "ended", "report", "failed",
+    "raised", "updated", "withdrawn",
+]  # fmt: skip
+Key = tuple[Path, str]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One thing that a look brought: ``change`` is a finding's, ``run`` whom it is about."""
+
+    kind: Kind
+    path: str
+    run: Followed | None = None
+    change: Change | None = None
+    text: str = ""
+
+
+@dataclass(slots=True)
+class _Place:
+    """A path that is looked at: what it looked like last, and when it may be read again."""
+
+    print: Print = ()
+    due: float = 0.0
+    open: bool = False  # more runs may appear here
+    failures: dict[str, bool] = field(default_factory=dict)  # message -> was told
+
+
+class Watcher:
+    """Follows the runs of some paths, whatever format their logs have."""
+
+    def __init__(
+        self,
+        words: Sequence[Path],
+        rulebook: Rulebook,
+        request: Request,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.runs: dict[Key, Followed] = {}
+        self.absent: list[Path] = []
+        self.grown_at = clock()
+        self._words, self._rulebook, self._request = words, rulebook, request
+        self._clock = clock
+        self._places: dict[Path, _Place] = {}
+        self._waited: set[Path] = set()
+        self._ended: set[Key] = set()
+
+    @property
+    def reports(self) -> list[Report]:
+        return [run.report for run in self.runs.values() if run.report is not None]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What stands in the way now: logs that cannot be read, paths that are not there."""
+        failed = [
+            Failure(str(path), message)
+            for path, place in self._places.items()
+            for message in place.failures
+        ]
+        gone = [
+            Failure(str(path), f"{path}: no such file or directory")
+            for path in self.absent
+            if path not in self._places
+        ]
+        return failed + gone
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come: each run states its end, and none can appear."""
+        if self.absent or not self.runs or any(place.open for place in self._places.values()):
+            return False
+        read = all(place.due <= self._clock() for place in self._places.values())
+        return read and all(run.over for run in self.runs.values())
+
+    def look(self, at_all: bool = False) -> list[News]:
+        """Read what has grown and return the news; ``at_all`` reads without waiting its turn."""
+        news: list[News] = []
+        found, self.absent = present(self._words)
+        for word in self.absent:
+            if word not in self._waited:
+                self._waited.add(word)
+                news.append(News("waiting", str(word), text=f"{word} is not there yet"))
+        for path, several in found.items():
+            place = self._places.setdefault(path, _Place())
+            now = self._clock()
+            if now < place.due and not at_all:
+                continue
+            state = print_of(path)
+            untold = not all(place.failures.values())
+            if state == place.print and not untold:
+                continue
+            if state != place.print:
+                self.grown_at = now
+            place.print = state
+            news += self._read(path, place)
+            place.open = several and self._holds_several(path)
+            place.due = self._clock() + SHARE * (self._clock() - now)
+        return news
+
+    def close(self, over: bool) -> list[News]:
+        """Look once more, and give each run's report; ``over``: no more will come of any run."""
+        news = self.look(at_all=True)
+        for key, run in self.runs.items():
+            if over:
+                changes = run.close(self._rulebook)
+                news += [News(c.kind, str(run.path), run, c) for c in changes]
+                news += self._end(key, run)
+        news += [News("report", str(run.path), run) for run in self.runs.values() if run.report]
+        told = {
+            message for p in self._places.values() for message, was in p.failures.items() if was
+        }
+        untold = [failure for failure in self.failures if failure.message not in told]
+        return news + [News("failed", f.path, text=f.message) for f in untold]
+
+    def _read(self, path: Path, place: _Place) -> list[News]:
+        """Read a path again; a failure is told where it stands at a second look."""
+        news: list[News] = []
+        failures: dict[str, Failure] = {}
+        with caught(path, failures):
+            found = read_all(path, self._request.options)
+            failures |= {str(e): Failure(str(path), str(e)) for e in found.errors}
+            for key, run in self._keyed(found.runs):
+                with caught(run.path, failures):
+                    news += self._follow(key, run)
+        for message, failure in failures.items():
+            if place.failures.get(message) is False:
+                news.append(News("failed", failure.path, text=message))
+        place.failures = {message: message in place.failures for message in failures}
+        return news
+
+    def _follow(self, key: Key, read: Run) -> Iterator[News]:
+        path = str(read.path)
+        run = self.runs.get(key)
+        if run is None:
+            run = self.runs[key] = Followed(Path(path), read.id, read)
+            yield News("begun", path, run)
+        run.path = Path(path)
+        turn = run.take(read)
+        if turn != "grown":
+            yield News(turn, path, run)
+        for change in run.judge(self._rulebook, self._request):
+            yield News(change.kind, path, run, change)
+        if run.over:
+            yield from self._end(key, run)
+        else:
+            self._ended.discard(key)
+
+    def _end(self, key: Key, run: Followed) -> list[News]:
+        if key in self._ended or run.report is None:
+            return []
+        self._ended.add(key)
+        return [News("ended", str(run.path), run)]
+
+    def _keyed(self, runs: Sequence[Run]) -> list[tuple[Key, Run]]:
+        """Give each run the name that it goes by; rotated parts of a followed log have none.
+
+        A run's state may move from checkpoint to checkpoint, and a console log's run is that
+        of the state file that appears beside it.
+        """
+        keyed = {(run_folder(Path(r.path)) / Path(r.path).name, r.id): r for r in runs}
+        for key in [key for key in keyed if key not in self.runs]:
+            place, name = key[0].parent, key[0].name
+            mates = [known for known in self.runs if known[0].parent == place]
+            if any(name.startswith((f"{k[0].name}.", f"{k[0].name}-")) for k in mates):
+                del keyed[key]  # log.1 beside log
+                continue
+            gone = [known for known in mates if known not in keyed]
+            if len(gone) == 1:
+                self.runs[key] = self.runs.pop(gone[0])
+        return list(keyed.items())
+
+    def _holds_several(self, path: Path) -> bool:
+        """Whether a path is a folder of runs, or none yet: others may follow the one in it."""
+        if not path.is_dir():
+            return True
+        return not any(run_folder(run.path) == path for run in self.runs.values())

@@ -1,0 +1,134 @@
+"""The Watcher, look by look: what becomes of a run's name, and what a look costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from advisor.pipeline import Request
+from advisor.rulebook import load_rules
+from advisor.watch import News, Watcher
+from tests.watch.following import append, rows, state
+
+RULES = load_rules()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.1  # so much passes between two looks at it
+        return self.now
+
+
+def watcher(*paths: Path, clock: Clock | None = None) -> Watcher:
+    return Watcher(paths, RULES, Request(), clock or Clock())
+
+
+def kinds(news: list[News]) -> list[str]:
+    return [item.kind for item in news if item.change is None]
+
+
+def test_a_state_that_moves_from_checkpoint_to_checkpoint_is_one_run(tmp_path: Path) -> None:
+    clock = Clock()
+    watching = watcher(tmp_path, clock=clock)
+    told = []
+    for count in (20, 60, 100):
+        state(tmp_path / f"checkpoint-{count}" / "trainer_state.json", rows(1, count), planned=100)
+        told += kinds(watching.look(at_all=True))
+    clock.now += 60
+    assert told == ["begun", "ended"]
+    assert watching.over
+
+
+def test_a_console_log_becomes_the_run_of_the_state_beside_it(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    log.write_text("".join(f"step {r['step']} | loss {r['loss']:.4f}\n" for r in rows(1, 40)))
+    watching = watcher(tmp_path)
+    told = kinds(watching.look())
+    state(tmp_path / "trainer_state.json", rows(1, 40))
+    told += kinds(watching.look(at_all=True))
+    assert told == ["begun"]
+    assert [run.path.name for run in watching.runs.values()] == ["trainer_state.json"]
+
+
+def test_a_log_that_is_deleted_keeps_its_report(tmp_path: Path) -> None:
+    log = tmp_path / "train.jsonl"
+    append(log, rows(1, 60) + rows(61, 3, "nan"))
+    watching = watcher(tmp_path / "*.jsonl")
+    watching.look()
+    log.unlink()
+    watching.look(at_all=True)
+    assert [report.status for report in watching.reports] == ["failing"]
+
+
+def test_a_failure_is_told_when_it_stands_at_a_second_look(tmp_path: Path) -> None:
+    log = tmp_path / "train.jsonl"
+    log.touch()
+    watching = watcher(log)
+    assert kinds(watching.look(at_all=True)) == []
+    assert kinds(watching.look(at_all=True)) == ["failed"]
+    assert kinds(watching.look(at_all=True)) == []
+    append(log, rows(1, 60))
+    assert kinds(watching.look(at_all=True)) == ["begun"]
+    assert not watching.failures
+
+
+def test_a_half_written_state_takes_nothing_back(tmp_path: Path) -> None:
+    path = tmp_path / "trainer_state.json"
+    state(path, rows(1, 60) + rows(61, 3, "nan"))
+    watching = watcher(path)
+    watching.look()
+    whole = path.read_text()
+    path.write_text(whole[:20])
+    news = watching.look(at_all=True)
+    path.write_text(whole)
+    news += watching.look(at_all=True)
+    assert news == []
+
+
+def test_a_log_is_read_again_only_after_a_wait_that_its_cost_asks_for(tmp_path: Path) -> None:
+    log, clock = tmp_path / "train.jsonl", Clock()
+    append(log, rows(1, 60))
+    watching = watcher(log, clock=clock)
+    watching.look()  # costs some tenths of a second
+    append(log, rows(61, 40))
+    (run,) = watching.runs.values()
+    watching.look()
+    assert len(run.run.series["train/loss"]) == 60
+    clock.now += 60
+    watching.look()
+    assert len(run.run.series["train/loss"]) == 100
+
+
+def test_a_log_that_is_only_touched_is_not_judged_again(tmp_path: Path) -> None:
+    log = tmp_path / "train.jsonl"
+    append(log, rows(1, 60))
+    watching = watcher(log)
+    watching.look()
+    (run,) = watching.runs.values()
+    report = run.report
+    log.touch()
+    watching.look(at_all=True)
+    assert run.report is report
+
+
+def test_a_folder_of_runs_is_never_over(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        state(tmp_path / name / "trainer_state.json", rows(1, 60), planned=60)
+    watching = watcher(tmp_path)
+    watching.look()
+    assert all(run.over for run in watching.runs.values())
+    assert not watching.over
+
+
+def test_a_run_that_goes_on_after_its_end_is_followed_on(tmp_path: Path) -> None:
+    path = tmp_path / "trainer_state.json"
+    state(path, rows(1, 60), planned=60)
+    watching = watcher(path)
+    told = kinds(watching.look())
+    state(path, rows(1, 80), planned=120)
+    told += kinds(watching.look(at_all=True))
+    state(path, rows(1, 120), planned=120)
+    told += kinds(watching.look(at_all=True))
+    assert told == ["begun", "ended", "ended"]
