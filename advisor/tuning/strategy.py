@@ -14,6 +14,7 @@ from advisor.tuning.space import LR, Room, alike, has, rate_of, with_rate
 from advisor.tuning.strategy_curves import (
     Lead,
     batch_of,
+    best_share,
     broke,
     lead,
     length_of,
@@ -67,11 +68,17 @@ def base_of(history: Sequence[Trial], noise: float | None) -> Trial:
     for trial in whole[1:]:
         gain = float(base.best_val or 0.0) - float(trial.best_val or 0.0)
         beyond = margin(trial, base, noise) / 2
-        # of two that end alike the one that can be probed: it tells what to do next
-        tells_more = probe_samples(base) is None and probe_samples(trial) is not None
-        if gain > (-beyond if tells_more else beyond):
+        if gain > (-beyond if _leads_on(trial, base) else beyond):
             base = trial
     return base
+
+
+def _leads_on(trial: Trial, base: Trial) -> bool:
+    """Say whether of two runs that end alike the later one is the better to go on from: it can be
+    probed, or it was there sooner, so that a shorter schedule may serve it."""
+    if probe_samples(base) is None:
+        return probe_samples(trial) is not None
+    return same_length(trial, base) and best_share(trial) < 0.75 * best_share(base)
 
 
 def front_of(base: Trial, history: Sequence[Trial]) -> Trial:

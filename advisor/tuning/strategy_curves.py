@@ -51,6 +51,14 @@ def length_of(trial: Trial) -> int:
     return int(trial.loss_steps[-1]) + 1 if trial.loss_steps.size else 0
 
 
+def best_share(trial: Trial) -> float:
+    """Return which share of the run was over at its lowest validation loss."""
+    if trial.val_losses.size == 0 or not length_of(trial):
+        return 1.0
+    at = min(range(trial.val_losses.size), key=lambda i: float(trial.val_losses[i]))
+    return float(trial.val_steps[at] + 1) / length_of(trial)
+
+
 def probe_samples(base: Trial) -> float | None:
     """Return how many samples a probe sees; None where a run is too short to be probed."""
     total = length_of(base)

@@ -24,13 +24,14 @@ from advisor.tuning.space import (
     has,
     with_changes,
 )  # fmt: skip
-from advisor.tuning.strategy_curves import length_of
+from advisor.tuning.strategy_curves import best_share, length_of
 from advisor.tuning.trial import Trial
 
 FEW_STEPS = 200  # a run of fewer gains by more steps of fewer samples each
 SHORT = 24  # steps: a run of fewer says little of its rate, and has the fewest chances to learn
 NEARBY = 2.0  # doublings of the rate
 ROUGH = 4.0  # the factor of a move in a value that is far off
+PROBED = (LR, BATCH, RANK, "peft.alpha")  # judged by probes, over the same samples
 TURNED = (BATCH, EPOCHS, RANK, DECAY, DROPOUT, STEPS)
 
 
@@ -126,7 +127,7 @@ def whole_moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
     if "overfit" not in symptoms and _falls_to_the_end(base):
         yield from _longer(values, 2.0, "still learning at the end")
     elif has(values, EPOCHS):
-        share = _best_share(base)
+        share = best_share(base)
         if share <= 0.75 and number(values[EPOCHS]) > 1:
             new = max(1, round(number(values[EPOCHS]) * share))
             yield Move(
@@ -153,9 +154,12 @@ def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
 
 
 def _planned(base: Trial) -> Iterator[Move]:
-    """Yield the plan's edits beside the rate's, a group at a time in the guide's order."""
+    """Yield the plan's edits that no probe judges, a group at a time in the guide's order.
+
+    How a run is measured (group 0) changes no loss.
+    """
     edits = [e for e in base.edits if e.key != LR and not same(base.values.get(e.key), e.new)]
-    edits = [e for e in edits if group_of(e.key) > 0]  # how a run is measured changes no loss
+    edits = [e for e in edits if group_of(e.key) > 0 and e.key not in PROBED]
     for group in sorted({group_of(e.key) for e in edits}):
         chosen = [e for e in edits if group_of(e.key) == group]
         because = tuple(dict.fromkeys(code for e in chosen for code in e.because))
@@ -164,15 +168,7 @@ def _planned(base: Trial) -> Iterator[Move]:
 
 def _falls_to_the_end(trial: Trial) -> bool:
     """Say whether the lowest validation loss is that of the last evaluation."""
-    return trial.val_losses.size < 2 or _best_share(trial) > 0.95
-
-
-def _best_share(trial: Trial) -> float:
-    """Return which share of the run was over at its lowest validation loss."""
-    if trial.val_losses.size == 0 or not length_of(trial):
-        return 1.0
-    at = min(range(trial.val_losses.size), key=lambda i: float(trial.val_losses[i]))
-    return float(trial.val_steps[at] + 1) / length_of(trial)
+    return trial.val_losses.size < 2 or best_share(trial) > 0.95
 
 
 def _longer(values: Values, factor: float, why: str) -> Iterator[Move]:
