@@ -46,7 +46,7 @@ def train(job: Job, folder: Path) -> dict[str, Any]:
         "evals": [[row["step"], row["val_loss"]] for row in run.rows if "val_loss" in row],
         "before": before,
         "after": None if ended else run.evaluate("clean"),
-        "ended": ended[-100:],
+        "ended": ended[-1000:],
     }
 
 

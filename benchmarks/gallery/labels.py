@@ -33,7 +33,7 @@ class Demand:
 
 BY_KIND: dict[str, Demand] = {
     "healthy": Demand(),
-    "fair": Demand((), (*LOW, *OVER, "noisy", "lr_schedule")),
+    "fair": Demand((), (*LOW, *OVER, "noisy", "lr_schedule", "grad_spikes", "config")),
     "poor": Demand((), (*LOW, *HIGH, *HOT, *OVER, "noisy", "config")),
     "broken": Demand(((*HIGH, "plateau", "underfit", "config"),), HOT),
     "nonfinite": Demand((("nonfinite",),), ("numerics", "grad_spikes", *HIGH)),
@@ -124,6 +124,8 @@ def _facts(job: Job, run: Outcome, good: Outcome, kind: str) -> Demand:
     calm = kind in ("healthy", "fair", "poor", "standstill")
     if calm and run.noise > max(0.25 * run.end, 0.6 * abs(run.start - run.end)):
         return Demand((("noisy",),), LOW)
+    if kind == "poor" and (run.jumps or run.blows_up):
+        return Demand(((*HIGH, "grad_spikes", "plateau", "config"),), LOW)
     share, errors = run.last_fall
     if kind in ("healthy", "fair", "poor") and share > 0.15 and errors > 6 and run.rate_stays:
         return Demand((("undertrained", "slow", "lr_too_low"),), LOW)

@@ -59,6 +59,13 @@ class Outcome:
         return any(value - near > max(0.5 * near, 8 * self.noise) for value, near in late)
 
     @property
+    def blows_up(self) -> bool:
+        """In the first half three losses in a row lie a quarter and 4 noises above the first."""
+        half = self.losses[1 : max(4, len(self.losses) // 2)]
+        limit = self.start + max(0.25 * self.start, 4 * self.noise)
+        return any(min(half[i : i + 3]) > limit for i in range(len(half) - 2))
+
+    @property
     def gain(self) -> float:
         """On clean held-out rows where they were asked before and after, else in training."""
         if self.before is not None and self.after is not None:
@@ -94,6 +101,18 @@ class Outcome:
         if len(held) < 3 or not all(math.isfinite(value) for value in held):
             return 0.0
         return held[-1] / min(held) - 1
+
+    @property
+    def parts(self) -> bool:
+        """In the second half held-out loss gains next to nothing while training loss still does."""
+        held = [value for _, value in self.evals]
+        if len(held) < 4 or not all(math.isfinite(value) for value in held):
+            return False
+        half = len(held) // 2
+        gained = (held[half - 1] - held[-1]) / max(held[0], 1e-9)
+        middle = self.losses[len(self.losses) // 2 - self.width // 2 :][: self.width]
+        fell = 1 - self.end / max(mean(middle), 1e-9)
+        return gained < 0.02 and fell > 0.2
 
     @property
     def last_fall(self) -> tuple[float, float]:
@@ -147,7 +166,7 @@ def kind_of(run: Outcome, good: Outcome) -> str:
         return "broken"
     if share < 0.1:
         return "standstill"
-    if run.held_rise > 0.02:
+    if run.held_rise > 0.02 or run.parts:
         return "fair"
     return "poor" if share < 0.55 else "fair" if share < 0.85 else "healthy"
 
