@@ -1,10 +1,11 @@
 """How right the advisor is, in one command: writes docs/accuracy.md and the data behind it.
 
-python benchmarks/accuracy.py [--quick] [--seeds 1000:1020] [--no-peers] [--show]
+python benchmarks/accuracy.py [--quick] [--seeds 1000:1020] [--no-peers] [--tune] [--only SOURCE ...] [--show]
 
 Generated runs of held-out seeds, the gallery of real runs (tune and held apart) and the labelled
 real logs, where they are at hand. Answers are kept by content below benchmarks/cache/accuracy.
---quick takes few seeds and no peers, prints, and writes nothing.
+--quick (few seeds), --tune (the halves that may be looked at) and --only print, without peers,
+and write nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,17 @@ from accuracy_figures import figures
 from accuracy_logs import log_for_peers
 from accuracy_page import page
 from accuracy_runs import Labelled
-from accuracy_scores import Pair, is_alarmed, loud, near
+from accuracy_scores import (
+    Pair,
+    cause_hit,
+    has_cause,
+    has_cure,
+    is_alarmed,
+    loud,
+    near,
+    plan_is_right,
+    ranked_causes,
+)
 from generator import seeds_of
 from peers import PEERS
 
@@ -63,7 +74,7 @@ def ask_peers(runs: list[Labelled]) -> dict[str, Sets]:
 
 
 def show(pairs: list[Pair]) -> None:
-    """Print each miss and each false alarm."""
+    """Print each miss, each false alarm, and each wrong cause or plan."""
     for run, answer in pairs:
         said = {name for s in loud(answer) for name in s.symptoms}
         missed = [entry for entry in run.must if not near(said) & near(entry)]
@@ -71,6 +82,11 @@ def show(pairs: list[Pair]) -> None:
             what = "MISSED" if missed else "FALSE"
             codes = [f"{s.code}:{'|'.join(s.symptoms)}" for s in loud(answer)]
             print(what, run.source, run.split, run.id, "must", missed, "said", codes)
+        if has_cause(run) and not cause_hit(run, answer, 1):
+            print("CAUSE", run.split, run.id, run.causes, "said", ranked_causes(answer)[:4])
+        if has_cure(run) and not plan_is_right(run, answer):
+            moves = [f"{m.key} {m.direction}{' later' * m.later}" for m in answer.moves]
+            print("PLAN", run.split, run.id, [f"{c.key} {c.direction}" for c in run.cures], moves)
 
 
 def main() -> None:
@@ -79,19 +95,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--tune", action="store_true", help="look at seeds 0:10 and split tune")
+    parser.add_argument("--only", nargs="*", default=[], help="generated trained emulated real")
     parser.add_argument("--show", action="store_true", help="print each miss and false alarm")
     args = parser.parse_args()
     seeds = seeds_of("1000:1003" if args.quick else args.seeds, "quoted")
     if args.tune:
         seeds = range(10)
-    runs = gather(seeds)
+    runs = [run for run in gather(seeds) if not args.only or run.source in args.only]
     if args.tune:
         runs = [run for run in runs if run.split == "tune"]
     answers = ask_ours(runs)
     pairs = [(run, answers[run.id]) for run in runs]
     if args.show:
         show(pairs)
-    whole = not (args.quick or args.tune)
+    whole = not (args.quick or args.tune or args.only)
     peers = ask_peers(runs) if whole and not args.no_peers else {}
     data = figures(sets_of(pairs), peers, whole)
     data["seeds"] = f"{seeds.start}:{seeds.stop}"

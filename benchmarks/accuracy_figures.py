@@ -41,13 +41,15 @@ def figures(sets: Sets, peers: Mapping[str, Sets], whole: bool) -> dict[str, Any
 def one_set(pairs: Sequence[Pair]) -> dict[str, Any]:
     counts = score.symptoms(pairs)
     demanded = {name: c for name, c in counts.items() if c.demanded}
+    spans = {name: [rounded(v) for v in span] for name, span in score.f1_intervals(pairs).items()}
+    macro = rounded(score.macro_f1(counts))
     return {
         "runs": len(pairs),
         "healthy": sum(run.healthy for run, _ in pairs),
         "faulty": sum(bool(run.must) for run, _ in pairs),
         "invisible": sum(not run.healthy and not run.must for run, _ in pairs),
         "unread": sum(answer.unread for _, answer in pairs),
-        "macro": measured(pairs, lambda some: score.macro_f1(score.symptoms(some))),
+        "macro": [] if macro is None else [macro, *spans[""]],
         "macro_precision": _mean(c.precision for c in demanded.values() if c.said),
         "macro_recall": _mean(c.recall for c in demanded.values()),
         "recall": [sum(c.hit for c in counts.values()), sum(c.demanded for c in counts.values())],
@@ -56,7 +58,7 @@ def one_set(pairs: Sequence[Pair]) -> dict[str, Any]:
             name: {
                 "demanded": c.demanded, "hit": c.hit, "said": c.said, "right": c.right,
                 "f1": rounded(c.f1),
-                "interval": _symptom_interval(pairs, name),
+                "interval": spans.get(name, []),
             }
             for name, c in sorted(counts.items())
             if c.demanded or c.said
@@ -72,22 +74,22 @@ def causes_and_plan(pairs: Sequence[Pair]) -> dict[str, Any]:
     with_cure = [pair for pair in pairs if score.has_cure(pair[0])]
     return {
         "causes": len(with_cause),
-        "top1": measured(with_cause, lambda some: score.cause_share(some, 1)),
-        "top3": measured(with_cause, lambda some: score.cause_share(some, 3)),
+        "top1": measured(with_cause, lambda pair: score.cause_hit(*pair, 1)),
+        "top3": measured(with_cause, lambda pair: score.cause_hit(*pair, 3)),
         "by_cause": _by_cause(with_cause),
         "cause_confusion": {k: dict(v) for k, v in score.cause_confusion(with_cause).items()},
         "cures": len(with_cure),
-        "plan": measured(with_cure, score.plan_share),
-        "plan_later": measured(with_cure, lambda some: score.plan_share(some, later=True)),
+        "plan": measured(with_cure, lambda pair: score.plan_is_right(*pair)),
+        "plan_later": measured(with_cure, lambda pair: score.plan_is_right(*pair, later=True)),
     }
 
 
-def measured(pairs: Sequence[Pair], figure: Callable[[Sequence[Pair]], float]) -> list[Any]:
-    """A figure with its interval: value, low, high; nothing where there are no runs."""
-    value = figure(pairs) if pairs else float("nan")
-    if value != value:
+def measured(pairs: Sequence[Pair], holds: Callable[[Pair], bool]) -> list[Any]:
+    """A share of runs with its interval: value, low, high; nothing where there are no runs."""
+    if not pairs:
         return []
-    return [rounded(v) for v in (value, *score.interval(pairs, figure))]
+    value = sum(holds(pair) for pair in pairs) / len(pairs)
+    return [rounded(v) for v in (value, *score.share_interval(pairs, holds))]
 
 
 def rounded(value: float) -> float | None:
@@ -97,18 +99,6 @@ def rounded(value: float) -> float | None:
 def _mean(values: Iterable[float]) -> float | None:
     each = list(values)
     return rounded(sum(each) / len(each)) if each else None
-
-
-def _symptom_interval(pairs: Sequence[Pair], name: str) -> list[float | None]:
-    touched = [p for p in pairs if p[0].must or score.loud(p[1])]
-
-    def figure(some: Sequence[Pair]) -> float:
-        count = score.symptoms(some).get(name)
-        return count.f1 if count and count.demanded else float("nan")
-
-    if figure(touched) != figure(touched):
-        return []
-    return [rounded(v) for v in score.interval(touched, figure, draws=200)]
 
 
 def _by_cause(pairs: Sequence[Pair]) -> dict[str, list[int]]:

@@ -48,14 +48,14 @@ def confidence_part(found: Mapping[str, Any], table: Any) -> list[str]:
         "## How sure is sure",
         "",
         "The confidence of a finding is the share of right findings of its rule on labelled runs",
-        "(`confidence_from: calibration`), drawn towards the rule's own word (low 0.5, medium 0.75,",
-        "high 0.9), which weighs as much as "
-        f"{found['weight']:g} findings on trained runs; a finding on a generated run weighs",
-        f"{found['share']:g}. Both numbers are those that gave folds left out the highest",
-        "likelihood, each fold one architecture and data set of the gallery's tune split. Rules with",
-        f"fewer than {found['enough']} findings, rules whose condition has changed since, and remarks",
-        f"keep their word (`confidence_from: rule`). Measured: {found['measured']} of",
-        f"{found['loud']} rules that warn. Made by `python benchmarks/calibrate.py`.",
+        "(`confidence_from: calibration`), drawn towards the rule's own word (low 0.5, medium",
+        f"0.75, high 0.9), which weighs as much as {found['weight']:g} findings on trained runs; a",
+        f"finding on a generated run weighs {found['share']:g}. Both numbers are those that gave",
+        "folds left out the highest likelihood, each fold one architecture and data set of the",
+        f"gallery's tune split. Rules with fewer than {found['enough']} findings, rules whose",
+        "condition has changed since, and remarks keep their word (`confidence_from: rule`).",
+        f"Measured: {found['measured']} of {found['loud']} rules that warn. Made by",
+        "`python benchmarks/calibrate.py`.",
         "",
         "![Share of right findings by confidence, on the held-out halves](calibration.svg)",
         "",
@@ -107,7 +107,7 @@ def limits_part(found: Mapping[str, Any], table: Any) -> list[str]:
         "",
     ]
     return lines + table(
-        ("left out", "best move on the others", "gains there, in runs", "gains on the one left out"),
+        ("left out", "best move on the others", "gains there, in runs", "gains here"),
         ((fold, move, f"{there:+d}", f"{here:+d}")
          for fold, (move, there, here) in found["chosen"].items()),
     )  # fmt: skip

@@ -105,26 +105,54 @@ def macro_f1(counts: Mapping[str, Count]) -> float:
     return float(np.mean(each)) if each else float("nan")
 
 
-def interval(
-    pairs: Sequence[Pair], figure: Callable[[Sequence[Pair]], float], draws: int = 300
-) -> tuple[float, float]:
-    """95% bootstrap interval: whole families are drawn, with their runs."""
-    families: dict[str, list[Pair]] = defaultdict(list)
-    for pair in pairs:
-        families[pair[0].family].append(pair)
-    groups = list(families.values())
-    if not groups:
-        return float("nan"), float("nan")
+def draws_of(families: Sequence[str], counts: np.ndarray, draws: int = 1000) -> np.ndarray:
+    """Sums of counts over families drawn at random, each with all its runs: (draws, ...)."""
+    names = {name: i for i, name in enumerate(dict.fromkeys(families))}
+    sums = np.zeros((len(names), *counts.shape[1:]))
+    np.add.at(sums, [names[name] for name in families], counts)
     rng = np.random.default_rng(0)
-    values = []
-    for _ in range(draws):
-        chosen = rng.integers(len(groups), size=len(groups))
-        values.append(figure([pair for i in chosen for pair in groups[i]]))
-    known = [value for value in values if value == value]
-    if not known:
+    picks = rng.multinomial(len(names), [1 / len(names)] * len(names), size=draws)
+    return np.tensordot(picks, sums, axes=1)
+
+
+def bounds(values: np.ndarray) -> tuple[float, float]:
+    """The middle 95% of what is known."""
+    known = values[np.isfinite(values)]
+    if not known.size:
         return float("nan"), float("nan")
     low, high = np.quantile(known, [0.025, 0.975])
     return float(low), float(high)
+
+
+def share_interval(pairs: Sequence[Pair], holds: Callable[[Pair], bool]) -> tuple[float, float]:
+    """95% bootstrap interval of the share of runs that something holds for."""
+    counts = np.array([[holds(pair), 1] for pair in pairs], dtype=float)
+    sums = draws_of([run.family for run, _ in pairs], counts)
+    return bounds(sums[:, 0] / sums[:, 1])
+
+
+def f1_intervals(pairs: Sequence[Pair]) -> dict[str, tuple[float, float]]:
+    """95% bootstrap intervals of the F1 of each demanded symptom; their mean's under ''."""
+    names = sorted(name for name, count in symptoms(pairs).items() if count.demanded)
+    if not names:
+        return {}
+    table = np.zeros((len(pairs), len(names), 4))
+    for i, pair in enumerate(pairs):
+        counts = symptoms([pair])
+        for k, name in enumerate(names):
+            c = counts.get(name, Count())
+            table[i, k] = c.demanded, c.hit, c.said, c.right
+    drawn = draws_of([run.family for run, _ in pairs], table)
+    demanded, hit, said, right = np.moveaxis(drawn, -1, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recall, precision = hit / demanded, right / said
+        each = np.nan_to_num(2 * recall * precision / (recall + precision))
+    each[demanded == 0] = np.nan
+    found = {name: bounds(each[:, k]) for k, name in enumerate(names)}
+    wanted = np.isfinite(each)
+    means = np.nansum(each, axis=1) / np.maximum(wanted.sum(axis=1), 1)
+    found[""] = bounds(np.where(wanted.any(axis=1), means, np.nan))
+    return found
 
 
 def confusion(pairs: Iterable[Pair]) -> dict[str, Counter[str]]:
@@ -157,11 +185,6 @@ def cause_hit(run: Labelled, answer: Answer, top: int) -> bool:
 
 def has_cause(run: Labelled) -> bool:
     return bool(run.causes and run.must)
-
-
-def cause_share(pairs: Sequence[Pair], top: int) -> float:
-    judged = [cause_hit(run, answer, top) for run, answer in pairs if has_cause(run)]
-    return float(np.mean(judged)) if judged else float("nan")
 
 
 def cause_confusion(pairs: Iterable[Pair]) -> dict[str, Counter[str]]:
@@ -201,11 +224,6 @@ def plan_is_right(run: Labelled, answer: Answer, later: bool = False) -> bool:
     cured = any(cures(m, c) for m in moves for c in run.cures)
     keys = {c.key for m in moves for c in run.cures if cures(m, c)}
     return cured and not any(harms(m, c) for m in moves for c in run.cures if c.key not in keys)
-
-
-def plan_share(pairs: Sequence[Pair], later: bool = False) -> float:
-    judged = [plan_is_right(run, answer, later) for run, answer in pairs if has_cure(run)]
-    return float(np.mean(judged)) if judged else float("nan")
 
 
 def upper_bound(alarmed: int, runs: int) -> float:

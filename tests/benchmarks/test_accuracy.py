@@ -194,13 +194,20 @@ def test_no_alarm_in_n_runs_leaves_three_in_n_possible() -> None:
 
 
 def test_an_interval_draws_whole_families() -> None:
-    from accuracy_scores import interval, macro_f1, symptoms
+    from accuracy_scores import f1_intervals
 
     good = [(labelled(("noisy",), family="a"), said("noisy"))] * 50
     bad = [(labelled(("noisy",), family="b"), said())] * 50
-    low, high = interval(good + bad, lambda some: macro_f1(symptoms(some)))
-    assert (low, high) == (0.0, 1.0)
-    assert interval(good, lambda some: macro_f1(symptoms(some))) == (1.0, 1.0)
+    assert f1_intervals(good + bad)["noisy"] == (0.0, 1.0)
+    assert f1_intervals(good) == {"noisy": (1.0, 1.0), "": (1.0, 1.0)}
+
+
+def test_a_share_has_an_interval_about_it() -> None:
+    from accuracy_scores import share_interval
+
+    runs = [(labelled(family=str(i)), said(*(["noisy"] if i < 60 else []))) for i in range(100)]
+    low, high = share_interval(runs, lambda pair: bool(pair[1].said))
+    assert 0.45 < low < 0.6 < high < 0.75
 
 
 def test_a_row_of_the_gallery_becomes_a_labelled_run() -> None:
