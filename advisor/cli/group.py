@@ -11,7 +11,19 @@ from typer.core import TyperGroup
 from advisor.errors import AdvisorError
 
 # In the order of the help; each is a function of this name in a module of this name.
-COMMANDS = ("check", "watch", "fix", "compare", "explain", "rules", "train", "tune", "report", "demo")
+COMMANDS = (
+    "check",
+    "watch",
+    "fix",
+    "compare",
+    "explain",
+    "rules",
+    "train",
+    "sweep",
+    "tune",
+    "report",
+    "demo",
+)
 
 
 def command_of(words: Sequence[str]) -> str | None:
