@@ -159,6 +159,13 @@ class Checkpoints:
         ]
         return [path for _, path in sorted(found)]
 
+    def before(self, step: int) -> Path | None:
+        """Return the newest checkpoint from which ``step`` or an earlier one is taken next."""
+        found = [
+            folder for folder in self.all() if (m := _NAME.match(folder.name)) and int(m[2]) < step
+        ]
+        return found[-1] if found else None
+
     def abandon(self, step: int) -> list[str]:
         """Take away the checkpoints of steps after this one, but for the one to keep as best."""
         best = pointed(self.directory / LOWEST_VAL)

@@ -52,7 +52,7 @@ class Loop:
         with self._stop:
             if self._now.step == 0 and self._parts.safety.baseline_validation:
                 self._validate(BASELINE_STEP)
-            self._keep_state(sure=True)
+            self._begin_keeping()
             while not self._over():
                 self._run_epoch()
             if self._stop() and self._done < self._now.step - 1:
@@ -157,12 +157,14 @@ class Loop:
     def _go_back(self, decision: Decision, epoch: int | None) -> bool:
         """Take up a state from before the finding, at a lower rate; the data goes on."""
         adviser, before = self._parts.adviser, self._now.step
-        assert adviser is not None and adviser.good is not None
-        good = adviser.good.before(decision.onset)
+        assert adviser is not None
+        good = adviser.take_up(decision.onset) or self._older_checkpoint(decision.onset)
         if good is None:
-            self._tell("warning", f"{decision.code}: no state from before it was kept")
+            adviser.let_be(decision)
+            self._tell(
+                "warning", f"{decision.code}: no state from before it was kept to go back to"
+            )
             return False
-        adviser.good.load(good)
         self._now = replace(
             self._now,
             step=good.step,
@@ -182,6 +184,15 @@ class Loop:
         adviser.went_back(good.step)
         return True
 
+    def _older_checkpoint(self, onset: int) -> Good | None:
+        """Take up a checkpoint of a run that kept no states before it was resumed."""
+        checkpoints = self._parts.checkpoints
+        folder = checkpoints.before(onset) if checkpoints is not None else None
+        if checkpoints is None or folder is None:
+            return None
+        found = checkpoints.load(folder)
+        return Good(found.progress.step, found.train_loss, found.val_loss)
+
     def _tell_way_back(self, decision: Decision) -> None:
         now, checkpoints = self._now, self._parts.checkpoints
         gone = checkpoints.abandon(max(0, now.step - 1)) if checkpoints is not None else []
@@ -193,6 +204,12 @@ class Loop:
         schedule = replace(parts.schedule, factor=self._now.lr_factor)
         report = replace(parts.report, schedule=schedule)
         self._parts = replace(parts, schedule=schedule, report=report)
+
+    def _begin_keeping(self) -> None:
+        """Keep the very first state; a resumed run drops those of steps that it takes anew."""
+        if self._parts.adviser is not None:
+            self._parts.adviser.forget_after(self._now.step)
+            self._keep_state(sure=self._now.step == 0)
 
     def _keep_state(self, sure: bool = False) -> None:
         """Keep the state of now as one to go back to, where the cadence asks and all is well."""

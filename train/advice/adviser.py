@@ -100,12 +100,27 @@ class Adviser:
         self._not_before = began + _SHARE * took if took > 1 else 0.0
         return ""
 
+    def take_up(self, onset: int) -> Good | None:
+        """Set the run to the newest state from before a step; None where there is none."""
+        found = self.good.before(onset) if self.good is not None else None
+        if self.good is not None and found is not None:
+            self.good.load(found)
+        return found
+
+    def let_be(self, decision: Decision) -> None:
+        """Do no more about what cannot be helped."""
+        self._standing.drop(decision.code)
+
+    def forget_after(self, step: int) -> None:
+        """Drop the kept states of later steps."""
+        if self.good is not None:
+            self.good.forget_after(step)
+
     def went_back(self, step: int) -> None:
         """Begin anew at a step: what was seen of it and of later ones is over."""
         self._standing.clear()
         self._pulse = Pulse()
-        if self.good is not None:
-            self.good.forget_after(step)
+        self.forget_after(step)
         if self.sink is not None:
             self.sink.rewind(step)
 

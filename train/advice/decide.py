@@ -44,6 +44,9 @@ class Standing:
             else:
                 self._changes[change.finding.code] = change
 
+    def drop(self, code: str) -> None:
+        self._changes.pop(code, None)
+
     def clear(self) -> None:
         self._changes.clear()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -144,3 +145,28 @@ def test_a_factor_scales_the_whole_schedule() -> None:
     plan = plan_schedule(ScheduleConfig(), 1e-3, 100)
     half = replace(plan, factor=0.5)
     assert [lr_at(i, half) for i in range(100)] == [0.5 * lr_at(i, plan) for i in range(100)]
+
+
+def test_a_run_that_kept_no_states_goes_back_to_a_checkpoint(tmp_path: Path) -> None:
+    """It was started without `act`, and resumed with it when it had gone wrong."""
+    World(tmp_path, [Scripted]).run()
+    shutil.rmtree(tmp_path / ".good")
+
+    def last(checkpoints: Checkpoints) -> Snapshot:
+        return checkpoints.load(tmp_path / "epoch_1_step_7")
+
+    _, kept = World(tmp_path, [lambda: diverges(9, 4), quiet], every=100).run(last)
+    (said,) = kept.events("rollback")
+    assert said.details["to_step"] == 4
+
+
+def test_without_anything_to_go_back_to_that_is_said_once(tmp_path: Path) -> None:
+    World(tmp_path, [Scripted]).run()
+    shutil.rmtree(tmp_path / ".good")
+
+    def last(checkpoints: Checkpoints) -> Snapshot:
+        return checkpoints.load(tmp_path / "epoch_1_step_7")
+
+    outcome, kept = World(tmp_path, [lambda: diverges(9, 1), quiet], every=100).run(last)
+    assert outcome.actions == 0 and outcome.status == "finished"
+    assert len([e for e in kept.events("warning") if "to go back to" in e.text]) == 1

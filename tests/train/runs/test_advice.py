@@ -123,6 +123,17 @@ def test_a_command_gets_each_finding_as_json(world: Path, tmp_path: Path) -> Non
     assert {"code", "message", "severity", "change", "step"} <= set(heard[0])
 
 
+def test_a_run_that_is_stopped_ends_with_a_status_of_its_own(world: Path, tmp_path: Path) -> None:
+    path = config(world, tmp_path, advisor={"policy": "stop", "stop_on": ["CFG036"]},
+                  optimizer={"_target_": "torch.optim.AdamW", "lr": 30.0})  # fmt: skip
+    process = start(path, "--run-dir", str(tmp_path / "run"))
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 3, out
+    assert (tmp_path / "run" / "LATEST").exists()
+    (said,) = events(tmp_path / "run", "stop")
+    assert "CFG036" in said["text"]
+
+
 def poisoned(
     monkeypatch: pytest.MonkeyPatch, step: int, poison: Callable[[Any], None], last: int = -1
 ) -> None:
