@@ -37,13 +37,22 @@ def demo(
             help="Train the bundled tiny model, take the advice, train again (2 minutes, torch).",
         ),
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Tune the tiny model's config from a rate far too low (3 minutes, torch).",
+        ),
+    ] = False,
 ) -> None:
     """Diagnose five small runs that come along, and write the config for the next one.
 
     Example: advise demo -o my-demo
     """
-    if train:
-        _train(out)
+    if train or tune:
+        place = _fresh(out)
+        (_train if train else _tune)(place)
+        typer.echo(f"\nThe runs are in {place}.")
         return
     place = _copy(out)
     folders = sorted(p for p in place.iterdir() if p.is_dir())
@@ -63,11 +72,29 @@ def demo(
     )
 
 
-def _train(out: Path | None) -> None:
-    """Show the circle by the commands that a user would type: train, fix, train, compare."""
-    place = Path(tempfile.mkdtemp(prefix="advise-demo-")) if out is None else out
+def _fresh(out: Path | None) -> Path:
     if out is not None and out.exists():
         raise AdvisorError(f"{out}: exists already; give a folder that does not with -o")
+    return Path(tempfile.mkdtemp(prefix="advise-demo-")) if out is None else out
+
+
+def _tune(place: Path) -> None:
+    """Show the loop by the command that a user would type, from a rate of a hundredth."""
+    presets = data_dir("presets")
+    start = {
+        "model.pretrained_model_name_or_path": presets / "base",
+        "dataset.path_or_dataset_id": presets / "instructions.jsonl",
+        "validation_dataset.path_or_dataset_id": presets / "instructions.val.jsonl",
+        "optimizer.lr": "4e-5",
+        "step_scheduler.num_epochs": "5",
+    }
+    given = [word for key, value in start.items() for word in ("--set", f"{key}={value}")]
+    config = presets / "base" / "demo.yaml"
+    _run("tune", config, *given, "--runs", "3", "--keep", "best", "--session", place / "tuning")
+
+
+def _train(place: Path) -> None:
+    """Show the circle by the commands that a user would type: train, fix, train, compare."""
     presets = data_dir("presets")
     first, second, config = place / "first", place / "second", place / "next.yaml"
     paths = {
@@ -81,7 +108,6 @@ def _train(out: Path | None) -> None:
     _run("fix", first, "-o", config)
     _run("train", config, "--run-dir", second)
     _run("compare", first, second, "--exit-zero")
-    typer.echo(f"\nThe runs are in {place}.")
 
 
 def _run(*words: str | Path) -> None:

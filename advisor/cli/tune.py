@@ -22,7 +22,7 @@ from advisor.report.session_text import show_session
 from advisor.rulebook import load_rules
 from advisor.settings import find_settings
 from advisor.tuning.account import best_config, dumped, read_account
-from advisor.tuning.crashes import StartCrashed
+from advisor.tuning.crashes import NoResult
 from advisor.tuning.driver import Driver, Length, check_command, launcher_words
 from advisor.tuning.launch import Launcher, Local
 from advisor.tuning.ledger import Plan
@@ -115,7 +115,7 @@ def tune(
     try:
         limits = Limits(runs or RUNS, tokens, hours)
         _go(opened, limits, parallel, keep)
-    except StartCrashed as error:
+    except NoResult as error:
         sys.stderr.write(f"advise: {clean(str(error))}\n")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

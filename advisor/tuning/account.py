@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advisor.redact import redact_value
 from advisor.tuning.ledger import Entry, Ledger
 from advisor.tuning.proof import Outcome, outcome_from
 from advisor.tuning.session import Setup, setup_of
 from advisor.tuning.trial import Change, Trial
-from advisor.tuning.writing import Start, changes_between, read_start, write_values
+from advisor.tuning.writing import Start, read_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,13 @@ def best_config(account: Account) -> str:
     return account.start.text if best is None else best.plan.config
 
 
-def preview(start: Start, values: Mapping[str, object], wanted: Mapping[str, object]) -> str:
-    """Return the diff that a proposal would be."""
-    return write_values(start, changes_between(values, wanted))[1]
-
-
 def change_of(change: Change) -> dict[str, Any]:
-    return {"key": change.key, "from": change.old, "to": change.new,
-            "because": list(change.because)}  # fmt: skip
+    return {
+        "key": change.key,
+        "from": redact_value(change.key, change.old),
+        "to": redact_value(change.key, change.new),
+        "because": list(change.because),
+    }
 
 
 def _holds(values: Mapping[str, object], edit: Change) -> bool:

@@ -14,8 +14,8 @@ _OURS_MENDABLE = 2  # our trainer's exit status for what the user can mend
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
 
 
-class StartCrashed(AdvisorError):
-    """The start cannot be run, so nothing can be compared with it."""
+class NoResult(AdvisorError):
+    """No run came to a result: exit status 1, for the config was not at fault."""
 
 
 @dataclass(slots=True)
@@ -34,18 +34,18 @@ class Crashes:
         text = _NUMBER.sub("0", said)
         self.texts[text] += 1
         if self.texts[text] >= MOST:
-            raise StartCrashed(
+            raise NoResult(
                 f"{folder}: the config as it is crashed {MOST} times with: {said}; mend that first,"
                 " then go on with --resume"
             )
         if self.texts.total() >= 2 * MOST:
-            raise StartCrashed(f"{folder}: the config as it is crashed {2 * MOST} times: {said}")
+            raise NoResult(f"{folder}: the config as it is crashed {2 * MOST} times: {said}")
 
     def note_lost(self, folder: Path) -> None:
         """Note a run whose keeper vanished (a kill, no memory left)."""
         self.lost[folder] += 1
         if self.lost[folder] >= MOST:
-            raise StartCrashed(
+            raise NoResult(
                 f"{folder}: its process was killed from outside {MOST} times; is the machine out of"
                 " memory? --resume goes on"
             )

@@ -189,6 +189,8 @@ class Loop:
     def _note_start(self, judged: Judged) -> Trial:
         """Keep the values that the start was trained with, defaults included, and its length."""
         trial, report = judged.trial, judged.report
+        if self.tools.limits.tokens is not None and not trial.tokens:
+            self.tools.say("--tokens: this log does not say how many were read; --hours would do")
         if report is None:
             self.session.ledger.note(start=dict(trial.values))
             return trial

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.errors import EditError
+from advisor.plan import group_of
 from advisor.run import Run
 from advisor.target import Target, plain
+from advisor.tuning.choice import counts
 from advisor.tuning.ledger import Entry, Plan
 from advisor.tuning.session import Session, folder_of
 from advisor.tuning.trial import Limits, Proposal, Stop, Strategy, Trial
@@ -20,6 +22,8 @@ _TUNED = (
     "step_scheduler.num_epochs", "clip_grad_norm.max_norm", "peft.dim", "peft.alpha",
     "peft.dropout",
 )  # fmt: skip
+MEMORY = 1  # the group of numerics and memory in the guide's order
+_NEARLY = 0.98  # of the hours: what is left is no time for a run
 _MOST_PROBES = 10  # for each whole run that --runs allows
 
 
@@ -56,6 +60,9 @@ class Planner:
         self, history: Sequence[Trial], start: Mapping[str, object]
     ) -> Sequence[Proposal] | Stop:
         strategy, limits = self.strategy, self.limits
+        smaller = _smaller(history)
+        if smaller is not None:
+            return [smaller]
         noise = noise_of(history)
         if self.parallel > 1:
             return strategy.propose_many(history, start, limits, noise, self.parallel)
@@ -83,6 +90,19 @@ class Planner:
         )  # fmt: skip
 
 
+def _smaller(history: Sequence[Trial]) -> Proposal | None:
+    """Return what its own plan makes of a start that no memory holds: nothing else is known yet."""
+    last = history[-1]
+    memory = [e for e in last.edits if group_of(e.key) <= MEMORY]
+    if last.status != "oom" or not memory or any(counts(trial) for trial in history):
+        return None
+    because = tuple(dict.fromkeys(code for edit in memory for code in edit.because))
+    values = {**last.values, **{edit.key: edit.new for edit in memory}}
+    return Proposal(
+        values, reason="out of memory: smaller pieces of the same batch", because=because
+    )
+
+
 def spent(entries: Sequence[Entry], limits: Limits) -> str:
     """Say which budget is used up, '' where none is; probes do not count as runs."""
     full = sum(e.plan.kind == "full" for e in entries)
@@ -94,7 +114,7 @@ def spent(entries: Sequence[Entry], limits: Limits) -> str:
         return f"{len(entries) - full} probes were run, as many as --runs allows"
     if limits.tokens is not None and tokens >= limits.tokens:
         return f"the {limits.tokens:,} tokens of --tokens are spent"
-    if limits.hours is not None and seconds >= limits.hours * 3600:
+    if limits.hours is not None and seconds >= _NEARLY * limits.hours * 3600:
         return f"the {limits.hours:g} hours of --hours are spent"
     return ""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from advisor.errors import AdvisorError
 from advisor.tuning.choice import best_of, counts, is_better, margin
+from advisor.tuning.crashes import NoResult
 from advisor.tuning.driver import Driver
 from advisor.tuning.launch import Job, Local, ended, settle
 from advisor.tuning.ledger import Entry
@@ -105,9 +106,9 @@ class Proof:
         trials = [e.trial for e in entries.values() if e.trial is not None]
         start, best = entries.get(1), best_of(trials)
         if start is None or start.trial is None:
-            raise AdvisorError(f"{self.session.folder}: the start has not run; see its console.log")
+            raise NoResult(f"{self.session.folder}: the start has not run; see its console.log")
         if best is None:
-            raise AdvisorError(
+            raise NoResult(
                 f"{self.session.folder}: no run has a validation loss to choose by; log"
                 " one, as with a validation set in the config"
             )

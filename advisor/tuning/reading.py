@@ -18,7 +18,7 @@ from advisor.findings import Edit, Report
 from advisor.pipeline import Request, judge_run
 from advisor.readers.console_events import OUT_OF_MEMORY
 from advisor.rule import Rulebook
-from advisor.run import Run, Series
+from advisor.run import Event, Run, Series
 from advisor.signals.robust import successive_noise
 from advisor.tuning import keeper
 from advisor.tuning.launch import Exit
@@ -126,30 +126,38 @@ def judge_ended(
 
     ``condemned`` is the symptom for which it was ended early, '' where it was for none.
     """
+    tail = console_tail(folder)
     try:
         run = reader.read(folder, config)
-        report = reader.judge(run) if run is not None else None
+        logged = run is not None
+        run = run or _without_log(folder, config, tail)
+        report = reader.judge(run)
     except AdvisorError as error:
-        run, report = None, None
         return Judged(replace(trial, status="crashed"), None, str(error))
-    found = trial if report is None else trial_of(trial.number, trial.kind, trial.values, report)
+    found = trial_of(trial.number, trial.kind, trial.values, report)
     found = replace(found, reason=trial.reason)
-    tail = console_tail(folder)
     status = _status(found, report, ended, tail, condemned)
     said = ended.stopped or ("" if status == "finished" else last_line(tail))
     if ended.status == ADVISED and found.loss_steps.size:
         said = f"ended early by its own advisor: {_worst(found)}"
-    if status == "finished" and report is None:
+    if status == "finished" and not logged:
         status, said = "crashed", f"ended without a log that can be read; see {folder}"
     return Judged(replace(found, status=status), report, said)
 
 
-def _status(trial: Trial, report: Report | None, ended: Exit, tail: str, condemned: str) -> Status:
+def _without_log(folder: Path, config: Path, tail: str) -> Run:
+    """Return what is known of a run that ended before its first row: what it said last."""
+    kind = "oom" if OUT_OF_MEMORY.search(tail) else "exception"
+    run = Run(str(folder), "console", {}, events=(Event(kind, last_line(tail)),))
+    return attach_config(run, folder / OUTPUT, None, config)
+
+
+def _status(trial: Trial, report: Report, ended: Exit, tail: str, condemned: str) -> Status:
     if condemned == "nonfinite" or _ends_nonfinite(trial):
         return "nonfinite"
     if ended.stopped:
         return "aborted"
-    events = report.run.events if report is not None else ()
+    events = report.run.events
     if ended.status == ADVISED and trial.loss_steps.size:
         return "nonfinite" if _worst(trial) == "nonfinite" else "aborted"
     if ended.status:

@@ -64,7 +64,7 @@ class Subject:
     text: str
     begin: tuple[str, ...]
     runs: int = RUNS
-    seconds: tuple[float, float] = (0.3, 4.0)
+    seconds: tuple[float, float] = (0.3, 7.0)
     ends: Callable[[Path], int] = lambda run: 0  # how often a run's trainer came to its end
 
 
@@ -223,7 +223,7 @@ def campaign(kills: int, seed: int, most: int = 6, told: bool = False) -> Tally:
     while tally.kills < kills:
         one_session(tally, draw, min(most, kills - tally.kills), expected)
         if told:
-            print(f"{tally.kills} kills, {tally.sessions} sessions, {len(tally.faults)} faults",
+            print(f"{tally.kills} kills, {tally.sessions} sessions", *tally.faults, sep="\n  ",
                   flush=True)  # fmt: skip
     return tally
 

@@ -86,9 +86,16 @@ def test_runs_that_diverge_or_run_out_of_memory_are_results(place: Path) -> None
     said = json.loads(done.stdout)
     assert said["outcome"]["better"]
     assert json.loads((place / "tune-my" / "best.json").read_text())["learning_rate"] < 0.05
-    done = tune(place, "--session", "oom", "--runs", "3", "--json",
-                command=trainer("--oom-above", "4"))  # fmt: skip
-    assert {run["status"] for run in json.loads(done.stdout or '{"runs": []}')["runs"]} >= {"oom"}
+
+
+def test_a_start_that_no_memory_holds_runs_in_smaller_pieces_of_the_same_batch(place: Path) -> None:
+    done = tune(place, "--runs", "2", "--json", command=trainer("--oom-above", "4"))
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)["runs"]
+    assert (first["status"], second["status"]) == ("oom", "finished")
+    best = json.loads((place / "tune-my" / "best.json").read_text())
+    sizes = best["per_device_train_batch_size"], best["gradient_accumulation_steps"]
+    assert sizes == (4, 2) and best["learning_rate"] == 1e-5
 
 
 def test_a_start_that_crashes_three_times_the_same_way_ends_with_one_line(place: Path) -> None:
@@ -193,3 +200,47 @@ def test_the_dry_run_shows_the_command_and_runs_nothing(place: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("run 1 (start): ") and "stub_trainer.py" in done.stdout
     assert not (place / "tune-my").exists()
+
+
+def test_probes_run_at_once_where_that_is_asked_for(place: Path) -> None:
+    done = tune(place, "--runs", "2", "--parallel", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["outcome"]["better"] and all(run["state"] == "done" for run in said["runs"])
+    assert [run["number"] for run in said["runs"]] == list(range(1, len(said["runs"]) + 1))
+
+
+def test_a_run_is_ended_when_the_hours_are_spent(place: Path) -> None:
+    done = tune(place, "--hours", "0.0015", "--json", command=trainer("--seconds", "30"))
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)["runs"][0]
+    assert run["status"] == "aborted" and run["said"] == "the hours of the session are spent"
+    assert run["seconds"] < 25 and run["best_val"] is not None
+
+
+def test_without_any_validation_loss_there_is_no_result_and_status_1(place: Path) -> None:
+    blind = place / "blind.py"
+    blind.write_text(
+        "import json, pathlib, sys\nout = pathlib.Path(sys.argv[2])\nout.mkdir(parents=True)\n"
+        "rows = [json.dumps({'step': n, 'loss': 2 - n / 100}) for n in range(60)]\n"
+        "(out / 'log.jsonl').write_text('\\n'.join(rows))\n"
+    )
+    done = tune(place, "--runs", "1", command=f"{sys.executable} {blind} {{config}} {{run_dir}}")
+    assert done.returncode == 1
+    assert "no run has a validation loss to choose by" in done.stderr.splitlines()[-1]
+
+
+def test_a_run_that_diverges_is_ended_early(place: Path) -> None:
+    words = ("--set", "learning_rate=1.0", "--runs", "1", "--json")
+    done = tune(place, *words, command=trainer("--seconds", "30"))
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads(done.stdout)["runs"]
+    assert run["status"] == "aborted" and "ended early: divergence" in run["said"]
+    log = place / "tune-my/runs/001-start/run/log.jsonl"
+    assert len(log.read_text().splitlines()) < 120
+
+
+def test_a_dialect_without_a_place_for_a_change_says_so(place: Path) -> None:
+    (place / "my.json").write_text(CONFIG.replace('"seed"', '"sed"'))
+    done = tune(place, "--set", "packed_sequence.packed_sequence_size=512")
+    assert done.returncode == 2 and "has no place for" in done.stderr
