@@ -35,6 +35,6 @@ def test_a_rule_whose_conditions_all_fail_names_no_cause() -> None:
     assert ranked((Cause("a", 0.3, "x > 0"),), x=0) == {}
 
 
-def test_every_cause_of_a_rule_is_in_the_list() -> None:
+def test_every_cause_of_a_rule_is_in_the_list_and_all_of_the_list_are_used() -> None:
     used = {cause.name for rule in load_full() for cause in rule.causes}
-    assert used <= set(CAUSES)
+    assert used == set(CAUSES)

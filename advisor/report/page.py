@@ -10,6 +10,7 @@ from pathlib import Path
 from advisor.causes import CAUSES
 from advisor.paths import data_dir
 from advisor.ranges import COMPILED, compile_ranges
+from advisor.report.practice import load_rows, practice_page
 from advisor.rule import Case, Rule, Rulebook, RuleEdit
 from advisor.rulebook import INDEX, compile_index, load_full
 from advisor.symptoms import SYMPTOMS
@@ -80,6 +81,7 @@ def documents(rulebook: Rulebook) -> dict[str, str]:
     """Return every generated page by its path below the project root."""
     pages = {f"docs/rules/{rule.code}.md": rule_page(rule) for rule in rulebook}
     pages["docs/signals.md"] = signals_page()
+    pages["docs/practice.md"] = practice_page(rulebook, load_rows())
     return {"rules/README.md": index_page(rulebook), **pages}
 
 
@@ -183,6 +185,9 @@ def _links(rule: Rule) -> str:
     lines = []
     if rule.guide:
         lines.append("Guide rows: " + ", ".join(f"`{row}`" for row in rule.guide) + ".")
+    if rule.practice:
+        rows = ", ".join(map(str, rule.practice))
+        lines.append(f"Rows of [practice](../practice.md): {rows}.")
     if rule.related:
         lines.append(f"Related: {_codes(rule.related)}.")
     return "\n\n".join(lines)

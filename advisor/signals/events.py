@@ -128,9 +128,10 @@ SIGNALS = {
         r"masked|-100|no valid label|all labels|response (?:key|template)|no supervised",
     ),
     "event.no_grad": _events(
-        "warning exception",
-        "warnings that nothing reaches the trained weights",
-        r"None of the inputs have requires_grad|does not require grad",
+        "warning", "warnings that inputs carry no gradients", r"inputs have requires_grad"
+    ),
+    "event.no_graph": _events(
+        "warning exception", "the loss hangs on no trained weight", r"does not require grad"
     ),
     "event.nothing_trained": _events(
         "warning", "the log says that no weight is trained", r"(?<![-\w])trainable param\w*:? 0\b"

@@ -128,11 +128,17 @@ def constant_norm(view: View) -> Reading:
     return Reading(float(curve.y[0] > 0 and np.ptp(curve.y) <= 1e-6 * abs(float(curve.y[0]))))
 
 
+def alive(view: View) -> Reading:
+    """1 where gradient norms above 0 were logged; 0 where they are 0 or were not logged."""
+    return Reading(float(len(view.grad) > 0 and median(view.grad.y) > 0))
+
+
 SIGNALS = {
     "loss.first": Signal("loss", "first logged training loss", first),
     "loss.first_of_guess": Signal("ratio", "first loss over that of a guess", first_of_guess),
     "loss.over_eval": Signal("ratio", "training over validation loss, late", over_eval),
     "grad.constant": Signal("0 or 1", "the norm stands at one value above 0", constant_norm),
+    "grad.alive": Signal("0 or 1", "norms above 0 were logged", alive),
     "setup.accumulation": Signal("batches", "micro-batches of an optimiser step", parts),
     "setup.sums_wrong": Signal("0 or 1", "a version that divides sums wrongly", sums_wrong),
     "setup.pretrained": Signal("0 or 1", "a trained model is the start", pretrained),

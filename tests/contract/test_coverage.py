@@ -9,6 +9,7 @@ import pytest
 from advisor.defaults import load_defaults
 from advisor.paths import data_dir
 from advisor.ranges import load_ranges
+from advisor.report.practice import Row, load_rows
 from advisor.rulebook import load_full
 from advisor.strict_yaml import parse_yaml
 
@@ -82,3 +83,32 @@ def test_a_default_says_where_it_is_and_why(row: str) -> None:
     default = DEFAULTS[row]
     assert (ROOT / default.where).is_file()
     assert default.key and default.why
+
+
+PRACTICE = load_rows()
+
+
+def test_the_table_of_practice_has_32_rows_in_order() -> None:
+    assert [row.number for row in PRACTICE] == list(range(1, 33))
+
+
+@pytest.mark.parametrize("row", PRACTICE, ids=lambda row: str(row.number))
+def test_a_row_of_practice_has_a_rule_that_fires_and_a_case_that_looks_alike(row: Row) -> None:
+    rules = [rule for rule in RULES if row.number in rule.practice]
+    assert rules, "no rule names it"
+    cases = [case for rule in rules for case in rule.cases]
+    assert any(case.trap or case.near for case in cases), "no case stays silent for it"
+    assert row.benign or any(case.expect == "fires" for case in cases)
+
+
+def test_no_rule_names_a_row_of_practice_that_does_not_exist() -> None:
+    named = {number for rule in RULES for number in rule.practice}
+    assert named <= {row.number for row in PRACTICE}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the table of practice is not at hand")
+def test_the_rows_of_practice_are_those_of_the_table() -> None:
+    lines = (SHARED / "PRACTICE.md").read_text(encoding="utf-8").splitlines()
+    numbers = [int(line.split("|")[1]) for line in lines if line.startswith("| ") and
+               line.split("|")[1].strip().isdigit()]  # fmt: skip
+    assert numbers == [row.number for row in PRACTICE]

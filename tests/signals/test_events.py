@@ -18,7 +18,15 @@ def said_of(line: str) -> set[str]:
     scanner.feed(1, line)
     events = tuple(Event(h.kind, h.text) for h in scanner.happenings)
     view = View(Run("log", "console", {}, events=events))
-    names = ("masked", "no_grad", "nothing_trained", "new_weights", "truncated", "no_end")
+    names = (
+        "masked",
+        "no_grad",
+        "no_graph",
+        "nothing_trained",
+        "new_weights",
+        "truncated",
+        "no_end",
+    )
     names += ("double_bos", "attention", "leak", "duplicates", "scale_floor", "overflow")
     return {name for name in names if resolve(f"event.{name}", view).value}
 
@@ -32,7 +40,7 @@ def said_of(line: str) -> set[str]:
         ),
         (
             "RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn",
-            "no_grad",
+            "no_graph",
         ),
         ("trainable params: 0 || all params: 6,738,415,616 || trainable%: 0.0", "nothing_trained"),
         (
