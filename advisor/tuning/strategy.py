@@ -16,6 +16,7 @@ from advisor.tuning.strategy_curves import (
     batch_of,
     best_share,
     broke,
+    calmest,
     lead,
     length_of,
     probe_samples,
@@ -27,7 +28,8 @@ from advisor.tuning.strategy_rates import RATES, leaning, next_rate, was_bracket
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 
 MOST_PROBES = 12
-FAILURES = 2  # whole runs in a row that gained nothing: what is left gains less than the noise
+FAILURES = 3  # whole runs in a row that gained nothing: what is left gains less than the noise
+DETOUR = 0.02  # relative: so much worse a run may be that can be probed, where the base cannot
 EARLY, LATE = 0.4, 0.1  # of what the best run had learnt by then: a run so far behind is lost
 
 
@@ -64,20 +66,23 @@ def base_of(history: Sequence[Trial], noise: float | None) -> Trial:
     whole = [t for t in history if counts(t) and not broke(t)] or [t for t in history if counts(t)]
     if not whole:
         return history[0]
-    base = whole[0]
+    base, noise = whole[0], calmest(history, noise)
     for trial in whole[1:]:
         gain = float(base.best_val or 0.0) - float(trial.best_val or 0.0)
         beyond = margin(trial, base, noise) / 2
-        if gain > (-beyond if _leads_on(trial, base) else beyond):
+        if gain > (-max(beyond, DETOUR * abs(base.best_val or 0.0)) if _can_be_probed(trial, base)
+                   else -beyond if _was_sooner(trial, base) else beyond):  # fmt: skip
             base = trial
     return base
 
 
-def _leads_on(trial: Trial, base: Trial) -> bool:
-    """Say whether of two runs that end alike the later one is the better to go on from: it can be
-    probed, or it was there sooner, so that a shorter schedule may serve it."""
-    if probe_samples(base) is None:
-        return probe_samples(trial) is not None
+def _can_be_probed(trial: Trial, base: Trial) -> bool:
+    """Say whether a run shows by its first part what the base is too short to show."""
+    return probe_samples(base) is None and probe_samples(trial) is not None
+
+
+def _was_sooner(trial: Trial, base: Trial) -> bool:
+    """Say whether a run that ends alike was there sooner: a shorter schedule may serve it."""
     return same_length(trial, base) and best_share(trial) < 0.75 * best_share(base)
 
 

@@ -29,6 +29,8 @@ from advisor.tuning.trial import Trial
 
 FEW_STEPS = 200  # a run of fewer gains by more steps of fewer samples each
 SHORT = 24  # steps: a run of fewer says little of its rate, and has the fewest chances to learn
+FINE = 2.0  # the factor of the last steps of the rate, which only whole runs can judge
+CALM = 100  # steps: in runs of fewer the rate does not move with the batch
 NEARBY = 2.0  # doublings of the rate
 ROUGH = 4.0  # the factor of a move in a value that is far off
 PROBED = (LR, BATCH, RANK, "peft.alpha")  # judged by probes, over the same samples
@@ -53,13 +55,21 @@ def first_new(
         key = move.changes[0][0]
         if same(values.get(key), front.values.get(key)):
             continue  # a bound holds it
-        if any(alike(values, t.values, (LR, "lr_scheduler.min_lr")) and _near(values, t)
-               for t in history):  # fmt: skip
+        if any(_was_tried(key, values, trial) for trial in history):
             continue
         changed = [key for key in TURNED if not same(values.get(key), front.values.get(key))]
         if not any(_went_there(key, values, front, history) for key in changed):
             return values, move
     return None
+
+
+def _was_tried(key: str, values: Values, trial: Trial) -> bool:
+    """Say whether a run had these values; a near rate does where it is not what is turned."""
+    if not alike(values, trial.values, (LR, "lr_scheduler.min_lr")):
+        return False
+    if key == LR:
+        return trial.kind == "full" and abs(distance(trial.values, values, LR)) < 0.5
+    return _near(values, trial)
 
 
 def _went_there(key: str, values: Values, front: Trial, history: Sequence[Trial]) -> bool:
@@ -109,7 +119,10 @@ def more_steps(front: Trial, base: Trial) -> Iterator[Move]:
         yield Move(((BATCH, size * 2),), "is a smoother gradient worth fewer steps?")
         return
     smaller = max(1, round(size / (ROUGH if steps < SHORT else 2.0)))
-    yield Move(((BATCH, smaller),), f"{steps:.0f} steps are few: more, of fewer samples")
+    # the rate stays: what holds back so few steps is their number, not the noise in them
+    stays = ((LR, front.values[LR]),) if has(front.values, LR) and steps < CALM else ()
+    why = f"{steps:.0f} steps are few: more, of fewer samples"
+    yield Move(((BATCH, smaller), *stays), why)
 
 
 def _share(base: Trial, front: Trial) -> float:
@@ -134,6 +147,10 @@ def whole_moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
                 ((EPOCHS, new),), "the best checkpoint came early: a schedule that ends there"
             )
     yield from _into_range(values)
+    if has(values, LR):
+        for factor, word in ((1 / FINE, "lower"), (FINE, "higher")):
+            rate = ((LR, number(values[LR]) * factor),)
+            yield Move(rate, f"the best run so far at a slightly {word} rate")
     yield from _longer(values, 2.0, "more passes")
 
 
