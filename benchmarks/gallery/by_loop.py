@@ -71,6 +71,8 @@ class Loop:
                 self._seen = 0
             if fault == "resume-order" and step == half:
                 self._seen = 0
+                said = f"Resuming from checkpoint out/checkpoint-{step}"
+                self.rows.append({"step": step, "said": said})
             if fault == "poison" and step == half:
                 poison(self.model)
             if fault == "overflow" and step >= half:

@@ -67,6 +67,7 @@ def tree_of(job: Job) -> dict[str, Any]:
         "checkpoint": {"keep_last": 1},
         "clip_grad_norm": {"max_norm": job["clip"] or None},
         "seed": job["seed"],
+        "advisor": "off",  # the answer must not lie in the question
     }  # fmt: skip
     if job["evals"]:
         tree["validation_dataset"] = _dataset(job, "val")

@@ -58,6 +58,8 @@ def _csv(rows: Rows, path: Path) -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
+    if "said" in row:
+        return str(row["said"])
     first = f"step {row['step']}"
     pairs = [f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}"
              for key, value in row.items() if key != "step"]  # fmt: skip

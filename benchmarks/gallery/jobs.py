@@ -59,7 +59,8 @@ KNOBS: tuple[Knob, ...] = (
     Knob("schedule-per-rank", {"step_fault": "schedule-x4", "schedule": "linear"}, OWN),
     Knob("resume-new-optimizer", {"step_fault": "resume-new", "schedule": "linear"}, "hf|loop"),
     Knob("resume-jump", {"step_fault": "resume-hot", "schedule": "linear"}, "loop|hf"),
-    Knob("resume-same-order", {"step_fault": "resume-order", "rows": 320, "every": 1}, "loop", 5),
+    Knob("resume-same-order", {"step_fault": "resume-order", "rows": 320, "every": 1,
+                               "format": "console"}, "loop"),
     Knob("accumulation-summed", {"step_fault": "summed", "accumulate": 4, "batch": 2}, "loop", 6),
     Knob("head-new", {"step_fault": "new-head", "format": "console"}, "hf|loop full", 5),
     Knob("hidden-nan", {"step_fault": "poison"}, "hf"),
@@ -119,7 +120,7 @@ def _add(jobs: dict[str, Job], knob: Knob, family: str, turn: int) -> None:
     if name in jobs:
         name += f"-{turn}"
     salt = number(name)
-    steps = knob.change.get("steps", base["steps"])
+    steps = {**base, **knob.change}["steps"]
     varied = {"seed": 1 + salt % 97, "format": _format(base["trainer"], salt // 7),
               "every": min(_EVERY[salt // 97 % 5], max(1, steps // 22))}  # fmt: skip
     job = {**base, **varied, **knob.change, "knob": knob.name, "id": name}

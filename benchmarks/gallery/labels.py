@@ -36,7 +36,7 @@ BY_KIND: dict[str, Demand] = {
     "fair": Demand((), (*LOW, *OVER, "noisy", "lr_schedule", "grad_spikes", "config")),
     "poor": Demand((), (*LOW, *HIGH, *HOT, *OVER, "noisy", "config")),
     "broken": Demand(((*HIGH, "plateau", "underfit", "config"),), HOT),
-    "nonfinite": Demand((("nonfinite",),), ("numerics", "grad_spikes", *HIGH)),
+    "nonfinite": Demand((("nonfinite", "numerics"),), ("config", "grad_spikes", *HIGH)),
     "no_signal": Demand((("no_signal", "data_format", "nonfinite"),), ("numerics", "config")),
     "standstill": Demand((LOW,), ("noisy", "config")),
     "diverged": Demand((("divergence", "spikes"),), (*HIGH, *HOT, *OVER, "config")),
@@ -159,7 +159,7 @@ def _doubtful(job: Job, run: Outcome) -> list[str]:
         found += ["undertrained", "slow"]
     if run.noise > 0.2 * run.end:
         found.append("noisy")
-    if run.jumps:
+    if run.jumps or run.blows_up:
         found += ["spike", "spikes", "grad_spikes"]
     if 0.01 < run.held_rise <= 0.05:
         found += ["overfit_onset", "overfit"]

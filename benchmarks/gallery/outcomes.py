@@ -75,7 +75,9 @@ class Outcome:
     @property
     def finite(self) -> bool:
         held = [value for _, value in self.evals]
-        return all(math.isfinite(value) for value in [*self.losses, *held]) and not self.hidden
+        whole = sum(math.isfinite(norm) for norm in self.norms) >= 0.8 * len(self.norms)
+        told = all(math.isfinite(value) for value in [*self.losses, *held])
+        return whole and told and not self.hidden
 
     @property
     def hidden(self) -> bool:
@@ -109,7 +111,7 @@ class Outcome:
         if len(held) < 4 or not all(math.isfinite(value) for value in held):
             return False
         half = len(held) // 2
-        gained = (held[half - 1] - held[-1]) / max(held[0], 1e-9)
+        gained = (min(held[:half]) - min(held[half:])) / max(held[0], 1e-9)
         middle = self.losses[len(self.losses) // 2 - self.width // 2 :][: self.width]
         fell = 1 - self.end / max(mean(middle), 1e-9)
         return gained < 0.02 and fell > 0.2

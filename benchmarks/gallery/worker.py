@@ -90,8 +90,8 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     if job["step_fault"] in ("dpo", "grpo"):
         return by_preference.train(job, folder)
-    by = {"ours": by_ours, "hf": by_hf, "loop": by_loop}[job["trainer"]]
-    return by.train(job, folder)
+    trainers = {"ours": by_ours.train, "hf": by_hf.train, "loop": by_loop.train}
+    return trainers[job["trainer"]](job, folder)
 
 
 def _clean(folder: Path) -> None:
@@ -104,9 +104,18 @@ def _clean(folder: Path) -> None:
             path.unlink()
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
+    events = folder / "events.jsonl"
+    if events.exists():
+        kept = [line for line in events.read_text().splitlines() if not _advised(json.loads(line))]
+        events.write_text("\n".join(kept) + "\n")
     for path in folder.iterdir():
         if path.is_dir() and path.name.startswith(("epoch_", "checkpoint-")):
             shutil.rmtree(path)
+
+
+def _advised(event: dict[str, Any]) -> bool:
+    """What the advisor in our trainer said itself: the answer must not lie in the question."""
+    return bool(event["kind"] == "finding" or "the advisor" in event["text"])
 
 
 if __name__ == "__main__":
