@@ -9,7 +9,7 @@ from typing import Literal
 from advisor.findings import Finding
 from advisor.monitor.policy import Action, Policy
 
-LEAST, PATIENCE = 2, 0.2  # rows, or part of them, that a finding has to stand for
+LEAST, PATIENCE = 2, 0.1  # rows, or part of them, that a finding has to stand for
 GROWN = 0.5  # a finding is told again when its span has grown by this share of the run
 
 

@@ -12,12 +12,13 @@ from advisor.findings import SEVERITIES, Finding
 from advisor.rule import Rule, Rulebook
 from advisor.signals import View, resolve
 
-Kind = Literal["full", "quick", "eval", "end"]
+Kind = Literal["full", "quick", "eval", "flat", "end"]
 # What can be seen at a single point or within few: asked when a screen asks for it.
 QUICK = frozenset(
     ("nonfinite", "no_signal", "divergence", "spike", "spikes", "grad_spikes", "numerics", "oom",
      "resume_jump")
 )  # fmt: skip
+FLAT = frozenset(("plateau", "early_plateau", "underfit", "lr_too_low"))
 HALF = 250  # points that count as half of a run whose planned steps are not known
 
 
@@ -33,6 +34,7 @@ class Looks:
             "end": rules,
             "full": live,
             "quick": [rule for rule in live if rule.symptom in QUICK],
+            "flat": [rule for rule in live if rule.symptom in FLAT],
             "eval": [rule for rule in live if self._asks_for(rule, "eval.")],
         }
         self._codes = {kind: frozenset(r.code for r in rules) for kind, rules in self._sets.items()}

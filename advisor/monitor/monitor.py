@@ -106,7 +106,7 @@ class Monitor:
             return self._look("full", why in URGENT)
         if why and self._schedule.wants_quick(rows, why, why in URGENT or why == "eval"):
             return self._look("eval" if why == "eval" else "quick", why in URGENT)
-        return ()
+        return self._look("flat", False) if self._schedule.wants_flat(rows) else ()
 
     def _numbers(self, metrics: Mapping[str, object]) -> tuple[dict[str, float], float | None]:
         """The metrics of a row that are numbers, and its epoch."""

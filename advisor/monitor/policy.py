@@ -29,7 +29,8 @@ class Policy:
     """
 
     mode: Mode = "warn"
-    stop_on: tuple[str, ...] | None = None  # None: FATAL under `stop`, nothing under `act`
+    # None: errors of FATAL under `stop`, nothing under `act`
+    stop_on: tuple[str, ...] | None = None
     act_on: tuple[str, ...] = ACTED
     max_actions: int = 3
 
@@ -81,7 +82,8 @@ class Policy:
         """Say what a finding asks for."""
         if self.mode in ("off", "warn") or finding.severity == "info":
             return "warn"
-        if _names(self.stops, finding):
+        is_named = self.stop_on is not None or finding.severity == "error"
+        if is_named and _names(self.stops, finding):
             return "stop"
         return "act" if self.mode == "act" and _names(self.act_on, finding) else "warn"
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 FIRST = 10  # rows before the first look
 GROWTH = 1.15  # rows of a look over those of the look before
+FLAT_GROWTH = 1.08  # the same of looks at whether the loss is flat
 CALM = 20  # rows without a reason, after which the same reason is a new one
 # What a look costs in microseconds, by the points of the curves: measured, see live_cost.md
-FULL_US, FULL_POINT_US = 2000.0, 3.5
-QUICK_US, QUICK_POINT_US = 600.0, 1.5
+FULL_US, FULL_POINT_US = 3000.0, 3.0
+QUICK_US, QUICK_POINT_US = 1200.0, 1.9
 MOST_POINTS = 4096
 
 
@@ -56,6 +57,7 @@ class Schedule:
     quick: Account = field(default_factory=lambda: Account(10e3, 20.0, 0.0004, 50e3))
     debt: float = 100e3  # that urgent looks may run into
     next_full: float = FIRST
+    next_flat: float = FIRST
     episodes: dict[str, Episode] = field(default_factory=dict)
     last: float = 0.0
 
@@ -71,6 +73,13 @@ class Schedule:
     def wants_full(self, rows: int) -> bool:
         """Whether a scheduled look is due and can be paid for."""
         return rows >= self.next_full and self.full.credit >= cost(rows, full=True)
+
+    def wants_flat(self, rows: int) -> bool:
+        """Whether it is time to see if the loss still falls: oftener than for all rules."""
+        if rows < self.next_flat or self.quick.credit < cost(rows, full=False):
+            return False
+        self.next_flat = FLAT_GROWTH * rows
+        return True
 
     def wants_quick(self, rows: int, why: str, urgent: bool) -> bool:
         """Whether a reason to look is followed up now. An urgent one is followed up on credit."""

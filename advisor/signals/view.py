@@ -136,7 +136,7 @@ def curve_of(series: Series | None, name: str) -> Curve:
 
 def curve_from(blocks: Blocks, name: str, finite: int, points: int) -> Curve:
     """Return the Curve of Blocks that hold ``finite`` of a log's ``points``."""
-    size = block_size(finite)
+    size = max(block_size(finite), blocks.size)
     blocks = blocks.merged(size)
     y = blocks.sums
     if size > 1:
