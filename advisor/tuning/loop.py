@@ -17,7 +17,7 @@ from advisor.tuning.driver import Driver, Length
 from advisor.tuning.launch import Job, Launcher, Running, ended, settle
 from advisor.tuning.ledger import Entry, Plan
 from advisor.tuning.planning import Planner, announced, noise_of, start_values, told
-from advisor.tuning.reading import OUTPUT, Judged, Reader, judge_ended, trial_of
+from advisor.tuning.reading import OUTPUT, Ended, Judged, Reader, judge_ended, trial_of
 from advisor.tuning.session import Session, checkpoints, config_of, drop_checkpoints
 from advisor.tuning.trial import Limits, Stop, Strategy, Trial
 from advisor.tuning.watching import PROBED, Watch
@@ -160,10 +160,9 @@ class Loop:
         if found is None:  # its keeper was killed: it goes on with the next round
             self.crashes.note_lost(folder)
             return
-        judged = judge_ended(
-            self.tools.reader, folder, config_of(folder, self.session.start.path),
-            self._empty(plan), found, symptom,
-        )  # fmt: skip
+        config = config_of(folder, self.session.start.path)
+        over = Ended(folder, config, found, symptom, self.tools.driver.stops_at(plan))
+        judged = judge_ended(self.tools.reader, over, self._empty(plan))
         if plan.kind == "probe" and judged.trial.status == "aborted" and found.stopped == PROBED:
             judged = replace(judged, trial=replace(judged.trial, status="finished"), said="")
         if plan.number == 1 and judged.trial.status == "crashed":

@@ -119,30 +119,55 @@ def tokens_of(run: Run) -> int:
     return int(loss.steps[-1] * number(batch) * number(length))
 
 
-def judge_ended(
-    reader: Reader, folder: Path, config: Path, trial: Trial, ended: Exit, condemned: str
-) -> Judged:
-    """Return what a run that has ended gave; ``trial`` holds number, kind, values and reason.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended, before it is judged.
 
-    ``condemned`` is the symptom for which it was ended early, '' where it was for none.
+    ``condemned`` is the symptom for which it was ended early, '' where it was for none; ``until``
+    the last step of a probe that was ended from outside.
     """
+
+    folder: Path
+    config: Path
+    exit: Exit
+    condemned: str = ""
+    until: int | None = None
+
+
+def judge_ended(reader: Reader, over: Ended, trial: Trial) -> Judged:
+    """Return what a run that has ended gave; ``trial`` holds number, kind, values and reason."""
+    folder, config, ended, until = over.folder, over.config, over.exit, over.until
     tail = console_tail(folder)
     try:
         run = reader.read(folder, config)
         logged = run is not None
         run = run or _without_log(folder, config, tail)
+        tokens = tokens_of(run)
+        run = run if until is None else cut_off(run, until)
         report = reader.judge(run)
     except AdvisorError as error:
         return Judged(replace(trial, status="crashed"), None, str(error))
     found = trial_of(trial.number, trial.kind, trial.values, report)
-    found = replace(found, reason=trial.reason)
-    status = _status(found, report, ended, tail, condemned)
+    found = replace(found, reason=trial.reason, tokens=tokens)
+    status = _status(found, report, ended, tail, over.condemned)
     said = ended.stopped or ("" if status == "finished" else last_line(tail))
     if ended.status == ADVISED and found.loss_steps.size:
         said = f"ended early by its own advisor: {_worst(found)}"
     if status == "finished" and not logged:
         status, said = "crashed", f"ended without a log that can be read; see {folder}"
     return Judged(replace(found, status=status), report, said)
+
+
+def cut_off(run: Run, last: int) -> Run:
+    """Return the run up to a step: when it was ended from outside must not decide anything."""
+    series = {}
+    for name, each in run.series.items():
+        keep = each.steps <= last
+        epochs, times = (None if x is None else x[keep] for x in (each.epochs, each.times))
+        series[name] = replace(
+            each, steps=each.steps[keep], values=each.values[keep], epochs=epochs, times=times
+        )
+    return replace(run, series={name: each for name, each in series.items() if len(each)})
 
 
 def _without_log(folder: Path, config: Path, tail: str) -> Run:

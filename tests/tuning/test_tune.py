@@ -210,6 +210,15 @@ def test_probes_run_at_once_where_that_is_asked_for(place: Path) -> None:
     assert [run["number"] for run in said["runs"]] == list(range(1, len(said["runs"]) + 1))
 
 
+def test_a_probe_is_judged_by_its_own_steps_whenever_it_was_ended(place: Path) -> None:
+    assert tune(place, "--runs", "2").returncode == 0
+    with sqlite3.connect(place / "tune-my" / "ledger.sqlite") as base:
+        probes = base.execute("SELECT max_steps, outcome FROM runs WHERE kind = 'probe'").fetchall()
+    assert probes  # the stub is done before anybody could end it: its log is whole
+    for most, outcome in probes:
+        assert json.loads(outcome)["loss_steps"][-1] == most
+
+
 def test_a_run_is_ended_when_the_hours_are_spent(place: Path) -> None:
     done = tune(place, "--hours", "0.0015", "--json", command=trainer("--seconds", "30"))
     assert done.returncode == 0, done.stderr
