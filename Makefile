@@ -62,7 +62,7 @@ $(VENV)/.dev: $(VENV)/.train
 	touch $@
 
 $(VENV)/.track: $(VENV)/.dev
-	$(PIP) -e '.[train,track,dev]'
+	$(PIP) -e '.[train,track,integrations,dev]'
 	touch $@
 
 clean:

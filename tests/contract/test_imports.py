@@ -50,7 +50,7 @@ LAYERS = (
     ("monitor",),
     ("watch",),
     ("report",),
-    ("cli",),
+    ("cli", "integrations"),
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -103,6 +103,8 @@ def test_every_module_of_the_advisor_has_its_layer() -> None:
     [
         ("check", "presets/demo", "--exit-zero", "--format", "json"),
         ("check", "presets/demo", "--exit-zero"),
+        ("watch", "presets/demo", "--once", "--exit-zero"),
+        ("watch", "presets/demo", "--once", "--exit-zero", "--json"),
         ("fix", "presets/demo/overfits", "--diff"),
         ("explain", "LR004"),
         ("rules",),

@@ -1,0 +1,1 @@
+"""Live advice in other trainers: one module a framework, which it imports. Nothing imports them."""

@@ -1,0 +1,172 @@
+"""What every place shares: a Monitor, somebody to tell, and a guard around both."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from advisor.errors import AdvisorError
+from advisor.findings import SEVERITIES, Report, Severity
+from advisor.monitor import Change, Monitor, Policy
+from advisor.monitor.command import OnFinding
+from advisor.pipeline import fault_of_ours
+from advisor.readers import names
+from advisor.report.escaping import one_line
+from advisor.report.live_lines import change_json, change_text
+from advisor.rule import Rulebook
+from advisor.rulebook import load_rules
+from advisor.run import Config
+
+Say = Callable[[str], object]
+Asked = Literal["", "act", "stop"]
+# Only a trainer that can go back to a checkpoint answers these; here they are told.
+NEED_A_WAY_BACK = ("spikes", "grad_spikes", "spike")
+
+
+class Advice:
+    """Live advice for one training, whoever trains.
+
+    What is milder than ``severity`` is left for the report. A faulty argument is refused when
+    it is made, before a training has begun; from then on nothing raises: a fault of ours is
+    told once, and the advice is off.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | str | Mapping[str, object] = "warn",
+        *,
+        say: Say | None = None,
+        on_finding: str | None = None,
+        severity: Severity = "warning",
+        rulebook: Rulebook | None = None,
+    ) -> None:
+        if severity not in SEVERITIES:
+            raise AdvisorError(f"severity: '{severity}' is none of {', '.join(SEVERITIES)}")
+        self._floor = SEVERITIES.index(severity)
+        self.policy = Policy.parse(policy)
+        self.rulebook = load_rules() if rulebook is None else rulebook
+        self.policy.check(self.rulebook)
+        self.monitor: Monitor | None = None
+        self.asked: Asked = ""  # the gravest thing that was asked for so far
+        self._say = _print if say is None else say
+        self._command = None if on_finding is None else OnFinding(on_finding, sink=self._say)
+        self._path = ""
+        self._off = self.policy.mode == "off"
+
+    def start(
+        self,
+        config: Callable[[], Config | Mapping[str, object]],
+        facts: Callable[[], Mapping[str, object]] = dict,
+        path: str = "",
+    ) -> None:
+        """Begin a run; what cannot be found out about it is left out."""
+
+        def begin() -> None:
+            self._path = path
+            found = self._tried(config, {})
+            known = self._tried(facts, {})
+            self.monitor = Monitor(
+                found, self.policy, rulebook=self.rulebook, facts=known, path=path, sink=self._say
+            )
+
+        self.asked = ""
+        self._guarded(begin)
+
+    def observe(self, step: int, metrics: Mapping[str, Any]) -> Asked:
+        """Take a row of metrics; return what is asked of the trainer now."""
+        row = {str(name): value for name, value in metrics.items() if _is_metric(name, value)}
+        return self._tell(lambda monitor: monitor.observe(int(step), **row) if row else ())
+
+    def event(self, kind: str, text: str = "", step: int | None = None) -> Asked:
+        return self._tell(lambda monitor: monitor.event(kind, text, step))
+
+    def fact(self, name: str, value: object) -> None:
+        if self.monitor is not None and not self._off:
+            self.monitor.fact(name, value)
+
+    def report(self) -> Report | None:
+        """The whole Report so far; None where there is none."""
+        return None if self.monitor is None or self._off else self._tried(self.monitor.report, None)
+
+    def close(self) -> None:
+        """The run is over: tell what waited for its end, and how it ended."""
+        self._tell(lambda monitor: monitor.close())
+        report = self.report()
+        if report is not None:
+            codes = ", ".join(f.code for f in report.findings if f.severity != "info")
+            self.tell(f"the run is {report.status}" + (f"; these stand: {codes}" if codes else ""))
+        if self._command is not None:
+            self._guarded(self._command.close)
+
+    def tell(self, text: str) -> None:
+        self._say(f"advise: {text}")
+
+    def _tell(self, look: Callable[[Monitor], tuple[Change, ...]]) -> Asked:
+        found: list[Asked] = [""]
+
+        def whole() -> None:
+            if self.monitor is None:
+                return
+            for change in look(self.monitor):
+                if SEVERITIES.index(change.finding.severity) < self._floor:
+                    continue
+                self._say(f"advise: {one_line(change_text(change))}")
+                if change.kind == "raised" and self._command is not None:
+                    self._command.run(change_json(change, self._path))
+                found.append(self._asks(change))
+
+        self._guarded(whole)
+        asked: Asked = "stop" if "stop" in found else "act" if "act" in found else ""
+        if asked and self.asked != "stop":
+            self.asked = asked
+        return asked
+
+    def _asks(self, change: Change) -> Asked:
+        if change.kind == "withdrawn" or change.action == "warn":
+            return ""
+        if change.action == "act" and change.finding.symptom in NEED_A_WAY_BACK:
+            return ""
+        return change.action
+
+    def _tried(self, ask: Callable[[], Any], otherwise: Any) -> Any:
+        """Ask for something that the advice can do without."""
+        try:
+            return ask()
+        except Exception:
+            if os.environ.get("ADVISE_DEBUG"):
+                raise
+            return otherwise
+
+    def _guarded(self, do: Callable[[], object]) -> None:
+        if self._off:
+            return
+        try:
+            do()
+        except Exception as error:
+            if os.environ.get("ADVISE_DEBUG"):
+                raise
+            self._off = True
+            fault = fault_of_ours(error)
+            self._say(f"advise: the advice is off, the training goes on: {fault}")
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _is_metric(name: object, value: object) -> bool:
+    """A number under a name: a tensor is none, since reading it would wait for its device."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    if isinstance(value, float) or abs(value) < 2**53:
+        return str(name) not in ("step", "self") and names.plain(str(name)) not in names.SUMMARY
+    return False
+
+
+def finite_steps(value: object) -> int | None:
+    """Return a planned number of steps, None where it is open."""
+    known = isinstance(value, int | float) and math.isfinite(value) and 0 < value < 1e12
+    return int(value) if known and isinstance(value, int | float) else None

@@ -1,0 +1,191 @@
+"""Live advice in Lightning: ``Trainer(callbacks=[AdvisorCallback()])``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.findings import Severity
+from advisor.integrations.advice import Advice, Say, finite_steps
+from advisor.monitor import Policy
+from advisor.readers.names import canonical
+from advisor.rule import Rulebook
+
+# The package that the user's own Trainer is of: the two are not interchangeable.
+if "pytorch_lightning" in sys.modules and "lightning" not in sys.modules:
+    from pytorch_lightning import Callback
+    from pytorch_lightning.loggers import Logger
+else:
+    from lightning.pytorch import Callback
+    from lightning.pytorch.loggers import Logger
+
+_RATES = ("lr", "learning_rate", "max_lr", "base_lr")
+_PRECISIONS = {"bf16": "bf16", "16": "fp16", "32": "no", "64": "no"}
+
+
+class AdvisorCallback(Callback):  # type: ignore[misc]
+    """Tells each finding in a line as Lightning logs; with a policy it stops the training.
+
+    Metrics are taken as Lightning hands them to its loggers: it has made them numbers by then,
+    at its own cadence (``log_every_n_steps``), and this asks no device for anything. A Trainer
+    without a logger makes no numbers: what lies on the CPU is read then, the rest is not.
+    ``policy`` and ``on_finding`` are those of transformers' callback; ``config`` holds what
+    cannot be found out, under canonical keys.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | str | Mapping[str, object] = "warn",
+        *,
+        config: Mapping[str, object] | None = None,
+        on_finding: str | None = None,
+        say: Say | None = None,
+        severity: Severity = "warning",
+        rulebook: Rulebook | None = None,
+    ) -> None:
+        self.advice = Advice(
+            policy, say=say, on_finding=on_finding, severity=severity, rulebook=rulebook
+        )
+        self._config = dict(config or {})
+        self._speaks = True
+        self._trainer: Any = None
+        self._checkpoints: dict[int, str] = {}
+        self._told_device = False
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self._speaks, self._trainer = bool(trainer.is_global_zero), trainer
+        if not self._speaks:
+            return
+        self.advice.start(
+            lambda: {**config_of(trainer, pl_module), **self._config},
+            lambda: facts_of(trainer),
+            str(trainer.log_dir or ""),
+        )
+        if trainer.global_step > 0:
+            self.advice.event(
+                "resume", f"resumed at step {trainer.global_step}", trainer.global_step
+            )
+        if trainer.loggers:  # beside one that is there: alone it would be the user's logger
+            trainer.loggers = [*trainer.loggers, _Tap(self)]
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not self._speaks or trainer.loggers:
+            return
+        if trainer.global_step % max(1, trainer.log_every_n_steps) == 0:
+            found = trainer.callback_metrics  # with the last validation's still in it
+            self._read(trainer, {k: v for k, v in found.items() if not _is_held_out(k)})
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if self._speaks and not trainer.loggers and not trainer.sanity_checking:
+            held = {k: v for k, v in trainer.callback_metrics.items() if _is_held_out(k)}
+            self._read(trainer, held)
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
+        if self._speaks:
+            self._checkpoints[int(trainer.global_step)] = f"step={trainer.global_step}"
+            self.advice.fact("checkpoints", dict(self._checkpoints))
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        if self._speaks and isinstance(exception, Exception):
+            memory = "out of memory" in str(exception).lower()
+            text = f"{type(exception).__name__}: {exception}"[:400]
+            self.advice.event("oom" if memory else "exception", text, int(trainer.global_step))
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        if self._speaks:
+            self.advice.close()
+            trainer.loggers = [each for each in trainer.loggers if not isinstance(each, _Tap)]
+
+    def take(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Take a row as it goes to the loggers."""
+        if self.advice.observe(step, metrics) and not self._trainer.should_stop:
+            self._trainer.should_stop = True
+            self.advice.tell(f"stops the training at step {step}")
+
+    def _read(self, trainer: Any, metrics: Mapping[str, Any]) -> None:
+        """Read metrics where no logger did: only what no device has to be waited for."""
+        row = {
+            name: float(value)
+            for name, value in metrics.items()
+            if getattr(getattr(value, "device", None), "type", "cpu") == "cpu"
+        }
+        if len(row) < len(metrics) and not self._told_device:
+            self._told_device = True
+            self.advice.tell(
+                "metrics on a device are not read without a logger; give the Trainer one,"
+                " CSVLogger is enough"
+            )
+        self.take(int(trainer.global_step), {**row, "epoch": float(trainer.current_epoch)})
+
+
+class _Tap(Logger):  # type: ignore[misc]
+    """Stands among the Trainer's loggers, and passes on what it is given."""
+
+    def __init__(self, callback: AdvisorCallback) -> None:
+        super().__init__()
+        self._callback = callback
+
+    @property
+    def name(self) -> str:
+        return "advisor"
+
+    @property
+    def version(self) -> int:
+        return 0
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        self._callback.take(step or 0, metrics)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Not needed: the callback has read them."""
+
+
+def _is_held_out(name: str) -> bool:
+    return canonical(name).startswith(("eval/", "test/"))
+
+
+def facts_of(trainer: Any) -> dict[str, object]:
+    """What the run states beside metrics."""
+    facts: dict[str, object] = {}
+    if planned := finite_steps(trainer.estimated_stepping_batches):
+        facts["max_steps"] = planned
+    if epochs := finite_steps(trainer.max_epochs):
+        facts["num_train_epochs"] = epochs
+    return facts
+
+
+def config_of(trainer: Any, module: Any) -> dict[str, object]:
+    """Return what Trainer, module and optimiser say, under canonical keys."""
+    values: dict[str, object] = {
+        "clip_grad_norm.max_norm": float(trainer.gradient_clip_val or 0.0),
+        "step_scheduler.grad_acc_steps": int(trainer.accumulate_grad_batches),
+        "precision.amp": _PRECISIONS.get(str(trainer.precision).split("-")[0], "no"),
+        "data.parallel": int(trainer.world_size),
+    }
+    if epochs := finite_steps(trainer.max_epochs):
+        values["step_scheduler.num_epochs"] = epochs
+    if trainer.max_steps > 0:
+        values["step_scheduler.max_steps"] = int(trainer.max_steps)
+    if trainer.optimizers:
+        optimizer = trainer.optimizers[0]
+        values["optimizer._target_"] = f"torch.optim.{type(optimizer).__name__}"
+        for name in ("weight_decay", "eps", "betas"):
+            if (value := optimizer.defaults.get(name)) is not None:
+                values[f"optimizer.{name}"] = list(value) if isinstance(value, tuple) else value
+        rate = optimizer.defaults.get("lr")
+        if isinstance(rate, float):
+            values["optimizer.lr"] = rate
+    loader = trainer.train_dataloader
+    size = getattr(loader, "batch_size", None)
+    if isinstance(size, int):
+        values["step_scheduler.local_batch_size"] = size
+        whole = size * int(trainer.accumulate_grad_batches) * int(trainer.world_size)
+        values["step_scheduler.global_batch_size"] = whole
+    hparams = dict(getattr(module, "hparams", None) or {})
+    rates = [hparams[name] for name in _RATES if isinstance(hparams.get(name), float)]
+    if rates:
+        values["optimizer.lr"] = rates[0]
+    return values

@@ -1,0 +1,162 @@
+"""Live advice in transformers' Trainer and TRL's trainers: ``callbacks=[AdvisorCallback()]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from advisor.dialects import transformers as dialect
+from advisor.findings import Severity
+from advisor.integrations.advice import Advice, Asked, Say, finite_steps
+from advisor.monitor import Policy
+from advisor.rule import Rulebook
+from advisor.run import Config
+
+_FACTS = ("max_steps", "num_train_epochs", "logging_steps", "eval_steps", "save_steps",
+          "train_batch_size")  # fmt: skip
+_LORA = ("r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules",
+         "modules_to_save", "use_dora", "use_rslora")  # fmt: skip
+
+
+class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
+    """Tells each finding in a line as the training logs; with a policy it stops the training.
+
+    ``policy``: 'warn' (default), 'stop', 'act', 'off', or a mapping as of the Monitor. Both
+    'stop' and 'act' save a checkpoint and end the training: Trainer cannot go back to a
+    checkpoint within a run, so that what asks for that (a spike) is only told. ``on_finding`` is
+    a command as of `advise watch`. Only the world's first process speaks.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | str | Mapping[str, object] = "warn",
+        *,
+        on_finding: str | None = None,
+        say: Say | None = None,
+        severity: Severity = "warning",
+        rulebook: Rulebook | None = None,
+    ) -> None:
+        say = tqdm.write if say is None else say
+        self.advice = Advice(
+            policy, say=say, on_finding=on_finding, severity=severity, rulebook=rulebook
+        )
+        self._speaks = True
+        self._saved: dict[int, str] = {}
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        self._speaks = state.is_world_process_zero
+        if not self._speaks:
+            return
+        self.advice.start(
+            lambda: config_of(args, kwargs.get("model"), kwargs.get("train_dataloader")),
+            lambda: facts_of(state),
+            str(args.output_dir or ""),
+        )
+        for row in state.log_history:  # of a run that is resumed
+            self._take(row.get("step", 0), row)
+        if state.global_step > 0:
+            text = f"resumed at step {state.global_step}"
+            self.advice.event("resume", text, state.global_step)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if self._speaks and logs:
+            self._answer(self._take(state.global_step, logs), args, state, control)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._speaks:
+            self._saved[state.global_step] = f"checkpoint-{state.global_step}"
+            self.advice.fact("checkpoints", dict(self._saved))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._speaks:
+            self.advice.close()
+
+    def _take(self, step: int, logs: Mapping[str, Any]) -> Asked:
+        if "train_runtime" in logs:  # a summary of the whole run, no point of a curve
+            self.advice.fact("train_runtime", logs["train_runtime"])
+            return ""
+        return self.advice.observe(step, logs)
+
+    def _answer(
+        self, asked: Asked, args: TrainingArguments, state: TrainerState, control: TrainerControl
+    ) -> None:
+        """Save and end the training; Trainer itself loads the best checkpoint where it is told."""
+        if not asked or control.should_training_stop:
+            return
+        control.should_training_stop = True
+        control.should_save = True
+        report = self.advice.report()
+        best = report.best if report is not None else None
+        if args.load_best_model_at_end:
+            then = "Trainer loads the best checkpoint"
+        elif best is not None and best.series == "eval/loss":
+            then = f"the best step was {best.step}" + (
+                f", {best.checkpoint}" if best.checkpoint else ""
+            )
+        else:
+            then = "a checkpoint is saved"
+        self.advice.tell(f"stops the training at step {state.global_step}; {then}")
+
+
+def facts_of(state: TrainerState) -> dict[str, object]:
+    """What the run states beside metrics, as a trainer_state.json holds it."""
+    facts = {name: getattr(state, name, None) for name in _FACTS}
+    facts["max_steps"] = finite_steps(state.max_steps)
+    return {k: v for k, v in facts.items() if isinstance(v, int | float) and v > 0}
+
+
+def config_of(args: TrainingArguments, model: Any = None, loader: Any = None) -> Config:
+    """Return the training's Config under the canonical keys, as from a file of its arguments."""
+    tree = {key: value for key, value in args.to_dict().items() if value is not None}
+    tree["world_size"] = args.world_size
+    tree |= _adapter(model)
+    values = dialect.read(tree)
+    values.setdefault("method", "full")
+    samples = _length(getattr(loader, "dataset", None))
+    if samples:
+        values["data.samples"] = samples
+    return Config(values, dict.fromkeys(values, "Trainer"), dialect.NAME)
+
+
+def _adapter(model: Any) -> dict[str, object]:
+    """The arguments of a peft adapter, and of a quantised model below it."""
+    tree: dict[str, object] = {}
+    adapters = getattr(model, "peft_config", None)
+    if isinstance(adapters, Mapping) and adapters:
+        found = next(iter(adapters.values()))
+        for name in _LORA:
+            value = getattr(found, name, None)
+            if value is not None:
+                tree[name] = sorted(value) if isinstance(value, set) else value
+    if getattr(model, "is_loaded_in_4bit", False):
+        tree["load_in_4bit"] = True
+    elif getattr(model, "is_loaded_in_8bit", False):
+        tree["load_in_8bit"] = True
+    return tree
+
+
+def _length(data: Any) -> int | None:
+    try:
+        return len(data)
+    except TypeError:  # a stream, or none
+        return None
