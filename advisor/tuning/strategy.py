@@ -23,11 +23,19 @@ from advisor.tuning.strategy_curves import (
     same_length,
     started_at,
 )  # fmt: skip
-from advisor.tuning.strategy_moves import Move, first_new, more_steps, probed_moves, whole_moves
+from advisor.tuning.strategy_moves import (
+    Move,
+    first_new,
+    mending_moves,
+    more_steps,
+    probed_moves,
+    whole_moves,
+)
 from advisor.tuning.strategy_rates import RATES, leaning, next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 
 MOST_PROBES = 12
+MOST_BROKEN = 4  # runs in a row
 FAILURES = 3  # whole runs in a row that gained nothing: what is left gains less than the noise
 DETOUR = 0.02  # relative: so much worse a run may be that can be probed, where the base cannot
 EARLY, LATE = 0.4, 0.1  # of what the best run had learnt by then: a run so far behind is lost
@@ -41,6 +49,8 @@ def propose(
         return Proposal(start, reason="the start: your config as it is")
     room = Room(limits.ranges)
     base = base_of(history, noise)
+    if base.status in ("oom", "crashed"):
+        return _mended(history, room)
     front = front_of(base, history)
     probe = _probe(base, front, history, room)
     if probe is not None:
@@ -53,6 +63,14 @@ def propose(
     found = first_new(whole_moves(base, history), base, history, room)
     if found is None:
         return Stop("nothing that was not tried promises more than the noise")
+    return _proposal(*found)
+
+
+def _mended(history: Sequence[Trial], room: Room) -> Proposal | Stop:
+    """Return what may let the last run go through, where none has gone through yet."""
+    found = first_new(mending_moves(history[-1]), history[-1], history, room)
+    if found is None or len(history) > MOST_BROKEN:
+        return Stop("no run went through, and no log says what would let one")
     return _proposal(*found)
 
 

@@ -14,6 +14,7 @@ from advisor.tuning.space import (
     DECAY,
     DROPOUT,
     EPOCHS,
+    LOCAL,
     LR,
     RANK,
     STEPS,
@@ -170,13 +171,21 @@ def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
         return
 
 
-def _planned(base: Trial) -> Iterator[Move]:
+def mending_moves(broken: Trial) -> Iterator[Move]:
+    """Yield what may let a run that crashed or ran out of memory go through."""
+    yield from _planned(broken, ())
+    if broken.status == "oom" and has(broken.values, LOCAL):
+        half = ((LOCAL, max(1, int(number(broken.values[LOCAL])) // 2)),)
+        yield Move(half, "out of memory: fewer samples at a time, as many a step")
+
+
+def _planned(base: Trial, judged: Sequence[str] = PROBED) -> Iterator[Move]:
     """Yield the plan's edits that no probe judges, a group at a time in the guide's order.
 
     How a run is measured (group 0) changes no loss.
     """
-    edits = [e for e in base.edits if e.key != LR and not same(base.values.get(e.key), e.new)]
-    edits = [e for e in edits if group_of(e.key) > 0 and e.key not in PROBED]
+    edits = [e for e in base.edits if not same(base.values.get(e.key), e.new)]
+    edits = [e for e in edits if group_of(e.key) > 0 and e.key not in judged]
     for group in sorted({group_of(e.key) for e in edits}):
         chosen = [e for e in edits if group_of(e.key) == group]
         because = tuple(dict.fromkeys(code for e in chosen for code in e.because))

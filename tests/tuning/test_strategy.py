@@ -194,6 +194,25 @@ def test_a_run_without_a_log_ends_in_words() -> None:
     assert isinstance(strategy.propose([crashed], START, Limits(), None), (Proposal, Stop))
 
 
+def test_a_start_out_of_memory_takes_fewer_samples_at_a_time() -> None:
+    broken = Trial(1, START, "full", "oom")
+    found = strategy.propose([broken], START, Limits(), None)
+    assert isinstance(found, Proposal)
+    assert found.values["step_scheduler.local_batch_size"] == 4
+    assert found.values[BATCH] == 8
+
+
+def test_a_larger_batch_that_ran_out_of_memory_is_not_tried_again() -> None:
+    noisy = replace(simulate(START), findings=(Said("BS001", "noisy", "warning"),))
+    history = [noisy]
+    while not isinstance(found := strategy.propose(history, START, Limits(), 0.01), Stop):
+        trial = simulate(found.values, len(history) + 1, found.max_steps)
+        large = int(str(trial.values[BATCH])) > 8
+        history.append(replace(trial, status="oom" if large else "finished"))
+        assert len(history) < 40
+    assert sum(int(str(t.values[BATCH])) > 8 for t in history) <= 2
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     st.floats(-6, 0), st.sampled_from([1, 2, 8, 32, 160, 640]), st.integers(1, 8),
