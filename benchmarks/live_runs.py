@@ -18,6 +18,7 @@ from generator_curves import SHARED_LOGS, Sketch
 
 from advisor.monitor import Change, Monitor
 from advisor.readers import names
+from advisor.readers.numbers import to_float
 from advisor.rule import Rulebook
 
 GALLERY = Path(__file__).resolve().parent / "gallery"
@@ -26,7 +27,7 @@ Row = Mapping[str, object]
 ALIKE = ({"spike", "spikes"}, {"slow", "lr_too_low"}, {"overfit", "overfit_onset"},
          {"plateau", "underfit", "early_plateau"})  # fmt: skip
 SYMPTOMS = {  # what may answer for a group of faults
-    "nonfinite": {"nonfinite"},
+    "nonfinite": {"nonfinite", "numerics"},
     "zero": {"nonfinite", "no_signal"},
     "spike": {"spike", "spikes", "divergence"},
     "rate": {"divergence", "spikes", "spike", "nonfinite"},
@@ -54,6 +55,11 @@ class Live:
     quiet: frozenset[str] = frozenset()  # symptoms that are no false alarm
     facts: Mapping[str, object] = field(default_factory=dict)
     unit: str = "points"  # of a delay: points, or evaluations
+    wanted: frozenset[str] = frozenset()  # symptoms that answer; those of its group if none
+
+    @property
+    def answers(self) -> set[str]:
+        return {*self.wanted} or SYMPTOMS[self.group]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +86,7 @@ def replay(run: Live, rulebook: Rulebook, seconds: float = 0.0) -> Told:
     """Feed a run row by row, ``seconds`` apart."""
     now = [0.0]
     off: list[str] = []
-    monitor = Monitor(
-        rulebook=rulebook, facts=run.facts, clock=lambda: now[0], sink=off.append
-    )
+    monitor = Monitor(rulebook=rulebook, facts=run.facts, clock=lambda: now[0], sink=off.append)
     changes: list[tuple[int, Change]] = []
     for i, row in enumerate(run.rows):
         now[0] += seconds
@@ -95,7 +99,7 @@ def delay(run: Live, told: Told) -> int | None:
     """Rows (or evaluations) from the onset to the first telling; None where nothing was told."""
     if run.onset is None:
         return None
-    row = told.first(SYMPTOMS[run.group], run.onset)
+    row = told.first(run.answers, run.onset)
     if row is None:
         return None
     if run.unit == "points":
@@ -162,7 +166,9 @@ def _row(rows: Sequence[Row], index: int, name: str = "loss") -> int:
     raise ValueError("no such point")
 
 
-def real_logs(labels: Path = SHARED_LOGS / "labels.jsonl") -> Iterator[tuple[Mapping[str, object], Live]]:
+def real_logs(
+    labels: Path = SHARED_LOGS / "labels.jsonl",
+) -> Iterator[tuple[Mapping[str, object], Live]]:
     """Labelled real logs whose rows state their steps; nothing where they are absent."""
     if not labels.is_file():
         return
@@ -174,6 +180,12 @@ def real_logs(labels: Path = SHARED_LOGS / "labels.jsonl") -> Iterator[tuple[Map
                 s for group in label["must"] for s in group
             }  # fmt: skip
             yield label, Live(label["id"], "real", rows, None, quiet)
+
+
+def _number(value: object) -> object:
+    """A text such as 'nan' as the number that it stands for."""
+    number = to_float(value) if isinstance(value, str) else None
+    return value if number is None else number
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -191,4 +203,57 @@ def rows_of(path: Path) -> list[Row]:
         return []
     good = [r for r in rows if isinstance(r, dict) and "train_runtime" not in r]
     good = [r for r in good if isinstance(r.get("step"), int) and not isinstance(r["step"], bool)]
+    good = [{k: _number(v) for k, v in row.items()} for row in good]
     return good if any(names.is_telling(names.canonical(k)) for r in good[:3] for k in r) else []
+
+
+# Names of the gallery's symptoms -> group; the first that a run demands decides.
+_GROUPS = {
+    "nonfinite": "nonfinite", "divergence": "rate", "spikes": "spike", "spike": "spike",
+    "overfit": "overfit", "plateau": "plateau", "early_plateau": "plateau",
+}  # fmt: skip
+
+
+def gallery() -> Iterator[Live]:
+    """Real runs of the gallery that state their steps: healthy, or with a known onset."""
+    labels = GALLERY / "labels.jsonl"
+    if not labels.is_file():
+        return
+    for line in labels.read_text().splitlines():
+        label = json.loads(line)
+        rows = _gallery_rows(CACHE / label["id"])
+        if not rows:
+            continue
+        facts = {"max_steps": label["steps"]}
+        quiet = frozenset(label["may"])
+        if label["healthy"]:
+            yield Live(label["id"], "healthy", rows, None, quiet, facts)
+            continue
+        group = next((_GROUPS[s] for must in label["must"] for s in must if s in _GROUPS), "")
+        onset = None if label["onset"] is None else _row_at(rows, label["onset"], group)
+        if group and onset is not None:
+            unit = "evaluations" if group == "overfit" else "points"
+            wanted = frozenset(s for must in label["must"] for s in must)
+            yield Live(label["id"], group, rows, onset, quiet, facts, unit, wanted)
+
+
+def _gallery_rows(folder: Path) -> list[Row]:
+    both = [rows_of(folder / name) for name in ("training.jsonl", "validation.jsonl")]
+    if all(both):
+        rows = sorted([*both[0], *both[1]], key=lambda r: int(str(r["step"])))
+        return [{_PLAIN.get(k, k): v for k, v in row.items()} for row in rows]
+    for pattern in ("training.jsonl", "metrics.jsonl", "trainer_state.json", "*.jsonl"):
+        for path in sorted(folder.rglob(pattern)):
+            if path.name != "events.jsonl" and (rows := rows_of(path)):
+                return [{_PLAIN.get(k, k): v for k, v in row.items()} for row in rows]
+    return []
+
+
+_PLAIN = {"val_loss": "eval_loss", "train_loss": "loss", "train/loss": "loss"}
+
+
+def _row_at(rows: Sequence[Row], step: int, group: str) -> int | None:
+    """The first row from a step on that shows the metric of a group."""
+    name = "eval_loss" if group == "overfit" else "loss"
+    after = (i for i, r in enumerate(rows) if int(str(r["step"])) >= step and name in r)
+    return next(after, None)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,12 +23,14 @@ from advisor.monitor.stream import CLOSING, MOST_EVENTS, Stream
 from advisor.pipeline import fault_of_ours
 from advisor.plan import make_plan
 from advisor.readers import names
+from advisor.readers.numbers import to_float
 from advisor.rule import Rulebook
 from advisor.rulebook import load_rules
-from advisor.run import Config, Event
+from advisor.run import Config, Event, Run
 
 URGENT = frozenset(("nonfinite", "zero", "spike", "rise", "gradient", "event"))
 Changes = tuple[Change, ...]
+T = TypeVar("T")
 
 
 class Monitor:
@@ -68,11 +71,11 @@ class Monitor:
 
     def observe(self, step: int, **metrics: object) -> Changes:
         """Take a logged row; return what is to be told."""
-        return self._guarded(lambda: self._observe(step, metrics))
+        return self._guarded(lambda: self._observe(step, metrics), ())
 
     def event(self, kind: str, text: str = "", step: int | None = None) -> Changes:
         """Take something that happened; return what is to be told."""
-        return self._guarded(lambda: self._event(Event(kind, text, step)))
+        return self._guarded(lambda: self._event(Event(kind, text, step)), ())
 
     def fact(self, name: str, value: object) -> None:
         """Take what the run states beside metrics, such as ``max_steps``."""
@@ -84,13 +87,12 @@ class Monitor:
 
     def report(self) -> Report:
         """The whole Report of what was seen so far, with its plan."""
-        view = self._stream.view()
-        report = diagnose_view(view, self.rulebook)
-        return replace(report, plan=make_plan(report.findings, view.run.config, view.run))
+        nothing = Report(Run(self._stream.path, "live", {}), "unknown")
+        return self._guarded(self._report, nothing)
 
     def close(self) -> Changes:
         """Take the run as over: rules that wait for its end are judged now."""
-        return self._guarded(self._close)
+        return self._guarded(self._close, ())
 
     def _observe(self, step: int, metrics: Mapping[str, object]) -> Changes:
         step = int(step)
@@ -117,6 +119,8 @@ class Monitor:
             role = self._roles.get(native)
             if role is None:
                 role = self._roles[native] = _role(native)
+            if isinstance(value, str):
+                value = to_float(value)  # 'nan', as JSON has it
             if isinstance(value, bool) or not isinstance(value, float | int | np.number):
                 self._refuse(native, value)
             elif role == "epoch":
@@ -165,10 +169,15 @@ class Monitor:
         found, asked = self._looks.look(self._stream.view(), "end")
         return self._tracker.look(found, self._step, asked)
 
-    def _guarded(self, function: Callable[[], Changes]) -> Changes:
+    def _report(self) -> Report:
+        view = self._stream.view()
+        report = diagnose_view(view, self.rulebook)
+        return replace(report, plan=make_plan(report.findings, view.run.config, view.run))
+
+    def _guarded(self, function: Callable[[], T], otherwise: T) -> T:
         """Never let a fault of ours stop a training: say it once and switch off."""
         if self.is_off:
-            return ()
+            return otherwise
         try:
             return function()
         except Exception as error:
@@ -177,7 +186,7 @@ class Monitor:
             self.is_off = True
             what = str(error) if isinstance(error, AdvisorError) else fault_of_ours(error)
             self._sink(f"advise: the advisor switches itself off, the training goes on: {what}")
-            return ()
+            return otherwise
 
 
 def _role(native: str) -> str:
