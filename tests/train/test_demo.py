@@ -24,6 +24,17 @@ def test_the_circle_trains_diagnoses_mends_and_compares(tmp_path: Path) -> None:
     assert last_loss(place / "second", at=0) > 2 * second  # and it learnt
 
 
+@pytest.mark.slow
+def test_the_loop_mends_a_rate_of_a_hundredth(tmp_path: Path) -> None:
+    place = tmp_path / "demo"
+    words = [sys.executable, "-m", "advisor", "demo", "--tune", "-o", str(place)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "test samples that no decision looked at: a gain of" in done.stdout
+    best = (place / "tuning" / "best.yaml").read_text()
+    assert "lr: 4.0e-5" not in best and "lr: 4e-05" not in best
+
+
 def last_loss(folder: Path, at: int = -1) -> float:
     rows = (folder / "validation.jsonl").read_text().splitlines()
     return float(json.loads(rows[at])["val_loss"])
