@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo demo-train test test-slow test-integrations lint docs wheel clean
+.PHONY: demo demo-train demo-tune test test-slow test-integrations lint docs wheel clean
 
 demo: $(VENV)/.base
 	$(BIN)/advise demo
@@ -13,6 +13,10 @@ demo: $(VENV)/.base
 # Fine-tune the bundled tiny model and let the advisor judge the run.
 demo-train: $(VENV)/.train
 	$(BIN)/advise demo --train
+
+# Tune the tiny model's config from a learning rate far too low, by a few real runs.
+demo-tune: $(VENV)/.train
+	$(BIN)/advise demo --tune
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow and not integration"
