@@ -16,6 +16,9 @@ from advisor.watch.history import Turn, follow_on, last_step, main_series
 from advisor.watch.places import identity
 
 HALF = 250  # points
+AT_ONCE = frozenset(
+    ("nonfinite", "no_signal", "oom", "divergence", "spike", "spikes", "grad_spikes")
+)
 
 
 @dataclass(slots=True)
@@ -57,17 +60,29 @@ class Followed:
         now = print_of_run(run) + bytes([over])
         if now == self._print and self.report is not None:
             return ()
+        first = self.report is None
         self._print, self.over = now, over
         self.report = judge_run(run, rulebook, request)
         spoken = spoken_of(self.report.findings, rulebook, run, over)
-        return self.tracker.look(spoken, last_step(run))
+        step = last_step(run)
+        if first or over:
+            return self.tracker.look(spoken, step)
+        # what comes and goes with the next points is not told before it has stood for a while
+        at_once = {rule.code for rule in rulebook if rule.symptom in AT_ONCE}
+        later = {rule.code for rule in rulebook} - at_once
+        urgent = [finding for finding in spoken if finding.code in at_once]
+        others = [finding for finding in spoken if finding.code in later]
+        series = main_series(run)
+        row = 0 if series is None else len(series)
+        told = self.tracker.look(urgent, step, at_once)
+        return (*told, *self.tracker.look(others, step, later, row))
 
-    def close(self, rulebook: Rulebook) -> tuple[Change, ...]:
-        """Nothing more will come: tell what waited for the run's end."""
+    def settle(self, rulebook: Rulebook, over: bool = False) -> tuple[Change, ...]:
+        """Nothing more comes, or not for now: tell what waited, ``over`` also for the end."""
         if self.report is None:
             return ()
-        self.over = True
-        spoken = spoken_of(self.report.findings, rulebook, self.run, True)
+        self.over = self.over or over
+        spoken = spoken_of(self.report.findings, rulebook, self.run, self.over)
         return self.tracker.look(spoken, last_step(self.run))
 
 

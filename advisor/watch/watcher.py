@@ -19,6 +19,7 @@ from advisor.watch.followed import Followed
 from advisor.watch.places import Print, present, print_of
 
 SHARE = 9.0  # waits this many times what a look cost: large logs take a tenth of a core at most
+STALLED = 60.0  # seconds without growth after which nothing waits for further points
 Kind = Literal[
     "waiting", "begun", "continued", "restarted", "ended", "report", "failed",
     "raised", "updated", "withdrawn",
@@ -116,15 +117,18 @@ class Watcher:
             news += self._read(path, place)
             place.open = several and self._holds_several(path)
             place.due = self._clock() + SHARE * (self._clock() - now)
+        if self._clock() - self.grown_at > STALLED:
+            news += [
+                n for run in self.runs.values() if run.tracker.seen for n in self._settled(run)
+            ]
         return news
 
     def close(self, over: bool) -> list[News]:
         """Look once more, and give each run's report; ``over``: no more will come of any run."""
         news = self.look(at_all=True)
         for key, run in self.runs.items():
+            news += self._settled(run, over)
             if over:
-                changes = run.close(self._rulebook)
-                news += [News(c.kind, str(run.path), run, c) for c in changes]
                 news += self._end(key, run)
         news += [News("report", str(run.path), run) for run in self.runs.values() if run.report]
         told = {
@@ -132,6 +136,10 @@ class Watcher:
         }
         untold = [failure for failure in self.failures if failure.message not in told]
         return news + [News("failed", f.path, text=f.message) for f in untold]
+
+    def _settled(self, run: Followed, over: bool = False) -> list[News]:
+        changes = run.settle(self._rulebook, over)
+        return [News(change.kind, str(run.path), run, change) for change in changes]
 
     def _read(self, path: Path, place: _Place) -> list[News]:
         """Read a path again; a failure is told where it stands at a second look."""

@@ -132,3 +132,26 @@ def test_a_run_that_goes_on_after_its_end_is_followed_on(tmp_path: Path) -> None
     state(path, rows(1, 120), planned=120)
     told += kinds(watching.look(at_all=True))
     assert told == ["begun", "ended", "ended"]
+
+
+def test_what_is_not_urgent_has_to_stand_before_it_is_told(tmp_path: Path) -> None:
+    log, clock = tmp_path / "train.jsonl", Clock()
+    flat = [{**row, "loss": 1.5, "learning_rate": 1e-4} for row in rows(41, 160)]
+    noisy = [{**row, "loss": row["loss"] + old["loss"] - 1.2} for row, old in
+             zip(flat, rows(401, 160), strict=True)]  # fmt: skip
+    append(log, rows(1, 40))
+    watching = watcher(log, clock=clock)
+    watching.look()
+    (run,) = watching.runs.values()
+    told: list[str] = []
+    for start in range(0, 160, 10):
+        append(log, noisy[start : start + 10])
+        news = watching.look(at_all=True)
+        told += [n.change.finding.code for n in news if n.change and n.kind == "raised"]
+        if run.tracker.seen:
+            break
+    waiting = set(run.tracker.seen)
+    assert waiting and not waiting & set(told)
+    clock.now += 120  # the training hangs
+    news = watching.look()
+    assert waiting <= {n.change.finding.code for n in news if n.change and n.kind == "raised"}
