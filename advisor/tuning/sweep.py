@@ -174,8 +174,8 @@ class Range:
 
     @property
     def wanted(self) -> list[float]:
-        """Return rates for a sweep: from a tenth of the lowest to it."""
-        return [_tidy(self.lowest * 10**away) for away in (-1.0, -0.5, 0.0)]
+        """Return rates for a sweep: well below the lowest, which is near the edge of what holds."""
+        return [_tidy(self.lowest * 10**away) for away in (-2.0, -1.5, -1.0, -0.5)]
 
 
 def ramp(high: float, steps: int) -> list[Change]:
