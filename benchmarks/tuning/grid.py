@@ -10,6 +10,7 @@ line a run; --seeds adds four more seeds of the 20 best cells of each task.
 from __future__ import annotations
 
 import argparse
+import gzip
 import importlib
 import json
 import math
@@ -25,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from tasks import CACHE, PRESETS, ROOT, TASKS, Task, config_of, write_rows
 
+DATA = Path(__file__).resolve().parent / "data"
 SEED, MORE_SEEDS, BEST = 1, (2, 3, 4, 5), 20
 
 
@@ -34,8 +36,12 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=10**6, help="at most so many runs")
     parser.add_argument("--minutes", type=float, default=1e9, help="CPU minutes of all in all")
     parser.add_argument("--seeds", action="store_true")
+    parser.add_argument("--store", action="store_true", help="make none: put them into data/")
     asked = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
+    if asked.store:
+        store()
+        return
     warm_up()
     end = os.times()
     limit = 60 * asked.minutes + end.children_user + end.children_system
@@ -95,8 +101,23 @@ def _left(task: Task, seeds: bool) -> list[tuple[Task, dict[str, Any], int]]:
 
 
 def load(task: Task) -> list[dict[str, Any]]:
+    """Return the runs that were made, else those that were stored with the project."""
     path = CACHE / f"{task.name}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if path.exists():
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    stored = DATA / f"{task.name}.jsonl.gz"
+    if stored.exists():
+        with gzip.open(stored, "rt") as file:
+            return [json.loads(line) for line in file]
+    return []
+
+
+def store() -> None:
+    """Put the runs beside the code, so that they can be replayed anywhere."""
+    DATA.mkdir(exist_ok=True)
+    for task in TASKS.values():
+        text = "".join(json.dumps(line) + "\n" for line in load(task))
+        (DATA / f"{task.name}.jsonl.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
 def best_cells(task: Task) -> list[dict[str, Any]]:

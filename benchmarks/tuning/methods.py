@@ -225,6 +225,8 @@ def random_repair(runs: int = 8) -> Method:
 
 METHODS: dict[str, Method] = {
     "ours": ours(),
+    "ours 2": ours(2),
+    "ours 4": ours(4),
     "sweep of 5": sweep,
     "random repair": random_repair(),
     "random 8": sampled(uniform, 8),

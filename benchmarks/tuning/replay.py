@@ -78,7 +78,7 @@ def replayed(
                     if show:
                         _show(session, label)
                     for name, count in PREFIXES.get(method, {method: None}).items():
-                        row = judged(surface, session.ran[:count], method == "ours")
+                        row = judged(surface, session.ran[:count], method.startswith("ours"))
                         yield {"task": task.name, "start": label, "seed": seed, "method": name,
                                "ran": method, **row}  # fmt: skip
             print(f"{task.name} {label}", flush=True)

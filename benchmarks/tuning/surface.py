@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tasks import CACHE, Task, config_of
+from grid import load
+from tasks import Task, config_of
 
 from advisor.configs import with_log
 from advisor.dialects import dialect_of
@@ -51,8 +51,7 @@ class Surface:
 
 def load_surface(task: Task) -> Surface:
     surface = Surface(task)
-    path = CACHE / f"{task.name}.jsonl"
-    for line in map(json.loads, path.read_text().splitlines()):
+    for line in load(task):
         if line["val"]:
             cell = surface.cell_of(line["values"])
             surface.lines.setdefault(cell, {})[line["seed"]] = line
