@@ -33,16 +33,22 @@ def train(job: Job, folder: Path) -> dict[str, Any]:
             freeze(model)
     data = {split: encoded(job, split, tokenizer) for split in ("train", "val", "clean")}
     trainer = _trainer(job, folder, model, data)
-    before = trainer.evaluate(data["clean"])["eval_loss"]
-    trainer.state.log_history.clear()
-    ended = ""
+    before = _clean_loss(trainer, data["clean"])
     with _said_to(folder / "train.log", job["format"] == "console"):
         ended = _trained(job, trainer)
     history = list(trainer.state.log_history)
     _write(job, folder, trainer)
-    trainer.state.log_history.clear()
-    after = None if ended else trainer.evaluate(data["clean"])["eval_loss"]
+    after = None if ended else _clean_loss(trainer, data["clean"])
     return _truth(history, before, after, ended)
+
+
+def _clean_loss(trainer: Any, samples: list[Any]) -> float:
+    """The loss of rows without the fault, which leaves no trace in the log."""
+    kept, trainer.data_collator = trainer.data_collator, lambda rows: collate(rows, False)
+    loss = trainer.evaluate(samples)["eval_loss"]
+    trainer.data_collator = kept
+    trainer.state.log_history.clear()
+    return float(loss)
 
 
 def _trained(job: Job, trainer: Any) -> str:

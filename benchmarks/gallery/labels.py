@@ -155,7 +155,8 @@ def _doubtful(job: Job, run: Outcome) -> list[str]:
         return []
     found = []
     share, errors = run.last_fall
-    if share > 0.05 and errors > 2:
+    held = [value for _, value in run.evals[-2:]]
+    if (share > 0.05 and errors > 2) or (len(held) == 2 and held[1] < 0.98 * held[0]):
         found += ["undertrained", "slow"]
     if run.noise > 0.2 * run.end:
         found.append("noisy")
