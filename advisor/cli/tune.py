@@ -32,7 +32,7 @@ from advisor.tuning.proof import Proof
 from advisor.tuning.reading import Reader
 from advisor.tuning.session import Session, Setup, begin, config_of, resume
 from advisor.tuning.start import first_guess, opening_text
-from advisor.tuning.trial import Limits, Stop, Strategy
+from advisor.tuning.trial import Limits, Strategy
 from advisor.tuning.writing import read_start, write_values
 
 RUNS = 6
@@ -224,11 +224,12 @@ def _dry_run(setup: Setup, text: str) -> None:
     plan = Plan(1, "full", {}, (), text, "", str(place))
     words = driver.words(plan, config_of(place, setup.config), place / "run", Length())
     typer.echo(f"run 1 (start): {clean(shlex.join(words))}")
-    found, changes = first_guess(start, _reader(), _strategy(), Limits(RUNS))
-    if isinstance(found, Stop):
-        typer.echo(f"what follows is decided by its log ({found.reason})")
+    changes = first_guess(start, _reader())
+    if not changes:
+        typer.echo("what follows is decided by its log")
         return
-    typer.echo(f"run 2 ({found.kind}), by the config alone: {clean(found.reason)}")
+    codes = dict.fromkeys(code for change in changes for code in change.because)
+    typer.echo(f"by the config alone ({', '.join(codes)}), before its log is seen:")
     typer.echo(clean(write_values(start, changes)[1]), nl=False)
 
 

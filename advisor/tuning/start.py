@@ -11,7 +11,7 @@ from advisor.errors import AdvisorError, EditError
 from advisor.run import Run
 from advisor.tuning.planning import start_values
 from advisor.tuning.reading import Reader, trial_of
-from advisor.tuning.trial import Change, Limits, Proposal, Stop, Strategy
+from advisor.tuning.trial import Change
 from advisor.tuning.writing import Start, changes_between, read_start, write_values
 
 OURS = "automodel"
@@ -38,12 +38,8 @@ def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[st
     return text, ours and not held
 
 
-def first_guess(
-    start: Start, reader: Reader, strategy: Strategy, limits: Limits
-) -> tuple[Proposal | Stop, tuple[Change, ...]]:
-    """Return what would follow the start's run, were nothing seen in it but its config."""
+def first_guess(start: Start, reader: Reader) -> tuple[Change, ...]:
+    """Return what the config alone asks for, before anything was seen of a run of it."""
     run = Run(str(start.path), "", {}, config=start.config)
-    values = start_values(run)
-    trial = trial_of(1, "full", values, reader.judge(run))
-    found = strategy.propose([trial], values, limits, None)
-    return found, () if isinstance(found, Stop) else changes_between(values, found.values)
+    report = reader.judge(run)
+    return trial_of(1, "full", start_values(run), report).edits
