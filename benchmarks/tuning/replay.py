@@ -57,6 +57,8 @@ def main() -> None:
     parser.add_argument("--methods", default="", help="some of: " + ", ".join(METHODS))
     parser.add_argument("--show", action="store_true", help="every run of every session")
     asked = parser.parse_args()
+    if asked.seeds < 1:
+        parser.error("--seeds: give 1 or more")
     chosen = asked.methods.split(",") if asked.methods else list(METHODS)
     names = [name for name in TASKS if asked.task in name]
     kept = [] if not OUT.exists() else [json.loads(line) for line in OUT.read_text().splitlines()]
