@@ -33,7 +33,8 @@ _RAISED = re.compile(
 _RAISED_OTHER = re.compile(r"^[A-Za-z_][\w.]*(?::\s.*)?$")
 _EVALUATION = re.compile(
     r"evaluation_loop|prediction_loop|prediction_step|\bevaluate\b|compute_metrics|"
-    r"validation_step|\bvalidate\b|run_validation|eval_step|nested_concat|\beval_loop"
+    r"validation_step|\bvalidate\b|run_validation|eval_step|nested_concat|\beval_loop|"
+    r", in _?(?:eval|valid)\w*$"
 )
 _TRACEBACK = "Traceback (most recent call last)"
 

@@ -22,6 +22,7 @@ _BF16_NATIVE = re.compile(
     r"deepseek|minicpm|internlm|falcon|\byi-"
 )
 _VERSION = re.compile(r"(\d+)\.(\d+)")
+SMALL = 16_000  # tokens: models of fewer are toys, and may know next to nothing
 # of transformers, in which a loss summed over micro-batches was divided wrongly
 _SUMS_WRONG = ((4, 46), (4, 47))
 
@@ -51,6 +52,12 @@ def first_of_guess(view: View) -> Reading:
     guess = math.log(size)
     said = f"begins at {reading.value:.4g}; a guess among {size:.0f} tokens has {guess:.4g}"
     return found(reading.value / guess, view.loss, 0, 0, said)
+
+
+def small_vocabulary(view: View) -> Reading:
+    """1 where a vocabulary is known to be so small that a first loss says little."""
+    size = vocabulary(view)
+    return Reading(float(size is not None and size < SMALL))
 
 
 def over_eval(view: View) -> Reading:
@@ -140,6 +147,7 @@ SIGNALS = {
     "grad.constant": Signal("0 or 1", "the norm stands at one value above 0", constant_norm),
     "grad.alive": Signal("0 or 1", "norms above 0 were logged", alive),
     "setup.accumulation": Signal("batches", "micro-batches of an optimiser step", parts),
+    "setup.small_vocabulary": Signal("0 or 1", "known and of few tokens", small_vocabulary),
     "setup.sums_wrong": Signal("0 or 1", "a version that divides sums wrongly", sums_wrong),
     "setup.pretrained": Signal("0 or 1", "a trained model is the start", pretrained),
     "setup.bf16_model": Signal("0 or 1", "float16 on a model of bfloat16", bf16_model),
