@@ -17,6 +17,7 @@ from advisor.tuning.trial import Trial
 FLOOR = 1e-3  # of the level: no loss is known better than that
 FEWEST = 2  # values, for a difference to say something
 BROKEN = ("nonfinite", "oom", "crashed")
+UNLEARNT = 1.15  # times its first losses: the samples of a step differ by less
 SHARE = 0.25  # of a run, as long as a probe is: in it rates rank as they do at the end
 SHORTEST = 4  # logged losses of a probe
 MOST = 0.6  # of a run: a longer probe is hardly cheaper than a whole run
@@ -47,6 +48,14 @@ def broke(trial: Trial) -> bool:
         said.severity == "error" and said.symptom in ("divergence", "nonfinite")
         for said in trial.findings
     )
+
+
+def is_above_start(trial: Trial) -> bool:
+    """Say whether a run is far above the loss that it began with: it unlearns."""
+    if trial.losses.size < SHORTEST:
+        return False
+    later = trial.losses[trial.losses.size // 2 :]
+    return not float(np.median(later)) <= UNLEARNT * float(trial.losses[:2].max())
 
 
 def batch_of(trial: Trial) -> float:

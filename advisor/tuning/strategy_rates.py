@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from advisor.edits import is_number, number
 from advisor.tuning.space import LR, Room, alike, rate_of
-from advisor.tuning.strategy_curves import BROKEN, broke, lead, probe_samples
+from advisor.tuning.strategy_curves import BROKEN, broke, is_above_start, lead, probe_samples
 from advisor.tuning.trial import Trial
 
 RATES = (LR, "lr_scheduler.min_lr")  # what may differ between runs of one bracket
@@ -58,7 +58,7 @@ def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point
     for trial in siblings(front, history):
         place = round(_place(trial), 2)
         ahead = lead(trial, base, probe_samples(base))
-        if trial.status in BROKEN or broke(trial):
+        if trial.status in BROKEN or broke(trial) or is_above_start(trial):
             found[place] = Point(place, math.inf, 0.0)
         elif ahead is None:  # too few values to tell: it bounds nothing, and is not run again
             found.setdefault(place, Point(place, 0.0, math.inf))
@@ -67,13 +67,25 @@ def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point
     return sorted(found.values(), key=lambda point: point.place)
 
 
+def _below_the_wall(points: Sequence[Point]) -> list[Point]:
+    """Return the points up to the lowest rate that broke.
+
+    Rates break by being too high, never by being too low. A still higher one that looks better has
+    forgotten everything at once and stays there.
+    """
+    wall = next((i for i, point in enumerate(points) if math.isinf(point.gap)), len(points))
+    return list(points[: wall + 1])
+
+
 def next_rate(
     front: Trial, base: Trial, history: Sequence[Trial], room: Room
 ) -> tuple[float, str] | None:
     """Return the rate to probe next and why; None where the bracket has closed."""
-    points = points_of(front, base, history)
+    points = _below_the_wall(points_of(front, base, history))
     first = not was_bracketed([t for t in history if not alike(t.values, front.values, RATES)])
     wanted = _outward(points, leaning(front), LEAP if first else STEP) or _halved(points)
+    if len(points) == 1 and math.isinf(points[0].gap):
+        wanted = points[0].place - LEAP, "what breaks is too high: a lower rate"
     if wanted is None:
         return None
     rate = float(room.fit(LR, 10 ** wanted[0]))

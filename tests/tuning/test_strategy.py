@@ -97,6 +97,16 @@ def test_a_rate_that_broke_bounds_all_later_ones() -> None:
         history.append(simulate(found.values, len(history) + 1, found.max_steps))
 
 
+def test_a_rate_so_high_that_all_is_forgotten_is_left_behind() -> None:
+    first = simulate({**START, LR: 0.6})
+    flat = np.full_like(first.losses, 6.5)  # it says the same of everything, and stays there
+    first = replace(first, losses=flat, val_losses=np.full_like(first.val_losses, 6.5),
+                    best_val=6.5, findings=())  # fmt: skip
+    worse = simulate({**START, LR: 0.06}, 2, 60)
+    found = strategy.propose([first, worse], first.values, Limits(), 0.01)
+    assert isinstance(found, Proposal) and rate(found) < 0.02
+
+
 def test_no_run_is_proposed_twice() -> None:
     history = session({**START, LR: 1e-5})
     keys = [(t.kind, tuple(sorted((k, str(v)) for k, v in t.values.items()))) for t in history]
