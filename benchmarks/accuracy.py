@@ -1,6 +1,6 @@
 """How right the advisor is, in one command: writes docs/accuracy.md and the data behind it.
 
-python benchmarks/accuracy.py [--quick] [--seeds 1000:1020] [--no-peers] [--tune] [--only SOURCE ...] [--show]
+python benchmarks/accuracy.py [--quick] [--seeds A:B] [--no-peers] [--tune] [--only SOURCE ...]
 
 Generated runs of held-out seeds, the gallery of real runs (tune and held apart) and the labelled
 real logs, where they are at hand. Answers are kept by content below benchmarks/cache/accuracy.

@@ -200,10 +200,11 @@ def cause_confusion(pairs: Iterable[Pair]) -> dict[str, Counter[str]]:
 
 def cures(move: Move, cure: Cure) -> bool:
     """Whether a move of the plan is the cure: the same key, the same way."""
+    if move.direction == "advice":  # in words, of the key or its section: where no value is owed
+        named = f"{cure.key}.".startswith(f"{move.key}.")
+        return named and cure.direction == "set" and cure.value is None
     if move.key != cure.key:
         return False
-    if move.direction == "advice":  # said in words: right where no value is owed
-        return cure.direction == "set" and cure.value is None
     if cure.direction == "set":
         return move.direction != "remove" and cure.value in (None, move.value)
     return move.direction == cure.direction

@@ -173,6 +173,17 @@ def test_a_plan_is_right_where_it_moves_a_cures_key_its_way(
     assert plan_is_right(labelled(("spikes",), cures=cures), plan(*moves)) is right
 
 
+def test_advice_in_words_is_a_cure_where_no_value_is_owed() -> None:
+    from accuracy_runs import Cure
+    from accuracy_scores import plan_is_right
+
+    split = labelled(("eval_leak",), cures=(Cure("validation_dataset.path", "set"),))
+    rate = labelled(("spikes",), cures=(Cure("optimizer.lr", "down"),))
+    assert plan_is_right(split, plan(("validation_dataset", "advice")))
+    assert not plan_is_right(split, plan(("valid", "advice")))
+    assert not plan_is_right(rate, plan(("optimizer.lr", "advice")))
+
+
 def test_an_edit_without_a_known_value_moves_by_its_factor() -> None:
     from accuracy_answers import direction_of
 
