@@ -161,7 +161,7 @@ class Monitor:
 
     def _look(self, kind: Kind, urgent: bool) -> Changes:
         rows = self._stream.rows
-        self._schedule.looked(rows, kind == "full")
+        self._schedule.looked(rows, kind)
         found, asked = self._looks.look(self._stream.view(), kind)
         return self._tracker.look(found, self._step, asked, None if urgent else rows)
 
