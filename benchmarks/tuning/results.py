@@ -45,9 +45,9 @@ def _head() -> list[str]:
         "# Tuning", "",
         "Replays over dense grids of real runs of the tiny base model (benchmarks/tuning/grid.py),"
         " and real runs with one fault each (repair.py). The strategy was shaped on gsm8k and"
-        f" alpaca; nothing was chosen by what {HELD_OUT} showed. A cost of 1 is the start's own run;"
-        " probes and aborted runs count by the tokens that they read. The tasks are small: runs of"
-        " 2 to 96 steps, on texts cut short.", "",
+        f" alpaca; nothing was chosen by what {HELD_OUT} showed. A cost of 1 is the start's own"
+        " run; probes and aborted runs count by the tokens that they read. The tasks are small:"
+        " runs of 2 to 96 steps, on texts cut short.", "",
     ]  # fmt: skip
 
 
