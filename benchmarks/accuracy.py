@@ -130,8 +130,11 @@ def measured_elsewhere() -> dict[str, Any]:
         found["calibration"] = json.loads(calibration.read_text())
     live = DATA.with_name("live.md")
     if live.exists():
-        lines = live.read_text().splitlines()
-        found["live"] = [line for line in lines if line.startswith("|")]
+        _, heading, rest = live.read_text().partition("## ")
+        found["live"] = [
+            line.replace("## ", "### Live: ", 1) if line.startswith("## ") else line
+            for line in f"{heading}{rest}".rstrip().splitlines()
+        ]
     return found
 
 

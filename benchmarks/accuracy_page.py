@@ -230,11 +230,13 @@ def alarm_part(data: Mapping[str, Any]) -> list[str]:
 def delay_part(data: Mapping[str, Any]) -> list[str]:
     lines = ["## Delay", ""]
     if data.get("live"):
-        return [*lines, "Live, from [benchmarks/live.py](../benchmarks/results/live.md):", "",
-                *data["live"], ""]  # fmt: skip
+        lines += ["From [the benchmark of live advice](../benchmarks/results/live.md), which says",
+                  "what onset and delay mean there:", "", *data["live"], ""]  # fmt: skip
     lines += [
-        "Logged points from the onset of a gallery run's fault to the first prefix of its log that",
-        "is judged so.",
+        "### By prefixes",
+        "",
+        "Logged points from the labelled onset of a gallery run's fault to the first prefix of its",
+        "log that `advise check` judges so.",
         "",
     ]
     rows = (
