@@ -14,7 +14,7 @@ HINT = re.compile(
     r"response (?:key|template)|[Rr]esum|Continuing training|Saving model checkpoint|"
     r"[Ss]kipping (?:step|the batch)|Saving (?:the )?checkpoint|loss scale|[Tt]runcat|"
     r"rainable param|BOS|labels|attention|(?:EOS|eos)[ _]token|end-of-text|"
-    r"[Dd]uplicat|[Oo]verlap|cut (?:to|off)|trained on"
+    r"[Dd]uplicat|[Oo]verlap|[Ll]eak|cut (?:to|off)|trained on|embedding"
 )
 WARNINGS = (
     re.compile(r"None of the inputs have requires_grad|does not require grad"),
@@ -26,8 +26,9 @@ WARNINGS = (
         r"[Nn]o (?:supervised|label) tokens|fully masked"
     ),
     re.compile(r"loss scale already at minimum|[Mm]inimum loss scale reached"),
-    re.compile(r"(?<![-\w])[Tt]rainable param\w*: ?0\b"),
-    re.compile(r"double BOS|2 BOS tokens|also starts with a BOS|two BOS"),
+    re.compile(r"(?<![-\w])[Tt]rainable param\w* ?[:=] ?0(?![\d.,]*\d)|^\s*0\s+[Tt]rainable param"),
+    re.compile(r"double BOS|(?:2|two) BOS tokens|also starts with a BOS"),
+    re.compile(r"[Rr]esizing the embedding|new embeddings .{0,20}initiali|Resized token embedding"),
     re.compile(r"with the `?eager`? attention implementation|unexpected results .{0,40}attention"),
     re.compile(
         r"(?:samples?|examples?|rows?|sequences?|answers?) "
@@ -42,5 +43,8 @@ WARNINGS = (
         r"[Dd]uplicated? .{0,30}(?:samples|rows|examples)|"
         r"(?:samples|rows|examples) .{0,30}[Dd]uplicate"
     ),
-    re.compile(r"(?:overlap|leak)\w* .{0,40}validation|validation .{0,60}(?:overlap|trained on)"),
+    re.compile(
+        r"(?:[Oo]verlap|[Ll]eak)\w* (?:between|of|from|with|into) .{0,40}validation|"
+        r"validation (?:samples|examples|rows|data|set) .{0,60}(?:overlap|trained on|the training)"
+    ),
 )

@@ -14,8 +14,16 @@ from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.view import View
 
 LATE = 5  # logged points that a run got through before it ran out of memory
-# Layers that a task adds on top of a model begin at random on purpose.
-_HEADS = re.compile(r"\b(?:score|classifier|qa_outputs|pooler|v_head|value_head|reward)\b")
+# Layers that a task adds to a model begin at random on purpose, and buffers are worked out anew.
+_ADDED = re.compile(
+    r"\b(?:score|\w*classifier|qa_outputs|pooler|v_head|value_head|reward\w*|\w*projector|"
+    r"decode_head|\w*regressor|cross_?attention|\w*bbox\w*|\w*predictor\w*|out_proj)\b|"
+    r"masked_bias|attn\.bias|inv_freq|position_ids"
+)
+_SPEAKS = re.compile(r"ForCausalLM|LMHeadModel|ForConditionalGeneration")
+_QUOTED = re.compile(r"'([\w.]+)'")
+_NONE_TRAINED = r"(?<![-\w])trainable param\w*(?: ?[:=])? ?0(?![\d.,]*\d)|^\s*0\s+trainable param"
+_TRAINED = 4.0  # a first loss below is that of a language model whose weights were all there
 
 
 def _reading(hits: Sequence[Event]) -> Reading:
@@ -45,14 +53,21 @@ def _events(kinds: str, doc: str, pattern: str = "", but: str = "") -> Signal:
 
 
 def new_weights(view: View) -> Reading:
-    """Warnings that weights began at random, heads that a task adds left out."""
-    return _reading(
-        [
-            e
-            for e in view.run.events
-            if e.kind == "warning" and "newly initialized" in e.text and not _HEADS.search(e.text)
-        ]
-    )
+    """Warnings that weights of the model itself began at random, where the first losses of a
+    language model do not say that it knew what it should."""
+    said = [e for e in view.run.events if e.kind == "warning" and "newly initialized" in e.text]
+    knows = len(view.loss) >= 3 and median(view.loss.y[:3]) < _TRAINED
+    return _reading([e for e in said if _is_own(e.text) and not (knows and _SPEAKS.search(e.text))])
+
+
+def _is_own(text: str) -> bool:
+    """Whether a warning names weights that the checkpoint of such a model should have held."""
+    names = _QUOTED.findall(text.split("newly initialized", 1)[1])
+    if not names:
+        return bool(_SPEAKS.search(text))
+    if "ForCausalLM" not in text:  # elsewhere it is tied to the embeddings, or new to the task
+        names = [name for name in names if not name.startswith("lm_head")]
+    return any(not _ADDED.search(name) for name in names)
 
 
 def oom_late(view: View) -> Reading:
@@ -125,7 +140,13 @@ SIGNALS = {
     "event.masked": _events(
         "warning",
         "warnings that labels are masked",
-        r"masked|-100|no valid label|all labels|response (?:key|template)|no supervised",
+        r"\bmasked\b|-100|no valid label|all labels|no supervised",
+        but=r"newly initialized",
+    ),
+    "event.no_template": _events(
+        "warning",
+        "warnings that a sample lacks the template before its answer",
+        r"(?:response|instruction) (?:key|template)",
     ),
     "event.no_grad": _events(
         "warning", "warnings that inputs carry no gradients", r"inputs have requires_grad"
@@ -134,7 +155,7 @@ SIGNALS = {
         "warning exception", "the loss hangs on no trained weight", r"does not require grad"
     ),
     "event.nothing_trained": _events(
-        "warning", "the log says that no weight is trained", r"(?<![-\w])trainable param\w*:? 0\b"
+        "warning", "the log says that no weight is trained", _NONE_TRAINED
     ),
     "event.new_weights": Signal("times", "warnings that weights began at random", new_weights),
     "event.truncated": _events(
@@ -146,13 +167,16 @@ SIGNALS = {
     "event.no_end": _events(
         "warning",
         "warnings that samples have no end-of-text token",
-        r"(?:without|no|not|missing|lack)\b.{0,40}(?:\beos\b|eos_token|end-of-text)|"
-        r"(?:eos|end-of-text)\S* (?:token )?.{0,30}\b(?:not|missing|never)\b",
+        r"(?:without|lack\w*|(?:not|n't) (?:end|have|contain|append)\w*|no|missing) "
+        r"(?:\w+ ){0,4}?(?:eos|eos_token|end-of-text)\b|"
+        r"(?:eos|end-of-text)(?:[ _]token)? (?:\S+ ){0,3}?(?:(?:was|is|are) )?"
+        r"(?:not (?:found|appended|added|in)|missing|never)\b",
+        but=r"\bbos\b",
     ),
     "event.double_bos": _events(
         "warning",
         "warnings that samples begin with two beginning-of-text tokens",
-        r"double bos|two bos|2 BOS|begin-of-text tokens twice|also starts with a BOS",
+        r"double bos|(?:two|2) bos tokens|begin-of-text tokens twice|also starts with a BOS",
         but=r"remov",
     ),
     "event.attention": _events(
@@ -163,8 +187,9 @@ SIGNALS = {
     "event.leak": _events(
         "warning",
         "warnings that validation samples are trained on",
-        r"validation.{0,60}(?:also trained on|in the training|overlap)|"
-        r"(?:overlap|leak).{0,60}validation",
+        r"validation (?:samples|examples|rows|data|set).{0,40}"
+        r"(?:also trained on|in the training (?:set|data)|overlap)|"
+        r"(?:overlap|leak\w*) (?:between|of|from|with|into) .{0,40}\bvalidation",
     ),
     "event.duplicates": _events(
         "warning",

@@ -16,6 +16,7 @@ from advisor.signals.spikes import MIN_POINTS, loss_spikes
 from advisor.signals.view import Curve, View
 
 RECENT = 8  # points: a jump that is older and still up is slow to heal, see loss.spike_recovery
+TWICE = 1.0  # of the level before: a single point so high is worth a word at once
 LEAST, MOST = 3, 8  # points of a level that is new
 RISE_POINTS = 12
 SMOOTHED = 1.2  # noise over what a running median of few points leaves of it
@@ -31,6 +32,8 @@ def open_jump(view: View) -> Reading:
         return Reading(0.0)
     last = spikes[-1]
     height, value = last.height / max(abs(last.base), 1e-12), float(curve.high[last.peak])
+    if n - last.first < 2 and height < TWICE:
+        return Reading(0.0)  # one hard batch, as far as can be told
     text = f"{value:.4g} at step {curve.at(last.peak)}, from {last.base:.4g}"
     evidence = (Evidence(curve.name, curve.at(last.peak), value, last.base, text),)
     return Reading(height, "", curve.at(last.first), curve.at(-1), evidence)

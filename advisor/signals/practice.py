@@ -22,7 +22,18 @@ _BF16_NATIVE = re.compile(
     r"deepseek|minicpm|internlm|falcon|\byi-"
 )
 _VERSION = re.compile(r"(\d+)\.(\d+)")
+# Models of other tasks than predicting the next token, whose first losses mean nothing here:
+# encoders, span-filling encoder-decoders, speech, vision, embeddings.
+_OTHER_MODELS = re.compile(
+    r"wav2vec|hubert|wavlm|whisper|\b(?:m|by|u|long-?)?t5\b|\bm?bart\b|pegasus|marian|opus-mt|nllb|"
+    r"m2m|bert|electra|deberta|\bvit\b|\bdeit|detr|segformer|swin|clip|dino|\besm\d?|resnet|"
+    r"convnext|layoutlm|\bbge|\b(?:e5|gte)\b|embed|rerank|reward|sentence-transformers|diffusion"
+)
+_OTHER_METRICS = re.compile(
+    r"(?:^|[/_])(?:wer|cer|r?mse|mae|map|iou|mean_iou|r2|pearson\w*|spearman\w*|ndcg\S*|recall@\S*)$"
+)
 SMALL = 16_000  # tokens: models of fewer are toys, and may know next to nothing
+_RESIZED = re.compile(r"[Rr]esiz\w+ .{0,20}embedding|new embeddings")
 # of transformers, in which a loss summed over micro-batches was divided wrongly
 _SUMS_WRONG = ((4, 46), (4, 47))
 
@@ -105,6 +116,24 @@ def pretrained(view: View) -> Reading:
     return Reading(float(bool(text(view, "model.pretrained_model_name_or_path"))))
 
 
+def other_task(view: View) -> Reading:
+    """1 where model or metrics tell of another task than predicting the next token."""
+    name = text(view, "model.pretrained_model_name_or_path")
+    logged = (series.native or series.name for series in view.run.series.values())
+    told = _OTHER_MODELS.search(name) or any(_OTHER_METRICS.search(n.lower()) for n in logged)
+    return Reading(float(bool(told)))
+
+
+def grown_vocabulary(view: View) -> Reading:
+    """1 where tokens were added whose embeddings begin at random and are trained."""
+    saved = str(view.config.get("peft.modules_to_save") or "")
+    trained = text(view, "method") == "full" or re.search(r"embed|wte|lm_head", saved)
+    told = view.config.get("tokenizer.added_tokens") or any(
+        _RESIZED.search(event.text) for event in view.run.events if event.kind == "warning"
+    )
+    return Reading(float(bool(told and (trained or not text(view, "method")))))
+
+
 def bf16_model(view: View) -> Reading:
     """1 where fp16 meets a model that was pretrained in bf16, by its name."""
     half, name = fp16(view), text(view, "model.pretrained_model_name_or_path")
@@ -150,6 +179,8 @@ SIGNALS = {
     "setup.small_vocabulary": Signal("0 or 1", "known and of few tokens", small_vocabulary),
     "setup.sums_wrong": Signal("0 or 1", "a version that divides sums wrongly", sums_wrong),
     "setup.pretrained": Signal("0 or 1", "a trained model is the start", pretrained),
+    "setup.other_task": Signal("0 or 1", "not the next token is predicted", other_task),
+    "setup.grown_vocabulary": Signal("0 or 1", "new tokens that are trained", grown_vocabulary),
     "setup.bf16_model": Signal("0 or 1", "float16 on a model of bfloat16", bf16_model),
     "setup.new_tokens": Signal("0 or 1", "tokens added, embeddings not trained", new_tokens),
 }

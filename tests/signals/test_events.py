@@ -20,6 +20,7 @@ def said_of(line: str) -> set[str]:
     view = View(Run("log", "console", {}, events=events))
     names = (
         "masked",
+        "no_template",
         "no_grad",
         "no_graph",
         "nothing_trained",
@@ -47,6 +48,12 @@ def said_of(line: str) -> set[str]:
             "Some weights of LlamaForCausalLM were not initialized from the model checkpoint at x "
             "and are newly initialized: ['lm_head.weight']",
             "new_weights",
+        ),
+        ("0         Trainable params", "nothing_trained"),
+        ("Unsloth: Trainable parameters = 0 of 1,235,814,400 (0.00% trained)", "nothing_trained"),
+        (
+            "UserWarning: Could not find response key `### Response:` in the following instance",
+            "no_template",
         ),
         ("Unsloth: All labels in your dataset are -100. Training losses will be all 0.", "masked"),
         ("warning: 120 samples were cut to 512 tokens; the longest has 900", "truncated"),
@@ -84,10 +91,30 @@ def test_a_known_line_is_kept_and_counted(line: str, name: str) -> None:
         "Token indices sequence length is longer than the specified maximum sequence length",
         "Setting `pad_token_id` to `eos_token_id`:2 for open-end generation.",
         "removed 12 duplicate samples",
+        "Trainable params: 0.04B (0.52%)",
+        "Some weights of VisionEncoderDecoderModel were not initialized from the model checkpoint "
+        "and are newly initialized: ['encoder.pooler.dense.bias', 'encoder.pooler.dense.weight']",
+        "Some weights of ViTForImageClassification were not initialized from the model checkpoint "
+        "at x and are newly initialized because the shapes did not match:",
+        "Some weights of GPT2LMHeadModel were not initialized from the model checkpoint at gpt2 "
+        "and are newly initialized: ['h.0.attn.masked_bias', 'lm_head.weight']",
+        "Some weights of LlavaLlamaForCausalLM were not initialized from the model checkpoint "
+        "and are newly initialized: ['model.mm_projector.0.bias']",
+        "BOS token not found; eos_token: not set, using default",
+        "UserWarning: There appear to be 1 leaked semaphore objects (validation workers)",
+        "overlap communication with compute during validation step ... enabled",
+        "model was trained on validation split excluded",
     ],
 )
 def test_a_line_that_only_looks_alike_counts_for_nothing(line: str) -> None:
     assert said_of(line) == set()
+
+
+@pytest.mark.parametrize(("start", "counts"), [(9.5, 1.0), (1.9, 0.0)])
+def test_a_model_that_begins_well_had_its_weights(start: float, counts: float) -> None:
+    text = "Some weights of QwenForCausalLM are newly initialized: ['model.layers.0.mlp.w1.weight']"
+    run = make_run({"train/loss": f"{start}-0.01x40"}, events=[{"kind": "warning", "text": text}])
+    assert resolve("event.new_weights", View(run)).value == counts
 
 
 def test_an_overflow_down_to_a_scale_of_one_is_a_scale_at_its_floor() -> None:

@@ -69,3 +69,23 @@ def test_a_schedule_over_at_a_quarter_was_stepped_by_each_of_four(
 ) -> None:
     series = {"train/lr": "1e-4-4e-6x25 0x75"}
     assert read("lr.ends_per_process", series, config={"data.parallel": processes}) == ends
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("facebook/wav2vec2-base", 1), ("google/mt5-small", 1), ("Qwen/Qwen2.5-7B", 0)],
+)
+def test_models_of_other_tasks_are_known_by_name(name: str, other: float) -> None:
+    assert read("setup.other_task", config={"model.pretrained_model_name_or_path": name}) == other
+
+
+def test_a_word_error_rate_tells_of_another_task() -> None:
+    assert read("setup.other_task", {"train/loss": "3>1x20", "eval/wer": "1 0.5"}) == 1
+    assert read("setup.other_task", {"train/loss": "3>1x20", "eval/loss": "1 0.5"}) == 0
+
+
+def test_a_vocabulary_has_grown_where_new_tokens_are_trained() -> None:
+    config = {"method": "lora", "tokenizer.added_tokens": ["<a>"]}
+    saved = {**config, "peft.modules_to_save": ["embed_tokens", "lm_head"]}
+    assert read("setup.grown_vocabulary", config=saved) == 1
+    assert read("setup.grown_vocabulary", config=config) == 0
