@@ -36,6 +36,9 @@ _EVALUATION = re.compile(
     r"validation_step|\bvalidate\b|run_validation|eval_step|nested_concat|\beval_loop|"
     r", in _?(?:eval|valid)\w*$"
 )
+# transformers 5 tells of weights that it did not find in a table: `lm_head.weight | MISSING |`
+_LOADING = re.compile(r"(\w+) LOAD REPORT")
+_NOT_FOUND = re.compile(r"^\s*([\w.{}, -]+?)\s*\|\s*MISSING\b")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -58,6 +61,7 @@ class Scanner:
     _counts: dict[str, int] = field(default_factory=dict)
     _trace_line: int = 0  # 0: not within a traceback
     _evaluating: bool = False
+    _loading: str = ""  # class of the model whose load report was seen last
 
     def feed(self, number: int, text: str) -> None:
         """Look at one cleaned line."""
@@ -91,6 +95,10 @@ class Scanner:
         self._add("overflow_skip", text, number, once=False)
 
     def _rarer(self, number: int, text: str) -> None:
+        if report := _LOADING.search(text):
+            self._loading = report[1]
+        elif self._loading and (lost := _NOT_FOUND.match(text)):
+            self._add("warning", f"{self._loading} newly initialized: '{lost[1]}'", number)
         saved = _CHECKPOINT.search(text)
         raised = _RAISED.match(text.strip())
         if saved and len(self.checkpoints) < MOST:

@@ -14,7 +14,7 @@ HINT = re.compile(
     r"response (?:key|template)|[Rr]esum|Continuing training|Saving model checkpoint|"
     r"[Ss]kipping (?:step|the batch)|Saving (?:the )?checkpoint|loss scale|[Tt]runcat|"
     r"rainable param|BOS|labels|attention|(?:EOS|eos)[ _]token|end-of-text|"
-    r"[Dd]uplicat|[Oo]verlap|[Ll]eak|cut (?:to|off)|trained on|embedding"
+    r"[Dd]uplicat|[Oo]verlap|[Ll]eak|cut (?:to|off)|trained on|embedding|LOAD REPORT|MISSING"
 )
 WARNINGS = (
     re.compile(r"None of the inputs have requires_grad|does not require grad"),

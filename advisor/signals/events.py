@@ -21,7 +21,7 @@ _ADDED = re.compile(
     r"masked_bias|attn\.bias|inv_freq|position_ids"
 )
 _SPEAKS = re.compile(r"ForCausalLM|LMHeadModel|ForConditionalGeneration")
-_QUOTED = re.compile(r"'([\w.]+)'")
+_QUOTED = re.compile(r"'([\w.{}, -]+)'")
 _NONE_TRAINED = r"(?<![-\w])trainable param\w*(?: ?[:=])? ?0(?![\d.,]*\d)|^\s*0\s+trainable param"
 _TRAINED = 4.0  # a first loss below is that of a language model whose weights were all there
 

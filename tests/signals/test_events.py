@@ -12,10 +12,11 @@ from advisor.signals import View, resolve
 LOSS = {"train/loss": "2>1~0.02x40"}
 
 
-def said_of(line: str) -> set[str]:
-    """The event signals above 0 after a console log has shown this line."""
+def said_of(*lines: str) -> set[str]:
+    """The event signals above 0 after a console log has shown these lines."""
     scanner = Scanner()
-    scanner.feed(1, line)
+    for number, line in enumerate(lines, 1):
+        scanner.feed(number, line)
     events = tuple(Event(h.kind, h.text) for h in scanner.happenings)
     view = View(Run("log", "console", {}, events=events))
     names = (
@@ -115,6 +116,24 @@ def test_a_model_that_begins_well_had_its_weights(start: float, counts: float) -
     text = "Some weights of QwenForCausalLM are newly initialized: ['model.layers.0.mlp.w1.weight']"
     run = make_run({"train/loss": f"{start}-0.01x40"}, events=[{"kind": "warning", "text": text}])
     assert resolve("event.new_weights", View(run)).value == counts
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "said"),
+    [
+        ("LlamaForCausalLM", "lm_head.weight", {"new_weights"}),
+        ("Qwen3ForCausalLM", "model.layers.{0...27}.mlp.up_proj.weight", {"new_weights"}),
+        ("BertForSequenceClassification", "classifier.weight", set()),
+        ("Wav2Vec2ForCTC", "lm_head.bias", set()),
+    ],
+)
+def test_a_load_report_names_weights_that_were_not_found(
+    model: str, key: str, said: set[str]
+) -> None:
+    head = ("Key            | Status  | ", "---------------+---------+-")
+    lines = (f"[transformers] {model} LOAD REPORT from: x", *head, f"{key} | MISSING | ")
+    note = "- MISSING:\tthose params were newly initialized because missing from the checkpoint."
+    assert said_of(*lines, "", "Notes:", note) == said
 
 
 def test_an_overflow_down_to_a_scale_of_one_is_a_scale_at_its_floor() -> None:
