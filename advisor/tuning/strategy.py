@@ -25,11 +25,13 @@ from advisor.tuning.strategy_curves import (
 )  # fmt: skip
 from advisor.tuning.strategy_moves import (
     Move,
+    asked_moves,
     first_new,
+    is_near,
+    last_moves,
     mending_moves,
     more_steps,
     probed_moves,
-    whole_moves,
 )
 from advisor.tuning.strategy_rates import RATES, leaning, next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
@@ -38,6 +40,7 @@ MOST_PROBES = 12
 MOST_BROKEN = 4  # runs in a row
 FAILURES = 3  # whole runs in a row that gained nothing: what is left gains less than the noise
 DETOUR = 0.02  # relative: so much worse a run may be that can be probed, where the base cannot
+CLOSE_BY = 0.1  # of what was learnt by then: no probe tells runs so near each other apart
 EARLY, LATE = 0.4, 0.1  # of what the best run had learnt by then: a run so far behind is lost
 
 
@@ -60,7 +63,11 @@ def propose(
                         because=_codes(base))  # fmt: skip
     if _idle(history, noise) >= FAILURES:
         return Stop(f"the last {FAILURES} whole runs gained nothing beyond the noise")
-    found = first_new(whole_moves(base, history), base, history, room)
+    found = first_new(asked_moves(base, history), base, history, room)
+    close = _close_behind(base, history) if found is None else None
+    if close is not None:
+        return close
+    found = found or first_new(last_moves(base), base, history, room)
     if found is None:
         return Stop("nothing that was not tried promises more than the noise")
     return _proposal(*found)
@@ -106,11 +113,11 @@ def _was_sooner(trial: Trial, base: Trial) -> bool:
 
 def front_of(base: Trial, history: Sequence[Trial]) -> Trial:
     """Return the run that leads over the samples of a probe; the base where none does clearly."""
-    front, best = base, 0.0
+    front, best, noise = base, 0.0, calmest(history, None)
     for trial in history:
         if trial is base or broke(trial) or not same_length(trial, base):
             continue
-        ahead = lead(trial, base, probe_samples(base))
+        ahead = lead(trial, base, probe_samples(base), noise)
         if ahead is not None and ahead.better() and ahead.value < best:
             front, best = trial, ahead.value
     return front
@@ -160,6 +167,27 @@ def _idle(history: Sequence[Trial], noise: float | None) -> int:
     return sum(t.kind == "full" and t.number > base.number for t in history)
 
 
+def _close_behind(base: Trial, history: Sequence[Trial]) -> Proposal | None:
+    """Return the best of the probes that could not be told from the base, as a whole run."""
+    begin, samples = started_at(history), probe_samples(base)
+    if begin is None or samples is None:
+        return None
+    near = CLOSE_BY * (begin - _level(base, samples))
+    found = []
+    for trial in history:
+        if broke(trial) or trial.kind != "probe" or not same_length(trial, base):
+            continue
+        if any(t.kind == "full" and is_near(t.values, trial) for t in history):
+            continue
+        ahead = lead(trial, base, samples)
+        if ahead is not None and ahead.value < near:
+            found.append((ahead.value, trial.number, trial))
+    if not found:
+        return None
+    best = min(found, key=lambda each: each[:2])[2]
+    return Proposal(best.values, reason="a probe that was close behind, as a whole run")
+
+
 def _codes(base: Trial) -> tuple[str, ...]:
     return tuple(dict.fromkeys(code for e in base.edits if e.key == LR for code in e.because))
 
@@ -178,7 +206,7 @@ def hopeless(partial: Trial, history: Sequence[Trial], limits: Limits, noise: fl
     done = seen / max(1.0, length_of(base) * batch_of(base))
     if begin is None or done < 0.15 or not same_length(partial, base):
         return ""
-    ahead = lead(partial, base)
+    ahead = lead(partial, base, None, calmest(history, noise))
     return "" if ahead is None else _verdict(ahead, begin - _level(base, seen), done)
 
 

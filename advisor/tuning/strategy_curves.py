@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from advisor.edits import is_number, number, same
 from advisor.median import median
 from advisor.tuning.space import BATCH, EPOCHS, STEPS, alike
-from advisor.tuning.trial import Trial
+from advisor.tuning.trial import Steps, Trial
 
 FLOOR = 1e-3  # of the level: no loss is known better than that
 FEWEST = 2  # values, for a difference to say something
@@ -90,13 +90,19 @@ def same_length(one: Trial, other: Trial) -> bool:
     return all(same(one.values.get(key), other.values.get(key)) for key in (EPOCHS, STEPS))
 
 
-def lead(one: Trial, other: Trial, samples: float | None = None) -> Lead | None:
+def lead(
+    one: Trial, other: Trial, samples: float | None = None, noise: float | None = None
+) -> Lead | None:
     """Return how much higher the training loss of ``one`` lies, over the later half of what
-    both have of the first ``samples``.
+    both have of the first ``samples``; of the validation loss where both have one there.
 
     Runs of one seed see the same samples in the same order: step by step their differences hold
-    far less noise than their losses. None where they share too few values.
+    far less noise than their losses. ``noise`` is that of an evaluation. None where they share
+    too few values.
     """
+    held = _held(one, other, samples, noise)
+    if held is not None:
+        return held
     if one.loss_steps.size == 0 or other.loss_steps.size == 0:
         return None
     if alike(one.values, other.values, [k for k in one.values if k != BATCH]):
@@ -110,6 +116,32 @@ def lead(one: Trial, other: Trial, samples: float | None = None) -> Lead | None:
         return Lead(math.inf, 0.0)
     spread = math.sqrt(_variance(left) / left.size + _variance(right) / right.size)
     return Lead(float(left.mean() - right.mean()), max(spread / 2, _floor(right)))
+
+
+def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) -> Lead | None:
+    """Return the lead at the last evaluation within what both have; the other curve is read there
+    between its own evaluations. None where that lies in the first half."""
+    curves = [_evaluated(trial) for trial in (one, other)]
+    if not all(seen.size for seen, _ in curves):
+        return None
+    most = math.inf if samples is None else samples
+    (seen, losses), (others, known) = curves
+    end = min(*(float(t.loss_steps[-1] + 1) * batch_of(t) for t in (one, other)), most)
+    last = min(float(seen[seen <= most + 1e-9].max(initial=0.0)), float(others.max()))
+    if last < max(end / 2, float(seen.min()), float(others.min())):
+        return None
+    gap = float(np.interp(last, seen, losses) - np.interp(last, others, known))
+    return Lead(gap, max((noise or 0.0) * math.sqrt(2), FLOOR * abs(float(known[-1]))))
+
+
+def _evaluated(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    fine = np.isfinite(trial.val_losses)
+    return _seen(trial, trial.val_steps[fine]), trial.val_losses[fine]
+
+
+def _seen(trial: Trial, steps: Steps) -> NDArray[np.float64]:
+    """Return how many samples a run has seen after its steps."""
+    return (steps + 1).astype(np.float64) * batch_of(trial)
 
 
 def _paired(one: Trial, other: Trial, until: float | None) -> Lead | None:
@@ -128,7 +160,7 @@ def _paired(one: Trial, other: Trial, until: float | None) -> Lead | None:
 
 
 def _between(trial: Trial, low: float, high: float) -> NDArray[np.float64]:
-    seen = (trial.loss_steps + 1) * batch_of(trial)
+    seen = _seen(trial, trial.loss_steps)
     return trial.losses[(seen > low) & (seen <= high + 1e-9)]
 
 
@@ -142,6 +174,11 @@ def _floor(values: NDArray[np.float64]) -> float:
 
 
 def started_at(trials: Sequence[Trial]) -> float | None:
-    """Return the loss before anything was learnt: the median of the first losses of all runs."""
+    """Return the loss before anything was learnt: the median of the first losses of all runs, or
+    the highest first evaluation of a run that learnt too little to tell."""
     firsts = [float(t.losses[0]) for t in trials if t.losses.size and math.isfinite(t.losses[0])]
-    return median(np.array(firsts)) if firsts else None
+    if not firsts:
+        return None
+    held = [float(t.val_losses[0]) for t in trials if t.val_losses.size and not broke(t)
+            and not is_above_start(t) and math.isfinite(t.val_losses[0])]  # fmt: skip
+    return max(median(np.array(firsts)), *held, -math.inf)

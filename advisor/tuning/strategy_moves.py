@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +29,7 @@ from advisor.tuning.trial import Trial
 
 FEW_STEPS = 200  # a run of fewer gains by more steps of fewer samples each
 SHORT = 24  # steps: a run of fewer says little of its rate, and has the fewest chances to learn
-FINE = 2.0  # the factor of the last steps of the rate, which only whole runs can judge
+FINE = 2.5  # the factor of the last steps of the rate, which only whole runs can judge
 CALM = 100  # steps: in runs of fewer the rate does not move with the batch
 NEARBY = 1.2  # doublings of the rate
 ROUGH = 4.0  # the factor of a move in a value that is far off
@@ -90,6 +89,11 @@ def _near(values: Values, trial: Trial) -> bool:
     return abs(distance(trial.values, values, LR)) < NEARBY
 
 
+def is_near(values: Values, trial: Trial) -> bool:
+    """Say whether a run had these values, or nearly so: another rate that hardly differs."""
+    return alike(values, trial.values, (LR, "lr_scheduler.min_lr")) and _near(values, trial)
+
+
 def _along(key: str) -> tuple[str, ...]:
     """Return the keys that may differ where only one was turned: it and what moves with it."""
     return (key, LR, "lr_scheduler.min_lr", "lr_scheduler.lr_warmup_steps", "peft.alpha",
@@ -106,9 +110,16 @@ def probed_moves(front: Trial, base: Trial) -> Iterator[Move]:
         yield from more_steps(front, base)
     if has(values, RANK) and "overfit" not in symptoms:
         # the more rows an adapter has, the further one step of each moves the weights
-        rate = number(values[LR]) / math.sqrt(ROUGH) if has(values, LR) else 0.0
-        also = ((LR, rate),) if rate else ()
-        yield Move(((RANK, number(values[RANK]) * ROUGH), *also), "does more capacity learn more?")
+        for rate in _rates(values):
+            larger = ((RANK, number(values[RANK]) * ROUGH), *rate)
+            yield Move(larger, "does more capacity learn more?")
+
+
+def _rates(values: Values) -> list[tuple[tuple[str, object], ...]]:
+    """Return what the rate may be beside another batch or rank: lower, or as it is."""
+    if not has(values, LR):
+        return [()]
+    return [((LR, number(values[LR]) / FINE),), ((LR, values[LR]),)]
 
 
 def more_steps(front: Trial, base: Trial) -> Iterator[Move]:
@@ -121,9 +132,9 @@ def more_steps(front: Trial, base: Trial) -> Iterator[Move]:
         return
     smaller = max(1, round(size / (ROUGH if steps < SHORT else 2.0)))
     # the rate stays: what holds back so few steps is their number, not the noise in them
-    stays = ((LR, front.values[LR]),) if has(front.values, LR) and steps < CALM else ()
-    why = f"{steps:.0f} steps are few: more, of fewer samples"
-    yield Move(((BATCH, smaller), *stays), why)
+    rates = reversed(_rates(front.values)) if steps < CALM else [()]
+    for rate in rates:
+        yield Move(((BATCH, smaller), *rate), f"{steps:.0f} steps are few: more, of fewer samples")
 
 
 def _share(base: Trial, front: Trial) -> float:
@@ -133,8 +144,8 @@ def _share(base: Trial, front: Trial) -> float:
     return number(base.values[BATCH]) / max(1.0, number(front.values[BATCH]))
 
 
-def whole_moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
-    """Yield what only a whole run can judge, with what the diagnosis asks for first."""
+def asked_moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
+    """Yield what only a whole run can judge and what the diagnosis or the curve asks for."""
     values, symptoms = base.values, _symptoms(base)
     yield from _planned(base)
     yield from _again(base, history)
@@ -147,11 +158,16 @@ def whole_moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
             yield Move(
                 ((EPOCHS, new),), "the best checkpoint came early: a schedule that ends there"
             )
+
+
+def last_moves(base: Trial) -> Iterator[Move]:
+    """Yield what a whole run may gain a little by."""
+    values = base.values
     yield from _into_range(values)
     if has(values, LR):
         for factor, word in ((1 / FINE, "lower"), (FINE, "higher")):
-            rate = ((LR, number(values[LR]) * factor),)
-            yield Move(rate, f"the best run so far at a slightly {word} rate")
+            beside = ((LR, number(values[LR]) * factor),)
+            yield Move(beside, f"the best run so far at a slightly {word} rate")
     yield from _longer(values, 2.0, "more passes")
 
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from advisor.edits import is_number, number
 from advisor.tuning.space import LR, Room, alike, rate_of
-from advisor.tuning.strategy_curves import BROKEN, broke, is_above_start, lead, probe_samples
+from advisor.tuning.strategy_curves import (
+    BROKEN,
+    broke,
+    calmest,
+    is_above_start,
+    lead,
+    probe_samples,
+)  # fmt: skip
 from advisor.tuning.trial import Trial
 
 RATES = (LR, "lr_scheduler.min_lr")  # what may differ between runs of one bracket
@@ -55,9 +62,10 @@ def was_bracketed(history: Sequence[Trial]) -> bool:
 def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point]:
     """Return what is known of the rate where all else is as in ``front``, lowest rate first."""
     found: dict[float, Point] = {}
+    noise = calmest(history, None)
     for trial in siblings(front, history):
         place = round(_place(trial), 2)
-        ahead = lead(trial, base, probe_samples(base))
+        ahead = lead(trial, base, probe_samples(base), noise)
         if trial.status in BROKEN or broke(trial) or is_above_start(trial):
             found[place] = Point(place, math.inf, 0.0)
         elif ahead is None:  # too few values to tell: it bounds nothing, and is not run again

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from grid import load
-from tasks import Task, config_of
+from tasks import BATCH, Task, config_of
 
 from advisor.configs import with_log
 from advisor.dialects import dialect_of
@@ -108,11 +108,14 @@ class World:
         cell = self.surface.cell_of(proposal.values)
         line = self.line(cell)
         steps = len(line["loss"])
-        end = min(steps, proposal.max_steps or steps)
+        wider = self._wider(cell, proposal)
+        asked = proposal.max_steps
+        end = steps if asked is None else min(steps, max(1, round(asked / wider)))
         aborted = ""
         if hopeless is not None:
-            end, aborted = _watched(number, proposal, line, end, hopeless)
-        trial = self._judged(number, proposal, cell, line, end)
+            looked = lambda trial: hopeless(_stretched(trial, wider))  # noqa: E731
+            end, aborted = _watched(number, proposal, line, end, looked)
+        trial = _stretched(self._judged(number, proposal, cell, line, end), wider)
         share = end / steps
         tokens = line["tokens"] * share
         status = "aborted" if aborted and trial.status == "finished" else trial.status
@@ -120,6 +123,11 @@ class World:
         kept = [(val, test) for step, val, test in held if step < end]
         val, test = min(kept, default=(math.inf, math.inf), key=lambda pair: pair[0])
         return Ran(replace(trial, status=status, tokens=int(tokens)), tokens, val, test, share)
+
+    def _wider(self, cell: Cell, proposal: Proposal) -> float:
+        """Return by how much a cell's batch is larger than the one that was asked for."""
+        asked = float(proposal.values[BATCH])  # type: ignore[arg-type]
+        return float(self.surface.values_of(cell)[BATCH]) / asked
 
     def _judged(
         self, number: int, proposal: Proposal, cell: Cell, line: dict[str, Any], end: int
@@ -144,6 +152,15 @@ class Ran:
     val: float
     test: float
     share: float
+
+
+def _stretched(trial: Trial, wider: float) -> Trial:
+    """Return a run as if it had taken the steps of the batch that was asked for."""
+    if wider == 1:
+        return trial
+    ends = [np.maximum(1, np.round((steps + 1) * wider).astype(np.int64)) - 1
+            for steps in (trial.loss_steps, trial.val_steps)]  # fmt: skip
+    return replace(trial, loss_steps=ends[0], val_steps=ends[1])
 
 
 def _watched(

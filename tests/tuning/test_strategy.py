@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from advisor.tuning import strategy
 from advisor.tuning.space import Room, with_change
 from advisor.tuning.strategy_curves import lead, probe_samples
+from advisor.tuning.strategy_moves import more_steps
 from advisor.tuning.trial import Change, Limits, Proposal, Said, Stop, Trial
 
 LR, BATCH = "optimizer.lr", "step_scheduler.global_batch_size"
@@ -236,3 +237,37 @@ def test_from_any_start_it_ends_and_never_ends_worse(
     history = session(start)
     lows = [t.best_val for t in whole(history) if t.best_val is not None]
     assert min(lows) <= (history[0].best_val or math.inf)
+
+
+def test_validation_losses_say_which_run_leads_where_both_have_them() -> None:
+    base, other = simulate(START), simulate(START, 2, 60)
+    better = replace(other, losses=other.losses + 1, val_losses=other.val_losses - 1)
+    found = lead(better, base, probe_samples(base), 0.01)
+    assert found is not None and found.better() and found.value < -0.5
+
+
+def test_a_run_is_compared_at_its_own_last_evaluation_between_those_of_the_other() -> None:
+    base = simulate(START)
+    late = replace(simulate(START, 2, 60), val_steps=np.array([50]), val_losses=np.array([2.0]))
+    sparse = replace(base, val_steps=np.array([40, 60]), val_losses=np.array([3.0, 1.0]))
+    found = lead(late, sparse, probe_samples(base), 0.01)
+    assert found is not None and found.value == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_probe_close_behind_the_base_becomes_a_whole_run() -> None:
+    fixed = Limits(ranges={EPOCHS: (3, 3)})
+    history = session(START, fixed)
+    base = whole(history)[0]
+    close = simulate({**START, RANK: 64}, len(history) + 1, 60)
+    ran = [t for t in history if t.kind == "probe"] + [close]
+    found = strategy.propose([base, *ran], START, fixed, 0.01)
+    assert isinstance(found, Proposal) and found.kind == "full"
+    assert any(found.values == probe.values for probe in ran)
+
+
+def test_a_smaller_batch_that_did_not_help_is_tried_at_a_lower_rate_too() -> None:
+    start = {**START, EPOCHS: 1, "data.samples": 160}
+    base = replace(simulate(start), loss_steps=np.arange(20), losses=np.linspace(5, 4, 20))
+    moves = [dict(move.changes) for move in more_steps(base, base)]
+    assert [move[LR] for move in moves] == [1e-3, pytest.approx(4e-4)]
+    assert all(move[BATCH] == 2 for move in moves)
