@@ -66,7 +66,7 @@ $(VENV)/.dev: $(VENV)/.train
 	touch $@
 
 $(VENV)/.track: $(VENV)/.dev
-	$(PIP) -e '.[train,track,integrations,dev]'
+	$(PIP) -e '.[train,track,integrations,ray,dev]'
 	touch $@
 
 clean:

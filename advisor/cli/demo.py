@@ -90,7 +90,8 @@ def _tune(place: Path) -> None:
     }
     given = [word for key, value in start.items() for word in ("--set", f"{key}={value}")]
     config = presets / "base" / "demo.yaml"
-    _run("tune", config, *given, "--runs", "3", "--keep", "best", "--session", place / "tuning")
+    _run("tune", config, *given, "--runs", "3", "--tokens", "65000", "--keep", "best",
+         "--session", place / "tuning")  # fmt: skip
 
 
 def _train(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from importlib.util import find_spec
@@ -53,7 +54,7 @@ def tune(
         int | None, typer.Option("--tokens", metavar="N", min=1, help="Tokens of all runs.")
     ] = None,
     hours: Annotated[
-        float | None, typer.Option("--hours", metavar="H", min=0.0, help="Hours of all runs.")
+        float | None, typer.Option("--hours", metavar="H", help="Hours of all runs.")
     ] = None,
     session: Annotated[
         Path | None,
@@ -107,6 +108,8 @@ def tune(
     """
     if keep not in ("all", "best"):
         raise AdvisorError(f"--keep {keep}: give all or best")
+    if hours is not None and not 0 < hours < math.inf:
+        raise AdvisorError(f"--hours {hours:g}: give a number above 0")
     words = launcher_words(launcher, launcher_args or ())
     if dry_run:
         _dry_run(*_setup(config, command, launcher, words, set_values))
@@ -116,6 +119,7 @@ def tune(
         limits = Limits(runs or RUNS, tokens, hours)
         _go(opened, limits, parallel, keep)
     except NoResult as error:
+        opened.ledger.note(failed=str(error))
         sys.stderr.write(f"advise: {clean(str(error))}\n")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -138,7 +142,7 @@ def _opened(
             raise AdvisorError("--resume: give the session's folder: --session DIR")
         if how[0] or how[3]:
             raise AdvisorError("--resume: --command and --set are those of the session")
-        return resume(place)
+        return resume(place, _found(config) if config else None)
     setup, text = _setup(config, *how)
     return begin(folder or Path(f"tune-{setup.config.stem}"), setup, text)
 
@@ -189,7 +193,7 @@ def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> None:
     stopped = Loop(opened, tools).run()
     _say(f"stopped: {stopped}")
     outcome = Proof(opened, driver, _say).prove(stopped, noise_of(opened.ledger.trials()))
-    opened.ledger.note(outcome=outcome.as_dict())
+    opened.ledger.note(outcome=outcome.as_dict(), failed="")
 
 
 def _say(line: str) -> None:

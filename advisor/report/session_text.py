@@ -103,7 +103,7 @@ def verdict_lines(account: Account) -> list[str]:
     """Return the outcome in sentences."""
     outcome = account.outcome
     if outcome is None:
-        return ["the session has not ended; go on with --resume"]
+        return [one_line(account.failed or "the session has not ended; go on with --resume")]
     name = f"run {outcome.best}" if outcome.best > 1 else "the start"
     lines = [f"best: {name}; {outcome.why}", *_measured(outcome)]
     return [one_line(line) for line in (*lines, *outcome.notes, f"stopped: {outcome.stopped}")]

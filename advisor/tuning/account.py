@@ -25,6 +25,7 @@ class Account:
     start: Start
     entries: tuple[Entry, ...]
     outcome: Outcome | None
+    failed: str = ""  # why a session that is over has no outcome
 
     @property
     def best(self) -> Entry | None:
@@ -79,7 +80,7 @@ def read_account(folder: Path) -> Account:
         said: Mapping[str, Any] | None = ledger.state("outcome")
         return Account(
             folder, setup, read_start(setup.config, text), tuple(ledger.entries()),
-            outcome_from(said) if said else None,
+            outcome_from(said) if said else None, str(ledger.state("failed", "")),
         )  # fmt: skip
     finally:
         ledger.close()

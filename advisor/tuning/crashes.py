@@ -31,6 +31,8 @@ class Crashes:
             raise AdvisorError(said.removeprefix("train: "))
         if status == 127:
             raise AdvisorError(said)
+        if status == 0:
+            raise NoResult(f"{folder}: the run went through, but {said}; begin again when it does")
         text = _NUMBER.sub("0", said)
         self.texts[text] += 1
         if self.texts[text] >= MOST:

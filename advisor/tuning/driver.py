@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from advisor.edits import is_number, number
@@ -152,6 +153,9 @@ def launcher_words(launcher: str, words: Sequence[str]) -> tuple[str, ...]:
     """Check the words after ``--``: they are torchrun's."""
     if launcher not in ("local", "torchrun", "ray"):
         raise AdvisorError(f"--launcher {launcher}: give local, torchrun or ray")
+    for name, module, extra in (("ray", "ray", "ray"), ("torchrun", "torch", "train")):
+        if launcher == name and find_spec(module) is None:
+            raise AdvisorError(f"--launcher {name}: pip install 'finetune-advisor[{extra}]'")
     if words and launcher != "torchrun":
         raise AdvisorError(f"{words[0]}: words after -- are for --launcher torchrun only")
     return tuple(words) or (("--nproc-per-node", "1") if launcher == "torchrun" else ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from advisor.tuning.planning import Planner, announced, noise_of, start_values, 
 from advisor.tuning.reading import OUTPUT, Ended, Judged, Reader, judge_ended, trial_of
 from advisor.tuning.session import Session, checkpoints, config_of, drop_checkpoints
 from advisor.tuning.trial import Limits, Stop, Strategy, Trial
-from advisor.tuning.watching import PROBED, Watch
+from advisor.tuning.watching import PROBED, Pulse, Watch
 
 _PAUSE = (0.02, 0.5)  # seconds between two looks at the runs: shortest, longest
 
@@ -44,6 +45,9 @@ class _Active:
     entry: Entry
     running: Running
     watch: Watch
+    pulse: Pulse
+    most: float  # seconds that the hours of the session leave it
+    longest: float  # seconds of the longest run so far
     began: float = field(default_factory=time.monotonic)
 
 
@@ -121,18 +125,24 @@ class Loop:
         running = self.tools.launcher.start(
             Job(folder.resolve(), words, self.session.setup.cwd, env)
         )
-        return _Active(entry, running, Watch(driver.stops_at(plan)))
+        hours, taken = self.tools.limits.hours, [e.seconds for e in self.session.ledger.entries()]
+        most = math.inf if hours is None else hours * 3600 - sum(taken)
+        return _Active(
+            entry, running, Watch(driver.stops_at(plan)), Pulse(folder), most, max(taken)
+        )
 
     def _condemn(self, each: _Active) -> None:
         """End a run early: no time left, a probe's end, or what its own log says of it."""
         if each.watch.symptom or each.watch.over:
             return
-        hours = self.tools.limits.hours
-        done = sum(e.seconds for e in self.session.ledger.entries())
-        if hours is not None and done + time.monotonic() - each.began > hours * 3600:
+        if time.monotonic() - each.began > each.most:
             each.watch.end(each.running, "", "the hours of the session are spent")
-            return
-        if each.watch.is_due():
+        elif each.watch.is_due() and each.pulse.is_dead(each.longest):
+            each.watch.end(each.running, "", f"it hangs: silent for {each.pulse.silent():.0f} s")
+        elif each.watch.is_due():
+            if each.pulse.is_to_be_told():
+                self.tools.say(f"run {each.entry.plan.number}: silent for"
+                               f" {each.pulse.silent() / 60:.0f} min; Ctrl-C ends it")  # fmt: skip
             each.watch.look(each.running, lambda: self._partial(each), self._judge)
 
     def _partial(self, each: _Active) -> tuple[Trial, Run] | None:
@@ -166,8 +176,8 @@ class Loop:
         if plan.kind == "probe" and judged.trial.status == "aborted" and found.stopped == PROBED:
             judged = replace(judged, trial=replace(judged.trial, status="finished"), said="")
         if plan.number == 1 and judged.trial.status == "crashed":
+            (folder / keeper.EXIT).unlink(missing_ok=True)  # to be tried again, now or by --resume
             self.crashes.of_start(judged.said, found.status, folder, self.tools.driver.ours)
-            (folder / keeper.EXIT).unlink(missing_ok=True)
             return
         self._finish(entry, judged, found.seconds, found.status)
 

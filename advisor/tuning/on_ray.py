@@ -14,7 +14,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from advisor.errors import AdvisorError
 from advisor.tuning.launch import Job, Running, prepare, start_keeper
 
 WORD = "word"
@@ -25,12 +24,7 @@ class OnRay:
     """Starts each run as a task; resources by RAY_TASK_GPUS, one CPU else."""
 
     def __init__(self) -> None:
-        try:
-            ray: Any = import_module("ray")
-        except ImportError:
-            raise AdvisorError(
-                "--launcher ray needs Ray: pip install 'finetune-advisor[ray]'"
-            ) from None
+        ray: Any = import_module("ray")
         self._ray = ray
         if not ray.is_initialized():
             ray.init(log_to_driver=False, include_dashboard=False)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from advisor.errors import EditError
 from advisor.plan import group_of
 from advisor.run import Run
 from advisor.target import Target, plain
+from advisor.tuning.budget import budget_of, spent
 from advisor.tuning.choice import counts
+from advisor.tuning.driver import Length
 from advisor.tuning.ledger import Entry, Plan
 from advisor.tuning.session import Session, folder_of
 from advisor.tuning.trial import Limits, Proposal, Stop, Strategy, Trial
@@ -23,8 +27,7 @@ _TUNED = (
     "peft.dropout",
 )  # fmt: skip
 MEMORY = 1  # the group of numerics and memory in the guide's order
-_NEARLY = 0.98  # of the hours: what is left is no time for a run
-_MOST_PROBES = 10  # for each whole run that --runs allows
+DEAF = 3  # runs at other rates that are the same as the start, to the last digit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,11 @@ class Planner:
         why = spent(entries, self.limits)
         if why:
             return Stop(why)
+        history = [e.trial for e in entries if e.trial is not None]
+        if is_deaf(history):
+            return Stop("the losses are the same at any rate: does the trainer read {config}?")
         start = dict(ledger.state("start") or entries[0].plan.values)
-        found = self._asked([e.trial for e in entries if e.trial is not None], start)
+        found = self._within(entries, history, start)
         if isinstance(found, Stop):
             return found
         plans: list[Plan] = []
@@ -56,10 +62,28 @@ class Planner:
                 plans.append(plan)
         return plans or Stop("nothing is proposed that was not run already")
 
-    def _asked(
-        self, history: Sequence[Trial], start: Mapping[str, object]
+    def _within(
+        self, entries: Sequence[Entry], history: Sequence[Trial], start: Mapping[str, object]
     ) -> Sequence[Proposal] | Stop:
-        strategy, limits = self.strategy, self.limits
+        """Return what is proposed and fits into what is left; no probes where they do not."""
+        length = Length(*(self.session.ledger.state("length") or (None, None)))
+        budget = budget_of(entries, history[0], self.limits, length)
+        for limits in (self.limits, replace(self.limits, probes=False)):
+            found = self._asked(history, start, limits)
+            if isinstance(found, Stop):
+                return found
+            fitting: list[Proposal] = []
+            for each in found:
+                if budget.fits(each, sum(map(budget.share, fitting))):
+                    fitting.append(each)
+            if fitting:
+                return fitting
+        return Stop(f"what is left of --{budget.what} is too little for the next run")
+
+    def _asked(
+        self, history: Sequence[Trial], start: Mapping[str, object], limits: Limits
+    ) -> Sequence[Proposal] | Stop:
+        strategy = self.strategy
         smaller = _smaller(history)
         if smaller is not None:
             return [smaller]
@@ -103,20 +127,16 @@ def _smaller(history: Sequence[Trial]) -> Proposal | None:
     )
 
 
-def spent(entries: Sequence[Entry], limits: Limits) -> str:
-    """Say which budget is used up, '' where none is; probes do not count as runs."""
-    full = sum(e.plan.kind == "full" for e in entries)
-    tokens = sum(e.trial.tokens for e in entries if e.trial is not None)
-    seconds = sum(e.seconds for e in entries)
-    if limits.runs is not None and full >= limits.runs:
-        return f"the {limits.runs} runs of --runs are done"
-    if limits.runs is not None and len(entries) - full >= _MOST_PROBES * limits.runs:
-        return f"{len(entries) - full} probes were run, as many as --runs allows"
-    if limits.tokens is not None and tokens >= limits.tokens:
-        return f"the {limits.tokens:,} tokens of --tokens are spent"
-    if limits.hours is not None and seconds >= _NEARLY * limits.hours * 3600:
-        return f"the {limits.hours:g} hours of --hours are spent"
-    return ""
+def is_deaf(history: Sequence[Trial]) -> bool:
+    """Say whether the rate changes nothing at all: a trainer that does not read its config."""
+    start, key = history[0], "optimizer.lr"
+    others = [t for t in history[1:] if t.values.get(key) != start.values.get(key)]
+    compared = [t for t in others if t.val_losses.size > 1 and t.losses.size > 1]
+    return len(compared) >= DEAF and all(
+        np.array_equal(ours, theirs[: ours.size])
+        for t in compared
+        for ours, theirs in ((t.losses, start.losses), (t.val_losses, start.val_losses))
+    )
 
 
 def noise_of(history: Sequence[Trial]) -> float | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -108,10 +109,7 @@ class Proof:
         if start is None or start.trial is None:
             raise NoResult(f"{self.session.folder}: the start has not run; see its console.log")
         if best is None:
-            raise NoResult(
-                f"{self.session.folder}: no run has a validation loss to choose by; log"
-                " one, as with a validation set in the config"
-            )
+            raise NoResult(f"{self.session.folder}: {_no_best(trials)}")
         return self._between(start, entries[best.number], stopped, noise)
 
     def _between(self, start: Entry, best: Entry, stopped: str, noise: float | None) -> Outcome:
@@ -208,6 +206,15 @@ class Proof:
         if not all(map(math.isfinite, found["losses"])):
             raise AdvisorError(f"{run}: its checkpoint gives losses that are not finite")
         return found
+
+
+def _no_best(trials: Sequence[Trial]) -> str:
+    """Say why there is nothing to choose by: how the runs ended, or what they did not log."""
+    ends = Counter(trial.status for trial in trials if trial.kind == "full")
+    if ends["finished"]:
+        return "no run has a validation loss to choose by; log one, as with a validation set"
+    how = ", ".join(f"{count} {status}" for status, count in ends.items())
+    return f"no whole run came to a validation loss ({how}); `advise report` tells of each"
 
 
 def _seen(trial: Trial) -> Interval | None:

@@ -150,11 +150,12 @@ def judge_ended(reader: Reader, over: Ended, trial: Trial) -> Judged:
     found = trial_of(trial.number, trial.kind, trial.values, report)
     found = replace(found, reason=trial.reason, tokens=tokens)
     status = _status(found, report, ended, tail, over.condemned)
-    said = ended.stopped or ("" if status == "finished" else last_line(tail))
+    quiet = status == "finished" or (status == "nonfinite" and not ended.status)
+    said = ended.stopped or ("" if quiet else last_line(tail))
     if ended.status == ADVISED and found.loss_steps.size:
         said = f"ended early by its own advisor: {_worst(found)}"
     if status == "finished" and not logged:
-        status, said = "crashed", f"ended without a log that can be read; see {folder}"
+        status, said = "crashed", "left no log that can be read, in its folder or on its console"
     return Judged(replace(found, status=status), report, said)
 
 

@@ -55,7 +55,7 @@ def is_session(folder: Path) -> bool:
 def begin(folder: Path, setup: Setup, text: str) -> Session:
     """Begin a session in a folder that holds none in which anything was run."""
     start = read_start(setup.config, text)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     held = _lock(folder)
     try:
         if is_session(folder):
@@ -72,14 +72,30 @@ def begin(folder: Path, setup: Setup, text: str) -> Session:
     return Session(folder, ledger, setup, start, held)
 
 
-def resume(folder: Path) -> Session:
-    """Go on with a session."""
+def _make(folder: Path) -> None:
+    """Make the folder; one that holds other things than a session's is not ours to fill."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise AdvisorError(f"{folder}: cannot be a session's folder ({error.strerror})") from None
+    if NAME not in names and names - {LOCK}:
+        raise AdvisorError(f"{folder}: holds other files, and no session; give a new --session")
+
+
+def resume(folder: Path, config: Path | None = None) -> Session:
+    """Go on with a session; ``config``, where it is named again, must be the session's."""
     if not is_session(folder):
         raise AdvisorError(f"--resume: {folder} holds no session; leave out --resume to begin one")
     held = _lock(folder)
     try:
         ledger = Ledger.open(folder)
         setup, text = setup_of(ledger, folder)
+        if config is not None and config.resolve() != setup.config:
+            raise AdvisorError(
+                f"--resume: {folder} is the session of {setup.config}; leave the config out, or"
+                " begin another --session"
+            )
         return Session(folder, ledger, setup, read_start(setup.config, text), held)
     except BaseException:
         held.close()
@@ -112,9 +128,9 @@ def _clear(folder: Path) -> None:
         )
     for run in (folder / RUNS).glob("*"):
         settle(run)  # a loop that was killed may have left one that still runs
-    for name in (NAME, f"{NAME}-wal", f"{NAME}-shm"):
-        (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / RUNS, ignore_errors=True)
+    for name in (f"{NAME}-wal", f"{NAME}-shm", NAME):  # the ledger last: it says whose folder it is
+        (folder / name).unlink(missing_ok=True)
 
 
 def _lock(folder: Path) -> IO[str]:

@@ -55,7 +55,7 @@ def propose(
     if base.status in ("oom", "crashed"):
         return _mended(history, room)
     front = front_of(base, history)
-    probe = _probe(base, front, history, room)
+    probe = _probe(base, front, history, room) if limits.probes else None
     if probe is not None:
         return probe
     if front is not base and not any(_is_whole(t, front) for t in history):

@@ -71,6 +71,7 @@ class Limits:
     tokens: int | None = None
     hours: float | None = None
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    probes: bool = True  # False: what is left is for whole runs
 
 
 @dataclass(frozen=True, slots=True)

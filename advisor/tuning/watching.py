@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from advisor.run import Run
 from advisor.tuning.launch import Running
@@ -14,6 +15,44 @@ PROBED = "its steps as a probe are done"
 CONDEMNED = ("nonfinite", "divergence")  # errors that no more steps will mend
 _FIRST, _SHARE = 1.0, 20.0  # seconds to the first look; rest between looks over their cost
 _LOOKS = 2  # in a row that must agree
+_HANGS = (60.0, 3.0)  # seconds of silence at least, and over the longest run so far
+_TELL = 600.0  # seconds
+
+
+@dataclass(slots=True)
+class Pulse:
+    """When a run last wrote anything; one that has stopped to write hangs."""
+
+    folder: Path
+    seen: tuple[int, ...] = ()
+    since: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+
+    def silent(self) -> float:
+        """Return for how many seconds nothing has been written to console or output."""
+        seen = tuple(_written(each) for each in sorted(self.folder.rglob("*")))
+        if seen != self.seen:
+            self.seen, self.since, self.told = seen, time.monotonic(), 0.0
+        return time.monotonic() - self.since
+
+    def is_dead(self, longest: float) -> bool:
+        """Say whether a run was silent for far longer than whole ones took; 0: none is known."""
+        return longest > 0 and self.silent() > max(_HANGS[0], _HANGS[1] * longest)
+
+    def is_to_be_told(self) -> bool:
+        """Say whether people should hear that it is silent: after ten minutes, then rarer."""
+        silent = self.silent()
+        if silent <= max(_TELL, 2 * self.told):
+            return False
+        self.told = silent
+        return True
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @dataclass(slots=True)

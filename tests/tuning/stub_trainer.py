@@ -4,7 +4,7 @@ The loss falls towards a floor at a pace that grows with the rate, up to the rat
 diverges; the lowest floor is at ``lr = 1e-3``. Every end of a run is counted in ``done.txt`` beside
 the run's folder, so that a test can tell whether one was run twice.
 
-    stub_trainer.py CONFIG OUTPUT [--seconds S] [--fail TEXT] [--tell-nothing]
+    stub_trainer.py CONFIG OUTPUT [--seconds S] [--fail TEXT] [--oom-above N] [--tokens N]
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def main() -> int:
     words.add_argument("--seconds", type=float, default=0.0)
     words.add_argument("--fail", default="")
     words.add_argument("--oom-above", type=int, default=0)
+    words.add_argument("--tokens", type=int, default=0, help="logged, of each step")
     given = words.parse_args()
     config = json.loads(given.config.read_text())
     rate = float(config["learning_rate"])
@@ -40,7 +41,8 @@ def main() -> int:
     pause = given.seconds / STEPS
     with (given.output / "log.jsonl").open("w") as log:
         for row in rows(rate, int(config.get("seed", 0))):
-            log.write(json.dumps(row) + "\n")
+            seen = {"num_input_tokens_seen": given.tokens * row["step"]} if given.tokens else {}
+            log.write(json.dumps({**row, **seen}) + "\n")
             log.flush()
             time.sleep(pause)
     with (given.output.parent / "done.txt").open("a") as file:

@@ -113,6 +113,8 @@ def test_a_start_that_crashes_three_times_the_same_way_ends_with_one_line(place:
         (("--command", f"{sys.executable} t.py"), "has no {config}"),
         (("--command", f"{sys.executable} 'open {{config}}"), "close its quotes"),
         (("--keep", "some"), "give all or best"),
+        (("--hours", "0"), "give a number above 0"),
+        (("--hours", "nan"), "give a number above 0"),
         (("--launcher", "slurm"), "give local, torchrun or ray"),
         (("--resume", "--session", "nowhere"), "holds no session"),
         (("--set", "learning_rat=1", "--command", f"{sys.executable} {{config}}"), "learning_rate"),

@@ -1,0 +1,95 @@
+"""What is left to spend: probes leave enough for the whole run that takes what they found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from advisor.tuning import strategy
+from advisor.tuning.budget import budget_of, spent
+from advisor.tuning.driver import Length
+from advisor.tuning.ledger import Entry, Plan
+from advisor.tuning.trial import Kind, Limits, Proposal, Stop, Trial
+from tests.tuning.test_strategy import LR, START, rate, simulate
+
+VALUES = {"step_scheduler.global_batch_size": 8, "step_scheduler.num_epochs": 2}
+LENGTH = Length(80, 320.0)  # 80 steps of 8
+
+
+def entry(number: int, kind: Kind, tokens: int, seconds: float) -> Entry:
+    plan = Plan(number, kind, VALUES, (), "", "", "")
+    trial = Trial(number, VALUES, kind, "finished", tokens=tokens,
+                  loss_steps=np.arange(1, 81), losses=np.ones(80))  # fmt: skip
+    return Entry(plan, "done", trial, seconds)
+
+
+def whole(**values: object) -> Proposal:
+    return Proposal({**VALUES, **values})
+
+
+def probe(steps: int, **values: object) -> Proposal:
+    return Proposal({**VALUES, **values}, "probe", steps)
+
+
+RUNS = [entry(1, "full", 1000, 100.0), entry(2, "probe", 250, 25.0)]
+
+
+def fits(proposal: Proposal, **limits: float) -> bool:
+    start = RUNS[0].trial
+    assert start is not None
+    given = Limits(**limits)  # type: ignore[arg-type]
+    return budget_of(RUNS, start, given, LENGTH).fits(proposal)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "tokens", "answer"),
+    [
+        (whole(), 2250, True),
+        (whole(), 2000, False),
+        (probe(20), 2500, True),
+        (probe(20), 2300, False),
+        (whole(**{"step_scheduler.num_epochs": 4}), 2500, False),
+        (whole(**{"step_scheduler.global_batch_size": 4}), 2250, True),  # as many samples
+    ],
+)
+def test_a_run_is_begun_where_tokens_are_left_for_it(
+    proposal: Proposal, tokens: int, answer: bool
+) -> None:
+    assert fits(proposal, tokens=tokens) is answer
+
+
+def test_hours_bound_as_tokens_do_and_the_tighter_one_counts() -> None:
+    assert fits(whole(), hours=225 / 3600)
+    assert not fits(whole(), hours=180 / 3600)
+    assert not fits(whole(), hours=1.0, tokens=1500)
+
+
+def test_nothing_bounds_where_no_limit_is_given() -> None:
+    assert fits(whole()) and fits(probe(20))
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(runs=1), "the 1 run of --runs is done"),
+        (Limits(runs=2), ""),
+        (Limits(tokens=1250), "the 1,250 tokens of --tokens are spent"),
+        (Limits(hours=125.5 / 3600), "of --hours are spent"),
+        (Limits(hours=1.0), ""),
+    ],
+)
+def test_a_budget_that_is_used_up_says_which(limits: Limits, said: str) -> None:
+    found = spent(RUNS, limits)
+    assert said in found and bool(said) == bool(found)
+
+
+def test_where_probes_are_too_dear_the_best_of_them_is_run_whole() -> None:
+    low, higher = {**START, LR: 1e-5}, {**START, LR: 1e-3}
+    history = [simulate(low), simulate(higher, 2, 120)]
+    assert _kind(strategy.propose(history, low, Limits(), 0.01)) == "probe"
+    found = strategy.propose(history, low, Limits(probes=False), 0.01)
+    assert _kind(found) == "full" and isinstance(found, Proposal) and rate(found) == higher[LR]
+
+
+def _kind(found: Proposal | Stop) -> str:
+    return found.kind if isinstance(found, Proposal) else "stop"

@@ -1,0 +1,35 @@
+"""A run that has stopped to write is told from one that is slow."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from advisor.tuning.watching import Pulse
+
+
+def quiet(folder: Path, seconds: float) -> Pulse:
+    """Return the pulse of a run that wrote its last so many seconds ago."""
+    pulse = Pulse(folder)
+    pulse.silent()
+    pulse.since = time.monotonic() - seconds
+    return pulse
+
+
+def test_a_run_hangs_that_is_silent_for_far_longer_than_whole_runs_took(tmp_path: Path) -> None:
+    assert quiet(tmp_path, 500).is_dead(longest=100)
+    assert not quiet(tmp_path, 250).is_dead(longest=100)
+    assert not quiet(tmp_path, 50).is_dead(longest=1)  # a machine may be busy for a minute
+
+
+def test_the_first_run_is_never_ended_for_its_silence_but_people_are_told(tmp_path: Path) -> None:
+    pulse = quiet(tmp_path, 700)
+    assert not pulse.is_dead(longest=0)
+    assert pulse.is_to_be_told() and not pulse.is_to_be_told()
+
+
+def test_a_line_anywhere_in_its_folder_is_a_sign_of_life(tmp_path: Path) -> None:
+    (tmp_path / "run" / "deep").mkdir(parents=True)
+    pulse = quiet(tmp_path, 500)
+    (tmp_path / "run" / "deep" / "log.jsonl").write_text("{}")
+    assert not pulse.is_dead(longest=100)
