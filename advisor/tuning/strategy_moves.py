@@ -110,8 +110,10 @@ def probed_moves(front: Trial, base: Trial) -> Iterator[Move]:
         yield from more_steps(front, base)
     if has(values, RANK) and "overfit" not in symptoms:
         # the more rows an adapter has, the further one step of each moves the weights
+        grown = 2 ** distance(base.values, values, RANK) if has(base.values, RANK) else 1.0
+        factor = ROUGH * min(max(1.0, grown), ROUGH)  # what gained once is turned further at once
         for rate in _rates(values):
-            larger = ((RANK, number(values[RANK]) * ROUGH), *rate)
+            larger = ((RANK, number(values[RANK]) * factor), *rate)
             yield Move(larger, "does more capacity learn more?")
 
 
