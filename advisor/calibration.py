@@ -6,6 +6,7 @@ the rule as it stood: where its condition or limits have changed since, the rule
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from advisor.errors import RuleError
 from advisor.rule import CONFIDENCES, Rule
 
 CALIBRATION = "calibration.json"
+_NAMES = re.compile(r"[A-Za-z_][\w.]*")
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -54,8 +56,9 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 def checksum(rule: Rule) -> int:
-    """Return a checksum of what decides whether the rule holds."""
-    limits = ",".join(f"{name}={value:g}" for name, value in sorted(rule.limits.items()))
+    """Return a checksum of what decides whether the rule holds of a log."""
+    live = {*_NAMES.findall(rule.live_when)} - {*_NAMES.findall(rule.when)}
+    limits = ",".join(f"{n}={value:g}" for n, value in sorted(rule.limits.items()) if n not in live)
     return zlib.crc32(f"{rule.when};{limits}".encode())
 
 

@@ -83,6 +83,7 @@ class Rule:
     related: tuple[str, ...] = ()
     needs: Needs = ""
     live: float = 0.0  # share of the planned steps from which on a running training is told
+    live_when: str = ""  # in place of `when`, as long as the training runs
     cases: tuple[Case, ...] = ()
     path: str = ""
     measured: float | None = None  # share of right findings on labelled runs, where it is known

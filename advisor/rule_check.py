@@ -180,6 +180,9 @@ class _Reader:
             return
         parts = (*values.get("edits", ()), *values.get("causes", ()))
         used = " ".join(str(part.get("when", "")) for part in parts if isinstance(part, dict))
+        if "live_when" in values:
+            self.condition(values["live_when"], limits, ("live_when",))
+            used += f" {values['live_when']}"
         for limit in limits:
             if limit not in condition.names and not re.search(rf"\b{re.escape(limit)}\b", used):
                 self.fault(("limits", limit), f"the limit '{limit}' is not used in 'when'")

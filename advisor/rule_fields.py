@@ -102,6 +102,7 @@ RULE: Shape = {
     "related": _TEXTS,
     "needs": _one_of(("trainer", "data", "loop")),
     "live": Kind("a share of the run from 0 to 1", lambda v: v == 0 or _is_share(v)),
+    "live_when": _text(),
     "cases": _MAPS,
 }
 

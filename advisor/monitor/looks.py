@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
-from advisor.condition import parse
+from advisor.condition import Condition, parse
 from advisor.diagnose import judge, make_finding
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES, Finding
@@ -29,7 +30,9 @@ class Looks:
         rules = [rule for rule in rulebook if not rule.needs and rule.when]
         self._rules = {rule.code: rule for rule in rules}
         self._conditions = {rule.code: parse(rule.when) for rule in rules}
-        live = [rule for rule in rules if rule.live < 1]
+        # while the run goes on, `live_when` takes the place of `when`
+        live = [replace(r, when=r.live_when or r.when) for r in rules if r.live < 1]
+        self._live = {rule.code: parse(rule.when) for rule in live if rule.live_when}
         self._sets: dict[Kind, list[Rule]] = {
             "end": rules,
             "full": live,
@@ -45,35 +48,43 @@ class Looks:
         While the run goes on, a rule has its say from the share ``live`` of its steps on. What
         explains a rule is asked for only where the rule holds.
         """
-        done, answers = (1.0 if kind == "end" else _done(view)), dict[str, bool]()
+        done, answers = (1.0 if kind == "end" else done_of(view)), dict[str, bool]()
         lookup = _memory(view)
 
         def holds(code: str) -> bool:
             if code not in answers:
-                answers[code] = code in self._rules and self._holds(code, lookup)
+                known = code in self._rules
+                answers[code] = known and self._holds(code, self._conditions[code], lookup)
             return answers[code]
+
+        def says(rule: Rule) -> bool:
+            if kind == "end" or rule.code not in self._live:
+                return holds(rule.code)
+            return self._holds(rule.code, self._live[rule.code], lookup)
 
         found = [
             make_finding(judge(rule, view), view)
             for rule in self._sets[kind]
-            if rule.live <= done and holds(rule.code) and not any(map(holds, rule.unless))
+            if rule.live <= done and says(rule) and not any(map(holds, rule.unless))
         ]
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), -f.confidence, f.code))
         return found, self._codes[kind]
 
-    def _holds(self, code: str, lookup: Callable[[str], float | None]) -> bool:
+    def _holds(
+        self, code: str, condition: Condition, lookup: Callable[[str], float | None]
+    ) -> bool:
         limits = self._rules[code].limits
 
         def value(name: str) -> float | None:
             return limits[name] if name in limits else lookup(name)
 
-        return self._conditions[code].evaluate(value) is True
+        return condition.evaluate(value) is True
 
     def _asks_for(self, rule: Rule, beginning: str) -> bool:
         return any(name.startswith(beginning) for name in self._conditions[rule.code].names)
 
 
-def _done(view: View) -> float:
+def done_of(view: View) -> float:
     """Share of the planned steps, below 1 as long as the run is not said to be over."""
     done = resolve("run.done", view).value
     return min(0.99, len(view.loss) / HALF * 0.5 if done is None else done)

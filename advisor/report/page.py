@@ -116,6 +116,10 @@ def _condition(rule: Rule) -> str:
     if rule.needs:
         return f"## When\n\nNot judged from a log: it needs {_NEEDS[rule.needs]}."
     lines = [f"## When\n\n```\n{_line(rule.when)}\n```"]
+    if rule.live_when:
+        lines.append(
+            f"While a training runs it is told of where\n\n```\n{_line(rule.live_when)}\n```"
+        )
     if rule.limits:
         lines.append("\n".join(f"- `{name}` = {value:g}" for name, value in rule.limits.items()))
     if rule.unless:
@@ -128,7 +132,8 @@ def _signals(rule: Rule) -> str:
     from advisor.condition import parse
     from advisor.signals import SIGNALS
 
-    names = [name for name in parse(rule.when).names if name in SIGNALS]
+    asked = [*parse(rule.when).names, *(parse(rule.live_when).names if rule.live_when else ())]
+    names = [name for name in dict.fromkeys(asked) if name in SIGNALS]
     rows = [f"| `{name}` | {SIGNALS[name].unit} | {_cell(SIGNALS[name].doc)} |" for name in names]
     return (
         "| signal | unit | what it measures |\n| --- | --- | --- |\n" + "\n".join(rows)

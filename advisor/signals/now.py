@@ -12,7 +12,7 @@ from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.loss import MEDIAN_COST, loss_shape
-from advisor.signals.spikes import MIN_POINTS, loss_spikes
+from advisor.signals.spikes import MIN_POINTS, Spike, loss_spikes
 from advisor.signals.view import Curve, View
 
 RECENT = 8  # points: a jump that is older and still up is slow to heal, see loss.spike_recovery
@@ -22,21 +22,33 @@ RISE_POINTS = 12
 SMOOTHED = 1.2  # noise over what a running median of few points leaves of it
 
 
-def open_jump(view: View) -> Reading:
+def _last_jump(view: View) -> Spike | None:
+    """The jump that came within the last points and is not back yet."""
+    n, spikes = len(view.loss), loss_spikes(view)
+    if not spikes or spikes[-1].back < n or n - spikes[-1].first > RECENT:
+        return None
+    return spikes[-1]
+
+
+def jump_now(view: View) -> Reading:
     """Height, over the level before, of a jump within the last points that is not back yet."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
-    curve, spikes = view.loss, loss_spikes(view)
-    n = len(curve)
-    if not spikes or spikes[-1].back < n or n - spikes[-1].first > RECENT:
+    curve, last = view.loss, _last_jump(view)
+    if last is None:
         return Reading(0.0)
-    last = spikes[-1]
     height, value = last.height / max(abs(last.base), 1e-12), float(curve.high[last.peak])
-    if n - last.first < 2 and height < TWICE:
-        return Reading(0.0)  # one hard batch, as far as can be told
     text = f"{value:.4g} at step {curve.at(last.peak)}, from {last.base:.4g}"
     evidence = (Evidence(curve.name, curve.at(last.peak), value, last.base, text),)
     return Reading(height, "", curve.at(last.first), curve.at(-1), evidence)
+
+
+def open_jump(view: View) -> Reading:
+    """The same where it is two points long or very high: a log may end in one hard batch."""
+    reading, last = jump_now(view), _last_jump(view) if len(view.loss) else None
+    if last is None or reading.value is None or len(view.loss) - last.first >= 2:
+        return reading
+    return reading if reading.value >= TWICE else Reading(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +151,8 @@ def late_level(view: View) -> Reading:
 
 
 SIGNALS = {
-    "loss.open_jump": Signal("share", "height of a recent jump that is not back yet", open_jump),
+    "loss.jump_now": Signal("share", "height of a recent jump that is not back yet", jump_now),
+    "loss.open_jump": Signal("share", "the same of two points, or a very high one", open_jump),
     "loss.rise_now": Signal("share", "last points over the best level before", rise),
     "loss.rise_now_errors": Signal("errors", "the same rise in standard errors", rise_errors),
     "loss.rise_now_of_past": Signal("ratio", "that rise over earlier ones undone", rise_of_past),

@@ -28,7 +28,9 @@ def tail_drop(view: View) -> Reading:
         return missing(why)
     cut, drop = _tail(view)
     level = max(abs(loss_shape(view).end), 1e-12)
-    text = f"still falls by {drop / level:.1%} over the last third"
+    text = (
+        f"{'still falls' if drop > 0 else 'rises'} by {abs(drop) / level:.1%} over the last third"
+    )
     return found(drop / level, view.loss, cut, len(view.loss) - 1, text)
 
 
@@ -123,6 +125,19 @@ def flat_share(view: View) -> Reading:
     return found(value, curve, first, len(curve) - 1, text)
 
 
+def fall_bound(view: View) -> Reading:
+    """The most, by two standard errors, that the last half of the points can have fallen, as a
+    share of the whole fall: noise may hide a fall."""
+    if why := need(view.loss, 20):
+        return missing(why)
+    curve, half = view.loss, len(view.loss) // 2
+    x, y = curve.steps[half:], curve.y[half:]
+    drop = -robust.theil_sen(x, y) * float(x[-1] - x[0])
+    most = drop + 2 * robust.line_error(x, y, 0.5 * curve.noise)
+    value = most / max(loss_shape(view).fall, 1e-12)
+    return found(value, curve, half, len(curve) - 1)
+
+
 def straightness(view: View) -> Reading:
     """Speed over the second half over speed over the first half: 1 for a straight line."""
     if why := need(view.loss, 20):
@@ -144,5 +159,6 @@ SIGNALS = {
     "loss.pace": Signal("ratio", "speed of the last third over the middle third", pace),
     "loss.gain": Signal("share", "predicted gain of half a run more, low end", gain),
     "loss.flat_share": Signal("share", "part of the run without progress, at its end", flat_share),
+    "loss.fall_bound": Signal("share", "most that the last half can have won", fall_bound),
     "loss.straightness": Signal("ratio", "late speed over early speed", straightness),
 }
