@@ -67,7 +67,7 @@ def _hints(head: bytes) -> bool:
 
 def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     """Read the Runs of one text log; ReadError where it reports neither metric nor failure."""
-    found = scan(path, words_for(options.map.values()))
+    found = scan(path, words_for(options.map.values()), options.growing)
     parts = [part for block in found.rows.blocks.values() if (part := _part(block)) is not None]
     if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
         parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number

@@ -259,11 +259,11 @@ class Scan:
         self.events.finish(number)
 
 
-def scan(path: Path, words: Words = DEFAULT) -> Scan:
+def scan(path: Path, words: Words = DEFAULT, growing: bool = False) -> Scan:
     """Read the whole log once."""
     result = Scan(words, PairReader(words))
     number = 0
-    for number, text in chunks(path):
+    for number, text in chunks(path, growing):
         if not result.whole(number, text):
             for line, raw in lines(number, text):
                 result.feed(line, raw)

@@ -25,8 +25,11 @@ def decoder(head: bytes) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding_of(head))(errors="replace")
 
 
-def chunks(path: Path) -> Iterator[tuple[int, str]]:
-    """Pieces of whole lines with the number of their first line; the last may lack its end."""
+def chunks(path: Path, growing: bool = False) -> Iterator[tuple[int, str]]:
+    """Pieces of whole lines with the number of their first line; the last may lack its end.
+
+    Of a ``growing`` log the last line is left out as long as it does.
+    """
     number = 1
     with opened(path) as (file, left):
         raw = file.read(min(FIRST, left))
@@ -36,7 +39,9 @@ def chunks(path: Path) -> Iterator[tuple[int, str]]:
             text = rest + decode.decode(raw, final=not raw)
             cut = text.rfind("\n") + 1
             # a line that does not end is kept for the next piece unless it is far too long
-            if not raw or len(text) - cut > CHUNK:
+            if not raw:
+                cut = max(cut, text.rfind("\r") + 1) if growing else len(text)
+            elif len(text) - cut > CHUNK:
                 cut = len(text)
             piece, rest = text[:cut], text[cut:]
             if piece:

@@ -64,11 +64,18 @@ def _known(header: str) -> bool:
 
 def read(path: Path, options: ReadOptions) -> list[Run]:
     """Read a table; empty cells are missing points."""
-    pieces = chunks_of_lines(path)
-    first, _, rest = _unix(next(pieces, b"")).lstrip(b"\n").partition(b"\n")
+    pieces = chunks_of_lines(path, options.growing)
+    text = _unix(next(pieces, b"")).lstrip(b"\n")
+    first, _, rest = text.partition(b"\n")
     line = first.decode("utf-8", "replace")
     mark = _delimiter(line)
     header = _header(_cells(line, mark), path)
+    if options.headers is not None:
+        known = options.headers.setdefault(str(path), header)
+        if len(known) == len(header) and _is_row(_cells(line, mark)):
+            header, rest = known, text
+        elif known != header:
+            options.headers[str(path)] = header
     columns, bad = _fill(chain([rest], map(_unix, pieces)), header, mark)
     if not columns.rows:
         raise ReadError(f"{path}: a header and no rows")
@@ -80,6 +87,11 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
         source = Source(str(path), name, {}, (), (*notes, *said))
         runs += [_named(run, ident) for run in runs_of(part, source, options)]
     return runs
+
+
+def _is_row(cells: list[str]) -> bool:
+    """Whether a first line holds numbers: it is no header, but the log goes on from another."""
+    return any(to_float(cell) is not None for cell in cells if cell)
 
 
 def _unix(text: bytes) -> bytes:

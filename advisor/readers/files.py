@@ -82,10 +82,11 @@ def read_raw(path: Path) -> bytes:
     return data
 
 
-def chunks_of_lines(path: Path) -> Iterator[bytes]:
+def chunks_of_lines(path: Path, growing: bool = False) -> Iterator[bytes]:
     """Yield the text as UTF-8, a piece of whole lines at a time: large logs stay small.
 
-    The first piece is small: it teaches a reader what the others look like.
+    The first piece is small: it teaches a reader what the others look like. Of a ``growing``
+    log the last line is kept back while it has no end.
     """
     with opened(path) as (file, left):
         size, rest = FIRST_CHUNK, b""
@@ -107,7 +108,7 @@ def chunks_of_lines(path: Path) -> Iterator[bytes]:
                 break
         if len(rest) > MAX_LINE:
             raise ReadError(f"{path}: a line of more than {MAX_LINE >> 20} MiB; this is no log")
-    if rest.strip():
+    if rest.strip() and not growing:
         yield rest
 
 

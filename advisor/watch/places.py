@@ -44,6 +44,11 @@ def identity(path: Path) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
+def holder(path: Path) -> Path:
+    """Return the folder that a run lies in; of a run of several files that is its own path."""
+    return path if path.is_dir() else path.parent
+
+
 def print_of(path: Path) -> Print:
     """Return what changes when a log, or any log below a folder, is written to."""
     if not path.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,7 @@ from advisor.pipeline import Failure, Request, caught
 from advisor.rule import Rulebook
 from advisor.run import Run
 from advisor.watch.followed import Followed
-from advisor.watch.places import Print, present, print_of
+from advisor.watch.places import Print, holder, present, print_of
 
 SHARE = 9.0  # waits this many times what a look cost: large logs take a tenth of a core at most
 STALLED = 60.0  # seconds without growth after which nothing waits for further points
@@ -43,6 +43,7 @@ class _Place:
     """A path that is looked at: what it looked like last, and when it may be read again."""
 
     print: Print = ()
+    is_whole: bool = False  # the last line was read too, although it had no end
     due: float = 0.0
     open: bool = False  # more runs may appear here
     failures: dict[str, bool] = field(default_factory=dict)  # message -> was told
@@ -62,6 +63,7 @@ class Watcher:
         self.absent: list[Path] = []
         self.grown_at = clock()
         self._words, self._rulebook, self._request = words, rulebook, request
+        self._options = replace(request.options, growing=True, headers={})
         self._clock = clock
         self._places: dict[Path, _Place] = {}
         self._waited: set[Path] = set()
@@ -94,8 +96,11 @@ class Watcher:
         read = all(place.due <= self._clock() for place in self._places.values())
         return read and all(run.over for run in self.runs.values())
 
-    def look(self, at_all: bool = False) -> list[News]:
-        """Read what has grown and return the news; ``at_all`` reads without waiting its turn."""
+    def look(self, at_all: bool = False, last: bool = False) -> list[News]:
+        """Read what has grown and return the news; ``at_all`` reads without waiting its turn.
+
+        What is written last of a line is taken at the ``last`` look.
+        """
         news: list[News] = []
         found, self.absent = present(self._words)
         for word in self.absent:
@@ -109,11 +114,11 @@ class Watcher:
                 continue
             state = print_of(path)
             untold = not all(place.failures.values())
-            if state == place.print and not untold:
+            if state == place.print and not untold and place.is_whole >= last:
                 continue
             if state != place.print:
                 self.grown_at = now
-            place.print = state
+            place.print, place.is_whole = state, last
             news += self._read(path, place)
             place.open = several and self._holds_several(path)
             place.due = self._clock() + SHARE * (self._clock() - now)
@@ -125,7 +130,7 @@ class Watcher:
 
     def close(self, over: bool) -> list[News]:
         """Look once more, and give each run's report; ``over``: no more will come of any run."""
-        news = self.look(at_all=True)
+        news = self.look(at_all=True, last=True)
         for key, run in self.runs.items():
             news += self._settled(run, over)
             if over:
@@ -146,7 +151,7 @@ class Watcher:
         news: list[News] = []
         failures: dict[str, Failure] = {}
         with caught(path, failures):
-            found = read_all(path, self._request.options)
+            found = read_all(path, replace(self._options, growing=not place.is_whole))
             failures |= {str(e): Failure(str(path), str(e)) for e in found.errors}
             for key, run in self._keyed(found.runs):
                 with caught(run.path, failures):
@@ -183,13 +188,13 @@ class Watcher:
     def _keyed(self, runs: Sequence[Run]) -> list[tuple[Key, Run]]:
         """Give each run the name that it goes by; rotated parts of a followed log have none.
 
-        A run's state may move from checkpoint to checkpoint, and a console log's run is that
-        of the state file that appears beside it.
+        A run's state may move from checkpoint to checkpoint, a console log's run is that of the
+        state file that appears beside it, and one of two event files is that of their folder.
         """
         keyed = {(run_folder(Path(r.path)) / Path(r.path).name, r.id): r for r in runs}
         for key in [key for key in keyed if key not in self.runs]:
-            place, name = key[0].parent, key[0].name
-            mates = [known for known in self.runs if known[0].parent == place]
+            place, name = holder(key[0]), key[0].name
+            mates = [known for known in self.runs if holder(known[0]) == place]
             if any(name.startswith((f"{k[0].name}.", f"{k[0].name}-")) for k in mates):
                 del keyed[key]  # log.1 beside log
                 continue

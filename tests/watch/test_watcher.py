@@ -7,6 +7,7 @@ from pathlib import Path
 from advisor.pipeline import Request
 from advisor.rulebook import load_rules
 from advisor.watch import News, Watcher
+from tests.watch.following import News as Row
 from tests.watch.following import append, rows, state
 
 RULES = load_rules()
@@ -155,3 +156,59 @@ def test_what_is_not_urgent_has_to_stand_before_it_is_told(tmp_path: Path) -> No
     clock.now += 120  # the training hangs
     news = watching.look()
     assert waiting <= {n.change.finding.code for n in news if n.change and n.kind == "raised"}
+
+
+def table(entries: list[Row], header: bool = True) -> str:
+    names = ("step", "loss", "grad_norm", "learning_rate")
+    lines = [",".join(str(row[name]) for name in names) for row in entries]
+    return "\n".join([*([",".join(names)] if header else []), *lines, ""])
+
+
+def printed(entries: list[Row], planned: int = 100) -> str:
+    """As Trainer prints: a dictionary a log, its place known by the epoch alone."""
+    return "".join(
+        f"{{'loss': {row['loss']:.4f}, 'grad_norm': 0.8, 'epoch': {row['step'] / planned:.2f}}}\n"
+        for row in entries
+    )
+
+
+def test_a_line_that_is_half_written_is_no_point_and_no_new_run(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    before, line = printed(rows(1, 59)), printed(rows(60, 1))
+    log.write_text(before)
+    watching = watcher(log)
+    told = kinds(watching.look())
+    (run,) = watching.runs.values()
+    for end in range(len(line)):
+        log.write_text(before + line[:end])
+        told += kinds(watching.look(at_all=True))
+        assert len(run.run.series["train/loss"]) == 59
+    log.write_text(before + line)
+    told += kinds(watching.look(at_all=True))
+    assert len(run.run.series["train/loss"]) == 60
+    assert told == ["begun"]
+
+
+def test_a_last_line_without_an_end_counts_when_the_watch_ends(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text(table(rows(1, 60)).rstrip("\n"))
+    watching = watcher(log)
+    watching.look()
+    (run,) = watching.runs.values()
+    assert len(run.run.series["train/loss"]) == 59
+    watching.close(over=True)
+    assert len(run.run.series["train/loss"]) == 60
+
+
+def test_a_table_whose_beginning_was_rotated_away_keeps_its_columns(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    log.write_text(table(rows(1, 60)))
+    watching = watcher(log)
+    told = kinds(watching.look())
+    log.write_text(table(rows(61, 40), header=False))  # copied away, cut, and written on
+    told += kinds(watching.look(at_all=True))
+    watching.close(over=True)
+    (run,) = watching.runs.values()
+    assert told == ["begun", "continued"]
+    assert len(run.run.series["train/loss"]) == 100
+    assert not watching.failures
