@@ -6,6 +6,7 @@ import os
 import queue
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -44,24 +45,32 @@ class OnFinding:
             self._tell("too many at once, findings were passed by")
             return
         if len(self._threads) < AT_ONCE:
-            thread = threading.Thread(target=self._work, daemon=True, name="advise-on-finding")
+            thread = threading.Thread(
+                target=self._work, args=(self._queue,), daemon=True, name="advise-on-finding"
+            )
             self._threads.append(thread)
             thread.start()
 
     def close(self) -> None:
         """Wait for what was handed over, at most as long as one command may take."""
-        for _ in self._threads:
+        until = time.monotonic() + self._seconds + 1
+        waiting, threads = self._queue, self._threads
+        self._queue, self._threads = queue.Queue(WAITING), []
+        for _ in threads:
             try:
-                self._queue.put(None, timeout=self._seconds)
+                waiting.put(None, timeout=max(0.0, until - time.monotonic()))
             except queue.Full:
                 break
-        until = time.monotonic() + self._seconds + 1
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
-        self._threads = []
+        left = 0
+        while not waiting.empty():
+            left += waiting.get() is not None
+        if left:
+            self._say(f"too slow, {left} findings were passed by at the end")
 
-    def _work(self) -> None:
-        while (text := self._queue.get()) is not None:
+    def _work(self, waiting: queue.Queue[bytes | None]) -> None:
+        while (text := waiting.get()) is not None:
             try:
                 self._once(text)
             except Exception as error:  # whatever it is, the training goes on
@@ -69,30 +78,45 @@ class OnFinding:
 
     def _once(self, text: bytes) -> None:
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 self.words,
-                input=text,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                timeout=self._seconds,
-                check=False,
+                start_new_session=True,  # Ctrl-C is for the watch, not for what it has begun
             )
-        except subprocess.TimeoutExpired:
-            self._tell(f"ended after {self._seconds:g} seconds")
         except OSError as error:
             self._tell(error.strerror or str(error))
-        else:
-            if done.returncode:
-                said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-                self._tell(f"exit status {done.returncode}" + (f": {said[-1]}" if said else ""))
+            return
+        with process:
+            try:
+                _, errors = process.communicate(text, self._seconds)
+            except subprocess.TimeoutExpired:
+                self._tell(f"ended after {self._seconds:g} seconds")
+                _end(process)
+                return
+        if process.returncode:
+            said = errors.decode("utf-8", "replace").strip().splitlines()
+            self._tell(f"exit status {process.returncode}" + (f": {said[-1]}" if said else ""))
 
     def _tell(self, what: str) -> None:
         """Say the first failure; the next ones would say the same."""
         with self._lock:
             told, self._told = self._told, True
         if not told:
-            line = " ".join(what.split())[:300]
-            self._sink(f"advise: --on-finding {shlex.join(self.words)}: {line}")
+            self._say(what)
+
+    def _say(self, what: str) -> None:
+        line = " ".join(what.split())[:300]
+        self._sink(f"advise: --on-finding {shlex.join(self.words)}: {line}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command and what it has begun."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (AttributeError, OSError):  # no groups here, or it has gone just now
+        process.kill()
 
 
 def split(command: str) -> list[str]:
