@@ -23,12 +23,12 @@ from advisor.report.session_text import show_session
 from advisor.rulebook import load_rules
 from advisor.settings import find_settings
 from advisor.tuning.account import best_config, dumped, read_account
+from advisor.tuning.choice import noise_of
 from advisor.tuning.crashes import NoResult
 from advisor.tuning.driver import Driver, Length, check_command, launcher_words
 from advisor.tuning.launch import Launcher, Local
 from advisor.tuning.ledger import Plan
 from advisor.tuning.loop import Loop, Tools
-from advisor.tuning.planning import noise_of
 from advisor.tuning.proof import Proof
 from advisor.tuning.reading import Reader
 from advisor.tuning.session import Session, Setup, begin, config_of, resume
@@ -122,6 +122,10 @@ def tune(
         opened.ledger.note(failed=str(error))
         sys.stderr.write(f"advise: {clean(str(error))}\n")
         raise typer.Exit(1) from None
+    except OSError as error:  # a full disk, a folder that went away
+        raise AdvisorError(
+            f"{error.filename or opened.folder}: {error.strerror}; mend that, then --resume"
+        ) from None
     except KeyboardInterrupt:
         sys.stderr.write(f"advise: go on with: advise tune --session {opened.folder} --resume\n")
         raise

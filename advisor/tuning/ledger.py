@@ -99,10 +99,16 @@ class Ledger:
                 self.base.execute("ROLLBACK")
             raise AdvisorError(f"{self.path}: cannot be written ({error})") from None
 
+    def _rows(self, query: str, *given: object) -> list[tuple[Any, ...]]:
+        try:
+            return self.base.execute(query, given).fetchall()
+        except sqlite3.Error as error:
+            raise AdvisorError(f"{self.path}: cannot be read ({error})") from None
+
     def state(self, key: str, default: Any = None) -> Any:
         """Return what the session noted under a name."""
-        row = self.base.execute("SELECT value FROM session WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        rows = self._rows("SELECT value FROM session WHERE key = ?", key)
+        return json.loads(rows[0][0]) if rows else default
 
     def note(self, **values: object) -> None:
         """Note something of the session."""
@@ -151,12 +157,15 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """Return all runs in their order."""
-        found = self.base.execute(
+        found = self._rows(
             'SELECT number, kind, "values", changes, config, diff, folder, max_steps, reason,'
             " because, state, outcome, seconds, exit, said, verdict, attempts"
             " FROM runs ORDER BY number"
         )
-        return [_entry(row) for row in found]
+        try:
+            return [_entry(row) for row in found]
+        except (ValueError, TypeError, KeyError) as error:
+            raise AdvisorError(f"{self.path}: a row cannot be read ({error})") from None
 
     def trials(self) -> list[Trial]:
         """Return the runs that have ended."""
@@ -164,8 +173,8 @@ class Ledger:
 
     def tested(self, number: int) -> Any:
         """Return the losses of a run's best checkpoint on the held-out rows, None where unknown."""
-        row = self.base.execute("SELECT found FROM tests WHERE number = ?", (number,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        rows = self._rows("SELECT found FROM tests WHERE number = ?", number)
+        return json.loads(rows[0][0]) if rows else None
 
     def note_test(self, number: int, found: Mapping[str, object]) -> None:
         with self._whole() as base:

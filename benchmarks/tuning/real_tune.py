@@ -1,6 +1,6 @@
 """A whole `advise tune` for real: from a rate of a hundredth, by the command that a user types.
 
-    python benchmarks/tuning/real_tune.py [smollm2 | base] [--runs 4] [--data ../shared/data]
+    python benchmarks/tuning/real_tune.py [smollm2 | base] [--runs 4] [--tokens 8000]
 
 `smollm2` is SmolLM2-135M-Instruct (see benchmarks/real_finetune.py), which learns short
 instructions by LoRA, 20 steps a run on one thread; `base` is the tiny model of presets/base. Ended
@@ -35,11 +35,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", nargs="?", default="smollm2", choices=list(STEPS))
     parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=8000, help="bounds the probes; 0: no bound")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     asked = parser.parse_args()
     folder = CACHE / f"real-{asked.model}"
     task = smollm2(asked.data) if asked.model == "smollm2" else tiny()
-    done = session(folder, task, STEPS[asked.model], asked.runs)
+    limits = ["--runs", str(asked.runs)]
+    limits += ["--tokens", str(asked.tokens)] if asked.model == "smollm2" and asked.tokens else []
+    done = session(folder, task, STEPS[asked.model], limits)
     if done.returncode:
         return done.returncode
     said = json.loads(done.stdout)
@@ -71,7 +74,9 @@ def tiny() -> Task:
                    "options": {"optimizer.lr": 4e-5, **sizes}})  # fmt: skip
 
 
-def session(folder: Path, task: Task, steps: int, runs: int) -> subprocess.CompletedProcess[str]:
+def session(
+    folder: Path, task: Task, steps: int, limits: list[str]
+) -> subprocess.CompletedProcess[str]:
     """Begin or go on with the session; note what it and its runs took of the processors."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "start.json"
@@ -83,7 +88,7 @@ def session(folder: Path, task: Task, steps: int, runs: int) -> subprocess.Compl
     else:
         words = ["--resume"]
     line = [sys.executable, "-m", "advisor", "tune", *words, "--session", str(place),
-            "--runs", str(runs), "--keep", "best", "--json"]  # fmt: skip
+            *limits, "--keep", "best", "--json"]  # fmt: skip
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     try:
         return subprocess.run(line, env=env, text=True, stdout=subprocess.PIPE)

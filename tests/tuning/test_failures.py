@@ -139,6 +139,21 @@ def test_a_session_that_is_over_goes_on_with_nothing(place: Path) -> None:
         assert base.execute("SELECT * FROM runs").fetchall() == before
 
 
+def test_a_disk_that_takes_nothing_is_one_line(place: Path) -> None:
+    assert tune(place, "--runs", "1").returncode == 0
+    (place / "tune-my/runs/002-probe").write_text("in the way")
+    done = advise(place, "tune", "--resume", "--session", "tune-my", "--runs", "2")
+    assert done.returncode == 2 and "mend that, then --resume" in last(done)
+
+
+def test_a_ledger_of_odd_rows_is_one_line(place: Path) -> None:
+    assert tune(place, "--runs", "1").returncode == 0
+    with sqlite3.connect(place / "tune-my" / "ledger.sqlite") as base:
+        base.execute("UPDATE runs SET changes = '[[1]]'")
+    done = advise(place, "report", "tune-my")
+    assert done.returncode == 2 and "cannot be read" in last(done)
+
+
 def test_a_broken_ledger_is_one_line(place: Path) -> None:
     (place / "tune-my").mkdir()
     (place / "tune-my" / "ledger.sqlite").write_text("junk")
