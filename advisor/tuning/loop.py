@@ -12,12 +12,12 @@ from advisor.edits import is_number, number
 from advisor.errors import AdvisorError
 from advisor.run import Run
 from advisor.tuning import keeper
-from advisor.tuning.choice import best_of, verdict
+from advisor.tuning.choice import best_of, noise_of, verdict
 from advisor.tuning.crashes import Crashes
 from advisor.tuning.driver import Driver, Length
 from advisor.tuning.launch import Job, Launcher, Running, ended, settle
 from advisor.tuning.ledger import Entry, Plan
-from advisor.tuning.planning import Planner, announced, noise_of, start_values, told
+from advisor.tuning.planning import Planner, announced, start_values, told
 from advisor.tuning.reading import OUTPUT, Ended, Judged, Reader, judge_ended, trial_of
 from advisor.tuning.session import Session, checkpoints, config_of, drop_checkpoints
 from advisor.tuning.trial import Limits, Stop, Strategy, Trial

@@ -12,7 +12,7 @@ from advisor.plan import group_of
 from advisor.run import Run
 from advisor.target import Target, plain
 from advisor.tuning.budget import budget_of, spent
-from advisor.tuning.choice import counts
+from advisor.tuning.choice import counts, noise_of
 from advisor.tuning.driver import Length
 from advisor.tuning.ledger import Entry, Plan
 from advisor.tuning.session import Session, folder_of
@@ -137,12 +137,6 @@ def is_deaf(history: Sequence[Trial]) -> bool:
         for t in compared
         for ours, theirs in ((t.losses, start.losses), (t.val_losses, start.val_losses))
     )
-
-
-def noise_of(history: Sequence[Trial]) -> float | None:
-    """Return the noise of an evaluation: the median of what the runs' own curves show."""
-    known = sorted(t.noise for t in history if t.noise)
-    return known[len(known) // 2] if known else None
 
 
 def start_values(run: Run) -> dict[str, object]:

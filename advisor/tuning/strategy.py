@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from advisor.tuning.choice import counts, margin
+from advisor.tuning.choice import counts, margin, noise_of
 from advisor.tuning.space import LR, Room, alike, has, rate_of, with_rate
 from advisor.tuning.strategy_curves import (
     Lead,
     batch_of,
     best_share,
     broke,
-    calmest,
     lead,
     length_of,
     probe_samples,
@@ -91,7 +90,7 @@ def base_of(history: Sequence[Trial], noise: float | None) -> Trial:
     whole = [t for t in history if counts(t) and not broke(t)] or [t for t in history if counts(t)]
     if not whole:
         return history[0]
-    base, noise = whole[0], calmest(history, noise)
+    base = whole[0]
     for trial in whole[1:]:
         gain = float(base.best_val or 0.0) - float(trial.best_val or 0.0)
         beyond = margin(trial, base, noise) / 2
@@ -113,7 +112,7 @@ def _was_sooner(trial: Trial, base: Trial) -> bool:
 
 def front_of(base: Trial, history: Sequence[Trial]) -> Trial:
     """Return the run that leads over the samples of a probe; the base where none does clearly."""
-    front, best, noise = base, 0.0, calmest(history, None)
+    front, best, noise = base, 0.0, noise_of(history)
     for trial in history:
         if trial is base or broke(trial) or not same_length(trial, base):
             continue
@@ -206,7 +205,7 @@ def hopeless(partial: Trial, history: Sequence[Trial], limits: Limits, noise: fl
     done = seen / max(1.0, length_of(base) * batch_of(base))
     if begin is None or done < 0.15 or not same_length(partial, base):
         return ""
-    ahead = lead(partial, base, None, calmest(history, noise))
+    ahead = lead(partial, base, None, noise)
     return "" if ahead is None else _verdict(ahead, begin - _level(base, seen), done)
 
 

@@ -34,14 +34,6 @@ class Lead:
         return self.value < -times * self.error
 
 
-def calmest(history: Sequence[Trial], noise: float | None) -> float | None:
-    """Return the lowest noise of an evaluation that any run's curve shows.
-
-    From a handful of evaluations that still fall, an estimate comes out too high, not too low.
-    """
-    return min((t.noise for t in history if t.noise), default=noise)
-
-
 def broke(trial: Trial) -> bool:
     """Say whether a run ended in numbers or an error that say: not so far."""
     return trial.status in BROKEN or any(

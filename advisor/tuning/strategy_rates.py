@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.edits import is_number, number
+from advisor.tuning.choice import noise_of
 from advisor.tuning.space import LR, Room, alike, rate_of
 from advisor.tuning.strategy_curves import (
     BROKEN,
     broke,
-    calmest,
     is_above_start,
     lead,
     probe_samples,
@@ -62,7 +62,7 @@ def was_bracketed(history: Sequence[Trial]) -> bool:
 def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point]:
     """Return what is known of the rate where all else is as in ``front``, lowest rate first."""
     found: dict[float, Point] = {}
-    noise = calmest(history, None)
+    noise = noise_of(history)
     for trial in siblings(front, history):
         place = round(_place(trial), 2)
         ahead = lead(trial, base, probe_samples(base), noise)

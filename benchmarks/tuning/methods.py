@@ -17,7 +17,7 @@ from surface import Ran, Surface, World, start_of
 from tasks import BATCH, EPOCHS, LR, RANK
 
 from advisor.tuning import strategy
-from advisor.tuning.planning import noise_of
+from advisor.tuning.choice import noise_of
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 
 TENTHS = 10

@@ -26,7 +26,7 @@ from surface import diagnosed, start_of
 from tasks import ALPHA, BATCH, CACHE, EPOCHS, LR, RANK, TASKS, write_rows
 
 from advisor.tuning import strategy
-from advisor.tuning.planning import noise_of
+from advisor.tuning.choice import noise_of
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 from advisor.tuning.writing import changes_between
 

@@ -23,8 +23,7 @@ from methods import METHODS, PREFIXES, Session, begin
 from surface import Ran, Surface, load_surface
 from tasks import BATCH, CACHE, EPOCHS, LR, RANK, TASKS, Task
 
-from advisor.tuning.choice import best_of, is_better
-from advisor.tuning.strategy_curves import calmest
+from advisor.tuning.choice import best_of, is_better, noise_of
 
 # What a person who knows this model begins with, and what the guide has for real ones.
 DEFAULTS: dict[str, dict[str, float]] = {
@@ -94,7 +93,7 @@ def judged(surface: Surface, ran: list[Ran], hysteresis: bool) -> dict[str, Any]
     if hysteresis:  # the loop keeps the start where the gain is within noise
         trials = [r.trial for r in ran]
         found = best_of(trials)
-        better = found is not None and is_better(found, trials[0], calmest(trials, None))
+        better = found is not None and is_better(found, trials[0], noise_of(trials))
         best = next(r for r in ran if r.trial is found) if better else first
     spent, whole, near, runs = 0.0, 0, math.inf, math.inf
     for each in ran:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.tuning import strategy
+from advisor.tuning.choice import noise_of
 from advisor.tuning.space import Room, with_change
 from advisor.tuning.strategy_curves import lead, probe_samples
 from advisor.tuning.strategy_moves import more_steps
@@ -271,3 +272,9 @@ def test_a_smaller_batch_that_did_not_help_is_tried_at_a_lower_rate_too() -> Non
     moves = [dict(move.changes) for move in more_steps(base, base)]
     assert [move[LR] for move in moves] == [1e-3, pytest.approx(4e-4)]
     assert all(move[BATCH] == 2 for move in moves)
+
+
+def test_the_noise_of_an_evaluation_is_the_lowest_that_a_curve_shows() -> None:
+    calm, rough = replace(simulate(START), noise=0.01), replace(simulate(START, 2), noise=0.3)
+    assert noise_of([rough, calm, replace(rough, noise=None)]) == 0.01
+    assert noise_of([replace(calm, noise=None)]) is None
