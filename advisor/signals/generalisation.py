@@ -10,7 +10,7 @@ from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need
 from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
-from advisor.signals.validation import eval_noise, levels_of, lowest
+from advisor.signals.validation import eval_noise, levels_of, lowest, new_ground
 from advisor.signals.view import View
 
 
@@ -100,7 +100,14 @@ def gap(view: View) -> Reading:
     return Reading(float(curve.y[-1]) / shape.end - 1)
 
 
+def late_ground(view: View) -> Reading:
+    """What validation won over its last third; 0 where nothing was validated."""
+    reading = new_ground(view)
+    return Reading(0.0) if reading.value is None else reading
+
+
 SIGNALS = {
+    "eval.late_ground": Signal("share", "won in validation's last third, else 0", late_ground),
     "eval.train_falls": Signal("share", "training's fall since validation went flat", train_falls),
     "eval.flat_evals": Signal("evaluations", "since validation went flat", flat_evals),
     "eval.flat_share": Signal("share", "of the run since validation went flat", flat_share),
