@@ -89,6 +89,7 @@ class Checkpoints:
     optimizer: torch.optim.Optimizer
     save_config: Callable[[Path], None]
     keep_last: int | None = None
+    writes: bool = True  # of several processes one does; the others read
 
     def save(self, name: str, snapshot: Snapshot) -> Path:
         """Write a checkpoint, point the links to it, and take old ones away."""
@@ -169,8 +170,8 @@ class Checkpoints:
     def abandon(self, step: int) -> list[str]:
         """Take away the checkpoints of steps after this one, but for the one to keep as best."""
         best = pointed(self.directory / LOWEST_VAL)
-        gone = []
-        for folder in self.all():
+        gone: list[str] = []
+        for folder in self.all() if self.writes else ():
             name = _NAME.fullmatch(folder.name)
             late = name is not None and int(name[2]) > step
             if late and (best is None or folder.resolve() != best.resolve()):
@@ -228,7 +229,8 @@ class Checkpoints:
         self.weights.load(folder / "model")
         load_optimizer(self.optimizer, folder / "optim")
         losses = read_json(folder / "losses.json")
-        self._tidy(folder)
+        if self.writes:
+            self._tidy(folder)
         return Snapshot(
             progress=Progress(**progress),
             loader=from_plain(read_json(state)) if state.is_file() else None,

@@ -10,6 +10,7 @@ from torch.nn import Module
 
 from train.data.types import Batch
 from train.device import free_memory, is_out_of_memory
+from train.ranks.reduce import Reduce
 from train.step import LossSum, OutOfMemory, split
 
 
@@ -29,6 +30,7 @@ class Evaluator:
     loss_sum: LossSum
     device: torch.device
     parts: int = 1
+    reduce: Reduce | None = None  # where each of several ranks has a share of the batches
 
     def evaluate(
         self, batches: Iterable[Batch], stopped: Callable[[], bool] = lambda: False
@@ -43,10 +45,14 @@ class Evaluator:
                 for batch in batches:
                     if stopped():
                         return None
-                    total += self._sum(batch)
-                    tokens += batch.supervised
+                    if batch.supervised:
+                        total += self._sum(batch)
+                        tokens += batch.supervised
         finally:
             self.model.train(training)
+        if self.reduce is not None:
+            self.reduce.sum_up([total])
+            (tokens,) = self.reduce.totals([tokens])
         return Evaluation(float(total) / max(1, tokens), tokens)
 
     def _sum(self, batch: Batch) -> torch.Tensor:

@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advisor.atomic import write_atomic
 from train.config.command import USAGE, Command, parse
@@ -15,6 +17,9 @@ from train.config.device import check_world, fit_to_device
 from train.config.load import Loaded, load_config
 from train.config.rundir import CONFIG, Place, changes, claim, find_run, lock, release, rewrite
 from train.errors import ConfigError, MissingExtra, TrainError
+
+if TYPE_CHECKING:
+    from train.ranks.world import World
 
 ADVISED = 3  # the exit status of a run that the advisor stopped
 _EXTRA = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "torchdata", "tokenizers",
@@ -27,8 +32,7 @@ def main(words: Sequence[str], env: Mapping[str, str]) -> int:
     try:
         return _run(parse(words), env)
     except TrainError as error:
-        if env.get("RANK", "0") == "0":  # one line, however many processes were started
-            _say(str(error))
+        _say(str(error))
         return 2
     except KeyboardInterrupt:
         _say("stopped")
@@ -48,6 +52,8 @@ def _run(command: Command, env: Mapping[str, str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if command.allow_user_modules:
         env = {**env, OPT_IN: "1"}
+    if (command.evaluate is not None or command.dry_run) and env.get("RANK", "0") != "0":
+        return 0  # the first process does it
     if command.evaluate is not None:
         return _evaluate(command, command.evaluate, env)
     loaded, place = _prepare(command, env)
@@ -56,21 +62,32 @@ def _run(command: Command, env: Mapping[str, str]) -> int:
     with _extra():
         import torch
 
+        from train.ranks.world import opened
+
     loaded = fit_to_device(loaded, torch.cuda.is_available())
     for notice in loaded.notices:
         _say(notice)
     if loaded.config.allow_user_modules:
         sys.path.append(str(Path.cwd()))  # at the end: what is installed goes first
+    with opened(loaded.config.distributed, env) as world, ExitStack() as held:
+        if world.first:
+            place = _take(command, loaded, place, held)
+        taken = world.ranks.share(place and [str(place.run_dir), place.resume])
+        return _train(loaded, Place(Path(taken[0]), taken[1]), world)
+
+
+def _take(command: Command, loaded: Loaded, place: Place | None, held: ExitStack) -> Place:
+    """Return the run's folder, taken for as long as ``held`` holds."""
     if place is None:
         directory = Path(loaded.config.checkpoint.checkpoint_dir)
         place = claim(directory, command.run_dir, loaded.text)
-        with lock(place.run_dir):
-            return _train(loaded, place)
-    with lock(place.run_dir):
-        for change in changes(place.run_dir, loaded.tree):
-            _say(f"resumed otherwise: {change}")
-        rewrite(place.run_dir, loaded.text)
-        return _train(loaded, place)
+        held.enter_context(lock(place.run_dir))
+        return place
+    held.enter_context(lock(place.run_dir))
+    for change in changes(place.run_dir, loaded.tree):
+        _say(f"resumed otherwise: {change}")
+    rewrite(place.run_dir, loaded.text)
+    return place
 
 
 def _prepare(command: Command, env: Mapping[str, str]) -> tuple[Loaded, Place | None]:
@@ -89,7 +106,7 @@ def _prepare(command: Command, env: Mapping[str, str]) -> tuple[Loaded, Place | 
     return loaded, place
 
 
-def _train(loaded: Loaded, place: Place) -> int:
+def _train(loaded: Loaded, place: Place, world: World) -> int:
     _say(f"{'going on with' if place.resume else 'run in'} {place.run_dir}")
     try:
         with _extra():
@@ -97,9 +114,10 @@ def _train(loaded: Loaded, place: Place) -> int:
             from train.quiet import quieten
 
             quieten()
-            outcome = sft.run(loaded, place.run_dir, place.resume, _say)
+            outcome = sft.run(loaded, place.run_dir, place.resume, _say, world)
     except BaseException:
-        release(place)
+        if world.first:
+            release(place)
         raise
     if outcome.advice is not None and outcome.advice.kind == "stop":
         return ADVISED
@@ -160,5 +178,8 @@ class _extra:
 
 
 def _say(line: str) -> None:
+    """Tell it, once however many processes were started."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     sys.stderr.write(f"train: {line}\n")
     sys.stderr.flush()

@@ -6,24 +6,25 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from train.advice.decide import Decision
 from train.advice.good import Good
 from train.advice.telling import way_back, why_stopped
+from train.advice.way_back import take_up
 from train.checkpoint import Progress, Snapshot
 from train.data.types import Batch
 from train.errors import CheckpointError, StepError
-from train.evaluate import Evaluation
 from train.metrics.records import BASELINE_STEP
 from train.parts import Outcome, Parts
-from train.recovery import advice_for, halve, shape_of
-from train.reporting import Timing
+from train.pieces import Pieces
+from train.reporting import Timing, worse_than_base
 from train.saved import remove_folder
 from train.schedule import lr_at
 from train.seeds import seed_step
-from train.step import OutOfMemory, StepResult
+from train.step import StepResult
 from train.stopping import StopRequest
 
 
@@ -34,7 +35,7 @@ class Loop:
         self._parts = parts
         self._now = replace(start.progress if start else Progress(), data=parts.data)
         self._loader_state = start.loader if start else None
-        self._stop = StopRequest()
+        self._stop = StopRequest(parts.most)
         self._done = self._now.step - 1  # the last step whose validation and checkpoint are over
         self._skipped = self._in_a_row = 0
         self._train_loss = start.train_loss if start else None
@@ -45,7 +46,8 @@ class Loop:
         self._advice: Decision | None = None  # what ended the run
         self._went_back = False
         self._scale_rate()
-        parts.stepper.parts = parts.evaluator.parts = self._now.parts
+        self._pieces = Pieces(parts.stepper, parts.evaluator, parts.safety, self._tell)
+        self._pieces.begin(self._now.parts)
 
     def run(self) -> Outcome:
         """Train to the end, or to a signal; what was learnt is saved in either case."""
@@ -57,7 +59,8 @@ class Loop:
                 self._run_epoch()
             if self._stop() and self._done < self._now.step - 1:
                 self._save()
-        self._compare_with_baseline()
+        if worse := worse_than_base(self._now.baseline, self._now.lowest):
+            self._tell("warning", *worse)
         cut_short = (self._stop() or self._advice is not None) and not self._complete()
         return Outcome(
             status="stopped" if cut_short else "finished",
@@ -97,8 +100,8 @@ class Loop:
             window = list(islice(batches, self._parts.plan.accumulate))
             self._parts.stepper.clock.mark("data")
             if window:
-                result = self._stepped(window)
-                self._log(result, time.perf_counter() - began)
+                self._log(self._stepped(window), time.perf_counter() - began)
+                self._stop.agree()
                 self._after(epoch)
             else:
                 self._end_epoch()
@@ -158,12 +161,11 @@ class Loop:
         """Take up a state from before the finding, at a lower rate; the data goes on."""
         adviser, before = self._parts.adviser, self._now.step
         assert adviser is not None
-        good = adviser.take_up(decision.onset) or self._older_checkpoint(decision.onset)
+        good = take_up(decision.onset, adviser, self._parts.checkpoints)
         if good is None:
             adviser.let_be(decision)
-            self._tell(
-                "warning", f"{decision.code}: no state from before it was kept to go back to"
-            )
+            text = f"{decision.code}: no state from before it was kept to go back to"
+            self._tell("warning", text)
             return False
         self._now = replace(
             self._now,
@@ -180,30 +182,17 @@ class Loop:
         self._scale_rate()
         self._loader_state = self._parts.train.state_dict() if epoch is None else None
         self._save(epoch)
-        self._tell_way_back(decision)
+        checkpoints = self._parts.checkpoints
+        gone = checkpoints.abandon(max(0, good.step - 1)) if checkpoints is not None else []
+        self._tell("rollback", *way_back(self._now, decision.text, gone))
         adviser.went_back(good.step)
         return True
 
-    def _older_checkpoint(self, onset: int) -> Good | None:
-        """Take up a checkpoint of a run that kept no states before it was resumed."""
-        checkpoints = self._parts.checkpoints
-        folder = checkpoints.before(onset) if checkpoints is not None else None
-        if checkpoints is None or folder is None:
-            return None
-        found = checkpoints.load(folder)
-        return Good(found.progress.step, found.train_loss, found.val_loss)
-
-    def _tell_way_back(self, decision: Decision) -> None:
-        now, checkpoints = self._now, self._parts.checkpoints
-        gone = checkpoints.abandon(max(0, now.step - 1)) if checkpoints is not None else []
-        self._parts.report.tell("rollback", now.step, *way_back(now, decision.text, gone))
-
     def _scale_rate(self) -> None:
         """Let the schedule and what is told of it follow the advisor's factor."""
-        parts = self._parts
-        schedule = replace(parts.schedule, factor=self._now.lr_factor)
-        report = replace(parts.report, schedule=schedule)
-        self._parts = replace(parts, schedule=schedule, report=report)
+        schedule = replace(self._parts.schedule, factor=self._now.lr_factor)
+        report = replace(self._parts.report, schedule=schedule)
+        self._parts = replace(self._parts, schedule=schedule, report=report)
 
     def _begin_keeping(self) -> None:
         """Keep the very first state; a resumed run drops those of steps that it takes anew."""
@@ -234,28 +223,11 @@ class Loop:
             remove_folder(Path(before))
 
     def _stepped(self, window: list[Batch]) -> StepResult:
-        """Take the step; where memory runs out, in smaller pieces if that is allowed."""
-        stepper, step = self._parts.stepper, self._now.step
-        while True:
-            try:
-                return stepper.step(window, lr_at(step, self._parts.schedule))
-            except OutOfMemory as error:
-                pieces = self._smaller(error, f"step {step}", stepper.parts)
-            stepper.parts = self._parts.evaluator.parts = pieces
-            self._now = replace(self._now, parts=pieces)
-            seed_step(self._parts.seed, step, self._parts.rank)
-
-    def _smaller(self, error: OutOfMemory, where: str, parts: int) -> int:
-        """Tell that memory ran out; return the pieces to try next, or give up."""
-        shape = shape_of(error.batch)
-        self._tell("oom", f"{where}: out of memory on {shape.text} ({error})", shape.details)
-        pieces = halve(error.batch, parts, self._parts.safety)
-        if pieces is None:
-            advice = advice_for(error.batch, self._parts.safety)
-            raise StepError(f"{where}: out of memory on {shape.text}; {advice}") from None
-        text = f"{where}: each micro-batch is now computed in {pieces} pieces"
-        self._tell("warning", text, {"parts": pieces})
-        return pieces
+        step, rate = self._now.step, lr_at(self._now.step, self._parts.schedule)
+        seed = partial(seed_step, self._parts.seed, step, self._parts.rank)
+        result = self._pieces.step(step, window, rate, seed)
+        self._now = replace(self._now, parts=self._parts.stepper.parts)
+        return result
 
     def _log(self, result: StepResult, seconds: float) -> None:
         timing = Timing(seconds, self._parts.stepper.clock.take())
@@ -285,7 +257,7 @@ class Loop:
     def _validate(self, step: int) -> None:
         if self._parts.validation is None or self._stop():
             return
-        found = self._evaluated(step)
+        found = self._pieces.evaluate(step, self._parts.validation, self._stop)
         if found is None:
             return
         self._parts.report.validation(step, self._now.epoch, found)
@@ -297,21 +269,11 @@ class Loop:
             lowest = min(found.loss, math.inf if self._now.lowest is None else self._now.lowest)
             self._now = replace(self._now, lowest=lowest)
 
-    def _evaluated(self, step: int) -> Evaluation | None:
-        evaluator = self._parts.evaluator
-        assert self._parts.validation is not None
-        while True:
-            try:
-                return evaluator.evaluate(self._parts.validation, self._stop)
-            except OutOfMemory as error:
-                where = f"evaluation at step {step}"
-                evaluator.parts = self._smaller(error, where, evaluator.parts)
-
     def _save(self, epoch: int | None = None) -> None:
         """Save after the step before ``now``; ``epoch`` where that step ended an epoch."""
         step = self._now.step - 1
         self._done = step
-        if self._parts.checkpoints is None:
+        if self._parts.checkpoints is None or not self._parts.checkpoints.writes:
             return
         within = self._parts.train.state_dict() if epoch is None else None
         snapshot = Snapshot(
@@ -331,16 +293,6 @@ class Loop:
             return
         self._saved = str(folder)
         self._tell("checkpoint", f"checkpoint saved: {folder}", {"name": name})
-
-    def _compare_with_baseline(self) -> None:
-        base, lowest = self._now.baseline, self._now.lowest
-        if base is not None and lowest is not None and lowest > base:
-            self._tell(
-                "warning",
-                f"the held-out loss never came below the base model's: {lowest:.4f} against "
-                f"{base:.4f}; this run made the model worse on it",
-                {"baseline": base, "lowest": lowest},
-            )
 
     def _tell(self, kind: str, text: str, details: Mapping[str, object] | None = None) -> None:
         # a checkpoint belongs to the step before the next one

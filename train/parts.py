@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -46,6 +46,7 @@ class Parts:
     adviser: Adviser | None = None
     seed: int = 42
     rank: int = 0
+    most: Callable[[int], int] | None = None  # the highest of all ranks' numbers
     data: Mapping[str, object] = field(default_factory=dict)
 
 

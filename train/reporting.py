@@ -12,6 +12,7 @@ from train.device import memory_peak
 from train.evaluate import Evaluation
 from train.metrics.records import BASELINE_STEP, EventRecord, StepRecord, ValidationRecord
 from train.metrics.sinks import Sink
+from train.ranks.lag import Timings
 from train.schedule import Schedule, lr_at
 from train.step import StepResult
 
@@ -32,12 +33,13 @@ class Reporter:
     schedule: Schedule
     device: torch.device
     ranks: int = 1
+    timings: Timings | None = None  # exchanges with the other ranks how long each works
     flops_per_token: float = 0.0
     peak: float | None = None
 
     def step(self, step: int, epoch: int, result: StepResult, timing: Timing) -> None:
         """Write the row of a step."""
-        speed = result.tokens / timing.seconds
+        speed = result.tokens / timing.seconds / self.ranks
         self.sink.write(
             StepRecord(
                 step=step,
@@ -50,7 +52,7 @@ class Reporter:
                 tps=speed * self.ranks,
                 tps_per_gpu=speed,
                 mfu=speed * self.flops_per_token / self.peak if self.peak else None,
-                num_tokens_per_step=result.tokens * self.ranks,
+                num_tokens_per_step=result.tokens,
                 num_label_tokens=result.supervised,
                 clipped=result.clipped,
                 skipped=not result.applied,
@@ -63,6 +65,10 @@ class Reporter:
                 time_optimizer=timing.phases["optimizer"],
             )
         )
+        if self.timings is not None:
+            own = sum(timing.phases[name] for name in ("data", "forward", "backward"))
+            for lag in self.timings.add(step, own):
+                self.tell("lag", step, lag.text, {"rank": lag.rank, "over": lag.over})
 
     def validation(self, step: int, epoch: int, found: Evaluation) -> None:
         """Write the row of an evaluation."""
@@ -88,3 +94,16 @@ class Reporter:
                 kind=kind, text=text, timestamp=time.time(), step=step, details=details or {}
             )
         )
+
+
+def worse_than_base(
+    base: float | None, lowest: float | None
+) -> tuple[str, dict[str, object]] | None:
+    """Return what is to be told where training never came below the base model's loss."""
+    if base is None or lowest is None or lowest <= base:
+        return None
+    text = (
+        f"the held-out loss never came below the base model's: {lowest:.4f} against "
+        f"{base:.4f}; this run made the model worse on it"
+    )
+    return text, {"baseline": base, "lowest": lowest}

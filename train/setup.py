@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from train.advice.build import adviser
@@ -23,6 +22,8 @@ from train.model.load import LoadedModel
 from train.optim import build_optimizer
 from train.parts import Parts
 from train.plan import plan_steps
+from train.ranks.agreement import Ranks
+from train.ranks.world import World
 from train.reporting import Reporter
 from train.saved import recover
 from train.schedule import plan_schedule
@@ -33,12 +34,17 @@ _MANY = 0.05  # this share of samples that teach nothing is worth a warning
 
 
 def build_parts(
-    loaded: Loaded, model: LoadedModel, data: Data, sink: Sink | Advised, run_dir: Path
+    loaded: Loaded,
+    model: LoadedModel,
+    data: Data,
+    sink: Sink | Advised,
+    run_dir: Path,
+    world: World,
 ) -> Parts:
-    """Put the loop's parts together."""
+    """Put the loop's parts together; ``data`` is this rank's share."""
     config = loaded.config
     device = pick_device()
-    plan = plan_steps(config.step_scheduler, data.train.batches_per_epoch)
+    plan = plan_steps(config.step_scheduler, data.train.batches_per_epoch, world.size)
     schedule = plan_schedule(config.lr_scheduler, config.optimizer.lr, plan.total)
     parameters = [parameter for _, parameter in model.trainable]
     if not parameters:
@@ -53,6 +59,7 @@ def build_parts(
         optimizer=optimizer,
         save_config=lambda path: save_config(loaded, path),
         keep_last=config.checkpoint.keep_last,
+        writes=world.first,
     )
     stepper = Stepper(
         model=model.model,
@@ -62,11 +69,14 @@ def build_parts(
         max_norm=config.max_norm,
         device=device,
         clock=new_clock(device),
+        reduce=world.reduce,
     )
     report = Reporter(
         sink=sink,
         schedule=schedule,
         device=device,
+        ranks=world.size,
+        timings=world.timings,
         flops_per_token=flops_per_token(model.model, whole=config.peft is None),
         peak=peak_flops(device),
     )
@@ -76,7 +86,7 @@ def build_parts(
         safety=config.safety,
         train=data.train,
         stepper=stepper,
-        evaluator=Evaluator(model.model, loss_sum, device),
+        evaluator=Evaluator(model.model, loss_sum, device, reduce=world.reduce),
         report=report,
         validation=data.validation,
         checkpoints=checkpoints if config.checkpoint.enabled else None,
@@ -85,9 +95,11 @@ def build_parts(
             sink if isinstance(sink, Advised) else None,
             GoodStates(run_dir / FOLDER, model.trainable, optimizer),
             plan,
+            world.ranks,
         ),
         seed=config.seed,
-        rank=int(os.environ.get("RANK", "0")),
+        rank=world.rank,
+        most=world.ranks.most if world.size > 1 else None,
         data=_order_depends_on(config, data),
     )
 
@@ -101,18 +113,18 @@ def _order_depends_on(config: TrainConfig, data: Data) -> dict[str, object]:
     }
 
 
-def resume_from(parts: Parts, wanted: str) -> Snapshot | None:
+def resume_from(parts: Parts, wanted: str, ranks: Ranks) -> Snapshot | None:
     """Set everything to a checkpoint; refuse one whose place in the data means something else.
 
     A run that was killed before its first checkpoint goes on from its beginning.
     """
     if parts.checkpoints is None:
         raise CheckpointError("checkpoint.enabled: false leaves nothing to resume from")
-    recover(parts.checkpoints.directory)
-    if wanted == "latest" and not parts.checkpoints.all():
+    name = ranks.share(_found(parts.checkpoints, wanted) if parts.checkpoints.writes else None)
+    if name is None:
         parts.report.tell("resume", 0, "no checkpoint was saved yet: started from the beginning")
         return None
-    folder = parts.checkpoints.find(wanted)
+    folder = Path(name)
     start = parts.checkpoints.load(folder)
     for key, now in parts.data.items():
         before = start.progress.data.get(key, now)
@@ -127,6 +139,14 @@ def resume_from(parts: Parts, wanted: str) -> Snapshot | None:
     text = f"resumed from {folder} at step {start.progress.step}"
     parts.report.tell("resume", start.progress.step, text, {"checkpoint": folder.name})
     return start
+
+
+def _found(checkpoints: Checkpoints, wanted: str) -> str | None:
+    """Return the folder of the checkpoint that is meant; None where none was saved yet."""
+    recover(checkpoints.directory)
+    if wanted == "latest" and not checkpoints.all():
+        return None
+    return str(checkpoints.find(wanted))
 
 
 def introduce(config: TrainConfig, model: LoadedModel, data: Data, parts: Parts) -> None:
@@ -144,12 +164,14 @@ def introduce(config: TrainConfig, model: LoadedModel, data: Data, parts: Parts)
         "supervised": facts.supervised,
         "trainable": trained,
         "vocab_size": len(model.tokenizer),
+        "processes": report.ranks,
     }
     an_epoch = f"{plan.per_epoch} an epoch" if plan.per_epoch is not None else "of a stream"
+    several = f" of each of {report.ranks} processes" if report.ranks > 1 else ""
     text = (
         f"{config.method}: {plan.total} steps, {an_epoch}; each of "
-        f"{config.step_scheduler.global_batch_size} rows in {plan.accumulate} micro-batches; "
-        f"{trained:,} trained weights"
+        f"{config.step_scheduler.global_batch_size} rows in {plan.accumulate} micro-batches"
+        f"{several}; {trained:,} trained weights"
     )
     report.tell("start", 0, text, details)
     for notice in (*model.notices, *data.notices, warmup_notice(config, plan.total)):

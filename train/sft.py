@@ -16,12 +16,14 @@ from train.errors import StepError, TrainError
 from train.loop import Loop
 from train.metrics.files import JsonLines
 from train.metrics.records import EventRecord
-from train.metrics.sinks import Console, Fan, Sink
+from train.metrics.sinks import Console, Fan, Locked, Sink
 from train.metrics.trackers import About, open_trackers
 from train.model.load import load_model, load_tokenizer
 from train.model.outline import check_method, draw_outline, limits_of
 from train.parts import Outcome
 from train.plan import plan_steps
+from train.ranks.sharded import shard
+from train.ranks.world import World
 from train.seeds import SETUP_STEP, seed_step
 from train.setup import build_parts, introduce, resume_from
 
@@ -31,6 +33,7 @@ def run(
     run_dir: Path,
     resume: str | None = None,
     notify: Callable[[str], None] = lambda line: None,
+    world: World | None = None,
 ) -> Outcome:
     """Fine-tune as the config says, in the run's own folder.
 
@@ -38,20 +41,20 @@ def run(
     What can be wrong with config and data is found before the weights are loaded.
     """
     config = loaded.config
-    trackers = open_trackers(config.tracking, About(run_dir, loaded.tree))
-    fan = Fan([JsonLines(run_dir), Console(), *trackers])
-    sink = advised(loaded, fan, run_dir) or fan
+    world = world or World()
+    sink = _sink(loaded, run_dir, world)
     with _ended(sink) as ending:
         tokenizer = load_tokenizer(config.model)
         outline = draw_outline(config.model)
         check_method(outline, config)
         data = build_data(config, tokenizer, notify, limits_of(outline))
-        plan_steps(config.step_scheduler, data.train.batches_per_epoch)
+        data = shard(data, world.rank, world.size)
+        plan_steps(config.step_scheduler, data.train.batches_per_epoch, world.size)
         seed_step(config.seed, SETUP_STEP)
         model = load_model(config, tokenizer)
-        parts = build_parts(loaded, model, data, sink, run_dir)
-        start = resume_from(parts, resume) if resume else None
-        if parts.checkpoints is not None:
+        parts = build_parts(loaded, model, data, sink, run_dir, world)
+        start = resume_from(parts, resume, world.ranks) if resume else None
+        if parts.checkpoints is not None and world.first:
             parts.checkpoints.check_space()
         introduce(config, model, data, parts)
         ending.began = True
@@ -59,6 +62,23 @@ def run(
         ending.status = outcome.status
         parts.report.tell("end", outcome.steps, _summary(outcome))
     return outcome
+
+
+def _sink(loaded: Loaded, run_dir: Path, world: World) -> Sink:
+    """Return where records go: of several processes the first one writes."""
+    if not world.first:
+        return Fan([])
+    trackers = open_trackers(loaded.config.tracking, About(run_dir, loaded.tree))
+    fan: Sink = Fan([JsonLines(run_dir), Console(), *trackers])
+    if world.heartbeat is not None:
+        fan = Locked(fan)
+        world.heartbeat.lost = lambda rank, seconds: fan.write(_silent(rank, seconds))
+    return advised(loaded, fan, run_dir) or fan
+
+
+def _silent(rank: int, seconds: float) -> EventRecord:
+    text = f"rank {rank} gives no sign of life since {seconds:.0f} s; all wait for it"
+    return EventRecord(kind="rank_silent", text=text, timestamp=time.time(), details={"rank": rank})
 
 
 @dataclass(slots=True)

@@ -56,10 +56,12 @@ class Stepper:
     clock: Clock
     parts: int = 1
     reduce: Reduce | None = None  # where several ranks take each step together
+    _counts: list[int] | None = None  # of the window over all ranks
 
     def step(self, window: Sequence[Batch], lr: float) -> StepResult:
         """Take a step over the window; OutOfMemory where it does not fit."""
-        loss, norm = self._gradients(window)
+        counts = self._count(window)
+        loss, norm = self._gradients(window, counts[0])
         # The only read from the device in a step. The update must know whether these numbers
         # are finite, and the log needs them anyway: two numbers in one copy, no second wait.
         loss_value, norm_value = torch.stack((loss, norm)).tolist()
@@ -74,28 +76,51 @@ class Stepper:
             grad_norm=norm_value,
             clipped=self.max_norm is not None and norm_value > self.max_norm,
             applied=applied,
-            tokens=sum(batch.input_ids.numel() for batch in window),
-            supervised=sum(batch.supervised for batch in window),
-            rows=sum(batch.rows for batch in window),
-            samples=sum(batch.samples for batch in window),
+            supervised=counts[0],
+            tokens=counts[1],
+            rows=counts[2],
+            samples=counts[3],
         )
 
-    def _gradients(self, window: Sequence[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _count(self, window: Sequence[Batch]) -> list[int]:
+        """Return the window's supervised tokens, tokens, rows and samples, over all ranks."""
+        if self._counts is not None:  # a second try: the others have counted and wait
+            return self._counts
+        taught = [batch for batch in window if batch.samples]
+        counts = [
+            sum(batch.supervised for batch in taught),
+            sum(batch.input_ids.numel() for batch in taught),
+            sum(batch.rows for batch in taught),
+            sum(batch.samples for batch in taught),
+        ]
+        if self.reduce is not None:
+            self._counts = counts = self.reduce.totals(counts)
+            self.clock.mark("optimizer")  # waiting for the others is no work of this rank's
+        return counts
+
+    def _gradients(
+        self, window: Sequence[Batch], supervised: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the window's mean loss and gradient norm, both still on the device."""
-        tokens = max(1, sum(batch.supervised for batch in window))
         loss = torch.zeros((), device=self.device)
-        if self.reduce is not None:
-            tokens = self.reduce.count(tokens)
         for batch in window:
-            self._add_gradients(batch, tokens, loss)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
+            if batch.samples:  # one without any fills up a rank's share
+                self._add_gradients(batch, max(1, supervised), loss)
         if self.reduce is not None:
-            self.reduce.sum_up([loss, *gradients])
+            self._sum_up(self.reduce, loss)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
         if self.max_norm is None:
             norm = get_total_norm(gradients)
         else:
             norm = clip_grad_norm_(self.parameters, self.max_norm)
         return loss, norm.to(loss)
+
+    def _sum_up(self, reduce: Reduce, loss: torch.Tensor) -> None:
+        for parameter in self.parameters:
+            if parameter.grad is None:  # the others may have one
+                parameter.grad = torch.zeros_like(parameter)
+        reduce.sum_up([loss, *(p.grad for p in self.parameters if p.grad is not None)])
+        self._counts = None
 
     def _add_gradients(self, batch: Batch, tokens: int, loss: torch.Tensor) -> None:
         try:

@@ -88,7 +88,8 @@ class Adviser:
 
     def keep(self, good: Good, sure: bool = False) -> str:
         """Keep the state of now if the run is well; return what went wrong, '' for nothing."""
-        if self.good is None or not (sure or (self._pulse.well and not self._standing)):
+        well = sure or (self._pulse.well and not self._standing)
+        if self.good is None or self.sink is None or not well:
             return ""
         began = time.monotonic()
         try:
@@ -100,12 +101,9 @@ class Adviser:
         self._not_before = began + _SHARE * took if took > 1 else 0.0
         return ""
 
-    def take_up(self, onset: int) -> Good | None:
-        """Set the run to the newest state from before a step; None where there is none."""
-        found = self.good.before(onset) if self.good is not None else None
-        if self.good is not None and found is not None:
-            self.good.load(found)
-        return found
+    def newest(self, onset: int) -> Good | None:
+        """Return the newest state from before a step; the first rank's answer counts."""
+        return self.good.before(onset) if self.good is not None else None
 
     def let_be(self, decision: Decision) -> None:
         """Do no more about what cannot be helped."""
@@ -113,7 +111,7 @@ class Adviser:
 
     def forget_after(self, step: int) -> None:
         """Drop the kept states of later steps."""
-        if self.good is not None:
+        if self.good is not None and self.sink is not None:
             self.good.forget_after(step)
 
     def went_back(self, step: int) -> None:

@@ -23,6 +23,7 @@ from train.config.types import AdvisorConfig
 from train.metrics.records import EventRecord
 from train.metrics.sinks import Sink
 from train.plan import StepPlan
+from train.ranks.agreement import Ranks
 
 _LEAST, _MOST, _PART = 5, 100, 20
 
@@ -47,15 +48,19 @@ def advised(loaded: Loaded, out: Sink, run_dir: Path) -> Advised | None:
 
 
 def adviser(
-    config: AdvisorConfig, sink: Advised | None, states: GoodStates | None, plan: StepPlan
+    config: AdvisorConfig,
+    sink: Advised | None,
+    states: GoodStates | None,
+    plan: StepPlan,
+    ranks: Ranks,
 ) -> Adviser | None:
     """Return what the loop asks after its steps; None where nothing is ever done."""
     if not config.on or config.policy == "warn":
         return None
     if config.policy != "act":
-        return Adviser(sink)
+        return Adviser(sink, ranks=ranks)
     every = config.good_every_steps or min(_MOST, max(_LEAST, plan.total // _PART))
-    return Adviser(sink, states, every, config.max_actions)
+    return Adviser(sink, states, every, config.max_actions, ranks)
 
 
 def _canonical(loaded: Loaded, run_dir: Path) -> Config:

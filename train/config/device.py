@@ -22,9 +22,14 @@ def fit_to_device(loaded: Loaded, has_gpu: bool) -> Loaded:
 
 
 def check_world(env: Mapping[str, str]) -> None:
-    """Refuse more than one process."""
+    """Refuse several processes that do not know each other."""
     size = env.get("WORLD_SIZE", "1")
-    if size != "1":
+    if size == "1":
+        return
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not env.get(name)]
+    if not size.isdecimal() or int(size) < 1 or missing:
+        what = f"{missing[0]} is not set" if missing else "that is no number of processes"
         raise ConfigError(
-            f"torchrun started {size} processes; this version trains in one: use --nproc-per-node=1"
+            f"WORLD_SIZE is {size}, but {what}: "
+            "start several processes with advise train --nproc-per-node N, or unset WORLD_SIZE"
         )

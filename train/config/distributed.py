@@ -11,8 +11,8 @@ from train.errors import ConfigError
 
 _SECTIONS = ("distributed", "distributed_config")
 _ENV = ("backend", "timeout_minutes")
-_SIZES = ("dp_size", "tp_size", "cp_size", "pp_size", "ep_size", "dp_replicate_size")
-# Known there; they tune how several processes talk, and there is one.
+_SIZES = ("tp_size", "cp_size", "pp_size", "ep_size", "dp_replicate_size")
+# Known there; they tune how a model is cut up, and here each process holds the whole one.
 _NO_EFFECT = frozenset(
     ["mp_policy", "offload_policy", "defer_fsdp_grad_sync", "use_hf_tp_plan", "tp_plan", "pipeline",
      "moe", "autopipeline", "enable_async_tensor_parallel", "enable_compile", "ep_size",
@@ -42,6 +42,7 @@ def distributed(root: Section, context: Context) -> DistributedConfig:
             raise unknown_key(node.place, "dist_env", key)
         merged.entries[key] = node
     _refuse_sizes(merged, context)
+    _check_processes(merged, context)
     given = {} if strategy is None or "strategy" in merged.entries else {"strategy": strategy}
     return build(DistributedConfig, merged, "distributed", context, skip=_NO_EFFECT, **given)
 
@@ -64,6 +65,18 @@ def _refuse_sizes(merged: Section, context: Context) -> None:
             raise ConfigError(f"{node.place}: distributed.{key} is {size}; write 1 or none")  # type: ignore[union-attr]
         if size is not None and size > 1:
             raise ConfigError(
-                f"{node.place}: distributed.{key} is {size}, but this version trains in one"  # type: ignore[union-attr]
-                " process; set it to 1 or none"
+                f"{node.place}: distributed.{key} is {size}, but in this version each process"  # type: ignore[union-attr]
+                " holds the whole model; set it to 1 or none"
             )
+
+
+def _check_processes(merged: Section, context: Context) -> None:
+    """Refuse a number of processes that is not the one that was started."""
+    node = merged.get("dp_size")
+    size = None if node is None else convert(node, int, "distributed.dp_size", context.env)
+    started = context.env.get("WORLD_SIZE", "1")
+    if node is not None and size is not None and str(size) != started:
+        raise ConfigError(
+            f"{node.place}: distributed.dp_size is {size}, but the processes are"
+            f" {started}; start as many (--nproc-per-node), or set it to none"
+        )

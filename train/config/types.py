@@ -152,7 +152,8 @@ class CheckpointConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributedConfig:
-    """One process for now; sizes above 1 and world sizes above 1 are refused with one line."""
+    """Several processes train data-parallel, each with the whole model; other sizes above 1 are
+    refused with one line."""
 
     strategy: str = "fsdp2"
     dp_size: int | None = None

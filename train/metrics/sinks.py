@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Protocol
@@ -84,3 +85,18 @@ class Fan:
     def close(self, status: str) -> None:
         for sink in self._sinks:
             sink.close(status)
+
+
+class Locked:
+    """A Sink that threads may write to."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink, self._lock = sink, threading.Lock()
+
+    def write(self, record: Record) -> None:
+        with self._lock:
+            self._sink.write(record)
+
+    def close(self, status: str) -> None:
+        with self._lock:
+            self._sink.close(status)

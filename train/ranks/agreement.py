@@ -1,20 +1,29 @@
-"""One decision for all ranks: the first one's."""
+"""What all ranks agree on: the first one's word, or the most that any of them says."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
 
 import torch
 
 from train.advice.decide import Decision
+from train.ranks.lost import nobody, together
 
 
 class Ranks(Protocol):
-    """``agree`` gives every rank the first one's decision; all must ask after the same step."""
+    """All ranks must ask the same, after the same step."""
 
-    def agree(self, decision: Decision | None) -> Decision | None: ...
+    def agree(self, decision: Decision | None) -> Decision | None:
+        """Return the first one's decision."""
+
+    def share(self, value: Any) -> Any:
+        """Return the first one's value, made of JSON's own types."""
+
+    def most(self, number: int) -> int:
+        """Return the highest of all numbers."""
 
 
 class Alone:
@@ -23,28 +32,43 @@ class Alone:
     def agree(self, decision: Decision | None) -> Decision | None:
         return decision
 
+    def share(self, value: Any) -> Any:
+        return value
 
-class Broadcast:
-    """Ranks of a process group of CPU tensors (gloo): 8 bytes a step, more where one decides.
+    def most(self, number: int) -> int:
+        return number
+
+
+class Together:
+    """Ranks of a process group that takes tensors of the CPU: a few bytes a step.
 
     Nothing of it touches the device, so no step waits for it to finish its work.
     """
 
-    def __init__(self, group: Any = None) -> None:
+    def __init__(self, group: Any = None, who: Callable[[], str] = nobody) -> None:
         import torch.distributed as dist
 
-        self._dist, self._group = dist, group
+        self._dist, self._group, self._who = dist, group, who
         self._first = dist.get_rank(group) == 0
 
     def agree(self, decision: Decision | None) -> Decision | None:
-        """Return the first rank's decision."""
-        said = json.dumps(asdict(decision)).encode() if self._first and decision else b""
+        found = self.share(asdict(decision) if decision else None)
+        return Decision(**found) if found else None
+
+    def share(self, value: Any) -> Any:
+        said = json.dumps(value).encode() if self._first else b""
         size = torch.tensor([len(said)])
-        self._dist.broadcast(size, 0, group=self._group)
-        if not int(size):
-            return None
+        with together(self._who):
+            self._dist.broadcast(size, 0, group=self._group)
         held = torch.zeros(int(size), dtype=torch.uint8)
         if self._first:
             held = torch.frombuffer(bytearray(said), dtype=torch.uint8)
-        self._dist.broadcast(held, 0, group=self._group)
-        return Decision(**json.loads(held.numpy().tobytes()))
+        with together(self._who):
+            self._dist.broadcast(held, 0, group=self._group)
+        return json.loads(held.numpy().tobytes())
+
+    def most(self, number: int) -> int:
+        highest = torch.tensor([number])
+        with together(self._who):
+            self._dist.all_reduce(highest, self._dist.ReduceOp.MAX, group=self._group)
+        return int(highest)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-INTERVAL, LIMIT = 2.0, 20.0  # seconds between beats; without one for so long a rank is lost
+INTERVAL, LIMIT = 1.0, 20.0  # seconds between beats; without one for so long a rank is lost
 _ENDED = "ended"
 
 
@@ -36,7 +36,7 @@ class Heartbeat:
         interval: float = INTERVAL,
         limit: float = LIMIT,
     ) -> None:
-        self._store, self._rank, self._size, self._lost = store, rank, size, lost
+        self._store, self._rank, self._size, self.lost = store, rank, size, lost
         self._interval, self._limit = interval, limit
         self._count = 0
         self._seen: dict[int, tuple[str, float]] = {}
@@ -51,6 +51,18 @@ class Heartbeat:
     def __exit__(self, *error: object) -> None:
         self._over.set()
         self._thread.join(self._limit)
+
+    def silent(self) -> list[int]:
+        """Wait for two beats, and return who made none; on the first rank only."""
+        if self._rank or not self._thread.is_alive():
+            return []
+        self._over.wait(2.5 * self._interval)
+        now = time.monotonic()
+        return [
+            rank
+            for rank, (value, since) in self._seen.items()
+            if value != _ENDED and now - since > 1.5 * self._interval
+        ]
 
     def _run(self) -> None:
         try:
@@ -76,4 +88,4 @@ class Heartbeat:
                 self._seen[rank] = value, now
             elif value != _ENDED and now - since > self._limit and rank not in self._gone:
                 self._gone.add(rank)
-                self._lost(rank, now - since)
+                self.lost(rank, now - since)

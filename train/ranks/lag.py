@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import torch
+
+from train.ranks.lost import nobody, together
 
 TIMES = 1.5  # the others' time: a rank that slow costs a third of all machines
 LOOKS = 2  # in a row: one slow look may be a garbage collection or a cold file
@@ -60,10 +62,10 @@ class Timings:
     Waiting for the others is no work: with it all ranks would take the same time.
     """
 
-    def __init__(self, every: int, group: Any = None) -> None:
+    def __init__(self, every: int, group: Any = None, who: Callable[[], str] = nobody) -> None:
         import torch.distributed as dist
 
-        self._dist, self._group, self._every = dist, group, every
+        self._dist, self._group, self._who, self._every = dist, group, who, every
         self._watch, self._sum = LagWatch(), 0.0
 
     def add(self, step: int, seconds: float) -> list[Lag]:
@@ -74,6 +76,7 @@ class Timings:
         mine, self._sum = torch.tensor([self._sum], dtype=torch.float64), 0.0
         size = self._dist.get_world_size(self._group)
         everyone = [torch.zeros_like(mine) for _ in range(size)]
-        self._dist.all_gather(everyone, mine, group=self._group)
+        with together(self._who):
+            self._dist.all_gather(everyone, mine, group=self._group)
         first = self._dist.get_rank(self._group) == 0
         return self._watch.look([float(each) for each in everyone]) if first else []

@@ -2,76 +2,60 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
 
-from train.data.types import Batch
+from train.ranks.lost import nobody, together
+
+_PIECE = 1 << 24  # numbers that are copied at a time
 
 
 class Reduce(Protocol):
     """What a step needs of the other ranks."""
 
-    def count(self, tokens: int) -> int: ...
+    def totals(self, counts: Sequence[int]) -> list[int]: ...
 
     def sum_up(self, tensors: Sequence[torch.Tensor]) -> None: ...
 
 
 class AllReduce:
-    """One sum over a flat copy of all gradients; ``waited`` adds up the seconds within it."""
+    """Sums over flat copies of a bounded size."""
 
-    def __init__(self, group: Any = None) -> None:
+    def __init__(self, group: Any = None, who: Callable[[], str] = nobody) -> None:
         import torch.distributed as dist
 
-        self._dist, self._group = dist, group
-        self.waited = 0.0
+        self._dist, self._group, self._who = dist, group, who
 
-    def count(self, tokens: int) -> int:
-        """Return the number over all ranks."""
-        total = torch.tensor([tokens])
+    def totals(self, counts: Sequence[int]) -> list[int]:
+        """Return the numbers over all ranks."""
+        total = torch.tensor(list(counts))
         self._reduce(total)
-        return int(total)
+        return [int(each) for each in total]
 
     def sum_up(self, tensors: Sequence[torch.Tensor]) -> None:
         """Replace each tensor by its sum over all ranks."""
-        flat = torch.cat([each.reshape(-1) for each in tensors])
-        self._reduce(flat)
-        sizes = [each.numel() for each in tensors]
-        for each, part in zip(tensors, torch.split(flat, sizes), strict=True):
-            each.copy_(part.view_as(each))
+        for piece in _pieces(tensors):
+            flat = torch.cat([each.reshape(-1) for each in piece])
+            self._reduce(flat)
+            sizes = [each.numel() for each in piece]
+            for each, part in zip(piece, torch.split(flat, sizes), strict=True):
+                each.copy_(part.view_as(each))
 
     def _reduce(self, tensor: torch.Tensor) -> None:
-        began = time.perf_counter()
-        self._dist.all_reduce(tensor, group=self._group)
-        self.waited += time.perf_counter() - began
+        with together(self._who):
+            self._dist.all_reduce(tensor, group=self._group)
 
 
-class Sharded:
-    """Every n-th micro-batch of a loader. Batches are drawn in groups, so that all ranks are at
-    one place in the data; a last group that is not full is left out."""
-
-    def __init__(self, loader: Any, rank: int, size: int) -> None:
-        self._loader, self._rank, self._size = loader, rank, size
-
-    @property
-    def batches_per_epoch(self) -> int | None:
-        whole: int | None = self._loader.batches_per_epoch
-        return None if whole is None else whole // self._size
-
-    def set_epoch(self, epoch: int) -> None:
-        self._loader.set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[Batch]:
-        batches = iter(self._loader)
-        while len(group := list(islice(batches, self._size))) == self._size:
-            yield group[self._rank]
-
-    def state_dict(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self._loader.state_dict()
-        return found
-
-    def load_state_dict(self, state: Any) -> None:
-        self._loader.load_state_dict(state)
+def _pieces(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    piece: list[torch.Tensor] = []
+    held = 0
+    for each in tensors:
+        if piece and held + each.numel() > _PIECE:
+            yield piece
+            piece, held = [], 0
+        piece.append(each)
+        held += each.numel()
+    if piece:
+        yield piece

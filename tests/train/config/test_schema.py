@@ -152,8 +152,15 @@ def test_the_number_of_processes_may_be_left_open(tmp_path: Path, text: str) -> 
     assert config(tmp_path, "--distributed.dp_size", text).distributed.dp_size in (None, 1)
 
 
-def test_more_than_one_process_is_refused(tmp_path: Path) -> None:
-    assert "trains in one process" in error(tmp_path, "--distributed.tp_size", "2")
+def test_a_model_that_is_cut_up_is_refused(tmp_path: Path) -> None:
+    assert "each process holds the whole model" in error(tmp_path, "--distributed.tp_size", "2")
+    assert "pp_size is 2" in error(tmp_path, "--distributed.pp_size", "2")
+
+
+def test_the_number_of_processes_must_be_that_which_was_started(tmp_path: Path) -> None:
+    words = ("--distributed.dp_size", "2")
+    assert config(tmp_path, *words, env={"WORLD_SIZE": "2"}).distributed.dp_size == 2
+    assert "dp_size is 2, but the processes are 1" in error(tmp_path, *words)
 
 
 def test_clipping_is_on_unless_it_is_turned_off(tmp_path: Path) -> None:

@@ -14,15 +14,16 @@ import torch
 import torch.distributed as dist
 
 from tests.train.advice.advised import Scripted, World, change
-from tests.train.loop.standins import Setup, make_batch
+from tests.train.loop.standins import ListLoader, Setup, make_batch
 from train.advice.decide import Decision
 from train.config.types import StepConfig
 from train.loop import Loop
 from train.plan import plan_steps
-from train.ranks.agreement import Broadcast
+from train.ranks.agreement import Together
 from train.ranks.heartbeat import Heartbeat
 from train.ranks.lag import Timings
-from train.ranks.reduce import AllReduce, Sharded
+from train.ranks.reduce import AllReduce
+from train.ranks.sharded import Sharded
 
 STEPS = StepConfig(
     global_batch_size=2, local_batch_size=1, num_epochs=2, ckpt_every_steps=4, val_every_steps=2
@@ -30,7 +31,7 @@ STEPS = StepConfig(
 
 
 def agree(folder: Path, rank: int) -> Any:
-    ranks = Broadcast()
+    ranks = Together()
     wanted = Decision(kind="stop", code="LR007", text="it climbs \u2191") if rank == 0 else None
     first, then = ranks.agree(wanted), ranks.agree(None)
     return [first.plain() if first else None, then]
@@ -68,14 +69,19 @@ def train(folder: Path, rank: int) -> Any:
     (folder / "run").mkdir(exist_ok=True)
     parts, kept = world.build()
     assert parts.adviser is not None
-    parts.adviser.ranks = Broadcast()
+    parts.adviser.ranks = Together()
     parts.stepper.reduce = AllReduce()
+    parts.evaluator.reduce = AllReduce()
+    assert parts.checkpoints is not None and parts.validation is not None
     if rank:
         parts.adviser.sink = None
-        parts = replace(parts, checkpoints=None)
+        parts.checkpoints.writes = False
     loader: Any = Sharded(parts.train, rank, 2)
     plan = plan_steps(STEPS, loader.batches_per_epoch, ranks=2)
-    Loop(replace(parts, train=loader, plan=plan, rank=rank)).run()
+    held_out = Sharded(ListLoader(list(parts.validation)), rank, 2)
+    most = Together().most
+    parts = replace(parts, train=loader, validation=held_out, plan=plan, rank=rank, most=most)
+    Loop(parts).run()
     weights = torch.cat([p.detach().reshape(-1) for p in parts.stepper.model.parameters()])
     return {
         "weights": weights.tolist(),
