@@ -14,10 +14,11 @@ LR, BATCH, LOCAL = coupling.LR, coupling.GLOBAL, coupling.LOCAL
 EPOCHS, STEPS, RANK = coupling.EPOCHS, coupling.STEPS, coupling.RANK
 DECAY, DROPOUT = "optimizer.weight_decay", "peft.dropout"
 WHOLE = (BATCH, LOCAL, EPOCHS, STEPS, RANK, coupling.ALPHA, coupling.WARMUP)
+MOST_RANK = 256  # an adapter of more is full fine-tuning in disguise, and as dear
 # No rate, size or share beyond these makes sense for any model.
 _HARD: Mapping[str, tuple[float, float]] = {
     LR: (1e-9, 10.0), BATCH: (1, 65536), LOCAL: (1, 65536), EPOCHS: (1, 1000),
-    STEPS: (1, 1e12), RANK: (1, 4096), coupling.ALPHA: (1, 1e6), coupling.WARMUP: (0, 1e9),
+    STEPS: (1, 1e12), RANK: (1, MOST_RANK), coupling.ALPHA: (1, 1e6), coupling.WARMUP: (0, 1e9),
     DECAY: (0.0, 100.0), DROPOUT: (0.0, 0.9),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from advisor.tuning.space import (
     EPOCHS,
     LOCAL,
     LR,
+    MOST_RANK,
     RANK,
     STEPS,
     Room,
@@ -108,7 +109,7 @@ def probed_moves(front: Trial, base: Trial) -> Iterator[Move]:
         yield Move(more, "noise hides the trend: more samples a step")
     else:
         yield from more_steps(front, base)
-    if has(values, RANK) and "overfit" not in symptoms:
+    if has(values, RANK) and number(values[RANK]) < MOST_RANK and "overfit" not in symptoms:
         # the more rows an adapter has, the further one step of each moves the weights
         grown = 2 ** distance(base.values, values, RANK) if has(base.values, RANK) else 1.0
         factor = ROUGH * min(max(1.0, grown), ROUGH)  # what gained once is turned further at once

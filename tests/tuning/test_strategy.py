@@ -194,6 +194,12 @@ def test_what_is_coupled_comes_along() -> None:
     assert float(str(less[LR])) == pytest.approx(1e-3 * math.sqrt(6 / 8), rel=0.05)
 
 
+@pytest.mark.parametrize("rank", [64, 200, 512])
+def test_capacity_does_not_grow_beyond_what_an_adapter_is_for(rank: int) -> None:
+    history = session({**START, RANK: rank})
+    assert max(int(str(trial.values[RANK])) for trial in history) <= max(256, rank)
+
+
 def test_a_start_without_the_usual_keys_gets_a_strategy_too() -> None:
     start: dict[str, object] = {LR: 1e-5}
     first = simulate({**START, LR: 1e-5})
