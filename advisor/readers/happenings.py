@@ -55,6 +55,7 @@ def read(path: Path) -> Happenings:
     events: list[Event] = []
     facts: dict[str, object] = {}
     back: list[tuple[float, int]] = []
+    cuts: list[tuple[int, float]] = []
     for row in rows(path):
         kind, step = str(row["kind"]), row.get("step")
         if kind in _KINDS:
@@ -65,16 +66,26 @@ def read(path: Path) -> Happenings:
         details = row.get("details")
         if kind == "rollback" and isinstance(details, Mapping):
             back += _way_back(row.get("timestamp"), details.get("to_step"))
+            cuts += _cut(details)
         if kind == "start" and isinstance(details, Mapping):
             facts["fp32_masters"] = True  # whatever is trained, this trainer holds it in fp32
             numbers = {key: details.get(key) for key in _FACTS}
             facts |= {k: v for k, v in numbers.items() if isinstance(v, int | float) and v > 0}
+    if cuts:
+        facts["lr_cuts"] = tuple(cuts)
     return Happenings(tuple(events), facts, tuple(back))
 
 
 def _way_back(time: object, step: object) -> list[tuple[float, int]]:
     good = isinstance(time, int | float) and isinstance(step, int)
     return [(float(time), step)] if good else []  # type: ignore[arg-type,list-item]
+
+
+def _cut(details: Mapping[object, object]) -> list[tuple[int, float]]:
+    """Return from which step on the rate is so much of the planned one."""
+    step, factor = details.get("to_step"), details.get("lr_factor")
+    good = isinstance(step, int) and isinstance(factor, int | float) and 0 < factor < 1
+    return [(step, float(factor))] if good else []  # type: ignore[list-item,arg-type]
 
 
 def drop_undone(columns: Columns, ways_back: Sequence[tuple[float, int]]) -> int:

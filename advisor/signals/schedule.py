@@ -25,6 +25,18 @@ def _lr(view: View) -> Array:
     return view.lr.last
 
 
+def _planned(view: View) -> Array:
+    """The rate before what an advisor cut it to: the shape of the schedule, of an acted run too."""
+    cuts = view.run.facts.get("lr_cuts")
+    lr = _lr(view)
+    if not isinstance(cuts, list | tuple):
+        return lr
+    share = np.ones(len(lr))
+    for step, factor in cuts:  # each holds from its step on, in the place of those before
+        share[view.lr.steps >= step] = factor
+    return np.asarray(lr / share)
+
+
 def peak(view: View) -> Reading:
     if why := need(view.lr, 1):
         return missing(why)
@@ -36,11 +48,11 @@ def end_ratio(view: View) -> Reading:
     """Last learning rate over the peak."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    top = float(_lr(view).max())
+    top = float(_planned(view).max())
     if top <= 0:
         return missing("the learning rate is 0")
     n = len(view.lr)
-    value = float(_lr(view)[-1]) / top
+    value = float(_planned(view)[-1]) / top
     return found(value, view.lr, n - 1, n - 1, f"ends at {value:.0%} of its peak")
 
 
@@ -59,7 +71,7 @@ def zero_tail(view: View) -> Reading:
     """
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    lr, n = _lr(view), len(view.lr)
+    lr, n = _planned(view), len(view.lr)
     alive = np.flatnonzero(lr > NEAR_ZERO * lr.max())
     if lr.max() <= 0 or not alive.size:
         return Reading(0.0)
@@ -76,7 +88,7 @@ def floor_tail(view: View) -> Reading:
     nearly = zero_tail(view)
     if nearly.value is None:
         return nearly
-    lr, n = _lr(view), len(view.lr)
+    lr, n = _planned(view), len(view.lr)
     moving = np.flatnonzero(np.abs(lr - lr[-1]) > 1e-6 * lr.max())
     share = (n - 2 - int(moving[-1])) / n if moving.size else 0.0
     if lr[-1] > FLOOR * lr.max() or share <= nearly.value:
@@ -100,7 +112,7 @@ def warmup_share(view: View) -> Reading:
     """Share of the run spent rising to the peak."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    lr, steps = _lr(view), view.lr.steps
+    lr, steps = _planned(view), view.lr.steps
     top = int(np.argmax(lr >= 0.98 * lr.max()))
     span = float(steps[-1] - steps[0]) or 1.0
     return found(float(steps[top] - steps[0]) / span, view.lr, 0, top)
@@ -138,7 +150,7 @@ def jumps(view: View) -> Reading:
     """Upward jumps by more than half after the warm-up: restarts or a broken schedule."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    lr = np.maximum(_lr(view), 0.0)
+    lr = np.maximum(_planned(view), 0.0)
     top = lr.max()
     if top <= 0:
         return Reading(0.0)
@@ -160,7 +172,7 @@ def drops(view: View) -> Reading:
     """Sudden falls to less than half from one point to the next, before the last tenth."""
     if why := need(view.lr, 10):
         return missing(why)
-    lr = np.maximum(_lr(view), 0.0)
+    lr = np.maximum(_planned(view), 0.0)
     body = lr[: max(2, int(lr.size * 0.9))]
     fell = np.flatnonzero((body[1:] < 0.5 * body[:-1]) & (body[:-1] > 0.3 * lr.max()))
     if not fell.size:
@@ -173,7 +185,7 @@ def is_constant(view: View) -> Reading:
     """1 where the rate does not move after its first tenth."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    lr = _lr(view)[len(view.lr) // 10 :]
+    lr = _planned(view)[len(view.lr) // 10 :]
     return Reading(float(np.ptp(lr) <= 1e-3 * lr.max()))
 
 
@@ -182,7 +194,7 @@ def stuck_share(view: View) -> Reading:
     points; steps that a loss scaler skips leave the schedule where it is."""
     if why := need(view.lr, 12):
         return missing(why)
-    lr, n = _lr(view), len(view.lr)
+    lr, n = _planned(view), len(view.lr)
     same = np.diff(lr) == 0
     if same.mean() > 0.9:  # a constant rate
         return Reading(0.0)
@@ -224,6 +236,16 @@ def spent(view: View) -> Reading:
     return Reading(0.0)
 
 
+def cooled(view: View) -> Reading:
+    """1 where the rate stayed near its peak for most of the run and then fell to its end: what the
+    loss falls by at last is the fall of the rate, and over with it."""
+    rates = _lr(view)
+    if len(rates) < MIN_POINTS or float(rates.max()) <= 0:
+        return Reading(0.0)
+    held = float(rates[int(0.6 * len(rates))]) > 0.8 * float(rates.max())
+    return Reading(float(held and median(rates[-3:]) < SPENT * float(rates.max())))
+
+
 def unknown(view: View) -> Reading:
     """1 where no learning rate was logged."""
     return Reading(float(len(view.lr) < MIN_POINTS))
@@ -241,6 +263,7 @@ def high(view: View) -> Reading:
 
 SIGNALS = {
     "lr.spent": Signal("0 or 1", "the schedule is known to be at its end", spent),
+    "lr.cooled": Signal("0 or 1", "held near the peak, then let down to its end", cooled),
     "lr.high": Signal("0 or 1", "above half the peak until the end", high),
     "lr.unknown": Signal("0 or 1", "no rate was logged", unknown),
     "lr.peak": Signal("rate", "highest logged learning rate", peak),

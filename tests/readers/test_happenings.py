@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from advisor.diagnose import diagnose
 from advisor.discover import read_runs
 from advisor.errors import ReadError
 from advisor.readers import read_file
+from advisor.rulebook import load_rules
 
 
 def write(path: Path, rows: list[dict[str, object]], tail: str = "") -> None:
@@ -75,3 +77,24 @@ def test_the_events_alone_point_to_the_log_beside_them(tmp_path: Path) -> None:
     write(tmp_path / "events.jsonl", [START])
     with pytest.raises(ReadError, match=r"training\.jsonl beside it"):
         read_file(tmp_path / "events.jsonl")
+
+
+def acted(folder: Path, rows: list[dict[str, object]]) -> list[str]:
+    """The findings of a constant rate that is cut to a hundredth at step 40 of 100."""
+    folder.mkdir()
+    rates = [1e-4 if step < 40 else 1e-6 for step in range(100)]
+    logged = [
+        {**row, "timestamp": 1e9 + 1 + i, "loss": 2 - 0.01 * i, "lr": rate}
+        for i, (row, rate) in enumerate(zip(points(list(range(100))), rates, strict=True))
+    ]
+    write(folder / "training.jsonl", logged)
+    write(folder / "events.jsonl", [START, *rows])
+    (run,) = read_runs(folder)
+    assert run.series["train/lr"].values[-1] == 1e-6  # what was logged stays what it is
+    return [finding.code for finding in diagnose(run, load_rules()).findings]
+
+
+def test_a_rate_that_the_advisor_cut_is_no_schedule_that_ended(tmp_path: Path) -> None:
+    back = event("rollback", "back to step 40", 40, to_step=40, lr_factor=0.01)
+    assert "SC001" in acted(tmp_path / "untouched", [])
+    assert not [code for code in acted(tmp_path / "acted", [back]) if code.startswith("SC")]

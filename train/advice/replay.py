@@ -53,4 +53,5 @@ def _past(run: Run, before: int) -> Past:
             if epochs is not None:
                 rows[step]["epoch"] = float(epochs[at])
     events = [(e.kind, e.text, e.step) for e in run.events if e.step is None or e.step <= before]
-    return Past(sorted(rows.items()), events)
+    cuts = {name: run.facts[name] for name in ("lr_cuts",) if name in run.facts}
+    return Past(sorted(rows.items()), events, cuts)

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from advisor.findings import Edit
@@ -57,6 +57,7 @@ class Past:
 
     rows: Sequence[tuple[int, Mapping[str, float]]] = ()
     events: Sequence[tuple[str, str, int | None]] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)  # what the advisor did
     told: frozenset[str] = frozenset()
 
 
@@ -124,6 +125,8 @@ class Advised:
         for name, value in self._facts.items():
             monitor.fact(name, value)
         past = self._past(step)
+        for name, value in past.facts.items():
+            monitor.fact(name, value)
         for kind, text, at in past.events:
             monitor.event(kind, text, at)
         for at, metrics in past.rows:
