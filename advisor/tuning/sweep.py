@@ -195,9 +195,7 @@ def read_range(run: Run) -> Range:
     """Return what the losses over the rates of a range test say."""
     loss, rate = run.series.get("train/loss"), run.series.get("train/lr")
     if loss is None or rate is None or len(loss) < 10:
-        raise AdvisorError(
-            f"{run.path}: ten losses and rates are needed; give more --steps"
-        )
+        raise AdvisorError(f"{run.path}: ten losses and rates are needed; give more --steps")
     _, at, to = np.intersect1d(loss.steps, rate.steps, return_indices=True)
     values, rates = loss.values[at], rate.values[to]
     finite = np.isfinite(values)
