@@ -181,8 +181,7 @@ def asha(trials: int) -> Method:
         points, rungs = uniform(session, rng), []
         for _ in range(trials - 1):
             proposal = session.at(next(points))
-            line = session.world.line(session.surface.cell_of(proposal.values))
-            steps = max(1, round(len(line["loss"]) / 4))
+            steps = max(1, round(session.world.steps_of(proposal) / 4))
             short = session.run(replace(proposal, kind="probe", max_steps=steps))
             rungs.append(
                 (

@@ -124,6 +124,11 @@ class World:
         val, test = min(kept, default=(math.inf, math.inf), key=lambda pair: pair[0])
         return Ran(replace(trial, status=status, tokens=int(tokens)), tokens, val, test, share)
 
+    def steps_of(self, proposal: Proposal) -> float:
+        """Return how many steps of the batch that is asked for a whole run takes."""
+        cell = self.surface.cell_of(proposal.values)
+        return len(self.line(cell)["loss"]) * self._wider(cell, proposal)
+
     def _wider(self, cell: Cell, proposal: Proposal) -> float:
         """Return by how much a cell's batch is larger than the one that was asked for."""
         asked = float(proposal.values[BATCH])  # type: ignore[arg-type]
