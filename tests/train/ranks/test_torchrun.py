@@ -122,7 +122,7 @@ def test_a_rank_that_is_killed_ends_the_run_in_one_line_and_it_resumes(
     os.kill(second, signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert process.returncode not in (0, None)
-    said = [line for line in err.splitlines() if line.startswith("train: ") and "rank" in line]
+    said = [line for line in err.splitlines() if line.startswith("train: ") and "rank 1" in line]
     assert len(said) == 1 and "rank 1 is gone" in said[0] and "Traceback" not in err
     assert "rank 1 is gone" in events(place, "exception")[0]["text"]
     status, _, err = both("--resume", str(place))
