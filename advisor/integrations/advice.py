@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from advisor.errors import AdvisorError
@@ -55,6 +56,7 @@ class Advice:
         self._command = None if on_finding is None else OnFinding(on_finding, sink=self._say)
         self._path = ""
         self._off = self.policy.mode == "off"
+        self._is_over = False
 
     def start(
         self,
@@ -65,7 +67,7 @@ class Advice:
         """Begin a run; what cannot be found out about it is left out."""
 
         def begin() -> None:
-            self._path = path
+            self._path, self._is_over = path, False
             found = self._tried(config, {})
             known = self._tried(facts, {})
             self.monitor = Monitor(
@@ -94,6 +96,7 @@ class Advice:
     def close(self) -> None:
         """The run is over: tell what waited for its end, and how it ended."""
         self._tell(lambda monitor: monitor.close())
+        self._is_over = True  # a test after the training is no point of it
         report = self.report()
         if report is not None:
             codes = ", ".join(f.code for f in report.findings if f.severity != "info")
@@ -102,18 +105,20 @@ class Advice:
             self._guarded(self._command.close)
 
     def tell(self, text: str) -> None:
-        self._say(f"advise: {text}")
+        """Say a line; a console that has gone away stops no training."""
+        with suppress(Exception):
+            self._say(f"advise: {text}")
 
     def _tell(self, look: Callable[[Monitor], tuple[Change, ...]]) -> Asked:
         found: list[Asked] = [""]
 
         def whole() -> None:
-            if self.monitor is None:
+            if self.monitor is None or self._is_over:
                 return
             for change in look(self.monitor):
                 if SEVERITIES.index(change.finding.severity) < self._floor:
                     continue
-                self._say(f"advise: {one_line(change_text(change))}")
+                self.tell(one_line(change_text(change)))
                 if change.kind == "raised" and self._command is not None:
                     self._command.run(change_json(change, self._path))
                 found.append(self._asks(change))
@@ -150,7 +155,7 @@ class Advice:
                 raise
             self._off = True
             fault = fault_of_ours(error)
-            self._say(f"advise: the advice is off, the training goes on: {fault}")
+            self.tell(f"the advice is off, the training goes on: {fault}")
 
 
 def _print(text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from advisor.findings import Severity
 from advisor.integrations.advice import Advice, Say, finite_steps
+from advisor.integrations.ranks import Together
 from advisor.monitor import Policy
 from advisor.readers.names import canonical
 from advisor.rule import Rulebook
@@ -49,18 +50,25 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
         )
         self._config = dict(config or {})
         self._speaks = True
+        self._together = Together(self.advice.policy, 1)
         self._trainer: Any = None
         self._checkpoints: dict[int, str] = {}
         self._told_device = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self._speaks, self._trainer = bool(trainer.is_global_zero), trainer
+        self._together = Together(self.advice.policy, int(trainer.world_size))
+        alone = self._together.start()
+        place = str(trainer.log_dir or "")  # all processes have to ask: the first one's is sent
         if not self._speaks:
             return
+        if alone:
+            self.advice.tell(f"findings are told and stop nothing: {alone}")
+        self._checkpoints.clear()
         self.advice.start(
             lambda: {**config_of(trainer, pl_module), **self._config},
             lambda: facts_of(trainer),
-            str(trainer.log_dir or ""),
+            place,
         )
         if trainer.global_step > 0:
             self.advice.event(
@@ -68,6 +76,13 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
             )
         if trainer.loggers:  # beside one that is there: alone it would be the user's logger
             trainer.loggers = [*trainer.loggers, _Tap(self)]
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        due = batch_idx == 0 or trainer.global_step % max(1, trainer.log_every_n_steps) == 0
+        if due and self._together.agree(bool(self.advice.asked)):
+            self._stop(int(trainer.global_step))
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -101,8 +116,14 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
 
     def take(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Take a row as it goes to the loggers."""
-        if self.advice.observe(step, metrics) and not self._trainer.should_stop:
-            self._trainer.should_stop = True
+        if self.advice.observe(step, metrics) and self._trainer.world_size == 1:
+            self._stop(step)
+
+    def _stop(self, step: int) -> None:
+        if self._trainer.should_stop:
+            return
+        self._trainer.should_stop = True
+        if self._speaks:
             self.advice.tell(f"stops the training at step {step}")
 
     def _read(self, trainer: Any, metrics: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from advisor.dialects import transformers as dialect
 from advisor.findings import Severity
 from advisor.integrations.advice import Advice, Asked, Say, finite_steps
+from advisor.integrations.ranks import Together
 from advisor.monitor import Policy
 from advisor.rule import Rulebook
 from advisor.run import Config
@@ -27,7 +28,8 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
     ``policy``: 'warn' (default), 'stop', 'act', 'off', or a mapping as of the Monitor. Both
     'stop' and 'act' save a checkpoint and end the training: Trainer cannot go back to a
     checkpoint within a run, so that what asks for that (a spike) is only told. ``on_finding`` is
-    a command as of `advise watch`. Only the world's first process speaks.
+    a command as of `advise watch`. Only the world's first process speaks; where there are more,
+    all stop together, one step later.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
         )
         self._speaks = True
         self._saved: dict[int, str] = {}
+        self._together = Together(self.advice.policy, 1)
+        self._is_due = False
 
     def on_train_begin(
         self,
@@ -54,8 +58,13 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         self._speaks = state.is_world_process_zero
+        self._together = Together(self.advice.policy, args.world_size)
+        alone = self._together.start()
         if not self._speaks:
             return
+        if alone:
+            self.advice.tell(f"findings are told and stop nothing: {alone}")
+        self._saved.clear()
         self.advice.start(
             lambda: config_of(args, kwargs.get("model"), kwargs.get("train_dataloader")),
             lambda: facts_of(state),
@@ -75,8 +84,29 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if self._speaks and logs:
-            self._answer(self._take(state.global_step, logs), args, state, control)
+        if not self._speaks or not logs:
+            return
+        asked = self._take(state.global_step, logs)
+        if asked and args.world_size == 1:
+            self._stop(args, state, control)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # Trainer itself gathers the loss of all processes there: these flags are the same on each
+        self._is_due = self._is_due or control.should_log or control.should_evaluate
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._is_due = True
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._is_due and self._together.agree(bool(self.advice.asked)):
+            self._stop(args, state, control)
+        self._is_due = False
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -97,14 +127,14 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
             return ""
         return self.advice.observe(step, logs)
 
-    def _answer(
-        self, asked: Asked, args: TrainingArguments, state: TrainerState, control: TrainerControl
-    ) -> None:
+    def _stop(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
         """Save and end the training; Trainer itself loads the best checkpoint where it is told."""
-        if not asked or control.should_training_stop:
+        if control.should_training_stop:
             return
         control.should_training_stop = True
         control.should_save = True
+        if not self._speaks:
+            return
         report = self.advice.report()
         best = report.best if report is not None else None
         if args.load_best_model_at_end:

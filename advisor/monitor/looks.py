@@ -20,6 +20,7 @@ QUICK = frozenset(
      "resume_jump")
 )  # fmt: skip
 FLAT = frozenset(("plateau", "early_plateau", "underfit", "lr_too_low"))
+FLAT_FROM = 0.1  # of the planned steps: the `live` of the rules of a flat loss
 HALF = 250  # points that count as half of a run whose planned steps are not known
 
 
@@ -38,7 +39,7 @@ class Looks:
             "full": live,
             "quick": [rule for rule in live if rule.symptom in QUICK],
             "flat": [rule for rule in live if rule.symptom in FLAT],
-            "eval": [rule for rule in live if self._asks_for(rule, "eval.")],
+            "eval": [r for r in live if r.symptom not in FLAT and self._asks_for(r, "eval.")],
         }
         self._codes = {kind: frozenset(r.code for r in rules) for kind, rules in self._sets.items()}
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from advisor.findings import Finding, Report
 from advisor.monitor import Change, Tracker
+from advisor.monitor.looks import done_of
 from advisor.pipeline import Request, judge_run, with_config
 from advisor.rule import Rulebook
 from advisor.run import Run
-from advisor.signals import View, resolve
+from advisor.signals import View
 from advisor.watch.history import Turn, follow_on, last_step, main_series
 from advisor.watch.places import identity
 
-HALF = 250  # points
 AT_ONCE = frozenset(
     ("nonfinite", "no_signal", "oom", "divergence", "spike", "spikes", "grad_spikes")
 )
@@ -91,15 +91,8 @@ def spoken_of(
 ) -> tuple[Finding, ...]:
     """Leave out what is said only later in a run: 'trained too short', while it trains."""
     shares = {rule.code: rule.live for rule in rulebook}
-    done = 1.0 if over else _done(run)
+    done = 1.0 if over else done_of(View(run))
     return tuple(f for f in findings if shares.get(f.code, 0.0) <= done)
-
-
-def _done(run: Run) -> float:
-    """Share of the planned steps; where that is not known, so many points are a half."""
-    view = View(run)
-    done = resolve("run.done", view).value
-    return min(0.99, len(view.loss) / HALF * 0.5 if done is None else done)
 
 
 def is_over(run: Run) -> bool:
