@@ -34,6 +34,7 @@ def test_a_finding_is_raised_while_the_log_grows(tmp_path: Path) -> None:
         assert seen.stop() == 1
 
 
+@pytest.mark.slow
 def test_a_healthy_log_that_grows_raises_nothing_above_a_remark(tmp_path: Path) -> None:
     log = tmp_path / "train.jsonl"
     append(log, rows(1, 60))
@@ -45,6 +46,7 @@ def test_a_healthy_log_that_grows_raises_nothing_above_a_remark(tmp_path: Path) 
         assert not [n for n in seen.news if n.get("severity") in ("warning", "error")]
 
 
+@pytest.mark.slow
 def test_what_stands_at_the_end_is_what_check_finds(tmp_path: Path) -> None:
     log = tmp_path / "train.jsonl"
     append(log, rows(1, 20))
@@ -61,6 +63,7 @@ def test_what_stands_at_the_end_is_what_check_finds(tmp_path: Path) -> None:
         assert {f["code"] for f in report["findings"]} == codes_of_check(log)[str(log)]
 
 
+@pytest.mark.slow
 def test_what_only_the_end_can_tell_waits_for_it(tmp_path: Path) -> None:
     path = tmp_path / "trainer_state.json"
     state(path, rows(1, 40), planned=60)  # no validation so far: it may be yet to come
@@ -74,6 +77,7 @@ def test_what_only_the_end_can_tell_waits_for_it(tmp_path: Path) -> None:
         assert last["step"] == 60
 
 
+@pytest.mark.slow
 def test_a_finding_that_no_longer_holds_is_withdrawn(tmp_path: Path) -> None:
     path = tmp_path / "trainer_state.json"
     state(path, rows(1, 60) + rows(61, 5, "nan"))
@@ -84,6 +88,7 @@ def test_a_finding_that_no_longer_holds_is_withdrawn(tmp_path: Path) -> None:
         seen.until_kind("withdrawn", "NUM001")
 
 
+@pytest.mark.slow
 def test_a_run_that_states_its_end_ends_the_watch(tmp_path: Path) -> None:
     path = tmp_path / "trainer_state.json"
     state(path, rows(1, 50), planned=100)
@@ -95,6 +100,7 @@ def test_a_run_that_states_its_end_ends_the_watch(tmp_path: Path) -> None:
         assert seen.news[-1]["points"]["train/loss"] == 100
 
 
+@pytest.mark.slow
 def test_a_log_that_is_rotated_away_goes_on_as_one_run(tmp_path: Path) -> None:
     log = tmp_path / "train.jsonl"
     append(log, rows(1, 80))
@@ -113,6 +119,7 @@ def test_a_log_that_is_rotated_away_goes_on_as_one_run(tmp_path: Path) -> None:
     assert {f["code"] for f in report["findings"]} == codes_of_check(whole)[str(whole)]
 
 
+@pytest.mark.slow
 def test_the_rotated_part_is_no_run_of_its_own_in_a_folder(tmp_path: Path) -> None:
     log = tmp_path / "run" / "train.jsonl"
     log.parent.mkdir()
@@ -126,6 +133,7 @@ def test_the_rotated_part_is_no_run_of_its_own_in_a_folder(tmp_path: Path) -> No
         assert [n["kind"] for n in seen.news].count("begun") == 1
 
 
+@pytest.mark.slow
 def test_a_log_that_is_cut_and_begun_anew_is_a_new_run(tmp_path: Path) -> None:
     log = tmp_path / "train.jsonl"
     append(log, rows(1, 80) + rows(81, 3, "nan"))
@@ -138,6 +146,7 @@ def test_a_log_that_is_cut_and_begun_anew_is_a_new_run(tmp_path: Path) -> None:
         assert seen.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_later_is_waited_for(tmp_path: Path) -> None:
     log = tmp_path / "later" / "train.jsonl"
     with watching(log) as seen:
@@ -149,6 +158,7 @@ def test_a_run_that_starts_later_is_waited_for(tmp_path: Path) -> None:
         assert seen.stop() == 0
 
 
+@pytest.mark.slow
 def test_two_runs_of_a_pattern_are_told_apart(tmp_path: Path) -> None:
     with watching(tmp_path / "*" / "train.jsonl") as seen:
         seen.until_kind("waiting")
@@ -163,6 +173,7 @@ def test_two_runs_of_a_pattern_are_told_apart(tmp_path: Path) -> None:
         assert "NUM001" not in seen.standing().get(str(tmp_path / "one" / "train.jsonl"), set())
 
 
+@pytest.mark.slow
 def test_a_run_that_appears_in_a_watched_folder_is_followed(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     append(tmp_path / "one" / "train.jsonl", rows(1, 60))
@@ -177,6 +188,7 @@ def test_a_run_that_appears_in_a_watched_folder_is_followed(tmp_path: Path) -> N
         seen.stop()
 
 
+@pytest.mark.slow
 def test_a_console_log_is_followed_too(tmp_path: Path) -> None:
     log = tmp_path / "train.log"
     lines = [f"step {r['step']} | loss {r['loss']:.4f} | lr 1e-4\n" for r in rows(1, 100)]
@@ -214,6 +226,7 @@ def test_once_prints_what_check_prints(tmp_path: Path) -> None:
     assert looked.returncode == checked.returncode == 1
 
 
+@pytest.mark.slow
 def test_plain_lines_come_where_nobody_looks_at_a_terminal(tmp_path: Path) -> None:
     log = tmp_path / "train.jsonl"
     append(log, rows(1, 60) + rows(61, 3, "nan"))
@@ -235,6 +248,7 @@ def test_a_command_gets_each_finding_that_is_raised(tmp_path: Path) -> None:
     assert all(item["kind"] == "raised" and item["path"] == str(log) for item in got)
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
     log = tmp_path / "train.jsonl"
     append(log, rows(1, 60) + rows(61, 3, "nan"))
@@ -245,6 +259,7 @@ def test_a_command_that_fails_is_told_once_and_stops_nothing(tmp_path: Path) -> 
     assert "exit status 1: no such channel" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_words_of_a_command_reach_no_shell(tmp_path: Path) -> None:
     log, out = tmp_path / "train.jsonl", tmp_path / "words"
     append(log, rows(1, 60) + rows(61, 3, "nan"))
@@ -254,6 +269,7 @@ def test_the_words_of_a_command_reach_no_shell(tmp_path: Path) -> None:
     assert out.read_text() == repr(["$HOME; ls", "a b"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -278,6 +294,7 @@ def test_what_a_user_gets_wrong_is_one_line(
     assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_log_is_said_to_be_none(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("buy milk\n" * 20)
@@ -286,6 +303,7 @@ def test_a_file_that_is_no_log_is_said_to_be_none(tmp_path: Path) -> None:
         assert seen.stop() == 2
 
 
+@pytest.mark.slow
 def test_one_look_at_a_path_that_is_not_there_fails(tmp_path: Path) -> None:
     done = advise("watch", "--once", tmp_path / "nothing")
     assert done.returncode == 2
