@@ -9,7 +9,7 @@ from typing import Literal
 from advisor.findings import Finding
 from advisor.monitor.policy import Action, Policy
 
-LEAST, PATIENCE = 2, 0.1  # rows, or part of them, that a finding has to stand for
+LEAST, PATIENCE = 2, 0.05  # rows, or part of them, that a finding has to stand for
 GROWN = 0.5  # a finding is told again when its span has grown by this share of the run
 
 
@@ -59,11 +59,11 @@ class Tracker:
         return tuple(changes)
 
     def _stood(self, finding: Finding, row: int) -> bool:
-        """Whether a finding has stood for long enough; what rests on evaluations has, where it
-        stands at a second look."""
+        """Whether a finding has stood for long enough. What rests on evaluations has: its rules
+        ask for several of them."""
         since = self.seen.setdefault(finding.code, row)
-        patience = 1 if "eval/loss" in finding.plots[:1] else max(LEAST, int(PATIENCE * since))
-        return row >= since + patience
+        rests_on_eval = "eval/loss" in finding.plots[:1]
+        return rests_on_eval or row >= since + max(LEAST, int(PATIENCE * since))
 
     def _tell(self, finding: Finding, step: int) -> list[Change]:
         """Tell one finding, if it is new or has grown."""

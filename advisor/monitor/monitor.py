@@ -15,7 +15,7 @@ from advisor.diagnose import diagnose_view
 from advisor.errors import AdvisorError
 from advisor.findings import Finding, Report
 from advisor.monitor.changes import Change, Tracker
-from advisor.monitor.looks import Kind, Looks
+from advisor.monitor.looks import FLAT_FROM, Kind, Looks
 from advisor.monitor.policy import Policy
 from advisor.monitor.schedule import Schedule
 from advisor.monitor.screens import Screens
@@ -71,7 +71,13 @@ class Monitor:
 
     def observe(self, step: int, **metrics: object) -> Changes:
         """Take a logged row; return what is to be told."""
-        return self._guarded(lambda: self._observe(step, metrics), ())
+        if self.is_off:
+            return ()
+        try:
+            return self._observe(step, metrics)
+        except Exception as error:
+            self._switch_off(error)
+            return ()
 
     def event(self, kind: str, text: str = "", step: int | None = None) -> Changes:
         """Take something that happened; return what is to be told."""
@@ -108,7 +114,14 @@ class Monitor:
             return self._look("full", why in URGENT)
         if why and self._schedule.wants_quick(rows, why, why in URGENT or why == "eval"):
             return self._look("eval" if why == "eval" else "quick", why in URGENT)
-        return self._look("flat", False) if self._schedule.wants_flat(rows) else ()
+        if self._is_early() or not self._schedule.wants_flat(rows):
+            return ()
+        return self._look("flat", False)
+
+    def _is_early(self) -> bool:
+        """Whether too little of the planned run is over for a flat loss to mean something."""
+        planned = self._stream.facts.get("max_steps")
+        return isinstance(planned, int | float) and self._step < FLAT_FROM * planned
 
     def _numbers(self, metrics: Mapping[str, object]) -> tuple[dict[str, float], float | None]:
         """The metrics of a row that are numbers, and its epoch."""
@@ -181,12 +194,15 @@ class Monitor:
         try:
             return function()
         except Exception as error:
-            if os.environ.get("ADVISE_DEBUG"):
-                raise
-            self.is_off = True
-            what = str(error) if isinstance(error, AdvisorError) else fault_of_ours(error)
-            self._sink(f"advise: the advisor switches itself off, the training goes on: {what}")
+            self._switch_off(error)
             return otherwise
+
+    def _switch_off(self, error: Exception) -> None:
+        if os.environ.get("ADVISE_DEBUG"):
+            raise error
+        self.is_off = True
+        what = str(error) if isinstance(error, AdvisorError) else fault_of_ours(error)
+        self._sink(f"advise: the advisor switches itself off, the training goes on: {what}")
 
 
 def _role(native: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 FIRST = 10  # rows before the first look
-GROWTH = 1.15  # rows of a look over those of the look before
+GROWTH = 1.3  # rows of a look over those of the look before
 FLAT_GROWTH, FLAT_LEAST = 1.08, 4  # the same, and least rows, of looks for a flat loss
 CALM = 20  # rows without a reason, after which the same reason is a new one
 # What a look costs in microseconds, by the points of the curves: measured, see live_cost.md
@@ -30,12 +30,18 @@ class Account:
     share: float
     most: float
     credit: float = 0.0
+    rows: int = 0  # that were paid in, and seconds
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.credit = self.start
 
-    def earn(self, seconds: float) -> None:
-        self.credit = min(self.most, self.credit + self.row + self.share * 1e6 * seconds)
+    def pays(self, asked: float, rows: int, seconds: float, debt: float = 0.0) -> bool:
+        """Whether a look can be paid for after so many rows and seconds in all."""
+        earned = self.row * (rows - self.rows) + self.share * 1e6 * (seconds - self.seconds)
+        self.credit = min(self.most, self.credit + earned)
+        self.rows, self.seconds = rows, seconds
+        return self.credit >= asked or (debt > 0 and self.credit > -debt)
 
 
 @dataclass(slots=True)
@@ -52,35 +58,41 @@ class Schedule:
     """Rows in, looks out. ``clock`` gives seconds."""
 
     clock: Callable[[], float]
-    full: Account = field(default_factory=lambda: Account(16e3, 26.0, 0.0005, 100e3))
-    quick: Account = field(default_factory=lambda: Account(8e3, 16.0, 0.0004, 50e3))
-    flat: Account = field(default_factory=lambda: Account(4e3, 8.0, 0.0001, 20e3))
+    full: Account = field(default_factory=lambda: Account(14e3, 9.0, 0.0005, 100e3))
+    quick: Account = field(default_factory=lambda: Account(8e3, 13.0, 0.0004, 50e3))
+    flat: Account = field(default_factory=lambda: Account(8e3, 8.0, 0.0001, 20e3))
     debt: float = 100e3  # that urgent looks may run into
     next_full: float = FIRST
     next_flat: float = 2 * FIRST
     episodes: dict[str, Episode] = field(default_factory=dict)
     last: float = 0.0
+    rows: int = 0
+    seconds: float = 0.0
 
     def start(self) -> None:
         self.last = self.clock()
 
     def pass_row(self) -> None:
+        self.rows += 1
         now = self.clock()
-        passed, self.last = max(0.0, now - self.last), now
-        self.full.earn(passed)
-        self.quick.earn(passed)
-        self.flat.earn(passed)
+        if now > self.last:
+            self.seconds += now - self.last
+        self.last = now
 
     def wants_full(self, rows: int) -> bool:
         """Whether a scheduled look is due and can be paid for."""
-        return rows >= self.next_full and self.full.credit >= cost(rows, "full")
+        return rows >= self.next_full and self._can("full", rows)
 
     def wants_flat(self, rows: int) -> bool:
         """Whether it is time to see if the loss still falls: oftener than for all rules."""
-        if rows < self.next_flat or self.flat.credit < cost(rows, "flat"):
+        if rows < self.next_flat or not self._can("flat", rows):
             return False
         self.next_flat = max(rows + FLAT_LEAST, FLAT_GROWTH * rows)
         return True
+
+    def _can(self, kind: str, rows: int, debt: float = 0.0) -> bool:
+        account = {"full": self.full, "flat": self.flat}.get(kind, self.quick)
+        return account.pays(cost(rows, kind), self.rows, self.seconds, debt)
 
     def wants_quick(self, rows: int, why: str, urgent: bool) -> bool:
         """Whether a reason to look is followed up now. An urgent one is followed up on credit."""
@@ -91,14 +103,10 @@ class Schedule:
         if rows < episode.next_look:
             return False
         kind = "eval" if why == "eval" else "quick"
-        if not (self.quick.credit >= cost(rows, kind) or (urgent and self.can_owe)):
+        if not self._can(kind, rows, self.debt if urgent else 0.0):
             return False
         episode.next_look = rows + 1 + (rows - episode.since) // 3
         return True
-
-    @property
-    def can_owe(self) -> bool:
-        return self.quick.credit > -self.debt
 
     def looked(self, rows: int, kind: str) -> None:
         accounts = {"full": self.full, "flat": self.flat}

@@ -12,14 +12,14 @@ from collections import deque
 from dataclasses import dataclass, field
 
 # All lie below the limits of the rules that are asked: it is they who decide.
-SPIKE_NOISES, SPIKE_SHARE = 5.0, 0.15
+SPIKE_NOISES, SPIKE_SHARE = 4.0, 0.15
 RISE_ERRORS, RISE_SHARE, RISE_OF_PAST = 4.0, 0.04, 1.3
 DRIFT_SHARE = 0.02
 GRAD_TIMES = 5.0
 LR_JUMP = 0.15  # of the peak
 WIDTH = 8  # points of a level
 FEW = 5  # ... and so many at least
-FORGET = 0.05  # weight of a new difference in the running noise
+FORGET = 0.08  # weight of a new difference in the running noise
 ERROR = 1.25 * 1.25 / 2  # standard error of a rise between two levels, in mean distances
 
 
@@ -30,6 +30,7 @@ class Level:
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=WIDTH))
     order: list[float] = field(default_factory=list)
     noise: float = 0.0  # mean distance of a value from the median before it
+    count: int = 0
 
     @property
     def median(self) -> float:
@@ -42,7 +43,8 @@ class Level:
             change = abs(value - self.median)
             # a jump is no noise: it counts as four noises at most
             change = min(change, 4 * self.noise) if len(self.recent) >= FEW else change
-            self.noise += max(FORGET, 1 / (len(self.recent) + 1)) * (change - self.noise)
+            self.count += 1
+            self.noise += max(FORGET, 1 / self.count) * (change - self.noise)
         self.recent.append(value)
         insort(self.order, value)
 

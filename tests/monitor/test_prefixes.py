@@ -100,6 +100,8 @@ def test_findings_equal_those_of_check_at_all_early_prefixes_of_all_kinds(
 def test_findings_equal_those_of_check_on_logs_of_strangers(rulebook: Rulebook) -> None:
     for name, rows in logged_rows():
         rows = [row for row in rows if "train_runtime" not in row]
+        if not rows:
+            continue
         at = {*range(1, min(len(rows), 200) + 1), *prefixes(len(rows), 50)}
         assert differing(rows, at, rulebook) == [], name
         assert differing(rewound(rows), prefixes(len(rows), 20), rulebook) == [], name
