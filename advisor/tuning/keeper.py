@@ -112,12 +112,11 @@ class _Kept:
     def _record(self, status: int, began: float, wall: float) -> None:
         seconds = time.monotonic() - began
         attempt = {"status": status, "seconds": seconds, "started": wall, "word": self.why}
+        if self.why != "pause" or status == 0:  # else it is to be gone on with
+            why = (self.why or "").removeprefix("stop").strip() if self.why != "pause" else ""
+            self._write(EXIT, {**attempt, "stopped": why})
         with (self.folder / ATTEMPTS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(attempt) + "\n")
-        if self.why == "pause" and status != 0:
-            return  # to be gone on with
-        why = (self.why or "").removeprefix("stop").strip() if self.why != "pause" else ""
-        self._write(EXIT, {**attempt, "stopped": why})
 
     def _write(self, name: str, value: dict[str, object]) -> None:
         new = self.folder / f".{name}.new"

@@ -114,7 +114,8 @@ def ended(folder: Path) -> Exit | None:
         said = json.loads((folder / keeper.EXIT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return Exit(int(said["status"]), spent(folder), str(said["stopped"]))
+    seconds = max(spent(folder), float(said["seconds"]))  # killed between its two notes
+    return Exit(int(said["status"]), seconds, str(said["stopped"]))
 
 
 def spent(folder: Path) -> float:

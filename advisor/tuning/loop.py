@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from advisor.edits import is_number, number
 from advisor.errors import AdvisorError
-from advisor.run import Run
 from advisor.tuning import keeper
 from advisor.tuning.choice import best_of, noise_of, verdict
 from advisor.tuning.crashes import Crashes
@@ -145,7 +144,7 @@ class Loop:
                                f" {each.pulse.silent() / 60:.0f} min; Ctrl-C ends it")  # fmt: skip
             each.watch.look(each.running, lambda: self._partial(each), self._judge)
 
-    def _partial(self, each: _Active) -> tuple[Trial, Run] | None:
+    def _partial(self, each: _Active) -> Trial | None:
         """Return what a run has logged by now."""
         plan, folder = each.entry.plan, self.session.place(each.entry.plan.folder)
         try:
@@ -155,7 +154,7 @@ class Loop:
         if run is None:
             return None
         report = self.tools.reader.judge(run)
-        return trial_of(plan.number, plan.kind, plan.values, report), run
+        return trial_of(plan.number, plan.kind, plan.values, report)
 
     def _judge(self, partial: Trial) -> str:
         history = self.session.ledger.trials()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +25,6 @@ class Setup:
     launcher: str = "local"
     launcher_words: tuple[str, ...] = ()
     holds_out: bool = False  # rows for validation are taken from the training set
-    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,7 +62,7 @@ def begin(folder: Path, setup: Setup, text: str) -> Session:
         ledger.note(
             schema=SCHEMA, config=str(setup.config), cwd=str(setup.cwd), command=setup.command,
             launcher=setup.launcher, launcher_words=setup.launcher_words,
-            holds_out=setup.holds_out, facts=dict(setup.facts), text=text,
+            holds_out=setup.holds_out, text=text,
         )  # fmt: skip
     except BaseException:
         held.close()
@@ -111,7 +109,7 @@ def setup_of(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
         raise AdvisorError(f"{folder}: a session of another version of advise; begin another one")
     setup = Setup(
         Path(said("config")), Path(said("cwd")), said("command"), said("launcher"),
-        tuple(said("launcher_words")), said("holds_out"), said("facts"),
+        tuple(said("launcher_words")), said("holds_out"),
     )  # fmt: skip
     return setup, str(said("text"))
 
@@ -170,11 +168,10 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 
-def drop_checkpoints(folder: Path, keep: Sequence[Path] = ()) -> None:
+def drop_checkpoints(folder: Path) -> None:
     """Remove the checkpoints of a run; its logs and configs stay."""
     for path in checkpoints(folder):
-        if path.resolve() not in keep:
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
     for link in folder.glob("run/*"):
         if link.is_symlink() and not link.exists():
             link.unlink(missing_ok=True)

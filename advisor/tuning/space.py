@@ -70,7 +70,8 @@ def with_changes(
     values: Values, changes: Sequence[tuple[str, object]], room: Room, total: float | None = None
 ) -> dict[str, object]:
     """Return the values with a group of changes made, and what must come along with it."""
-    edits = [_edit(values, key, new) for key, new in changes]
+    bounded = [(k, room.fit(k, number(new)) if is_number(new) else new) for k, new in changes]
+    edits = [_edit(values, key, new) for key, new in bounded]
     taken = frozenset(key for key, _ in changes)
     changed = dict(values)
     for edit in (*coupling.coupled(edits, values, taken, "", total), *edits):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from advisor.run import Run
 from advisor.tuning.launch import Running
 from advisor.tuning.trial import Trial
 
@@ -72,16 +71,15 @@ class Watch:
     def look(
         self,
         running: Running,
-        read: Callable[[], tuple[Trial, Run] | None],
+        read: Callable[[], Trial | None],
         hopeless: Callable[[Trial], str],
     ) -> None:
         """Read the log and end the run where two looks agree that it is lost."""
         began = time.monotonic()
-        found = read()
+        trial = read()
         self._next = time.monotonic() + max(_FIRST, _SHARE * (time.monotonic() - began))
-        if found is None:
+        if trial is None:
             return
-        trial, _ = found
         if self.last_step is not None and _last_step(trial) >= self.last_step:
             self.end(running, "", PROBED)
             return

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from advisor.dialects import DIALECTS, Dialect, dialect_of, sniff
 from advisor.dialects import tree as trees
-from advisor.dialects.change import Change as Native
 from advisor.edits import same
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit
@@ -78,12 +77,6 @@ def write_values(start: Start, changes: Sequence[Change]) -> tuple[str, str]:
             raise EditError(f"{start.path}: has no place for {edit.key}")
     text = dialect.write(start.text, start.path, edits, start.config.values, tree)
     return text, unified(start.text, text, start.path) or ""
-
-
-def natives(start: Start, changes: Sequence[Change]) -> list[Native]:
-    """Return the changes as the user's config spells them; those without a place left out."""
-    edits = [_edit(change) for change in changes]
-    return start.dialect.changes(edits, start.config.values, start.tree) if edits else []
 
 
 def _edit(change: Change) -> Edit:

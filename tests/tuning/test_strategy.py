@@ -189,6 +189,8 @@ def test_what_is_coupled_comes_along() -> None:
     room = Room({})
     more = with_change(START, RANK, 32, room)
     assert more["peft.alpha"] == 64
+    most = with_change(START, RANK, 4096, room)
+    assert (most[RANK], most["peft.alpha"]) == (256, 512)
     less = with_change(START, BATCH, 6, room)
     assert 6 % int(str(less["step_scheduler.local_batch_size"])) == 0
     assert float(str(less[LR])) == pytest.approx(1e-3 * math.sqrt(6 / 8), rel=0.05)
