@@ -36,10 +36,17 @@ class Lead:
 
 def broke(trial: Trial) -> bool:
     """Say whether a run ended in numbers or an error that say: not so far."""
-    return trial.status in BROKEN or any(
-        said.severity == "error" and said.symptom in ("divergence", "nonfinite")
-        for said in trial.findings
-    )
+    said = any(f.severity == "error" and f.symptom in ("divergence", "nonfinite")
+               for f in trial.findings)  # fmt: skip
+    return trial.status in BROKEN or (said and not _still_gains(trial))
+
+
+def _still_gains(trial: Trial) -> bool:
+    """Say whether the last evaluation is the lowest: losses of a few samples only look wild."""
+    held = trial.val_losses
+    if held.size == 0 or is_above_start(trial):
+        return False
+    return bool(np.isfinite(held).all() and held[-1] <= held.min())
 
 
 def is_above_start(trial: Trial) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from advisor.tuning import strategy
 from advisor.tuning.choice import noise_of
 from advisor.tuning.space import Room, with_change
-from advisor.tuning.strategy_curves import lead, probe_samples
+from advisor.tuning.strategy_curves import broke, lead, probe_samples
 from advisor.tuning.strategy_moves import more_steps
 from advisor.tuning.trial import Change, Limits, Proposal, Said, Stop, Trial
 
@@ -286,3 +286,11 @@ def test_the_noise_of_an_evaluation_is_the_lowest_that_a_curve_shows() -> None:
     calm, rough = replace(simulate(START), noise=0.01), replace(simulate(START, 2), noise=0.3)
     assert noise_of([rough, calm, replace(rough, noise=None)]) == 0.01
     assert noise_of([replace(calm, noise=None)]) is None
+
+
+def test_a_run_that_is_said_to_diverge_while_its_validation_falls_did_not_break() -> None:
+    said = (Said("LR007", "divergence", "error"),)
+    falls = replace(simulate(START), findings=said)
+    assert not broke(falls)
+    assert broke(replace(falls, val_losses=falls.val_losses[::-1].copy()))
+    assert broke(replace(falls, losses=np.linspace(5, 50, falls.losses.size)))
