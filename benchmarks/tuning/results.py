@@ -226,10 +226,16 @@ def _repaired() -> list[str]:
     if not path.exists():
         return []
     rows: Rows = [json.loads(line) for line in path.read_text().splitlines()]
+    done, old = {row["fault"] for row in rows}, CACHE / "repaired_before.jsonl"
+    before: Rows = (
+        [] if not old.exists() else [json.loads(line) for line in old.read_text().splitlines()]
+    )
+    rows += [{**row, "fault": f"{row['fault']} *"} for row in before if row["fault"] not in done]
     rows = [row for row in rows if row["fault"] != "good"]
     lines = ["## Repair of single faults, by real runs", "",
              "Above the good config's validation loss, medians over the seeds; back: within 2% of"
-             " it. A rerun is a whole run; probes lie between them.", "",
+             " it. A rerun is a whole run; probes lie between them. *: by the strategy before its"
+             " last change, not repeated yet.", "",
              "| fault | seeds | at first | after one rerun | after three | back after one |"
              " back after three |", "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for fault in dict.fromkeys(row["fault"] for row in rows):
