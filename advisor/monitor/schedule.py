@@ -61,7 +61,8 @@ class Schedule:
     full: Account = field(default_factory=lambda: Account(14e3, 9.0, 0.0005, 100e3))
     quick: Account = field(default_factory=lambda: Account(8e3, 13.0, 0.0004, 50e3))
     flat: Account = field(default_factory=lambda: Account(8e3, 8.0, 0.0001, 20e3))
-    debt: float = 100e3  # that urgent looks may run into
+    debt: float = 100e3  # that urgent looks may run into ...
+    last_debt: float = 300e3  # ... and those for a loss that is gone
     next_full: float = FIRST
     next_flat: float = 2 * FIRST
     episodes: dict[str, Episode] = field(default_factory=dict)
@@ -103,7 +104,8 @@ class Schedule:
         if rows < episode.next_look:
             return False
         kind = "eval" if why == "eval" else "quick"
-        if not self._can(kind, rows, self.debt if urgent else 0.0):
+        debt = self.last_debt if why in ("nonfinite", "zero", "event") else self.debt
+        if not self._can(kind, rows, debt if urgent else 0.0):
             return False
         episode.next_look = rows + 1 + (rows - episode.since) // 3
         return True

@@ -87,7 +87,10 @@ class Screens:
         level, why = self.loss, ""
         if len(level.recent) >= FEW:
             usual = level.median
-            if value - usual > max(SPIKE_NOISES * level.noise, SPIKE_SHARE * abs(usual)):
+            # early on the noise still holds the first fall: there the last few values tell
+            low, high = level.order[0], level.order[-1]
+            beyond = value - usual > SPIKE_NOISES * level.noise or value - high > high - low
+            if beyond and value - usual > SPIKE_SHARE * abs(usual):
                 why = "spike"
         level.add(value)
         if len(level.order) < FEW:
