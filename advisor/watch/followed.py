@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
+from advisor.diagnose import judge
 from advisor.findings import Finding, Report
 from advisor.monitor import Change, Tracker
 from advisor.monitor.looks import done_of
 from advisor.pipeline import Request, judge_run, with_config
-from advisor.rule import Rulebook
+from advisor.rule import Rule, Rulebook
 from advisor.run import Run
 from advisor.signals import View
 from advisor.watch.history import Turn, follow_on, last_step, main_series
@@ -90,9 +91,18 @@ def spoken_of(
     findings: tuple[Finding, ...], rulebook: Rulebook, run: Run, over: bool
 ) -> tuple[Finding, ...]:
     """Leave out what is said only later in a run: 'trained too short', while it trains."""
-    shares = {rule.code: rule.live for rule in rulebook}
-    done = 1.0 if over else done_of(View(run))
-    return tuple(f for f in findings if shares.get(f.code, 0.0) <= done)
+    if over:
+        return findings
+    rules, view = {rule.code: rule for rule in rulebook}, View(run)
+    done = done_of(view)
+    return tuple(f for f in findings if f.code not in rules or _is_live(rules[f.code], view, done))
+
+
+def _is_live(rule: Rule, view: View, done: float) -> bool:
+    """Whether a rule that holds is told of a running training."""
+    if rule.live > done:
+        return False
+    return not rule.live_when or judge(replace(rule, when=rule.live_when), view).value is True
 
 
 def is_over(run: Run) -> bool:
