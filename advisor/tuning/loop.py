@@ -149,7 +149,7 @@ class Loop:
         plan, folder = each.entry.plan, self.session.place(each.entry.plan.folder)
         try:
             run = self.tools.reader.read(folder, config_of(folder, self.session.start.path))
-        except AdvisorError:  # half a line, half a file: the next look sees it whole
+        except (AdvisorError, OSError):  # half a line, half a file: the next look sees it whole
             return None
         if run is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,7 +30,11 @@ class Pulse:
 
     def silent(self) -> float:
         """Return for how many seconds nothing has been written to console or output."""
-        seen = tuple(_written(each) for each in sorted(self.folder.rglob("*")))
+        seen = tuple(  # walk passes by folders that vanish meanwhile: checkpoints half written
+            _written(Path(place, name))
+            for place, folders, files in os.walk(self.folder)
+            for name in sorted((*folders, *files))
+        )
         if seen != self.seen:
             self.seen, self.since, self.told = seen, time.monotonic(), 0.0
         return time.monotonic() - self.since

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -26,6 +28,26 @@ def test_the_first_run_is_never_ended_for_its_silence_but_people_are_told(tmp_pa
     pulse = quiet(tmp_path, 700)
     assert not pulse.is_dead(longest=0)
     assert pulse.is_to_be_told() and not pulse.is_to_be_told()
+
+
+def test_checkpoints_that_come_and_go_meanwhile_do_no_harm(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def save() -> None:
+        while not over.is_set():
+            for name in ("a", "b", "c"):
+                (tmp_path / "run" / name / "model").mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+    saver = threading.Thread(target=save)
+    saver.start()
+    try:
+        pulse = Pulse(tmp_path)
+        for _ in range(2000):
+            assert pulse.silent() >= 0
+    finally:
+        over.set()
+        saver.join()
 
 
 def test_a_line_anywhere_in_its_folder_is_a_sign_of_life(tmp_path: Path) -> None:
