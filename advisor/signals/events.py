@@ -141,7 +141,7 @@ SIGNALS = {
         "warning",
         "warnings that labels are masked",
         r"\bmasked\b|-100|no valid label|all labels|no supervised",
-        but=r"newly initialized",
+        but=r"newly initialized|dropp|filter|remov|skipp|ignor",
     ),
     "event.no_template": _events(
         "warning",

@@ -10,6 +10,7 @@ from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.view import View
 
 MIN_POINTS = 10
+FELT, FELT_NOISES = 0.1, 4.0  # of the level and of its noise: no frozen model falls so far
 SPIKE = 10.0  # times the median: LABELLING's definition of a gradient spike
 
 
@@ -97,6 +98,23 @@ def zero_tail(view: View) -> Reading:
         return Reading(0.0)
     share = (len(curve) - first) / len(curve)
     return found(share, curve, first, len(curve) - 1, f"exactly 0 for the last {share:.0%}")
+
+
+def zero_unfelt(view: View) -> Reading:
+    """1 where the loss goes on falling, far beyond its noise, beside norms of 0 at the end: such
+    norms are an error of the log (sharded optimisers leave them out)."""
+    curve, loss = view.grad, view.loss
+    alive = np.flatnonzero(curve.y != 0)
+    first = int(alive[-1]) + 1 if alive.size else 0
+    if first == len(curve):
+        return Reading(0.0)
+    values = loss.y[int(np.searchsorted(loss.steps, curve.at(first))) :]
+    k = max(3, values.size // 10)
+    if values.size < MIN_POINTS:
+        return Reading(0.0)
+    begins, ends = median(values[:k]), median(values[-k:])
+    fall, noise = begins - ends, max(loss.spread, loss.noise)
+    return Reading(float(fall > max(FELT * abs(begins), FELT_NOISES * noise)))
 
 
 def vanishing(view: View) -> Reading:
@@ -198,6 +216,7 @@ SIGNALS = {
     "grad.spike_ratio": Signal("ratio", "largest norm over the median", spike_ratio),
     "grad.growth": Signal("ratio", "last tenth over the first half", growth),
     "grad.zero_share": Signal("share", "norms that are exactly 0", zero_share),
+    "grad.zero_unfelt": Signal("0 or 1", "the loss falls beside norms of 0", zero_unfelt),
     "grad.zero_tail": Signal("share", "of the points with norm 0, at the end", zero_tail),
     "grad.vanishing": Signal("ratio", "last level over first level", vanishing),
     "grad.late_max": Signal("norm", "largest norm of the last half", level_low),

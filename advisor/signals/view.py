@@ -59,7 +59,9 @@ class Blocks:
         sums, high, last, steps = (np.concatenate(pair) for pair in pairs)
         epochs = None
         if self.epochs is not None or other.epochs is not None:
-            each = (np.full(len(b), np.nan) if b.epochs is None else b.epochs for b in (self, other))
+            each = (
+                np.full(len(b), np.nan) if b.epochs is None else b.epochs for b in (self, other)
+            )
             epochs = np.concatenate(list(each))
         return Blocks(self.size, sums, high, last, steps, epochs)
 
