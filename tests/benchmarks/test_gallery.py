@@ -42,7 +42,6 @@ KNOWN_MISSES: dict[str, str] = {
     "neox-dolly-full-loop-padding-supervised": "begins at 11 with a vocabulary that is not known",
     "llama-dolly-full-loop-leaked": "learnt by heart, but the log holds no epochs",
     "llama-gsm8k-lora-loop-resume-new-optimizer": "the rate warms up for a second time",
-    "llama-gsm8k-lora-hf-wide-rate-x100": "blows up at once; the data format is suspected too",
 }
 
 
