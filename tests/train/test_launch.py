@@ -50,7 +50,9 @@ def test_python_m_works_where_only_our_package_is_on_the_path(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("rank", ["0", "3"])
-def test_processes_that_do_not_know_each_other_are_refused_by_the_first(tmp_path: Path, rank: str) -> None:
+def test_processes_that_do_not_know_each_other_are_refused_by_the_first(
+    tmp_path: Path, rank: str
+) -> None:
     done = start(command(["c.yaml"]), tmp_path, WORLD_SIZE="8", RANK=rank)
     assert done.returncode == 2
     lines = done.stderr.splitlines()
