@@ -171,6 +171,8 @@ class Advised:
 
     def _tell(self, changes: Sequence[Change]) -> None:
         for change in changes:
+            if change.finding.severity == "info":  # remarks are check's: a healthy run is silent
+                continue
             if change.kind == "raised" and change.finding.code in self._told:
                 self._told.discard(change.finding.code)
                 continue

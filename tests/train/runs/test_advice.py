@@ -17,6 +17,7 @@ pytest.importorskip("transformers")
 
 from tests.train.runs.launch import advise, curve, events, rows, run, start  # noqa: E402
 from tests.train.runs.tiny import LORA, config_text  # noqa: E402
+from train.errors import StepError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = ROOT / "presets" / "base"
@@ -116,7 +117,9 @@ def test_a_command_gets_each_finding_as_json(world: Path, tmp_path: Path) -> Non
         f'#!/bin/sh\ncat >> "{tmp_path}/heard.jsonl"; echo >> "{tmp_path}/heard.jsonl"'
     )
     script.chmod(0o755)
-    run(config(world, tmp_path / "run"), tmp_path / "run", "--advisor.on_finding", str(script))
+    path = config(world, tmp_path / "run", optimizer={"_target_": "torch.optim.AdamW", "lr": 30.0})
+    with pytest.raises(StepError):
+        run(path, tmp_path / "run", "--advisor.on_finding", str(script))
     lines = (tmp_path / "heard.jsonl").read_text().splitlines()
     heard = [json.loads(line) for line in lines if line]
     assert len(heard) == len(events(tmp_path / "run", "finding")) > 0
