@@ -113,8 +113,9 @@ def test_rules_that_cannot_be_read_switch_the_advisor_off_and_nothing_else(
 
 def test_a_command_gets_each_finding_as_json(world: Path, tmp_path: Path) -> None:
     script = tmp_path / "keep.sh"
+    # one write a line: commands may run side by side
     script.write_text(
-        f'#!/bin/sh\ncat >> "{tmp_path}/heard.jsonl"; echo >> "{tmp_path}/heard.jsonl"'
+        f'#!/bin/sh\nline=$(cat)\nprintf "%s\\n" "$line" >> "{tmp_path}/heard.jsonl"\n'
     )
     script.chmod(0o755)
     path = config(world, tmp_path / "run", optimizer={"_target_": "torch.optim.AdamW", "lr": 30.0})
