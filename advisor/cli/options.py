@@ -30,6 +30,17 @@ StepsOption = Annotated[
     str,
     typer.Option("--steps", metavar="A:B", help="Judge only these steps; either may be left out."),
 ]
+ParallelOption = Annotated[
+    int, typer.Option("--parallel", metavar="N", min=1, help="Runs at once, where possible.")
+]
+CommandOption = Annotated[
+    str,
+    typer.Option(
+        "--command",
+        metavar="WORDS",
+        help="Another trainer: 'x --config {config} -o {run_dir}'.",
+    ),
+]
 SetOption = Annotated[
     list[str],
     typer.Option(

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from advisor.atomic import write_atomic
+from advisor.cli import options as given
 from advisor.cli.check import console, print_json
-from advisor.cli.tune import _reader as reader_of
-from advisor.cli.tune import _setup as prepared
+from advisor.cli.tune import prepared, reader_of
 from advisor.compare import Comparison, compare
 from advisor.errors import AdvisorError
 from advisor.pipeline import Failure
@@ -49,20 +49,11 @@ def sweep(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where the runs go; default sweep-CONFIG."),
     ] = None,
-    parallel: Annotated[
-        int, typer.Option("--parallel", metavar="N", min=1, help="Runs at once.")
-    ] = 1,
+    parallel: given.ParallelOption = 1,
     range_test: Annotated[
         bool, typer.Option("--range-test", help="First one run in which the rate grows.")
     ] = False,
-    command: Annotated[
-        str,
-        typer.Option(
-            "--command",
-            metavar="WORDS",
-            help="Another trainer: 'x --config {config} -o {run_dir}'.",
-        ),
-    ] = "",
+    command: given.CommandOption = "",
     set_values: Annotated[
         list[str],
         typer.Option("--set", metavar="KEY=VALUE", help="Change the config for all runs."),

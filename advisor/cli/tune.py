@@ -66,17 +66,8 @@ def tune(
     keep: Annotated[
         str, typer.Option("--keep", metavar="WHAT", help="Checkpoints that stay: all or best.")
     ] = "all",
-    parallel: Annotated[
-        int, typer.Option("--parallel", metavar="N", min=1, help="Runs at once, where possible.")
-    ] = 1,
-    command: Annotated[
-        str,
-        typer.Option(
-            "--command",
-            metavar="WORDS",
-            help="Another trainer: 'x --config {config} -o {run_dir}'.",
-        ),
-    ] = "",
+    parallel: given.ParallelOption = 1,
+    command: given.CommandOption = "",
     launcher: Annotated[
         str, typer.Option("--launcher", metavar="HOW", help="local, torchrun or ray.")
     ] = "local",
@@ -112,7 +103,7 @@ def tune(
         raise AdvisorError(f"--hours {hours:g}: give a number above 0")
     words = launcher_words(launcher, launcher_args or ())
     if dry_run:
-        _dry_run(*_setup(config, command, launcher, words, set_values))
+        _dry_run(*prepared(config, command, launcher, words, set_values))
         return
     opened = _opened(config, session, go_on, (command, launcher, words, set_values))
     try:
@@ -147,11 +138,11 @@ def _opened(
         if how[0] or how[3]:
             raise AdvisorError("--resume: --command and --set are those of the session")
         return resume(place, _found(config) if config else None)
-    setup, text = _setup(config, *how)
+    setup, text = prepared(config, *how)
     return begin(folder or Path(f"tune-{setup.config.stem}"), setup, text)
 
 
-def _setup(
+def prepared(
     config: Path | None,
     command: str,
     launcher: str,
@@ -186,7 +177,7 @@ def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> None:
     driver = Driver(opened.setup, opened.start, opened.folder.resolve().name)
     tools = Tools(
         strategy=_strategy(),
-        reader=_reader(),
+        reader=reader_of(),
         driver=driver,
         launcher=_launcher(opened.setup.launcher),
         limits=limits,
@@ -205,7 +196,7 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _reader() -> Reader:
+def reader_of() -> Reader:
     settings = find_settings(Path.cwd())
     rulebook = load_rules(settings.rules)
     return Reader(rulebook, make_request(given.Given(), settings, rulebook))
@@ -232,7 +223,7 @@ def _dry_run(setup: Setup, text: str) -> None:
     plan = Plan(1, "full", {}, (), text, "", str(place))
     words = driver.words(plan, config_of(place, setup.config), place / "run", Length())
     typer.echo(f"run 1 (start): {clean(shlex.join(words))}")
-    changes = first_guess(start, _reader())
+    changes = first_guess(start, reader_of())
     if not changes:
         typer.echo("what follows is decided by its log")
         return

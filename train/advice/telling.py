@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from advisor.findings import Finding
 from advisor.monitor import Change
+from advisor.redact import redact_text
+from advisor.report.contract import finding_of, strict
 from train.advice.decide import Decision
 from train.checkpoint import Progress
 
@@ -23,32 +24,13 @@ def text_of(change: Change) -> str:
         return f"{head}: no longer so"
     again = " (still)" if change.kind == "updated" else ""
     do = _short(finding.do)
-    return f"{head}{again}: {finding.message}" + (f"; to do: {do}" if do else "")
+    return f"{head}{again}: {redact_text(finding.message)}" + (f"; to do: {do}" if do else "")
 
 
 def details_of(change: Change) -> Mapping[str, object]:
-    """Return the fields of the output contract that a program needs."""
-    finding = change.finding
-    return {
-        "change": change.kind,
-        "action": change.action,
-        **contract_of(finding),
-    }
-
-
-def contract_of(finding: Finding) -> dict[str, object]:
-    return {
-        "code": finding.code,
-        "name": finding.name,
-        "symptom": finding.symptom,
-        "severity": finding.severity,
-        "confidence": finding.confidence,
-        "message": finding.message,
-        "first_step": finding.first_step,
-        "last_step": finding.last_step,
-        "causes": [{"cause": cause, "probability": share} for cause, share in finding.causes],
-        "guide": list(finding.guide),
-    }
+    """Return the finding as in the output contract, strict JSON with secrets hidden."""
+    fields = {name: strict(value) for name, value in finding_of(change.finding).items()}
+    return {"change": change.kind, "action": change.action, **fields}
 
 
 def _short(text: str) -> str:
