@@ -18,7 +18,7 @@ from advisor.signals.robust import successive_noise
 
 CLEAR = 2.0  # noises of a difference
 REACHES = 0.5  # of the longest run: a shorter one does not say where all are compared
-ENOUGH = 3  # evaluations, for a run's lowest to say something
+AS_LONG = 0.95  # of another run: as long as it
 SEED_RULE = "LT010"
 
 
@@ -96,6 +96,8 @@ def _pick(contestants: Sequence[Contestant], rows: Sequence[Row], series: str) -
     other = any(c.run.facts.get("objective", "sft") != "sft" for c in contestants)
     if other and series == "train/loss":
         return Pick(None, "no pick: the training loss of such an objective ranks nothing")
+    if series == "eval/loss" and _end_apart_on_purpose(contestants):
+        return _pick_by_lowest(contestants, rows)
     ends = [float(c.steps[-1]) if c.steps.size else 0.0 for c in contestants]
     long = [i for i, end in enumerate(ends) if end and end >= REACHES * max(ends)]
     shared = [row for row in rows if all(row.cells[i].value is not None for i in long)]
@@ -115,18 +117,46 @@ def _pick(contestants: Sequence[Contestant], rows: Sequence[Row], series: str) -
     return _judge(contestants, alive, row.step, shared)
 
 
+def _end_apart_on_purpose(contestants: Sequence[Contestant]) -> bool:
+    """Say whether runs of different lengths all came to their planned ends.
+
+    Each has its own schedule then: at the same step one is done and another in mid-course.
+    """
+    ranked = [c for c in contestants if c.steps.size]
+    ends = [_end(c.run) for c in ranked]
+    if len(ranked) < 2 or min(ends) >= AS_LONG * max(ends):
+        return False
+    return all(ended_as_planned(c.run) for c in ranked)
+
+
+def ended_as_planned(run: Run) -> bool:
+    """Say whether a run took the steps that it was to take; max_steps ends one on purpose."""
+    planned = run.facts.get("total_steps", run.facts.get("max_steps"))
+    if isinstance(planned, int | float) and planned > 0:
+        return _end(run) >= AS_LONG * planned
+    return "train_runtime" in run.facts
+
+
+def _end(run: Run) -> float:
+    reached = run.facts.get("global_step")
+    ends = [float(s.steps[-1]) for s in run.series.values() if len(s)]
+    return max([*ends, float(reached) if isinstance(reached, int) else 0.0], default=0.0)
+
+
 def _pick_by_lowest(contestants: Sequence[Contestant], rows: Sequence[Row]) -> Pick:
     """Rank runs of quite different length by the lowest validation loss that each reached."""
     lows = [
-        float(np.nanmin(c.values)) if np.isfinite(c.values).sum() >= ENOUGH else math.inf
-        for c in contestants
+        float(np.nanmin(c.values)) if np.isfinite(c.values).any() else math.inf for c in contestants
     ]
     alive = sorted((low, i) for i, low in enumerate(lows) if math.isfinite(low))
     if len(alive) < 2:
         return Pick(None, "no pick: the runs share no step")
     best = contestants[alive[0][1]]
     step = int(best.steps[int(np.nanargmin(best.values))])
-    pick = _judge(contestants, alive, step, rows)
+    pick = _judge(contestants, alive, step, rows, by_length=True)
+    if pick.index is not None and not pick.clear:
+        chosen = contestants[pick.index]
+        pick = replace(pick, step=int(chosen.steps[int(np.nanargmin(chosen.values))]))
     return replace(pick, why=f"lengths differ, so by the lowest that each reached: {pick.why}")
 
 
@@ -147,6 +177,7 @@ def _judge(
     alive: Sequence[tuple[float, int]],
     step: int,
     rows: Sequence[Row],
+    by_length: bool = False,
 ) -> Pick:
     (value, index), (second, other) = alive[0], alive[1]
     margin = second - value
@@ -163,13 +194,24 @@ def _judge(
         if i == index or v - value <= CLEAR * _noise_between(contestants, index, i, rows)
     ]  # fmt: skip
     names = ", ".join(contestants[i].label for i in tied)
-    index, reason = _cheapest(contestants, tied, value)
+    index, reason = (_shortest if by_length else _cheapest)(contestants, tied, value)
+    where = "" if by_length else f" at step {step}"
     why = (
-        f"no clear winner: {names} lie within the noise at step {step} ({margin:.2g} apart,"
+        f"no clear winner: {names} lie within the noise{where} ({margin:.2g} apart,"
         f" noise {noise:.2g}); {contestants[index].label} {reason}"
     )
     own = next(v for v, i in alive if i == index)
     return Pick(index, why, step, own, margin, noise)
+
+
+def _shortest(
+    contestants: Sequence[Contestant], tied: Sequence[int], value: float
+) -> tuple[int, str]:
+    """Return which of equals took fewer steps in all."""
+    ends = sorted((_end(contestants[i].run), i) for i in tied)
+    if ends[0][0] < AS_LONG * ends[1][0]:
+        return ends[0][1], f"is the shorter: {ends[0][0]:.0f} steps against {ends[1][0]:.0f}"
+    return _cheapest(contestants, tied, value)
 
 
 def _cheapest(
@@ -228,7 +270,7 @@ def _notes(
     for c in contestants:
         if not c.steps.size:
             notes.append(f"{c.label}: no {series}, so it is not ranked")
-        elif c.steps[-1] < REACHES * longest:
+        elif c.steps[-1] < REACHES * longest and not ended_as_planned(c.run):
             end = f"ends at step {c.steps[-1]:.0f} of {longest:.0f}"
             notes.append(f"{c.label}: {end}, too early to be ranked at the same step")
     keys = {d.key for d in differs}

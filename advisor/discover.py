@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from advisor import leftovers
 from advisor.errors import NoColumn, NotALog, ReadError, one_line
 from advisor.folders import Folder, Walk, natural, side_of, walk
 from advisor.joining import join, side_by_side
@@ -141,8 +141,7 @@ class _Reading:
         folder = self.folder
         runs: list[Run] = []
         if folder.states:
-            newest = max(folder.states, key=self._age)
-            runs += self._read(newest)
+            runs += self._states()
         for table in self._tables():
             runs += [run for run in table if not join(runs, run)]
         if folder.events:
@@ -155,16 +154,21 @@ class _Reading:
                 runs[0] = replace(runs[0], notes=(*runs[0].notes, note))
             else:
                 runs += others
-        if folder.checkpoints:
+        if folder.checkpoints and not folder.states:
             facts = {"checkpoints": dict(sorted(folder.checkpoints.items()))}
             runs = [replace(run, facts={**run.facts, **facts}) for run in runs]
         return runs
 
-    def _age(self, path: Path) -> tuple[int, bool, float]:
-        try:
-            return _last_step(path), path.parent == self.folder.root, path.stat().st_mtime
-        except OSError:
-            return -1, False, 0.0
+    def _states(self) -> list[Run]:
+        """The runs of the trainer states: the one that is there now, then what others left."""
+        apart = leftovers.apart(self.folder.states, self.folder.root)
+        found: list[Run] = []
+        for states in apart:
+            names = leftovers.checkpoints_of(states, apart, self.folder.checkpoints)
+            for run in self._read(states[-1].path):
+                run = replace(run, facts={**run.facts, "checkpoints": names})
+                found.append(leftovers.told(run, states, apart))
+        return found
 
     def _tables(self) -> list[list[Run]]:
         """The runs of each table; a table of evaluations goes with that of training."""
@@ -206,13 +210,3 @@ class _Reading:
         except ReadError as error:
             self.errors.append(error)
         return []
-
-
-def _last_step(path: Path) -> int:
-    """Return the global step of a trainer state from its first and last bytes."""
-    with path.open("rb") as file:
-        head = file.read(4096)
-        file.seek(max(0, path.stat().st_size - 8192))
-        text = head + file.read()
-    found = re.search(rb'"global_step"\s*:\s*(\d{1,15})', text)
-    return int(found.group(1)) if found else -1

@@ -21,7 +21,7 @@ def join(runs: list[Run], other: Run) -> bool:
         if matched is not None:
             runs[at] = _completed(run, other, matched)
             return True
-    alone = [at for at, run in enumerate(runs) if run.series]
+    alone = [at for at, run in enumerate(runs) if run.series and not run.facts.get("leftover")]
     if not other.series and len(alone) == 1:
         runs[alone[0]] = _completed(runs[alone[0]], other, {})
         return True

@@ -14,7 +14,7 @@ from advisor.findings import Best
 from advisor.median import median
 from advisor.run import FloatArray, Run
 from advisor.signals import View
-from advisor.signals.robust import local_noise, running_median, window_for
+from advisor.signals.robust import bent_noise, local_noise, running_median, window_for
 from advisor.signals.validation import eval_noise
 
 BoolArray = NDArray[np.bool_]
@@ -79,7 +79,9 @@ def _noise(view: View, series: str) -> float:
     if series != "eval/loss":
         return max(floor, curve.noise / math.sqrt(window_for(len(curve))))
     past_the_bend = curve.y[len(curve) // 3 :]
-    return max(floor, local_noise(past_the_bend) if past_the_bend.size >= 5 else eval_noise(view))
+    if past_the_bend.size < 5:
+        return max(floor, eval_noise(view))
+    return max(floor, min(local_noise(past_the_bend), bent_noise(past_the_bend)))
 
 
 def _rising(values: FloatArray, noise: float) -> BoolArray:

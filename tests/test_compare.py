@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.cases import make_run
 from advisor.compare import Comparison, compare, labels_of
+from advisor.discover import read_runs
 from advisor.loss_table import ROWS
 from advisor.rulebook import load_rules
 from advisor.run import Config, Run, Series
@@ -266,3 +268,47 @@ def test_lists_of_modules_in_another_order_are_the_same() -> None:
     first = run("a", train="2x5", config={"peft.target_modules": ["q_proj", "v_proj"]})
     second = run("b", train="2x5", config={"peft.target_modules": ["v_proj", "q_proj"]})
     assert compared(first, second).differs == ()
+
+
+# one that overfits from its first evaluation on
+RISING = [4.16, 4.25, 4.34, 4.54, 4.75, 4.91, 5.05, 5.13, 5.17]
+
+
+def ended(made: Run, planned: int) -> Run:
+    facts = {**made.facts, "max_steps": planned, "global_step": planned}
+    return dataclasses.replace(made, facts=facts)
+
+
+def test_a_run_with_two_evaluations_that_ended_on_purpose_is_ranked() -> None:
+    long = ended(with_evals(run("long", train="2x5"), RISING), 180)
+    short = ended(with_evals(run("short", train="2x5"), [4.15, 4.02]), 40)
+    done = compared(long, short)
+    assert done.pick.index == 1 and done.pick.clear and done.pick.value == 4.02
+    assert not any("too early" in note for note in done.notes)
+
+
+def test_runs_that_end_apart_on_purpose_are_ranked_by_the_lowest_of_each() -> None:
+    """At the last common step the longer one is in the middle of its schedule."""
+    long = ended(with_evals(run("long", train="2x5"), [3.0, 2.5, 2.2, 1.9, 1.6, 1.2]), 120)
+    short = ended(with_evals(run("short", train="2x5"), [3.0, 2.4, 2.0, 1.8]), 80)
+    assert compared(long, short).pick.index == 0
+    cut = dataclasses.replace(short, facts={"max_steps": 120})  # it ended too early: the same step
+    assert compared(long, cut).pick.index == 1
+
+
+def test_of_equals_of_different_length_the_shorter_one_is_named() -> None:
+    long = ended(with_evals(run("long", train="2x5"), RISING), 180)
+    short = ended(with_evals(run("short", train="2x5"), [4.3, 4.161]), 40)
+    pick = compared(long, short).pick
+    assert (pick.index, pick.clear, pick.step) == (1, False, 40)
+    assert "is the shorter: 40 steps against 180" in pick.why
+
+
+FEWER = Path(__file__).parents[2] / "shared/field/faults/compare-fewer-epochs"
+
+
+@pytest.mark.skipif(not FEWER.is_dir(), reason="the field's inputs are not here")
+def test_fewer_epochs_are_confirmed() -> None:
+    runs = [read_runs(FEWER / name)[0] for name in ("old", "new")]
+    pick = compared(*runs).pick
+    assert pick.index == 1 and pick.clear

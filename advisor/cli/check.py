@@ -39,10 +39,14 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """1: a finding stands at or above the limit; 2: something was not read or judged."""
+        """1: a finding stands at or above the limit; 2: something was not read or judged.
+
+        What an earlier run left in the folder of a newer one is over and done with.
+        """
         if self.fail_on != "never":
             floor = SEVERITIES.index(given.severity(self.fail_on, "--fail-on"))
-            worst = [SEVERITIES.index(f.severity) for r in self.reports for f in r.findings]
+            reports = [r for r in self.reports if not r.run.facts.get("leftover")]
+            worst = [SEVERITIES.index(f.severity) for r in reports for f in r.findings]
             if any(severity >= floor for severity in worst):
                 return 1
         unjudged = any(report.status == "unknown" for report in self.reports)

@@ -86,6 +86,16 @@ def local_noise(values: Array) -> float:
     return float(MAD_TO_SD * median(np.abs(residual)) / math.sqrt(1.5))
 
 
+def bent_noise(values: Array) -> float:
+    """Return the noise of a curve that bends: robust spread of its third differences.
+
+    For white noise of deviation s they have s * sqrt(20); what a parabola explains has none.
+    """
+    if values.size < 4:
+        return local_noise(values)
+    return float(MAD_TO_SD * median(np.abs(np.diff(values, 3))) / math.sqrt(20))
+
+
 def slow_level(values: Array) -> Array:
     """Return the running median over a fifth of the curve."""
     return running_median(values, window_for(values.size, 0.2))
