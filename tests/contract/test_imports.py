@@ -40,6 +40,7 @@ LAYERS = (
         "ranking",
         "folders",
         "joining",
+        "leftovers",
         "differences",
     ),
     ("diagnose", "target", "discover"),
