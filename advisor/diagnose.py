@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-
+from advisor.best import best_point
 from advisor.condition import Lookup, parse
 from advisor.errors import AdvisorError
 from advisor.findings import (
     SEVERITIES,
-    Best,
     Edit,
     Evidence,
     Finding,
@@ -97,7 +95,7 @@ def diagnose_view(
         suppressed=tuple((f, explained[c]) for c, f in findings.items() if c in explained),
         ran=tuple(j.rule.code for j in wanted if j.value is not None),
         not_judged=tuple(NotJudged(j.rule.code, j.why) for j in wanted if j.value is None),
-        best=best_point(run, view),
+        best=best_point(run),
     )
 
 
@@ -139,7 +137,7 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
         severity=rule.severity,
         confidence=rule.sure,
         confidence_from="rule" if rule.measured is None else "calibration",
-        message=fill(rule.message, rule, view) if rule.message else rule.seen,
+        message=message_of(rule, view),
         first_step=min(first, default=None),
         last_step=max(last, default=None),
         evidence=_evidence(readings),
@@ -151,14 +149,21 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
     )
 
 
-def fill(text: str, rule: Rule, view: View) -> str:
-    """Fill ``{signal:format}`` placeholders; what has no value reads '?'."""
+def message_of(rule: Rule, view: View) -> str:
+    """Say what was found in numbers; in general words where one of them is not known."""
+    return (fill(rule.message, rule, view) if rule.message else None) or rule.seen
+
+
+def fill(text: str, rule: Rule, view: View) -> str | None:
+    """Fill ``{signal:format}`` placeholders; None where one of them has no value."""
     lookup = _lookup(rule, view)
+    found = {match[1]: lookup(match[1]) for match in PLACEHOLDER.finditer(text)}
+    known = {name: value for name, value in found.items() if value is not None}
+    if len(known) < len(found):
+        return None
 
     def value(match: re.Match[str]) -> str:
-        name, form = match.group(1), match.group(2)
-        found = lookup(name)
-        return "?" if found is None else format(float(found), form or "g")
+        return format(float(known[match[1]]), match[2] or "g")
 
     return _ONE.sub(_singular, PLACEHOLDER.sub(value, text))
 
@@ -167,38 +172,6 @@ def _singular(match: re.Match[str]) -> str:
     between, noun, verb = match.groups()
     noun = noun.removesuffix("es") if noun == "losses" else noun.removesuffix("s")
     return f"1 {between}{noun}{' is' if verb else ''}"
-
-
-def best_point(run: Run, view: View) -> Best | None:
-    """Return the lowest validation loss, else the lowest smoothed training loss.
-
-    The checkpoint is the first one at that step or after it.
-    """
-    series = run.series.get("eval/loss")
-    if series is not None and np.isfinite(series.values).any():
-        i = int(np.nanargmin(np.where(np.isfinite(series.values), series.values, np.nan)))
-        step, value = int(series.steps[i]), float(series.values[i])
-        return Best("eval/loss", step, value, _checkpoint(run, step))
-    if run.facts.get("objective", "sft") != "sft" or not len(view.loss):
-        return None  # the loss of preference or reward training is not better when lower
-    smooth = view.loss.smooth
-    real = np.flatnonzero(smooth != 0)  # exactly 0 is a hidden NaN or masked labels, not good
-    if not real.size:
-        return None
-    i = int(real[np.argmin(smooth[real])])
-    step = view.loss.at(i)
-    return Best("train/loss", step, float(smooth[i]), _checkpoint(run, step))
-
-
-def _checkpoint(run: Run, step: int) -> str | None:
-    checkpoints = run.facts.get("checkpoints")
-    if isinstance(checkpoints, Mapping):
-        later = [(int(s), str(name)) for s, name in checkpoints.items() if int(s) >= step]
-        if later:
-            return min(later)[1]
-    if run.facts.get("best_step") == step and run.facts.get("best_checkpoint"):
-        return str(run.facts["best_checkpoint"])
-    return None
 
 
 def _lookup(rule: Rule, view: View) -> Lookup:
@@ -252,8 +225,17 @@ def _looked_at_curves(judgement: Judgement) -> bool:
 
 
 def _evidence(readings: Iterable[Reading]) -> tuple[Evidence, ...]:
-    found = dict.fromkeys(evidence for reading in readings for evidence in reading.evidence)
-    return tuple(found)[:MAX_EVIDENCE]
+    """Return what the readings stand on, each point once: what is said of one is joined."""
+    found: dict[tuple[str, int | None, str], Evidence] = {}
+    for each in (evidence for reading in readings for evidence in reading.evidence):
+        # what has no step (a line of the config) is told apart by its text
+        at = (each.series, each.step, repr(each.value) if each.step is not None else each.text)
+        old = found.setdefault(at, each)
+        if each.text and each.text not in old.text:
+            text = f"{old.text}; {each.text}" if old.text else each.text
+            expected = each.expected if old.expected is None else old.expected
+            found[at] = replace(old, text=text, expected=expected)
+    return tuple(found.values())[:MAX_EVIDENCE]
 
 
 def _edit(edit: RuleEdit, rule: Rule, view: View) -> Edit | None:
@@ -264,7 +246,8 @@ def _edit(edit: RuleEdit, rule: Rule, view: View) -> Edit | None:
         return Edit(edit.key, "set", None, "advice", because=(rule.code,), note=edit.text)
     operand: Scalar = edit.operand
     if isinstance(operand, str) and "{" in operand:
-        operand = scalar(fill(operand, rule, view))
+        filled = fill(operand, rule, view)
+        operand = None if filled is None else scalar(filled)
         if not isinstance(operand, int | float) or not math.isfinite(operand):
             return None
     plain = Edit(edit.key, edit.op, operand, edit.applies, edit.low, edit.high, (rule.code,))

@@ -106,12 +106,27 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best point of the run: by validation loss where there is one."""
+    """The best point of the run, as it was logged: by validation loss where there is one.
+
+    ``checkpoint`` is the one to take; ``checkpoint_step`` says where it was saved.
+    """
 
     series: str
     step: int
     value: float
     checkpoint: str | None = None
+    checkpoint_step: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Name the checkpoint, and say how far from the lowest loss it was saved."""
+        if self.checkpoint is None:
+            return ""
+        apart = 0 if self.checkpoint_step is None else self.checkpoint_step - self.step
+        if not apart:
+            return self.checkpoint
+        steps = f"{abs(apart)} step{'s' if abs(apart) > 1 else ''}"
+        return f"{self.checkpoint} ({steps} {'after' if apart > 0 else 'before'} it)"
 
 
 @dataclass(frozen=True, slots=True)

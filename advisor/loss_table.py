@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.diagnose import best_point
+from advisor.best import best_point
 from advisor.findings import Best
 from advisor.median import median
 from advisor.run import FloatArray, Run
@@ -59,7 +59,7 @@ def contestant_of(run: Run, label: str, series: str) -> Contestant:
     """Return a run's curve of one Series: raw evaluations, or the smoothed training loss."""
     view = View(run)
     raw, curve = run.series.get(series), view.curve(series)
-    best = best_point(run, view)
+    best = best_point(run)
     if raw is None:
         return Contestant(run, label, np.empty(0), np.empty(0), 0.0, np.empty(0, bool), best)
     steps, values = raw.steps.astype(np.float64), raw.values

@@ -98,10 +98,16 @@ def test_a_log_that_says_nothing_about_the_loss_is_never_ok(series: dict[str, st
     assert diagnose(run, load_rules()).status == "unknown"
 
 
-def test_a_message_is_filled_and_survives_what_is_missing() -> None:
-    book = Rulebook((rule("AA001", message="{loss.points:.0f} points, {eval.rise:.1%} up"),))
-    report = diagnose(make_run(FALLING), book)
-    assert report.findings[0].message == "100 points, ? up"
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("{loss.points:.0f} points", "100 points"),
+        ("{loss.points:.0f} points, {eval.rise:.1%} up", "seen"),
+    ],
+)
+def test_a_message_uses_only_what_its_rule_has(message: str, said: str) -> None:
+    book = Rulebook((rule("AA001", message=message),))
+    assert diagnose(make_run(FALLING), book).findings[0].message == said
 
 
 def test_causes_are_ranked_and_sum_to_one() -> None:
@@ -136,21 +142,33 @@ def test_evidence_comes_from_the_side_that_holds() -> None:
     assert finding.last_step == 100
 
 
-def test_the_best_point_is_the_lowest_validation_loss_with_the_next_checkpoint() -> None:
+@pytest.mark.parametrize(
+    ("saved", "place"),
+    [
+        ((25, 50, 75), "checkpoint-50"),
+        ((25, 40, 60), "checkpoint-40 (10 steps before it)"),
+        ((51, 90), "checkpoint-51 (1 step after it)"),
+        ((), ""),
+    ],
+)
+def test_the_best_checkpoint_is_the_last_one_up_to_the_lowest_validation_loss(
+    saved: tuple[int, ...], place: str
+) -> None:
     run = make_run(
         FALLING | {"eval/loss": "2 1.5 1.6 nan"},
         every={"eval/loss": 25},
-        facts={"checkpoints": {25: "checkpoint-25", 60: "checkpoint-60", 90: "checkpoint-90"}},
+        facts={"checkpoints": {step: f"checkpoint-{step}" for step in saved}},
     )
     best = diagnose(run, Rulebook(())).best
     assert best is not None
-    assert (best.series, best.step, best.value) == ("eval/loss", 50, 1.5)
-    assert best.checkpoint == "checkpoint-60"
+    assert (best.series, best.step, best.value, best.place) == ("eval/loss", 50, 1.5, place)
 
 
-def test_without_validation_the_best_point_is_of_the_smoothed_training_loss() -> None:
-    best = diagnose(make_run(FALLING), Rulebook(())).best
-    assert best is not None and best.series == "train/loss" and best.step > 60
+def test_without_validation_the_best_point_is_a_point_of_the_training_loss() -> None:
+    run = make_run({"train/loss": "3 0 2 1.4 1.9 1.5 nan"})
+    best = diagnose(run, Rulebook(())).best
+    assert best is not None
+    assert (best.series, best.step, best.value) == ("train/loss", 4, 1.4)
 
 
 def test_a_healthy_run_gets_no_warning() -> None:

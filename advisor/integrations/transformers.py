@@ -140,9 +140,7 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
         if args.load_best_model_at_end:
             then = "Trainer loads the best checkpoint"
         elif best is not None and best.series == "eval/loss":
-            then = f"the best step was {best.step}" + (
-                f", {best.checkpoint}" if best.checkpoint else ""
-            )
+            then = f"the best step was {best.step}" + (f", {best.place}" if best.checkpoint else "")
         else:
             then = "a checkpoint is saved"
         self.advice.tell(f"stops the training at step {state.global_step}; {then}")

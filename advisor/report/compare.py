@@ -97,7 +97,7 @@ def _runs(comparison: Comparison, names: Sequence[str]) -> Table:
         if best is None or best.series != comparison.series:
             table.add_row(Text(full), "-", "-", "-", "-")
             continue
-        place = Text(one_line(best.checkpoint or "-"))
+        place = Text(one_line(best.place or "-"))
         noise = f"{c.noise:.2g}" if c.noise else "-"
         table.add_row(Text(full), f"{best.value:.4g}", str(best.step), noise, place)
     return table

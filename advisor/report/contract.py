@@ -82,6 +82,7 @@ def best_of(best: Best | None) -> dict[str, Any] | None:
         "step": best.step,
         "value": best.value,
         "checkpoint": best.checkpoint,
+        "checkpoint_step": best.checkpoint_step,
     }
 
 

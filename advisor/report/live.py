@@ -13,6 +13,7 @@ from rich.text import Text
 from advisor.findings import Finding
 from advisor.pipeline import Failure
 from advisor.report.escaping import one_line
+from advisor.report.evidence import evidence_lines
 from advisor.report.layout import Page
 from advisor.report.live_lines import name_of, what_of
 from advisor.report.live_numbers import numbers_of, standing_of
@@ -132,10 +133,8 @@ def _finding(page: Page, finding: Finding) -> None:
         one_line(finding.message),
     )
     page.wrapped(head, 2)
-    for evidence in finding.evidence[:2]:
-        text = one_line(evidence.text)
-        if text and text not in finding.message:
-            page.wrapped(Text(f"{one_line(evidence.series)}: {text}", "dim"), 4)
+    for line in evidence_lines(finding, 2):
+        page.wrapped(Text(line, "dim"), 4)
     if finding.do:
         page.wrapped(Text(" ".join(finding.do.split())), 7, Text("    do ", "bold"))
 

@@ -14,11 +14,11 @@ RECENT = 50  # points that the pace is taken from
 # name, title, signals that say how it does: (signal, words around its value)
 _ROWS = (
     ("train/loss", "loss", (
-        ("loss.best", "best {:.4g}"), ("loss.noise", "noise {:.1%}"),
-        ("loss.progress", "fell {:.0%}"),
+        ("loss.lowest", "lowest {:.4g}"), ("loss.noise", "noise {:.1%}"),
+        ("loss.first", "began at {:.4g}"),
     )),
     ("eval/loss", "eval loss", (
-        ("eval.rise", "{:.1%} above its minimum"), ("eval.gap", "{:+.1%} to training"),
+        ("eval.last_rise", "{:.1%} above its minimum"), ("eval.gap", "{:+.1%} to training"),
     )),
     ("train/grad_norm", "grad norm", (
         ("grad.median", "median {:.3g}"), ("grad.clipped_share", "{:.0%} clipped"),

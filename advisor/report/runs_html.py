@@ -8,6 +8,7 @@ from html import escape
 from advisor.findings import Finding, Report
 from advisor.report.curves_svg import Curve, draw
 from advisor.report.escaping import clean, one_line
+from advisor.report.evidence import evidence_lines
 from advisor.report.html_page import page
 
 _SHOWN = (("train/loss", "c0"), ("eval/loss", "c1"))
@@ -45,9 +46,7 @@ def _run(report: Report) -> list[str]:
 
 
 def _finding(finding: Finding) -> str:
-    evidence = "".join(
-        f"<li>{escape(one_line(e.text or e.series))}</li>" for e in finding.evidence[:4]
-    )
+    evidence = "".join(f"<li>{escape(line)}</li>" for line in evidence_lines(finding, 4))
     head = f"{finding.code} {finding.severity}"
     return (
         f'<p><b class="{_TONE[finding.severity]}">{escape(head)}</b> '

@@ -14,6 +14,7 @@ from advisor.findings import Edit, Finding, NotJudged, Report
 from advisor.pipeline import Failure
 from advisor.redact import redact_value
 from advisor.report.escaping import clean, one_line
+from advisor.report.evidence import evidence_lines
 from advisor.report.layout import Page
 from advisor.report.plots import COLOURS, DOTS, MARK, WIDTH, plot
 
@@ -95,7 +96,7 @@ def _header(page: Page, report: Report) -> None:
     line = ", ".join(facts)
     if report.best is not None:
         best = report.best
-        where = f", {best.checkpoint}" if best.checkpoint else ""
+        where = f", {best.place}" if best.checkpoint else ""
         line += f"; best {best.series} {best.value:.4g} at step {best.step}{where}"
     page.wrapped(Text(one_line(line), "dim"), 2)
     if report.status == "unknown":
@@ -116,10 +117,8 @@ def _finding(page: Page, report: Report, finding: Finding, with_plot: bool) -> N
     )
     page.wrapped(head, 0)
     page.wrapped(Text(one_line(finding.message)), 2)
-    for evidence in finding.evidence[:4]:
-        text = one_line(evidence.text)
-        if text and text not in finding.message:
-            page.wrapped(Text(f"{one_line(evidence.series)}: {text}", "dim"), 4)
+    for line in evidence_lines(finding, 4):
+        page.wrapped(Text(line, "dim"), 4)
     if with_plot:
         _plot(page, report, finding)
     if finding.causes:

@@ -25,9 +25,13 @@ def missing(why: str) -> Reading:
 
 def found(value: float, curve: Curve, first: int, last: int, text: str = "") -> Reading:
     """Return a Reading over the points ``first`` to ``last`` of a curve, with one Evidence."""
-    point = last
-    evidence = Evidence(curve.name, curve.at(point), float(curve.y[point]), None, text)
+    evidence = point(curve, last, text)
     return Reading(float(value), "", curve.at(first), curve.at(last), (evidence,))
+
+
+def point(curve: Curve, index: int, text: str = "", expected: float | None = None) -> Evidence:
+    """Return a point of a curve as Evidence: what was logged, never a mean."""
+    return Evidence(curve.name, curve.at(index), float(curve.last[index]), expected, text)
 
 
 def need(curve: Curve, points: int) -> str:

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from advisor.findings import Reading
+from advisor.findings import Evidence, Reading
 from advisor.median import median
 from advisor.signals import robust
-from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.base import Signal, missing, need, point
 from advisor.signals.robust import Array
 from advisor.signals.view import View
 
@@ -36,8 +36,9 @@ def blowup(view: View) -> Reading:
     if curve.y[first] <= 0 or late.min() <= 0:
         return missing("the loss is not above 0")
     value = float(np.quantile(late, 0.1)) / float(curve.y[first])
-    said = f"never below {value:.3g} times its first level {curve.y[first]:.4g} again"
-    return found(value, curve, first, len(curve) - 1, said)
+    before = point(curve, first, "before the jump")
+    after = point(curve, -1, f"never below {value:.3g} times that again")
+    return Reading(value, "", curve.at(first), curve.at(-1), (before, after))
 
 
 def blowup_noise(view: View) -> Reading:
@@ -77,7 +78,9 @@ def beyond_guess(view: View) -> Reading:
         return Reading(0.0)
     first, last = int(above[0]), int(above[-1])
     said = f"above {GUESS:g}, worse than a guess among any vocabulary, at {above.size} points"
-    return found(float(above.size), curve, first, last, said)
+    step, value = view.peak(curve, last)
+    evidence = Evidence(curve.name, step, value, None, said)
+    return Reading(float(above.size), "", curve.at(first), curve.at(last), (evidence,))
 
 
 SIGNALS = {

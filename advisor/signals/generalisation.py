@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from advisor.findings import Evidence, Reading
+from advisor.findings import Reading
 from advisor.median import median
 from advisor.signals import robust
-from advisor.signals.base import Signal, missing, need
+from advisor.signals.base import Signal, missing, need, point
 from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
 from advisor.signals.validation import eval_noise, levels_of, lowest, new_ground
@@ -40,9 +40,8 @@ def train_falls(view: View) -> Reading:
         return missing("too few training points around the evaluations")
     high, low = median(before), median(after)
     error = 1.25 * view.loss.noise * float(np.sqrt(1 / before.size + 1 / after.size))
-    text = f"training loss fell by {1 - low / high:.0%} since, from {high:.4g} to {low:.4g}"
-    evidence = Evidence("train/loss", view.loss.at(-1), low, high, text)
     value = max(0.0, high - low - 2 * error) / high
+    evidence = point(view.loss, -1, f"its level fell by {1 - low / high:.0%} since step {step:.0f}")
     return Reading(value, "", int(step), view.loss.at(-1), (evidence,))
 
 
@@ -60,8 +59,7 @@ def flat_evals(view: View) -> Reading:
     if why := need(curve, 3):
         return missing(why)
     onset = flat_onset(view)
-    text = f"flat since step {curve.at(onset)}"
-    evidence = Evidence(curve.name, curve.at(onset), float(curve.y[onset]), None, text)
+    evidence = point(curve, onset, "nothing beyond noise has been won since")
     return Reading(float(len(curve) - 1 - onset), "", curve.at(onset), curve.at(-1), (evidence,))
 
 

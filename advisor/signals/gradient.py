@@ -36,7 +36,7 @@ def spikes(view: View) -> Reading:
     hot = np.flatnonzero(curve.high > SPIKE * middle)
     hot = hot[hot >= _early(view)]
     evidence = tuple(
-        Evidence(curve.name, curve.at(i), float(curve.high[i]), middle, "above 10 x median")
+        Evidence(curve.name, *view.peak(curve, int(i)), middle, "above 10 x median")
         for i in hot[:3]
     )
     first, last = (curve.at(hot[0]), curve.at(hot[-1])) if hot.size else (None, None)
@@ -59,7 +59,8 @@ def spike_ratio(view: View) -> Reading:
     if middle <= 0:
         return missing("the median gradient norm is 0")
     i = _early(view) + int(np.argmax(curve.high[_early(view) :]))
-    return found(float(curve.high[i]) / middle, curve, i, i)
+    evidence = (Evidence(curve.name, *view.peak(curve, i), middle),)
+    return Reading(float(curve.high[i]) / middle, "", curve.at(i), curve.at(i), evidence)
 
 
 def growth(view: View) -> Reading:

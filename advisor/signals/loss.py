@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.findings import Reading
+from advisor.findings import Evidence, Reading
 from advisor.median import median
 from advisor.signals import robust
-from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.base import Signal, found, missing, need, point
 from advisor.signals.view import Curve, View
 
 MIN_POINTS = 10
@@ -75,6 +75,52 @@ def loss_shape(view: View) -> Shape:
     return memo
 
 
+def _spanning(
+    value: float, view: View, first: int, last: int, evidence: tuple[Evidence, ...]
+) -> Reading:
+    return Reading(float(value), "", view.loss.at(first), view.loss.at(last), evidence)
+
+
+def _first(view: View) -> Evidence:
+    step, value = view.first(view.loss.name) or (view.loss.at(0), float(view.loss.last[0]))
+    return Evidence(view.loss.name, step, value, None, "the first point")
+
+
+def _lowest(view: View) -> Evidence:
+    step, value = view.lowest(view.loss.name) or (view.loss.at(-1), float(view.loss.last[-1]))
+    return Evidence(view.loss.name, step, value, None, "the lowest point")
+
+
+def first(view: View) -> Reading:
+    """First logged training loss."""
+    if why := need(view.loss, 1):
+        return missing(why)
+    evidence = _first(view)
+    return Reading(evidence.value, "", evidence.step, evidence.step, (evidence,))
+
+
+def last(view: View) -> Reading:
+    """Last logged training loss."""
+    if why := need(view.loss, 1):
+        return missing(why)
+    n = len(view.loss)
+    return found(float(view.loss.last[-1]), view.loss, n - 1, n - 1, "the last point")
+
+
+def lowest(view: View) -> Reading:
+    """Lowest logged training loss, as the header of a report names it."""
+    if why := need(view.loss, 1):
+        return missing(why)
+    evidence = _lowest(view)
+    return Reading(evidence.value, "", evidence.step, evidence.step, (evidence,))
+
+
+def lowest_step(view: View) -> Reading:
+    """Its step."""
+    reading = lowest(view)
+    return reading if reading.first_step is None else Reading(float(reading.first_step))
+
+
 def _measure(view: View, points: int = MIN_POINTS) -> str:
     return need(view.loss, points)
 
@@ -87,14 +133,14 @@ def start(view: View) -> Reading:
     if why := _measure(view):
         return missing(why)
     shape = loss_shape(view)
-    return found(shape.start, view.loss, 0, shape.head - 1, f"starts at {shape.start:.4g}")
+    return _spanning(shape.start, view, 0, shape.head - 1, (_first(view),))
 
 
 def end(view: View) -> Reading:
     if why := _measure(view):
         return missing(why)
     shape, n = loss_shape(view), len(view.loss)
-    return found(shape.end, view.loss, n - shape.tail, n - 1, f"ends at {shape.end:.4g}")
+    return found(shape.end, view.loss, n - shape.tail, n - 1, "the last point")
 
 
 def best(view: View) -> Reading:
@@ -102,7 +148,7 @@ def best(view: View) -> Reading:
         return missing(why)
     shape = loss_shape(view)
     i = shape.best_index
-    return found(shape.best, view.loss, i, i, f"best level {shape.best:.4g}")
+    return _spanning(shape.best, view, i, i, (_lowest(view),))
 
 
 def progress(view: View) -> Reading:
@@ -113,8 +159,7 @@ def progress(view: View) -> Reading:
     if abs(shape.start) < 1e-12:
         return missing("the loss starts at 0")
     value = shape.fall / abs(shape.start)
-    text = f"from {shape.start:.4g} to {shape.best:.4g} at best"
-    return found(value, view.loss, 0, len(view.loss) - 1, text)
+    return _spanning(value, view, 0, len(view.loss) - 1, (_first(view), _lowest(view)))
 
 
 def progress_noise(view: View) -> Reading:
@@ -172,8 +217,8 @@ def rise(view: View) -> Reading:
     if abs(shape.best) < 1e-12:
         return missing("the best level is 0")
     value = (shape.end - shape.best) / abs(shape.best)
-    text = f"ends at {shape.end:.4g}, {value:+.0%} from its best level {shape.best:.4g}"
-    return found(value, curve, shape.best_index, len(curve) - 1, text)
+    end = point(curve, -1, f"ends {value:+.0%} from its best level")
+    return _spanning(value, view, shape.best_index, len(curve) - 1, (_lowest(view), end))
 
 
 def rise_noise(view: View) -> Reading:
@@ -220,7 +265,7 @@ def early_progress(view: View) -> Reading:
     last = int(inside[-1])
     level = median(curve.y[max(0, last - max(2, inside.size // 5)) : last + 1])
     value = (shape.start - level) / max(abs(shape.start), 1e-12)
-    return found(value, curve, 0, last, f"falls by {value:.1%} in the first 100 steps")
+    return found(value, curve, 0, last, "the end of the first 100 steps")
 
 
 def end_of_start(view: View) -> Reading:
@@ -235,6 +280,10 @@ def end_of_start(view: View) -> Reading:
 
 SIGNALS = {
     "loss.points": Signal("points", "finite points of the training loss", points),
+    "loss.first": Signal("loss", "first logged training loss", first),
+    "loss.last": Signal("loss", "last logged training loss", last),
+    "loss.lowest": Signal("loss", "lowest logged training loss", lowest),
+    "loss.lowest_step": Signal("step", "of the lowest training loss", lowest_step),
     "loss.start": Signal("loss", "level of the first points", start),
     "loss.end": Signal("loss", "level of the last tenth", end),
     "loss.best": Signal("loss", "lowest running median", best),

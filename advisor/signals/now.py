@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.findings import Evidence, Reading
+from advisor.findings import Reading
 from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.loss import MEDIAN_COST, loss_shape
-from advisor.signals.spikes import MIN_POINTS, Spike, loss_spikes
+from advisor.signals.spikes import MIN_POINTS, Spike, evidence_of, loss_spikes
 from advisor.signals.view import Curve, View
 
 RECENT = 8  # points: a jump that is older and still up is slow to heal, see loss.spike_recovery
@@ -37,9 +37,8 @@ def jump_now(view: View) -> Reading:
     curve, last = view.loss, _last_jump(view)
     if last is None:
         return Reading(0.0)
-    height, value = last.height / max(abs(last.base), 1e-12), float(curve.high[last.peak])
-    text = f"{value:.4g} at step {curve.at(last.peak)}, from {last.base:.4g}"
-    evidence = (Evidence(curve.name, curve.at(last.peak), value, last.base, text),)
+    height = last.height / max(abs(last.base), 1e-12)
+    evidence = (evidence_of(view, last),)
     return Reading(height, "", curve.at(last.first), curve.at(-1), evidence)
 
 
@@ -112,7 +111,7 @@ def rise(view: View) -> Reading:
     if abs(now.best) < 1e-12:
         return missing("the best level is 0")
     value = (now.level - now.best) / abs(now.best)
-    text = f"at {now.level:.4g} in the last {now.points} points, {value:+.0%} from {now.best:.4g}"
+    text = f"the last {now.points} points lie {value:+.0%} from the best level before"
     return found(value, curve, min(now.since, len(curve) - 1), len(curve) - 1, text)
 
 

@@ -25,6 +25,15 @@ def _no_values() -> FloatArray:
     return np.zeros(0)
 
 
+def _first(
+    steps: IntArray, values: FloatArray, finite: NDArray[np.bool_]
+) -> tuple[int, float] | None:
+    if not finite.any():
+        return None
+    i = int(np.argmax(finite))
+    return int(steps[i]), float(values[i])
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Points in a row: how many, the first one's step and value, the last one's step."""
@@ -43,6 +52,7 @@ class Points:
     count: int = 0
     last_step: int = 0
     last_value: float = 0.0
+    first: tuple[int, float] | None = None  # step and value of the first finite point
     recent: FloatArray = field(default_factory=_no_values)
     bad: int = 0
     bad_at: IntArray = field(default_factory=_no_places)
@@ -70,6 +80,7 @@ class Points:
             count=self.count + values.size,
             last_step=int(steps[-1]),
             last_value=float(values[-1]),
+            first=self.first or _first(steps, values, finite),
             recent=np.append(self.recent, values[-NEAR:])[-NEAR:],
             zeros=zero.zeros,
             zero_step=zero.zero_step,
@@ -95,6 +106,7 @@ class Points:
             self,
             count=finite + bad,
             last_step=step,
+            first=self.first if self.first and self.first[0] <= step else None,
             bad=bad,
             bad_at=self.bad_at[:keep],
             bad_steps=self.bad_steps[:keep],

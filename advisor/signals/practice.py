@@ -14,6 +14,7 @@ from advisor.signals import facts
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.choices import fp16
 from advisor.signals.facts import number, positive, text, unknown
+from advisor.signals.loss import first
 from advisor.signals.view import View
 
 # Families that were pretrained in bfloat16 and hold values that float16 cannot.
@@ -41,15 +42,6 @@ _SUMS_WRONG = ((4, 46), (4, 47))
 def vocabulary(view: View) -> float | None:
     size = number(view, "model.vocab_size").value or finite(view.run.facts.get("vocab_size"))
     return size if size and size > 1 else None
-
-
-def first(view: View) -> Reading:
-    """First logged training loss."""
-    curve = view.loss
-    if why := need(curve, 1):
-        return missing(why)
-    value = float(curve.y[0])
-    return found(value, curve, 0, 0, f"begins at {value:.4g}")
 
 
 def first_of_guess(view: View) -> Reading:
@@ -170,7 +162,6 @@ def alive(view: View) -> Reading:
 
 
 SIGNALS = {
-    "loss.first": Signal("loss", "first logged training loss", first),
     "loss.first_of_guess": Signal("ratio", "first loss over that of a guess", first_of_guess),
     "loss.over_eval": Signal("ratio", "training over validation loss, late", over_eval),
     "grad.constant": Signal("0 or 1", "the norm stands at one value above 0", constant_norm),

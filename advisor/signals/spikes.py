@@ -100,32 +100,27 @@ def loss_spikes(view: View) -> list[Spike]:
     return memo
 
 
-def _evidence(curve: Curve, spikes: list[Spike]) -> tuple[Evidence, ...]:
-    highest = sorted(spikes, key=lambda s: -s.height)[:3]
-    return tuple(
-        Evidence(
-            curve.name,
-            curve.at(s.peak),
-            float(curve.high[s.peak]),
-            s.base,
-            f"{curve.high[s.peak]:.4g} at step {curve.at(s.peak)}, from {s.base:.4g}",
-        )
-        for s in sorted(highest, key=lambda s: s.first)
-    )
+def evidence_of(view: View, spike: Spike) -> Evidence:
+    """Return the top of a jump as Evidence."""
+    step, value = view.peak(view.loss, spike.peak)
+    return Evidence(view.loss.name, step, value, spike.base, f"from a level of {spike.base:.4g}")
 
 
-def _reading(value: float, curve: Curve, spikes: list[Spike]) -> Reading:
+def _reading(value: float, view: View, spikes: list[Spike]) -> Reading:
     if not spikes:
         return Reading(value)
+    curve = view.loss
     last = min(spikes[-1].back, len(curve) - 1)
-    return Reading(value, "", curve.at(spikes[0].first), curve.at(last), _evidence(curve, spikes))
+    highest = sorted(sorted(spikes, key=lambda s: -s.height)[:3], key=lambda s: s.first)
+    evidence = tuple(evidence_of(view, spike) for spike in highest)
+    return Reading(value, "", curve.at(spikes[0].first), curve.at(last), evidence)
 
 
 def count(view: View) -> Reading:
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     spikes = loss_spikes(view)
-    return _reading(float(len(spikes)), view.loss, spikes)
+    return _reading(float(len(spikes)), view, spikes)
 
 
 def height(view: View) -> Reading:
@@ -134,7 +129,7 @@ def height(view: View) -> Reading:
         return missing(why)
     spikes = loss_spikes(view)
     value = max((s.height / max(abs(s.base), 1e-12) for s in spikes), default=0.0)
-    return _reading(value, view.loss, spikes)
+    return _reading(value, view, spikes)
 
 
 def recovery(view: View) -> Reading:
@@ -143,7 +138,7 @@ def recovery(view: View) -> Reading:
         return missing(why)
     spikes = loss_spikes(view)
     value = max((s.recovery / len(view.loss) for s in spikes), default=0.0)
-    return _reading(value, view.loss, spikes)
+    return _reading(value, view, spikes)
 
 
 def recovery_points(view: View) -> Reading:
@@ -152,7 +147,7 @@ def recovery_points(view: View) -> Reading:
         return missing(why)
     spikes = loss_spikes(view)
     value = max((float(s.recovery) for s in spikes), default=0.0)
-    return _reading(value, view.loss, spikes)
+    return _reading(value, view, spikes)
 
 
 def early(view: View) -> Reading:
@@ -162,7 +157,7 @@ def early(view: View) -> Reading:
     curve = view.loss
     border = curve.steps[0] + 0.1 * (curve.steps[-1] - curve.steps[0])
     spikes = [s for s in loss_spikes(view) if curve.steps[s.first] <= border]
-    return _reading(float(len(spikes)), curve, spikes)
+    return _reading(float(len(spikes)), view, spikes)
 
 
 def gradient_led(view: View) -> Reading:
@@ -178,7 +173,7 @@ def gradient_led(view: View) -> Reading:
     for s in spikes:
         i = int(np.searchsorted(grad.steps, view.loss.steps[s.first]))
         led += bool((grad.high[max(0, i - 2) : i + 2] > limit).any())
-    return _reading(led / len(spikes), view.loss, spikes)
+    return _reading(led / len(spikes), view, spikes)
 
 
 SIGNALS = {

@@ -9,7 +9,7 @@ import numpy as np
 from advisor.findings import Evidence, Reading
 from advisor.median import median
 from advisor.signals import robust
-from advisor.signals.base import Signal, missing, need
+from advisor.signals.base import Signal, missing, need, point
 from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
 from advisor.signals.view import Curve, View
@@ -80,8 +80,7 @@ def epoch_points(view: View) -> float:
 
 def _whole(view: View, value: float, text: str) -> Reading:
     curve = view.loss
-    evidence = Evidence(curve.name, curve.at(-1), float(curve.y[-1]), None, text)
-    return Reading(value, "", curve.at(0), curve.at(-1), (evidence,))
+    return Reading(value, "", curve.at(0), curve.at(-1), (point(curve, -1, text),))
 
 
 def amplitude(view: View) -> Reading:
@@ -188,8 +187,9 @@ def epoch_drops(view: View) -> Reading:
         before = median(curve.y[i - k : i])
         after = median(curve.y[i : i + k])
         if before - after - _beside(curve, i, k) > max(4 * _error(curve, k), 0.04 * abs(before)):
-            text = f"drops from {before:.4g} to {after:.4g} at the end of epoch {border}"
-            drops.append(Evidence(curve.name, curve.at(i), after, before, text))
+            share = f"{1 - after / before:.0%} " if after > 0 else ""
+            text = f"its level drops {share and 'by ' + share}at the end of epoch {border}"
+            drops.append(point(curve, i, text, float(curve.last[i - 1])))
     first, last = (drops[0].step, drops[-1].step) if drops else (None, None)
     return Reading(float(len(drops)), "", first, last, tuple(drops[:3]))
 

@@ -28,10 +28,26 @@ def tail_drop(view: View) -> Reading:
         return missing(why)
     cut, drop = _tail(view)
     level = max(abs(loss_shape(view).end), 1e-12)
-    text = (
-        f"{'still falls' if drop > 0 else 'rises'} by {abs(drop) / level:.1%} over the last third"
-    )
-    return found(drop / level, view.loss, cut, len(view.loss) - 1, text)
+    return found(drop / level, view.loss, cut, len(view.loss) - 1, _said(view, drop))
+
+
+def _said(view: View, drop: float) -> str:
+    """Say a fall as people count it: relative to where it began."""
+    began = loss_shape(view).end + drop
+    if loss_shape(view).end <= 0 or began <= 0:
+        return ""
+    return f"{'falls' if drop > 0 else 'rises'} by {abs(drop) / began:.1%} over the last third"
+
+
+def tail_fall(view: View) -> Reading:
+    """The same fall relative to where the last third began."""
+    if why := need(view.loss, MIN_POINTS):
+        return missing(why)
+    cut, drop = _tail(view)
+    began = loss_shape(view).end + drop
+    if loss_shape(view).end <= 0 or began <= 0:
+        return missing("the loss is not above 0")
+    return found(drop / began, view.loss, cut, len(view.loss) - 1)
 
 
 def _won(view: View, cut: int) -> float:
@@ -114,6 +130,8 @@ def flat_share(view: View) -> Reading:
     fall = max(shape.fall, float(curve.y[0]) - shape.best)
     # a level that is not known to a quarter of the fall is not known to be flat
     tolerance = min(max(4 * shape.error, 0.05 * shape.fall, least), max(0.25 * fall, least))
+    # a twentieth of a high start may be half of the level: that is no standstill
+    tolerance = min(tolerance, max(4 * shape.error, 0.05 * abs(shape.end)))
     away = np.abs(curve.smooth - shape.end) > tolerance
     # share of the points away, from each point to the end
     share = np.cumsum(away[::-1])[::-1] / np.arange(len(curve), 0, -1)
@@ -152,6 +170,7 @@ def straightness(view: View) -> Reading:
 
 SIGNALS = {
     "loss.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
+    "loss.tail_fall": Signal("share", "the same of the level that it fell from", tail_fall),
     "loss.tail_share": Signal("share", "the last third's part of the whole fall", tail_share),
     "loss.tail_trend": Signal("z", "Mann-Kendall z of the last third", tail_trend),
     "loss.new_ground": Signal("share", "end below the best level before the tail", new_ground),

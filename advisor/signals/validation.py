@@ -9,7 +9,7 @@ import numpy as np
 from advisor.findings import Evidence, Reading
 from advisor.median import median
 from advisor.signals import facts, robust
-from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.base import Signal, found, missing, need, point
 from advisor.signals.loss import MEDIAN_COST, MIN_POINTS, loss_shape
 from advisor.signals.robust import Array
 from advisor.signals.view import Curve, View
@@ -77,12 +77,61 @@ def points(view: View) -> Reading:
     return Reading(float(len(view.eval)))
 
 
+def _lowest(view: View) -> tuple[int, float]:
+    """Step and value of the minimum, as the header of a report names it."""
+    curve = view.eval
+    return view.lowest(curve.name) or (curve.at(_low(curve)), lowest(curve))
+
+
+def _minimum(view: View) -> int:
+    """Index of the evaluation that holds the minimum."""
+    steps = view.eval.steps
+    return min(int(np.searchsorted(steps, _lowest(view)[0])), steps.size - 1)
+
+
+def best(view: View) -> Reading:
+    """The minimum as it was logged."""
+    if why := need(view.eval, 1):
+        return missing(why)
+    step, value = _lowest(view)
+    evidence = Evidence(view.eval.name, step, value, None, "the minimum")
+    return Reading(value, "", step, step, (evidence,))
+
+
+def first(view: View) -> Reading:
+    """The first evaluation."""
+    if why := need(view.eval, 1):
+        return missing(why)
+    step, value = view.first(view.eval.name) or (view.eval.at(0), float(view.eval.last[0]))
+    evidence = Evidence(view.eval.name, step, value, None, "the first evaluation")
+    return Reading(value, "", step, step, (evidence,))
+
+
+def last(view: View) -> Reading:
+    """The last evaluation."""
+    curve = view.eval
+    if why := need(curve, 1):
+        return missing(why)
+    at = len(curve) - 1
+    return found(float(curve.last[-1]), curve, at, at, "the last evaluation")
+
+
+def last_rise(view: View) -> Reading:
+    """The last evaluation over the minimum, both as they were logged."""
+    if why := need(view.eval, 2):
+        return missing(why)
+    (_, bottom), end = _lowest(view), float(view.eval.last[-1])
+    if bottom <= 0:
+        return missing("the validation loss is not above 0")
+    return Reading(end / bottom - 1)
+
+
 def best_epochs(view: View) -> Reading:
     """Whole epochs that hold the minimum: what a run of that length would have needed."""
     curve = view.eval
     if why := need(curve, 2):
         return missing(why)
-    at = _low(curve)
+    at = _minimum(view)
     planned, total = facts.epochs(view).value, facts.total_steps(view).value
     # A fraction of an epoch is logged as such; whole numbers count from 0 or 1, nobody knows.
     whole = curve.epochs is None or bool(np.all(curve.epochs == np.floor(curve.epochs)))
@@ -101,7 +150,7 @@ def best_step(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 2):
         return missing(why)
-    return found(float(curve.steps[_low(curve)]), curve, _low(curve), _low(curve))
+    return Reading(float(_lowest(view)[0]))
 
 
 def rise(view: View) -> Reading:
@@ -109,15 +158,13 @@ def rise(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 2):
         return missing(why)
-    low, bottom = _low(curve), lowest(curve)
+    bottom, (step, low) = lowest(curve), _lowest(view)
     if abs(bottom) < 1e-12:
         return missing("the validation loss reaches 0")
     value = (_end(curve) - bottom) / abs(bottom)
-    evidence = (
-        Evidence(curve.name, curve.at(low), bottom, None, f"lowest: {bottom:.4g}"),
-        Evidence(curve.name, curve.at(-1), float(curve.y[-1]), bottom, f"{value:+.1%} at the end"),
-    )
-    return Reading(value, "", curve.at(low), curve.at(-1), evidence)
+    end = point(curve, -1, "the last evaluation", expected=low)
+    evidence = (Evidence(curve.name, step, low, None, "the minimum"), end)
+    return Reading(value, "", step, curve.at(-1), evidence)
 
 
 def rise_noise(view: View) -> Reading:
@@ -153,10 +200,11 @@ def rise_of_wander(view: View) -> Reading:
 
 
 def after_min(view: View) -> Reading:
+    """Evaluations after the minimum, of levels and as it was logged."""
     curve = view.eval
     if why := need(curve, 2):
         return missing(why)
-    return Reading(float(len(curve) - 1 - _low(curve)))
+    return Reading(float(len(curve) - 1 - max(_low(curve), _minimum(view))))
 
 
 def _fall(curve: Curve) -> float:
@@ -187,9 +235,22 @@ def tail_drop(view: View) -> Reading:
         return missing(why)
     k = _tail_points(curve)
     value = _fall(curve) / max(abs(float(curve.y[-1])), 1e-12)
-    text = f"fell by {value:.1%} over the last {k} evaluations"
-    evidence = Evidence(curve.name, curve.at(-1), float(curve.y[-1]), None, text)
-    return Reading(value, "", curve.at(len(curve) - k), curve.at(-1), (evidence,))
+    began = float(curve.y[-1]) + _fall(curve)
+    share = f"{abs(_fall(curve)) / began:.1%} " if began > 0 and curve.y[-1] > 0 else ""
+    way = "falls" if value > 0 else "rises"
+    text = f"{way} {share and 'by ' + share}over the last {k} evaluations"
+    return found(value, curve, len(curve) - k, len(curve) - 1, text)
+
+
+def tail_fall(view: View) -> Reading:
+    """The same fall relative to where the last third began."""
+    curve = view.eval
+    if why := need(curve, 3):
+        return missing(why)
+    end, fall = float(curve.y[-1]), _fall(curve)
+    if end <= 0 or end + fall <= 0:
+        return missing("the validation loss is not above 0")
+    return Reading(fall / (end + fall))
 
 
 def tail_errors(view: View) -> Reading:
@@ -280,6 +341,10 @@ def nonfinite(view: View) -> Reading:
 
 SIGNALS = {
     "eval.points": Signal("points", "finite evaluations", points),
+    "eval.best": Signal("loss", "the minimum as it was logged", best),
+    "eval.first": Signal("loss", "the first evaluation", first),
+    "eval.last": Signal("loss", "the last evaluation", last),
+    "eval.last_rise": Signal("share", "last evaluation over the minimum, as logged", last_rise),
     "eval.best_epochs": Signal("epochs", "whole epochs up to the minimum", best_epochs),
     "eval.best_step": Signal("step", "of the minimum", best_step),
     "eval.rise": Signal("share", "end over minimum, relative", rise),
@@ -288,6 +353,7 @@ SIGNALS = {
     "eval.rise_of_wander": Signal("ratio", "the rise over earlier ones undone", rise_of_wander),
     "eval.after_min": Signal("evaluations", "evaluations after the minimum", after_min),
     "eval.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
+    "eval.tail_fall": Signal("share", "the same of the level that it fell from", tail_fall),
     "eval.tail_share": Signal("share", "last third's part of the whole fall", tail_share),
     "eval.new_ground": Signal("share", "end below the best level before the tail", new_ground),
     "eval.tail_errors": Signal("errors", "the same fall in standard errors", tail_errors),

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from advisor.best import lowest_of
 from advisor.run import Run, Series
 from advisor.signals import robust
 from advisor.signals.points import Hidden, Points, hidden_in, points_of
@@ -171,6 +172,25 @@ class View:
                 return None
             found = self.memo[key] = points_of(series)
         return found
+
+    def first(self, name: str) -> tuple[int, float] | None:
+        """Return step and value of the first finite point, None where there is none."""
+        points = self.points(name)
+        return None if points is None else points.first
+
+    def lowest(self, name: str) -> tuple[int, float] | None:
+        """Return step and value of the lowest point, as the header of a report names it."""
+        return lowest_of(self.run, name)
+
+    def peak(self, curve: Curve, index: int) -> tuple[int, float]:
+        """Return step and value of the highest point of a bucket, as it was logged."""
+        end, value, series = curve.at(index), float(curve.high[index]), self.series(curve.name)
+        if curve.bucket == 1 or series is None:
+            return end, value
+        after = curve.at(index - 1) if index else -1
+        inside = (series.steps > after) & (series.steps <= end)
+        hit = np.flatnonzero(inside & (series.values == value))
+        return (int(series.steps[hit[0]]), value) if hit.size else (end, float(curve.last[index]))
 
     def hidden_nan(self) -> Hidden | None:
         """Return losses of 0 beside a broken gradient norm; None where one of both is absent."""
