@@ -47,7 +47,7 @@ def test_a_screen_fits_its_terminal(width: int, height: int) -> None:
 def test_a_sick_run_shows_its_finding_its_evidence_and_what_to_do() -> None:
     text = "\n".join(drawn(DEMO / "overfits"))
     assert "error EP004 validation-rises" in text
-    assert "lowest: 1.202" in text
+    assert "eval/loss 1.181 at step 150: the minimum" in text
     assert "do Use the checkpoint of the minimum" in text
     assert "step 600 of 600 (100%)" in text
 
