@@ -29,7 +29,7 @@ LAYERS = (
     ),
     ("run",),
     ("findings",),
-    ("condition", "ranges", "defaults", "dialects", "settings"),
+    ("best", "condition", "ranges", "defaults", "dialects", "settings"),
     ("keys", "rule", "baseline", "readers", "edits", "config_files"),
     (
         "rule_fields",
