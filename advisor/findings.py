@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from advisor.run import Run, Scalar
 
 Severity = Literal["error", "warning", "info"]
+Verdict = Literal["helped", "worse", "even", "unknown"]  # of a change that was made
 Applies = Literal["safe", "review", "advice"]
 Op = Literal["set", "multiply", "add", "append", "remove"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")  # from mild to bad
@@ -129,6 +130,25 @@ class Best:
         return f"{self.checkpoint} ({steps} {'after' if apart > 0 else 'before'} it)"
 
 
+class Reversal(NamedTuple):
+    """A change that is to be taken back."""
+
+    key: str
+    native_key: str
+    old: object  # as it is now
+    new: object  # as it was before the change
+
+
+@dataclass(frozen=True, slots=True)
+class Followup:
+    """What became of a change that `advise fix` made, in the run that took it."""
+
+    verdict: Verdict
+    message: str
+    run: str  # the run before
+    take_back: tuple[Reversal, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """All that is said about one Run."""
@@ -141,6 +161,7 @@ class Report:
     not_judged: tuple[NotJudged, ...] = ()
     best: Best | None = None
     plan: Plan = field(default_factory=Plan)
+    followup: Followup | None = None
 
     @property
     def unknown_because(self) -> str:

@@ -14,6 +14,7 @@ from advisor.diagnose import diagnose
 from advisor.discover import read_all, read_runs
 from advisor.errors import AdvisorError
 from advisor.findings import Report, Severity
+from advisor.fixes import followup
 from advisor.plan import make_plan
 from advisor.readers.options import ReadOptions
 from advisor.rule import Rulebook
@@ -76,6 +77,7 @@ def check_paths(
             for run in found.runs:
                 with caught(run.path, failures):
                     report = judge_run(with_config(run, request), rulebook, request)
+                    report = replace(report, followup=followup(report, rulebook))
                     reports.setdefault((Path(run.path).resolve(), run.id), report)
     return list(reports.values()), list(failures.values())
 

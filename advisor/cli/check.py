@@ -127,6 +127,7 @@ def check(
 def write_fixes(answer: Answer, kinds: Sequence[str], out: Path | None, in_place: bool) -> Answer:
     """Write each run's Plan into its config; what cannot be written becomes a Failure."""
     from advisor.apply import apply_edits
+    from advisor.fixes import remember
 
     fixable = [r for r in answer.reports if r.run.config.path and r.plan.edits]
     failures = list(answer.failures)
@@ -144,9 +145,11 @@ def write_fixes(answer: Answer, kinds: Sequence[str], out: Path | None, in_place
             continue
         taken[path] = report.run.path
         try:
-            outcomes[id(report)] = apply_edits(
+            done = outcomes[id(report)] = apply_edits(
                 Path(path), report.plan, report.run.config, out, in_place, kinds
             )
+            if done.path is not None:
+                remember(report, [a.edit for a in done.applied if a.written], done.path)
         except AdvisorError as error:
             failures.append(Failure(report.run.path, str(error)))
     return replace(answer, failures=failures, outcomes=outcomes)

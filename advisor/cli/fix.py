@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +16,13 @@ from advisor.cli import options as given
 from advisor.cli.check import console, make_request
 from advisor.errors import AdvisorError, EditError
 from advisor.findings import Edit, Report
+from advisor.fixes import remember
+from advisor.folders import run_folder
 from advisor.pipeline import judge_run, load_runs
 from advisor.plan import CHANGED, VARIABLE, is_takeable, plan_snippet, unified
 from advisor.rulebook import load_rules
 from advisor.settings import find_settings
+from advisor.target import Target
 
 
 def fix(
@@ -107,6 +111,7 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
     plan = replace(report.plan, edits=tuple(ready))
     snippet = plan_snippet(plan, report.run.config, report.run)
     typer.echo(clean(snippet.rstrip("\n") if snippet else " ".join(plan.overrides)))
+    keep_in_mind(report, ready, None)
     for edit in open_edits:
         sys.stderr.write(
             f"advise: {edit.key}: {edit.op} {edit.operand}; its value is not known,"
@@ -138,6 +143,44 @@ def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: boo
         typer.echo(clean(change), nl=False)
     screen.print(written(outcome), soft_wrap=True)  # a path stays in one piece
     _refuse_if_idle(place, outcome)
+    if outcome.path is not None:
+        keep_in_mind(report, [a.edit for a in outcome.applied if a.written], outcome.path)
+
+
+def keep_in_mind(report: Report, edits: Sequence[Edit], written: Path | None) -> None:
+    """Remember the change for the next check, and say where the next run had better go."""
+    from advisor.report.escaping import clean
+
+    for line in (remember(report, edits, written), _elsewhere(report)):
+        if line:
+            sys.stderr.write(f"advise: {clean(line)}\n")
+
+
+def _elsewhere(report: Report) -> str:
+    """Say how the next run gets a folder of its own, where it would go into this one's."""
+    run = report.run
+    tree = Target(run.config, run).tree
+    if Path(run.path).name != "trainer_state.json" and "output_dir" not in tree:
+        return ""
+    folder = run_folder(Path(run.path))
+    named = tree.get("output_dir")
+    if isinstance(named, str) and Path(named).name != folder.resolve().name:
+        return ""  # it writes elsewhere
+    return (
+        f"give the next run a folder of its own, as output_dir {fresh_name(folder)}: in {folder}"
+        " its checkpoints would mix with those of this run"
+    )
+
+
+def fresh_name(folder: Path) -> Path:
+    """Return a folder beside this one that is not there yet: run-2, run-3, ..."""
+    name = re.sub(r"-\d+$", "", folder.resolve().name)
+    taken = re.search(r"-(\d{1,6})$", folder.resolve().name)
+    first = int(taken[1]) + 1 if taken else 2
+    return next(
+        place for number in range(first, first + 10_000)
+        if not (place := folder.parent / f"{name}-{number}").exists()
+    )  # fmt: skip
 
 
 def _refuse_if_idle(place: Path, outcome: Outcome) -> None:

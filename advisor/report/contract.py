@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from advisor.apply import Outcome
-from advisor.findings import Best, Edit, Finding, Report
+from advisor.findings import Best, Edit, Finding, Followup, Report
 from advisor.pipeline import Failure
 from advisor.redact import redact_text, redact_value
 
@@ -115,7 +115,22 @@ def report_of(report: Report) -> dict[str, Any]:
             "overrides": list(plan.overrides),
             "diff": plan.diff,
         },
+        "followup": followup_of(report.followup),
         "notes": [redact_text(n) for n in run.notes],
+    }
+
+
+def followup_of(followup: Followup | None) -> dict[str, Any] | None:
+    if followup is None:
+        return None
+    return {
+        "verdict": followup.verdict,
+        "message": redact_text(followup.message),
+        "run": followup.run,
+        "take_back": [
+            {"key": r.key, "native_key": r.native_key, "from": r.old, "to": r.new}
+            for r in followup.take_back
+        ],
     }
 
 

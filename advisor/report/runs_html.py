@@ -39,6 +39,8 @@ def _run(report: Report) -> list[str]:
             for c in curves
         )
         parts.append(f'{picture}<div class="key">{key}</div>')
+    if report.followup is not None:
+        parts.append(f"<p>{escape(one_line(f'since the fix: {report.followup.message}'))}</p>")
     parts += [_finding(each) for each in report.findings]
     if report.plan.diff:
         parts.append(f"<pre>{escape(clean(report.plan.diff))}</pre>")

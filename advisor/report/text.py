@@ -99,6 +99,9 @@ def _header(page: Page, report: Report) -> None:
         where = f", {best.place}" if best.checkpoint else ""
         line += f"; best {best.series} {best.value:.4g} at step {best.step}{where}"
     page.wrapped(Text(one_line(line), "dim"), 2)
+    if report.followup is not None:
+        style = {"helped": "bold green", "worse": "bold red"}.get(report.followup.verdict, "")
+        page.wrapped(Text(one_line(f"since the fix: {report.followup.message}"), style), 2)
     if report.status == "unknown":
         page.wrapped(Text(one_line(f"cannot be judged: {report.unknown_because}")), 2)
 

@@ -93,7 +93,7 @@ def test_doing_it_again_changes_nothing_and_is_no_error(tmp_path: Path) -> None:
     assert advise("fix", run).returncode == 0
     assert (run / "config.next.yaml").read_bytes() == once
     assert sorted(p.name for p in run.iterdir()) == [
-        "config.next.yaml", "config.yaml", "training.jsonl", "validation.jsonl",
+        "advise-fix.json", "config.next.yaml", "config.yaml", "training.jsonl", "validation.jsonl",
     ]  # fmt: skip
 
 

@@ -46,6 +46,7 @@ LAYERS = (
     ("diagnose", "target", "discover"),
     ("cases", "plan", "loss_table"),
     ("rule_check", "apply", "compare"),
+    ("fixes",),
     ("rulebook", "pipeline"),
     ("tuning",),
     ("monitor",),
