@@ -9,7 +9,7 @@ from pathlib import Path
 
 from advisor.dialects import Dialect, default_of, dialect_of
 from advisor.dialects import tree as trees
-from advisor.edits import same
+from advisor.edits import is_number, number, same
 from advisor.errors import ConfigError
 from advisor.redact import redact_value
 from advisor.run import Run
@@ -36,6 +36,8 @@ _NOT_DATA = re.compile(
 )
 # What follows from the data or the batch, and is no choice of its own.
 _DERIVED = ("data.samples",)
+# A log shows the peak of a rate at its own steps only: so near they may be one.
+_LOGGED, _NEAR = ("optimizer.lr",), 0.1
 # Where a key that is left out stands for its default, whatever else a config holds.
 _FILLED = ("rng.", "step_scheduler.", "clip_grad_norm.", "dataloader.", "optimizer.weight_decay")
 _COUNTED = ("step_scheduler.global_batch_size",)  # its native key counts something else
@@ -61,7 +63,9 @@ def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
         native = [_native(run, key, tree) for run, tree in zip(runs, trees_of, strict=True)]
         covered.update(native)
         values = [stated(run, key) for run in runs]
-        if key not in _DERIVED and _differ(values, one_language):
+        if key in _DERIVED or (key in _LOGGED and _as_logged(runs, key)):
+            continue
+        if _differ(values, one_language):
             one = len(set(native)) == 1 and native[0] and key not in _COUNTED
             found.append(_difference(key, native[0] if one else key, values))
     if one_language:
@@ -71,6 +75,14 @@ def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
             if key not in covered and _differ(raw, True):
                 found.append(_difference(key, key, raw))
     return tuple(d for d in found if not _NAMES.fullmatch(d.native_key))
+
+
+def _as_logged(runs: Sequence[Run], key: str) -> bool:
+    """Say whether values that come from logs alone lie so near that they may be one."""
+    values = [run.config.values.get(key) for run in runs]
+    known = [number(value) for value in values if is_number(value)]
+    from_logs = all(run.config.origin.get(key) == "log" for run in runs)
+    return from_logs and len(known) == len(runs) and min(known) >= (1 - _NEAR) * max(known)
 
 
 def stated(run: Run, key: str) -> object:

@@ -203,8 +203,8 @@ def _judged(fix: Fix, report: Report, comparison: Comparison) -> Followup:
     if pick.clear and pick.index == 1:
         verdict, message = "helped", f"the change helped: {said}"
     elif pick.clear:
-        verdict, message = "worse", f"the change made it worse: {said}; take it back"
         back = tuple(_reversal(change) for change in fix.changes)
+        verdict, message = "worse", f"the change made it worse: {said}; {_cure(fix, report)}"
     elif pick.index is not None and codes and len(gone) == len(codes):
         verdict, message = "helped", f"the change helped: {', '.join(gone)} is gone; {said}"
     elif pick.index is not None:
@@ -215,6 +215,18 @@ def _judged(fix: Fix, report: Report, comparison: Comparison) -> Followup:
         message += "; so far, this run has not come to its end"
     what = ", ".join(f"{c.native_key} {_shown(c, True)} -> {_shown(c)}" for c in fix.changes)
     return Followup(verdict, f"{what}: {message}", fix.run, back)
+
+
+def _cure(fix: Fix, report: Report) -> str:
+    """Say what to do with a change that made it worse: the plan may know a value in between."""
+    moved = {change.key for change in fix.changes}
+    again = [
+        e for e in report.plan.edits if e.key in moved and e.resolved and e.applies != "advice"
+    ]
+    if not again:
+        return "take it back"
+    keys = ", ".join(dict.fromkeys(edit.native_key or edit.key for edit in again))
+    return f"take it back, or take the next value of {keys} below"
 
 
 def _figures(comparison: Comparison) -> str:

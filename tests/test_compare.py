@@ -312,3 +312,14 @@ def test_fewer_epochs_are_confirmed() -> None:
     runs = [read_runs(FEWER / name)[0] for name in ("old", "new")]
     pick = compared(*runs).pick
     assert pick.index == 1 and pick.clear
+
+
+def test_a_rate_known_from_the_logs_alone_differs_only_beyond_what_they_show() -> None:
+    def logged(name: str, rate: float) -> Run:
+        made = run(name, train="2x5", config={"optimizer.lr": rate})
+        return dataclasses.replace(
+            made, config=Config({"optimizer.lr": rate}, {"optimizer.lr": "log"})
+        )
+
+    assert compared(logged("a", 1.92e-3), logged("b", 1.99e-3)).differs == ()
+    assert compared(logged("a", 1e-3), logged("b", 2e-3)).differs[0].key == "optimizer.lr"
