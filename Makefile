@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo demo-train demo-tune test test-slow test-integrations lint docs wheel clean
+.PHONY: demo demo-train demo-tune test test-slow test-portable test-processors \
+	test-integrations lint docs wheel clean
 
 demo: $(VENV)/.base
 	$(BIN)/advise demo
@@ -23,6 +24,21 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "slow"
+
+# Whatever a processor can: the same tests on the arithmetic of the plainest one, of one without
+# AVX-512, and of this one. `make test-processors`: the first two, and what does arithmetic only.
+QUICK := not slow and not integration
+test-portable: $(VENV)/.dev
+	$(PLAINEST) $(BIN)/python -m pytest -n 2 -m "$(QUICK)" tests/train tests/tuning
+	$(NO_AVX512) $(BIN)/python -m pytest -n 2 -m "$(QUICK)" tests/train tests/tuning
+	$(BIN)/python -m pytest -n 2 -m "$(QUICK)" tests/train tests/tuning
+
+test-processors: $(VENV)/.dev
+	$(PLAINEST) $(BIN)/python -m pytest -n 2 -m "trains and $(QUICK)" tests/train
+	$(NO_AVX512) $(BIN)/python -m pytest -n 2 -m "trains and $(QUICK)" tests/train
+
+PLAINEST := ATEN_CPU_CAPABILITY=default
+NO_AVX512 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 test-integrations: $(VENV)/.track
 	$(BIN)/python -m pytest -m "integration"

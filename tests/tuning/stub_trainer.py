@@ -4,7 +4,8 @@ The loss falls towards a floor at a pace that grows with the rate, up to the rat
 diverges; the lowest floor is at ``lr = 1e-3``. Every end of a run is counted in ``done.txt`` beside
 the run's folder, so that a test can tell whether one was run twice.
 
-    stub_trainer.py CONFIG OUTPUT [--seconds S] [--fail TEXT] [--oom-above N] [--tokens N]
+    stub_trainer.py CONFIG OUTPUT [--seconds S [--at-once N]] [--fail TEXT] [--oom-above N]
+                    [--tokens N]
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def main() -> int:
     words.add_argument("config", type=Path)
     words.add_argument("output", type=Path)
     words.add_argument("--seconds", type=float, default=0.0)
+    words.add_argument("--at-once", type=int, default=0, help="steps that take no time")
     words.add_argument("--fail", default="")
     words.add_argument("--oom-above", type=int, default=0)
     words.add_argument("--tokens", type=int, default=0, help="logged, of each step")
@@ -44,7 +46,7 @@ def main() -> int:
             seen = {"num_input_tokens_seen": given.tokens * row["step"]} if given.tokens else {}
             log.write(json.dumps({**row, **seen}) + "\n")
             log.flush()
-            time.sleep(pause)
+            time.sleep(pause if row["step"] > given.at_once else 0)
     with (given.output.parent / "done.txt").open("a") as file:
         file.write("done\n")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tuning.test_kills import BASE, DATA, ROOT, TINY
+from tests.tuning.tiny import DATA, ROOT, config_text
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -24,17 +24,24 @@ def advise(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.fixture
+def tiny(base: Path, tmp_path: Path) -> str:
+    """The config my.yaml of the test's folder."""
+    text = config_text(base)
+    (tmp_path / "my.yaml").write_text(text)
+    return text
+
+
 def test_a_rate_far_too_low_is_mended_and_proved_on_rows_that_no_decision_saw(
-    tmp_path: Path,
+    tiny: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "my.yaml").write_text(TINY)
     done = advise(tmp_path, "tune", "my.yaml", "--runs", "3", "--keep", "best", "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout)
     outcome = said["outcome"]
     assert outcome["better"] and outcome["measured_on"] == "test" and outcome["samples"] >= 10
     assert outcome["gain"]["low"] > 0.2
-    assert said["tokens"] > 0 and (tmp_path / "my.yaml").read_text() == TINY
+    assert said["tokens"] > 0 and (tmp_path / "my.yaml").read_text() == tiny
     rows = json.loads((tmp_path / "tune-my/runs/001-start/held-out.json").read_text())
     assert rows["samples"] == 40 and sum(rows["test"]) == outcome["samples"]
     log = tmp_path / "tune-my/runs/001-start/run/validation.jsonl"
@@ -48,16 +55,17 @@ def test_a_rate_far_too_low_is_mended_and_proved_on_rows_that_no_decision_saw(
     assert plan.returncode == 0, plan.stderr
 
 
-def test_a_config_that_our_trainer_refuses_is_its_one_line_and_status_2(tmp_path: Path) -> None:
-    (tmp_path / "my.yaml").write_text(TINY.replace("val_every_steps: 3", "val_every_steps: 0"))
+def test_a_config_that_our_trainer_refuses_is_its_one_line_and_status_2(
+    tiny: str, tmp_path: Path
+) -> None:
+    (tmp_path / "my.yaml").write_text(tiny.replace("val_every_steps: 3", "val_every_steps: 0"))
     done = advise(tmp_path, "tune", "my.yaml")
     assert done.returncode == 2
     assert "step_scheduler.val_every_steps" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
-def test_under_torchrun_with_one_process(tmp_path: Path) -> None:
-    (tmp_path / "my.yaml").write_text(TINY)
+def test_under_torchrun_with_one_process(tiny: str, tmp_path: Path) -> None:
     words = ("tune", "my.yaml", "--runs", "1", "--json", "--launcher", "torchrun")
     done = advise(tmp_path, *words, "--", "--nproc-per-node", "1")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -73,7 +81,7 @@ from transformers import (AutoModelForCausalLM, AutoTokenizer, DataCollatorForLa
                           HfArgumentParser, Trainer, TrainingArguments)
 (args,) = HfArgumentParser(TrainingArguments).parse_json_file(sys.argv[1])
 args.output_dir = sys.argv[2]
-name = {str(BASE)!r}
+name = sys.argv[3]
 tokenizer = AutoTokenizer.from_pretrained(name)
 tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
 def rows(path, count):
@@ -96,11 +104,13 @@ HF_CONFIG = {
 
 
 @pytest.mark.integration
-def test_a_plain_hugging_face_script_is_tuned_by_its_own_arguments(tmp_path: Path) -> None:
+def test_a_plain_hugging_face_script_is_tuned_by_its_own_arguments(
+    base: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("datasets")
     (tmp_path / "train.py").write_text(HF_SCRIPT)
     (tmp_path / "args.json").write_text(json.dumps(HF_CONFIG, indent=2))
-    command = f"{sys.executable} train.py {{config}} {{run_dir}}"
+    command = f"{sys.executable} train.py {{config}} {{run_dir}} {base}"
     done = advise(tmp_path, "tune", "args.json", "--command", command, "--runs", "2", "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout)
@@ -110,20 +120,20 @@ def test_a_plain_hugging_face_script_is_tuned_by_its_own_arguments(tmp_path: Pat
     assert best["learning_rate"] > 1e-5 and best["report_to"] == "none"
 
 
-def test_a_sweep_of_three_rates_picks_the_one_that_learns(tmp_path: Path) -> None:
-    (tmp_path / "my.yaml").write_text(TINY)
+def test_a_sweep_of_three_rates_picks_the_one_that_learns(tiny: str, tmp_path: Path) -> None:
     done = advise(tmp_path, "sweep", "my.yaml", "--lr", "1e-6,3e-3,3", "--steps", "10")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "pick lr-0.003" in done.stdout
-    assert (tmp_path / "my.yaml").read_text() == TINY
+    assert (tmp_path / "my.yaml").read_text() == tiny
     logs = [tmp_path / f"sweep-my/lr-{rate}/run/training.jsonl" for rate in ("1e-06", "0.003", "3")]
     rates = [max(json.loads(line)["lr"] for line in log.read_text().splitlines()) for log in logs]
     assert rates == pytest.approx([1e-6, 3e-3, 3.0])
     assert "<svg" in (tmp_path / "sweep-my" / "sweep.html").read_text()
 
 
-def test_a_range_test_grows_the_rate_and_chooses_those_of_the_sweep(tmp_path: Path) -> None:
-    (tmp_path / "my.yaml").write_text(TINY)
+def test_a_range_test_grows_the_rate_and_chooses_those_of_the_sweep(
+    tiny: str, tmp_path: Path
+) -> None:
     done = advise(tmp_path, "sweep", "my.yaml", "--range-test", "--steps", "12", "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "range test: the loss was lowest at a rate of" in done.stderr

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from tests.precision import FLOAT32  # noqa: E402
 from tests.train.loop.standins import CPU, Bigram, loss_sum, make_batch  # noqa: E402
 from train.clock import HostClock  # noqa: E402
 from train.data.types import Batch  # noqa: E402
@@ -44,8 +45,8 @@ def joined(batches: list[Batch]) -> Batch:
 def test_eight_rows_of_one_step_as_one_micro_batch_of_eight() -> None:
     apart, together = make_stepper(), make_stepper()
     first, second = apart.step(rows(), 0.1), together.step([joined(rows())], 0.1)
-    assert first.loss == pytest.approx(second.loss, rel=1e-6)
-    assert first.grad_norm == pytest.approx(second.grad_norm, rel=1e-5)
+    assert first.loss == pytest.approx(second.loss, rel=FLOAT32)
+    assert first.grad_norm == pytest.approx(second.grad_norm, rel=FLOAT32)
     for a, b in zip(apart.parameters, together.parameters, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
 
@@ -55,7 +56,7 @@ def test_the_loss_is_the_mean_over_supervised_tokens_of_all_micro_batches() -> N
     with torch.no_grad():
         sums = [float(loss_sum(stepper.model, batch)[0]) for batch in rows()]
     tokens = sum(batch.supervised for batch in rows())
-    assert stepper.step(rows(), 0.1).loss == pytest.approx(sum(sums) / tokens, rel=1e-6)
+    assert stepper.step(rows(), 0.1).loss == pytest.approx(sum(sums) / tokens, rel=FLOAT32)
 
 
 def test_counts_are_those_of_the_window() -> None:
@@ -79,7 +80,7 @@ def test_without_a_limit_nothing_is_clipped_and_the_norm_is_the_same() -> None:
     free, clipped = make_stepper(max_norm=None), make_stepper(max_norm=0.01)
     first, second = free.step(rows(), 0.1), clipped.step(rows(), 0.1)
     assert not first.clipped
-    assert first.grad_norm == pytest.approx(second.grad_norm, rel=1e-6)
+    assert first.grad_norm == pytest.approx(second.grad_norm, rel=FLOAT32)
 
 
 def test_a_step_without_a_finite_loss_changes_no_weight() -> None:
@@ -135,6 +136,6 @@ def test_a_step_in_pieces_is_the_step_in_one() -> None:
     whole, pieces = make_stepper(), make_stepper()
     pieces.parts = 4
     first, second = whole.step([joined(rows())], 0.1), pieces.step([joined(rows())], 0.1)
-    assert first.loss == pytest.approx(second.loss, rel=1e-6)
+    assert first.loss == pytest.approx(second.loss, rel=FLOAT32)
     for a, b in zip(whole.parameters, pieces.parameters, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)

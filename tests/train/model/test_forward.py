@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.precision import FLOAT32  # noqa: E402
 from train.model.forward import ForwardPlan, loss_sum, plan_forward  # noqa: E402
 
 FAST = (
@@ -34,7 +35,7 @@ def gradients(loss, model):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def assert_same_gradients(got, want, relative=1e-5):
+def assert_same_gradients(got, want, relative=FLOAT32):
     assert got.keys() == want.keys()
     size = max(float(g.abs().max()) for g in want.values())
     for name, gradient in want.items():
@@ -54,7 +55,7 @@ def test_packed_loss_and_gradients_are_those_of_each_sample_alone(
     assert plan.layout == ("documents" if family in FAST else "padded")
     got, count = loss_sum(model, batch)
     assert count == batch.supervised
-    assert got.item() == pytest.approx(want.item(), rel=1e-5)
+    assert got.item() == pytest.approx(want.item(), rel=FLOAT32)
     assert_same_gradients(gradients(got, model), wanted)
 
 
@@ -67,7 +68,7 @@ def test_padding_gives_the_loss_of_documents_end_to_end(family, make_model, batc
     del model.forward_plan
     model.set_attn_implementation("sdpa" if family != "gemma2" else own)
     packed, _ = loss_sum(model, batch)
-    assert packed.item() == pytest.approx(padded.item(), rel=1e-5)
+    assert packed.item() == pytest.approx(padded.item(), rel=FLOAT32)
 
 
 def test_a_document_does_not_see_the_one_before_it(make_model, samples, batch):
@@ -112,7 +113,7 @@ def test_a_wrong_head_formula_is_noticed_and_the_model_makes_its_own_logits(
     want = reference(model, samples).item()
     plan = plan_forward(model)
     assert plan.head is None
-    assert loss_sum(model, batch)[0].item() == pytest.approx(want, rel=1e-5)
+    assert loss_sum(model, batch)[0].item() == pytest.approx(want, rel=FLOAT32)
 
 
 def test_attention_that_leaks_is_noticed_and_replaced_by_padding(make_model, samples, batch):
@@ -132,4 +133,4 @@ def test_attention_that_leaks_is_noticed_and_replaced_by_padding(make_model, sam
     for layer in model.model.layers:
         layer.self_attn.__class__ = Leaky
     assert plan_forward(model).layout == "padded"
-    assert loss_sum(model, batch)[0].item() == pytest.approx(want, rel=1e-5)
+    assert loss_sum(model, batch)[0].item() == pytest.approx(want, rel=FLOAT32)

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from tests.precision import BFLOAT16, DEEP32, FLOAT32  # noqa: E402
 from train.config.types import (  # noqa: E402
     DatasetConfig,
     DistributedConfig,
@@ -79,7 +80,7 @@ def test_auto_computes_in_the_dtype_of_the_files(saved, batch):
     exact = load_model(config_for(saved(dtype=torch.bfloat16), model={"dtype": "float32"}))
     got, want = (loss_sum(m.model, batch)[0].item() for m in (loaded, exact))
     assert got != want
-    assert got == pytest.approx(want, rel=0.02)
+    assert got == pytest.approx(want, rel=BFLOAT16)
 
 
 def test_from_config_starts_new_weights_of_the_seed(saved):
@@ -111,9 +112,9 @@ def test_activation_checkpointing_changes_no_gradient(family, peft, saved, batch
         )  # fmt: skip
         torch.manual_seed(1)
         results.append(gradients(loaded, batch))
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-6)
+    assert results[0][0] == pytest.approx(results[1][0], rel=FLOAT32)
     for name, gradient in results[0][1].items():
-        torch.testing.assert_close(results[1][1][name], gradient, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(results[1][1][name], gradient, rtol=FLOAT32, atol=FLOAT32)
 
 
 def test_checkpointed_dropout_draws_the_same_again(saved, batch):
@@ -134,7 +135,7 @@ def test_checkpointed_dropout_draws_the_same_again(saved, batch):
     again, plain = gradients(loaded, batch)
     assert loss == again
     for name, gradient in plain.items():
-        torch.testing.assert_close(grads[name], gradient, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(grads[name], gradient, rtol=FLOAT32, atol=FLOAT32)
 
 
 @pytest.mark.slow
@@ -146,9 +147,9 @@ def test_compiled_layers_give_the_same_loss_and_gradients(peft, saved, batch):
         torch.manual_seed(0)
         loaded = load_model(config_for(folder, peft=peft, compile=compiled))
         results.append(gradients(loaded, batch))
-    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert results[0][0] == pytest.approx(results[1][0], rel=FLOAT32)
     for name, gradient in results[0][1].items():
-        torch.testing.assert_close(results[1][1][name], gradient, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(results[1][1][name], gradient, rtol=DEEP32, atol=DEEP32)
 
 
 def test_eager_attention_is_honoured(saved, batch):
@@ -158,7 +159,7 @@ def test_eager_attention_is_honoured(saved, batch):
     plain = load_model(config_for(saved()))
     assert plain.model.config._attn_implementation == "documents"
     got, want = (loss_sum(m.model, batch)[0].item() for m in (loaded, plain))
-    assert got == pytest.approx(want, rel=1e-5)
+    assert got == pytest.approx(want, rel=FLOAT32)
 
 
 def test_flash_attention_is_replaced_with_a_notice(saved):
@@ -256,4 +257,4 @@ def test_what_is_saved_loads_without_us_and_says_the_same(peft, saved, batch, tm
     again = AutoModelForCausalLM.from_pretrained(source)
     if peft:
         again = PeftModel.from_pretrained(again, tmp_path / "saved")
-    assert loss_sum(again.eval(), batch)[0].item() == pytest.approx(want, rel=1e-5)
+    assert loss_sum(again.eval(), batch)[0].item() == pytest.approx(want, rel=FLOAT32)

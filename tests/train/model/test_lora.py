@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from tests.precision import DEEP32, FLOAT32  # noqa: E402
 from train.config.types import PeftConfig  # noqa: E402
 from train.model.adapters import with_adapter  # noqa: E402
 from train.model.lora import Dropout, FusedLinear, fuse, lora_linear  # noqa: E402
@@ -44,10 +45,10 @@ def run(model, seed=7):
 
 def assert_same(got, want):
     size = float(want[0].abs().max())
-    torch.testing.assert_close(got[0], want[0], rtol=0, atol=2e-5 * size)
+    torch.testing.assert_close(got[0], want[0], rtol=0, atol=2 * FLOAT32 * size)
     assert got[1].keys() == want[1].keys()
     for name, gradient in want[1].items():
-        near = 5e-5 * float(gradient.abs().max())
+        near = 5 * FLOAT32 * float(gradient.abs().max())
         torch.testing.assert_close(got[1][name], gradient, rtol=0, atol=max(near, 1e-6))
 
 
@@ -85,7 +86,7 @@ def test_dropout_after_the_adapter_is_dropout_of_its_output():
     for a, b in zip(
         torch.autograd.grad(got, parts, pull), torch.autograd.grad(want, parts, pull), strict=True
     ):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(a, b, rtol=FLOAT32, atol=FLOAT32)
 
 
 def test_gradients_pass_a_numeric_check():
@@ -116,7 +117,7 @@ def test_a_disabled_or_merged_adapter_takes_pefts_path(make_model):
     with model.disable_adapter():
         torch.testing.assert_close(model(input_ids=ids).logits, plain)
     model.merge_adapter()
-    torch.testing.assert_close(model(input_ids=ids).logits, adapted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model(input_ids=ids).logits, adapted, rtol=DEEP32, atol=DEEP32)
     assert not torch.allclose(adapted, plain)
 
 
@@ -135,14 +136,22 @@ def test_fusing_twice_changes_nothing(make_model):
 
 
 def test_in_bf16_it_is_as_near_to_fp32_as_peft_and_its_gradients_are_fp32(make_model):
-    model, _ = with_adapter(make_model().to(torch.bfloat16), PeftConfig())
-    with_nonzero_b(model).eval()
-    assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
-    got, theirs, exact = run(model), run(unfused(model)), run(copy.deepcopy(model).float())
-    assert got[0].dtype == torch.bfloat16
-    errors = [float((logits.float() - exact[0]).norm()) for logits, _ in (got, theirs)]
-    assert errors[0] <= 1.5 * errors[1]
-    for name, gradient in exact[1].items():
-        assert got[1][name].dtype == torch.float32
-        mine, other = (float((g[name] - gradient).norm()) for g in (got[1], theirs[1]))
-        assert mine <= 2 * other + 0.01 * float(gradient.norm())
+    """On the mean of four models: of one, chance decides whose roundings fall better."""
+    shares = []
+    for seed in range(4):
+        model, _ = with_adapter(make_model(seed=seed).to(torch.bfloat16), PeftConfig())
+        with_nonzero_b(model).eval()
+        assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+        got, theirs, exact = run(model), run(unfused(model)), run(copy.deepcopy(model).float())
+        assert got[0].dtype == torch.bfloat16
+        assert {gradient.dtype for gradient in got[1].values()} == {torch.float32}
+        shares.append([off(each, exact) for each in (got, theirs)])
+    mine, other = torch.tensor(shares).mean(0)
+    assert bool((mine <= 2 * other).all()), (mine, other)
+
+
+def off(found, exact):
+    """How far logits and gradients are from those of fp32, as a share of their size."""
+    logits = float((found[0].float() - exact[0]).norm() / exact[0].norm())
+    whole = [torch.cat([g.flatten() for _, g in sorted(r[1].items())]) for r in (found, exact)]
+    return logits, float((whole[0].float() - whole[1]).norm() / whole[1].norm())

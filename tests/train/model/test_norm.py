@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.precision import BFLOAT16, FLOAT32  # noqa: E402
 from train.model.norm import fuse_norms  # noqa: E402
 
 COUNTS = {"llama": 5, "qwen3": 9, "gemma": 5, "gemma2": 9, "gemma3_text": 13, "gpt2": 0}
@@ -31,10 +32,8 @@ def test_values_and_gradients_are_those_of_the_model(family, count, dtype, make_
             pull = torch.randn(y.shape).to(dtype)
             results.append((y, *torch.autograd.grad(y, (x, module.weight), pull)))
         for got, want in zip(*results, strict=True):
-            close = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {}
-            if not close:
-                close = {"rtol": 3e-2, "atol": 3e-2}
-            torch.testing.assert_close(got, want, **close)
+            near = FLOAT32 if dtype == torch.float32 else BFLOAT16
+            torch.testing.assert_close(got, want, rtol=near, atol=near)
 
 
 def test_a_norm_of_another_formula_is_left_alone(make_model):

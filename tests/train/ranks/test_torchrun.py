@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from advisor.trainer import command
+from tests.precision import TRAINED32
 from tests.train.runs.launch import environment, events, rows, run
 from tests.train.runs.tiny import LORA, config_text, make_world
 
@@ -74,7 +75,7 @@ WHAT = (("training", "loss"), ("training", "grad_norm"), ("validation", "val_los
 
 def assert_same(one: Path, other: Path, what: Sequence[tuple[str, str]] = WHAT) -> None:
     for name, key in what:
-        assert losses(other, name, key) == pytest.approx(losses(one, name, key), abs=1e-4), key
+        assert losses(other, name, key) == pytest.approx(losses(one, name, key), rel=TRAINED32), key
     counts = [[r[k] for r in rows(p).values()] for p in (one, other) for k in ("samples",)]
     assert counts[0] == counts[1]
 

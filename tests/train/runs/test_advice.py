@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,20 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tests.train.runs.launch import advise, curve, events, rows, run, start  # noqa: E402
+from tests.train.runs.launch import (  # noqa: E402
+    advise,
+    curve,
+    environment,
+    events,
+    rows,
+    run,
+)
+from tests.train.runs.poison import poisoned  # noqa: E402
 from tests.train.runs.tiny import LORA, config_text  # noqa: E402
 from train.errors import StepError  # noqa: E402
+from train.launch import main  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
-BASE = ROOT / "presets" / "base"
 STEPS = {"global_batch_size": 4, "local_batch_size": 4, "num_epochs": 2, "val_every_steps": 5,
          "ckpt_every_steps": 10}  # fmt: skip
 
@@ -36,21 +45,21 @@ def config(world: Path, place: Path, **sections: Any) -> Path:
     return path
 
 
-def base_words(*words: str) -> list[str]:
+def base_words(base: Path, *words: str) -> list[str]:
     rows_of = ROOT / "presets"
     return [
-        "--model.pretrained_model_name_or_path", str(BASE),
+        "--model.pretrained_model_name_or_path", str(base),
         "--dataset.path_or_dataset_id", str(rows_of / "instructions.jsonl"),
         "--validation_dataset.path_or_dataset_id", str(rows_of / "instructions.val.jsonl"), *words,
     ]  # fmt: skip
 
 
-def base_run(place: Path, *words: str) -> Any:
+def base_run(base: Path, place: Path, *words: str) -> Any:
     """Fine-tune the bundled base model."""
     from train.config.load import load_config
     from train.sft import run as fine_tune
 
-    loaded = load_config(BASE / "demo.yaml", base_words(*words), {})
+    loaded = load_config(base / "demo.yaml", base_words(base, *words), {})
     place.mkdir(exist_ok=True)
     (place / "config.yaml").write_text(loaded.text)
     return fine_tune(loaded, place)
@@ -111,15 +120,18 @@ def test_rules_that_cannot_be_read_switch_the_advisor_off_and_nothing_else(
     assert sum("advisor is off" in text and "XX001" in text for text in notices) == 1
 
 
-def test_a_command_gets_each_finding_as_json(world: Path, tmp_path: Path) -> None:
+def test_a_command_gets_each_finding_as_json(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "keep.sh"
     # one write a line: commands may run side by side
     script.write_text(
         f'#!/bin/sh\nline=$(cat)\nprintf "%s\\n" "$line" >> "{tmp_path}/heard.jsonl"\n'
     )
     script.chmod(0o755)
-    path = config(world, tmp_path / "run", optimizer={"_target_": "torch.optim.AdamW", "lr": 30.0})
-    with pytest.raises(StepError):
+    poisoned(monkeypatch, 33)
+    path = config(world, tmp_path / "run")
+    with pytest.raises(StepError, match="no finite loss"):
         run(path, tmp_path / "run", "--advisor.on_finding", str(script))
     lines = (tmp_path / "heard.jsonl").read_text().splitlines()
     heard = [json.loads(line) for line in lines if line]
@@ -130,39 +142,16 @@ def test_a_command_gets_each_finding_as_json(world: Path, tmp_path: Path) -> Non
 def test_a_run_that_is_stopped_ends_with_a_status_of_its_own(world: Path, tmp_path: Path) -> None:
     path = config(world, tmp_path, advisor={"policy": "stop", "stop_on": ["CFG036"]},
                   optimizer={"_target_": "torch.optim.AdamW", "lr": 30.0})  # fmt: skip
-    process = start(path, "--run-dir", str(tmp_path / "run"))
-    out, _ = process.communicate(timeout=300)
-    assert process.returncode == 3, out
+    assert main([str(path), "--run-dir", str(tmp_path / "run")], os.environ) == 3
     assert (tmp_path / "run" / "LATEST").exists()
     (said,) = events(tmp_path / "run", "stop")
     assert "CFG036" in said["text"]
 
 
-def poisoned(
-    monkeypatch: pytest.MonkeyPatch, step: int, poison: Callable[[Any], None], last: int = -1
-) -> None:
-    """Call ``poison`` with the stepper before the steps from one to another, once each."""
-    from train.step import Stepper
-
-    real, taken = Stepper.step, {"count": 0}
-
-    def take(self: Any, window: Any, lr: float) -> Any:
-        if step <= taken["count"] <= max(step, last):
-            poison(self)
-        taken["count"] += 1
-        return real(self, window, lr)
-
-    monkeypatch.setattr(Stepper, "step", take)
-
-
 def test_weights_that_became_nan_are_taken_from_a_good_state(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def poison(stepper: Any) -> None:
-        with torch.no_grad():
-            stepper.parameters[0].fill_(math.nan)
-
-    poisoned(monkeypatch, 33, poison)
+    poisoned(monkeypatch, 33)
     outcome = run(config(world, tmp_path / "run"), tmp_path / "run", "--advisor.policy", "act")
     (back,) = events(tmp_path / "run", "rollback")
     assert 20 <= back["details"]["to_step"] <= 33
@@ -195,11 +184,7 @@ def test_an_acted_run_is_read_as_what_it_became(
 ) -> None:
     from advisor.discover import read_runs
 
-    def poison(stepper: Any) -> None:
-        with torch.no_grad():
-            stepper.parameters[0].fill_(math.nan)
-
-    poisoned(monkeypatch, 33, poison)
+    poisoned(monkeypatch, 33)
     run(config(world, tmp_path / "run"), tmp_path / "run", "--advisor.policy", "act")
     (found,) = read_runs(tmp_path / "run")
     loss = found.series["train/loss"]
@@ -208,69 +193,81 @@ def test_an_acted_run_is_read_as_what_it_became(
     assert not [code for code, *_ in judged(tmp_path / "run") if code.startswith("NUM")]
 
 
+def sick(path: Path, run_dir: Path, *words: str) -> subprocess.Popen[str]:
+    """A run of its own whose weights become NaN before steps 33 and 60."""
+    program = [sys.executable, "-P", "-m", "tests.train.runs.poison", "33,60", str(run_dir)]
+    return subprocess.Popen(
+        [*program, str(path), "--run-dir", str(run_dir), "--advisor.policy", "act", *words],
+        env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def acted(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody kills: it goes back twice."""
+    place = tmp_path_factory.mktemp("acted")
+    process = sick(config(world, place), place / "run")
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    assert len(events(place / "run", "rollback")) == 2
+    return place / "run"
+
+
+def killed_after_a_way_back(process: subprocess.Popen[str], run_dir: Path, lines: int) -> None:
+    """kill -9 once so many more steps are logged after the first way back."""
+    events_of, log = run_dir / "events.jsonl", run_dir / "training.jsonl"
+    while not events_of.exists() or '"kind": "rollback"' not in events_of.read_text():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    wanted = log.read_bytes().count(b"\n") + lines
+    while log.read_bytes().count(b"\n") < wanted:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("lines", [0, 1, 12])
 def test_a_run_killed_after_a_way_back_keeps_its_factor_and_count(
-    world: Path, tmp_path: Path
+    lines: int, world: Path, acted: Path, tmp_path: Path
 ) -> None:
-    """kill -9 at points after the way back; what it resumes to is what it would have been."""
-    lr = {"_target_": "torch.optim.AdamW", "lr": 30.0}
-    expected = config(world, tmp_path / "expected", optimizer=lr, advisor={"policy": "act"})
-    run(expected, tmp_path / "expected")
-    back = events(tmp_path / "expected", "rollback")
-    assert back, "the rate was meant to need a way back"
-    place = tmp_path / "killed"
-    path = config(world, place, optimizer=lr, advisor={"policy": "act"})
-    shutil.move(path, tmp_path / "killed.yaml")
-    words = ["--run-dir", str(place)]
-    process = start(tmp_path / "killed.yaml", *words)
-    kills = 0
-    for _ in range(3):
-        seen = len(back) if kills else 1
-        while process.poll() is None:
-            log = place / "events.jsonl"
-            if log.exists() and log.read_text().count('"kind": "rollback"') >= seen + kills:
-                time.sleep(0.05 * kills)
-                break
-            time.sleep(0.01)
-        if process.poll() is not None:
-            break
-        process.kill()
-        process.communicate()
-        kills += 1
-        process = start(tmp_path / "killed.yaml", "--resume", *words)
-        process.communicate(timeout=300)
-    assert kills >= 1
-    last, wanted = (max(rows(p)) for p in (place, tmp_path / "expected"))
-    assert last == wanted
-    one, other = (rows(p)[last]["lr"] for p in (place, tmp_path / "expected"))
-    assert one == pytest.approx(other, rel=1e-6)
+    """What it resumes to is what it would have been."""
+    killed, path = tmp_path / "run", config(world, tmp_path)
+    killed_after_a_way_back(sick(path, killed), killed, lines)
+    resumed = sick(path, killed, "--resume")
+    out, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, out
+    assert max(rows(killed)) == max(rows(acted)) == 79
+    rates = [[row["lr"] for row in rows(place).values()] for place in (killed, acted)]
+    assert rates[0] == pytest.approx(rates[1], rel=1e-6)
 
 
 @pytest.mark.slow
-def test_the_base_model_at_a_fair_rate_is_left_alone(tmp_path: Path) -> None:
+def test_the_base_model_at_a_fair_rate_is_left_alone(base: Path, tmp_path: Path) -> None:
     words = ["--advisor.policy", "act", "--optimizer.lr", "2e-3"]
-    outcome = base_run(tmp_path / "run", *words, "--step_scheduler.num_epochs", "5")
+    outcome = base_run(base, tmp_path / "run", *words, "--step_scheduler.num_epochs", "5")
     assert outcome.status == "finished" and outcome.actions == 0
     assert told(tmp_path / "run", "error") == []
 
 
 @pytest.mark.slow
-def test_the_base_model_at_a_thousand_times_the_rate_is_stopped(tmp_path: Path) -> None:
+def test_the_base_model_at_a_thousand_times_the_rate_is_stopped(base: Path, tmp_path: Path) -> None:
     words = ["--optimizer.lr", "4", "--step_scheduler.num_epochs", "5"]
-    outcome = base_run(tmp_path / "run", "--advisor.policy", "stop", *words)
+    outcome = base_run(base, tmp_path / "run", "--advisor.policy", "stop", *words)
     assert outcome.advice is not None and outcome.advice.kind == "stop"
     assert outcome.steps <= 20 and (tmp_path / "run" / "LATEST").exists()
 
 
 @pytest.mark.slow
-def test_the_base_model_at_a_thousand_times_the_rate_is_brought_back(tmp_path: Path) -> None:
-    from train.errors import StepError
-
+def test_the_base_model_at_a_thousand_times_the_rate_is_brought_back(
+    base: Path, tmp_path: Path
+) -> None:
     words = ["--optimizer.lr", "4", "--step_scheduler.num_epochs", "5"]
     words += ["--validation_dataset.limit_dataset_samples", "24"]
     with pytest.raises(StepError, match="no finite loss"):
-        base_run(tmp_path / "untouched", *words)
-    outcome = base_run(tmp_path / "acted", "--advisor.policy", "act", *words)
+        base_run(base, tmp_path / "untouched", *words)
+    outcome = base_run(base, tmp_path / "acted", "--advisor.policy", "act", *words)
     untouched = rows(tmp_path / "untouched")
     assert 1 <= outcome.actions <= 3
     # it takes all its steps, or ends at the best validation that it came to
@@ -282,8 +279,10 @@ def test_the_base_model_at_a_thousand_times_the_rate_is_brought_back(tmp_path: P
 
 
 @pytest.mark.slow
-def test_the_base_model_that_learns_by_heart_is_stopped_at_its_best(tmp_path: Path) -> None:
-    outcome = base_run(tmp_path / "run", "--advisor.policy", "act")
+def test_the_base_model_that_learns_by_heart_is_stopped_at_its_best(
+    base: Path, tmp_path: Path
+) -> None:
+    outcome = base_run(base, tmp_path / "run", "--advisor.policy", "act")
     assert outcome.advice is not None and outcome.advice.kind == "early_stop"
     losses = {s: r["val_loss"] for s, r in rows(tmp_path / "run", "validation").items() if s >= 0}
     best = min(losses, key=lambda step: losses[step])

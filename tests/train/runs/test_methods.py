@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from tests.precision import FLOAT32  # noqa: E402
 from tests.train.runs.launch import advise, curve, events, rows, run  # noqa: E402
 from tests.train.runs.tiny import LORA, config_text  # noqa: E402
 from train.errors import CheckpointError, ConfigError, StepError  # noqa: E402
@@ -134,7 +135,7 @@ def test_what_is_saved_is_what_was_validated(method: str, world: Path, tmp_path:
     held_out = make_rows(24, seed=2)
     folder = tmp_path / "run" / "LATEST" / "model"
     found = loss_with_transformers(folder, world / "model", held_out)
-    assert found == pytest.approx(outcome.val_loss, rel=1e-5)
+    assert found == pytest.approx(outcome.val_loss, rel=FLOAT32)
 
 
 def test_a_whole_model_goes_to_the_consolidated_folder_where_asked(
