@@ -11,6 +11,7 @@ from advisor.causes import CAUSES
 from advisor.paths import data_dir
 from advisor.ranges import COMPILED, compile_ranges
 from advisor.report.practice import load_rows, practice_page
+from advisor.report.readme import readme
 from advisor.rule import Case, Rule, Rulebook, RuleEdit
 from advisor.rulebook import INDEX, compile_index, load_full
 from advisor.symptoms import SYMPTOMS
@@ -90,18 +91,23 @@ def write_documents(root: Path) -> list[Path]:
     texts = documents(load_full(root / "rules"))
     texts[f"rules/{INDEX}"] = compile_index(root / "rules")
     texts[f"presets/{COMPILED}"] = compile_ranges(root / "presets")
-    changed = []
-    for name, text in texts.items():
-        path = root / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
-            changed.append(path)
+    changed = [root / name for name, text in texts.items() if _write(root / name, text)]
     for path in (root / "docs" / "rules").glob("*.md"):
         if f"docs/rules/{path.name}" not in texts:
             path.unlink()
             changed.append(path)
+    if (root / "README.md").is_file() and _write(root / "README.md", readme(root)):
+        changed.append(root / "README.md")  # the last: it shows what the tables above say
     return changed
+
+
+def _write(path: Path, text: str) -> bool:
+    """Write a file where it would change; say whether it did."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return True
 
 
 def _line(text: str) -> str:

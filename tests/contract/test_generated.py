@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advisor.ranges import COMPILED, compile_ranges
 from advisor.report.page import documents
+from advisor.report.readme import SHOWN, readme
 from advisor.rulebook import INDEX, compile_index, load_full, load_rules
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,3 +35,9 @@ def test_compiled_rules_are_those_of_the_files_less_their_cases() -> None:
         assert rule.when == full[rule.code].when
         assert rule.limits == full[rule.code].limits
         assert rule.edits == full[rule.code].edits
+
+
+def test_the_sample_in_the_readme_is_what_the_command_prints() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text == readme(ROOT), HINT
+    assert f"$ advise {SHOWN}\n{SHOWN}/training.jsonl  warning\n" in text
