@@ -202,8 +202,8 @@ def ours(job: Job, out: str) -> dict[str, Any]:
     meter = Meter()
     kept: dict[str, Any] = {}
 
-    def after_loading(config: Any) -> Any:
-        kept["model"] = _load(config)
+    def after_loading(*words: Any) -> Any:
+        kept["model"] = _load(*words)
         if job.method == "lora":
             fill_adapter(kept["model"].model)
         return kept["model"]
