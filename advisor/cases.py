@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.diagnose import judge
+from advisor.causes import CAUSES
+from advisor.diagnose import judge, make_finding
+from advisor.edits import direction
 from advisor.errors import RuleError
+from advisor.findings import Edit, Finding
 from advisor.keys import CANONICAL_KEYS
 from advisor.rule import Case, Expect, Rule, Rulebook
-from advisor.run import Config, Event, FloatArray, Run, Series
+from advisor.run import Config, Event, FloatArray, Run, Scalar, Series
 from advisor.signals import View
 
 BoolArray = NDArray[np.bool_]
@@ -37,9 +40,11 @@ class CaseResult:
     answer: Expect
     why: str = ""
 
+    wrong: str = ""  # what is not as the case says, although the answer is
+
     @property
     def passed(self) -> bool:
-        return self.answer == self.case.expect
+        return self.answer == self.case.expect and not self.wrong
 
 
 def make_run(
@@ -102,7 +107,25 @@ def run_case(rule: Rule, case: Case, rulebook: Rulebook | None = None) -> CaseRe
     for other in rulebook or ():
         if other.code in rule.unless and judge(other, view).value:
             return CaseResult(rule, case, "silent", f"explained by {other.code}")
-    return CaseResult(rule, case, "fires")
+    wrong = _wrong(case, make_finding(judgement, view))
+    return CaseResult(rule, case, "fires", wrong, wrong)
+
+
+def _wrong(case: Case, finding: Finding) -> str:
+    """Say which cause or edit of a finding is not what its case wants; '' where all are."""
+    first = finding.causes[0][0] if finding.causes else "none"
+    if case.causes and first != case.causes:
+        return f"the first cause is {first}, expected {case.causes}"
+    moved = {e.key: _move(e) for e in finding.edits if e.applies != "advice"}
+    for key, wanted in case.edits.items():
+        if moved.get(key, "none") != wanted:
+            return f"{key}: {moved.get(key, 'none')}, expected {wanted}"
+    return ""
+
+
+def _move(edit: Edit) -> Scalar:
+    way = direction(edit)
+    return edit.operand if not way else "up" if way > 0 else "down"
 
 
 def check_case(case: Case, guide: Sequence[str]) -> list[str]:
@@ -123,6 +146,11 @@ def check_case(case: Case, guide: Sequence[str]) -> list[str]:
         elif event.get("kind") not in EVENT_KINDS:
             faults.append(f"unknown event kind {event.get('kind')!r}")
     faults += [f"guide id '{i}' is not one of the rule's" for i in case.guide if i not in guide]
+    faults += [f"unknown config key '{key}'" for key in case.edits if key not in CANONICAL_KEYS]
+    if case.causes and case.causes not in CAUSES:
+        faults.append(f"unknown cause '{case.causes}'")
+    if (case.causes or case.edits) and case.expect != "fires":
+        faults.append("only a case that fires has causes and edits")
     if (case.near or case.trap) and case.expect == "fires":
         faults.append("'near' and 'trap' are for silent cases")
     return faults

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from advisor.edits import Value, is_number, number
+from advisor.edits import LEAP, Value, is_number, number
 from advisor.findings import Edit
 from advisor.ranges import warmup_range
 
@@ -67,8 +67,9 @@ def _with_batch(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
     factor, lr = ratio(edit), values.get(LR)
     if edit.key != GLOBAL or factor is None or not is_number(lr):
         return []
-    new = _digits(number(lr) * math.sqrt(factor))
-    why = f"the rate moves with the root of the batch, by {math.sqrt(factor):.2g}"
+    root = min(math.sqrt(factor), LEAP)
+    new = _digits(number(lr) * root)
+    why = f"the rate moves with the root of the batch, by {root:.2g}"
     return [along(edit, LR, number(lr), new, why)]
 
 

@@ -14,6 +14,7 @@ from advisor.run import Scalar
 
 Value = Scalar | list[Scalar]
 LEAP = 10.0  # the guide's largest single step
+WHOLE_LEAP = 8.0  # the same for sizes and counts, which go in powers of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +97,47 @@ def _tidy(key: str, old: Value, value: float) -> float | int:
 def _bounded(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
     """Hold a number within its bounds, and say so.
 
-    A value that lies outside already moves no further out. It comes back by one step, to the
-    nearest bound where no more than LEAP lies between.
+    A value that lies outside already moves no further out. It comes back as far as the nearest
+    bound, or by one LEAP where that is less: what began higher also ends no lower.
     """
     low = -math.inf if edit.low is None else edit.low
     high = math.inf if edit.high is None else edit.high
     value = number(wanted)
     start = number(old) if is_number(old) else value
-    new = min(max(value, low), high)
-    side = "below" if value < low else "above"
-    if is_number(old) and not low <= start <= high and new != value:
-        edge = low if start < low else high
-        outward = (value < start) == (start < low) or value == start
-        if outward:
+    if not low <= start <= high and is_number(old):
+        new = _brought_back(edit.key, start, value, low, high)
+        if new == start:
+            edge = low if start < low else high
             return old, f"held at {start:g}: the range ends at {edge:g}"
-        within_reach = start > 0 and edge > 0 and max(start / edge, edge / start) < 1.001 * LEAP
-        if (value < low) == (start < low) and not within_reach:
-            return wanted, f"still {side} the range, which ends at {edge:g}"
+        if not low <= new <= high:
+            side, edge = ("below", low) if new < low else ("above", high)
+            return _as_kind(edit.key, new), f"still {side} the range, which ends at {edge:g}"
+    else:
+        new = min(max(value, low), high)
     if new == value:
         return wanted, ""
-    whole = KINDS.get(edit.key) == "int" and float(new).is_integer()
-    return (int(new) if whole else new), f"held at {new:g}: {value:g} lies {side} the range"
+    side = "below" if value < low else "above"
+    return _as_kind(edit.key, new), f"held at {new:g}: {value:g} lies {side} the range"
+
+
+def _brought_back(key: str, start: float, value: float, low: float, high: float) -> float:
+    """Return where a value from outside its range comes to when ``value`` is wanted."""
+    leap = WHOLE_LEAP if KINDS.get(key) == "int" else LEAP
+    if start > high:
+        reached = min(value, max(high, number(_tidy(key, start, start / leap))))
+        return start if value >= start else max(low, reached)
+    reached = max(value, min(low, number(_tidy(key, start, _two_digits_below(start * leap)))))
+    return start if value <= start else min(high, reached)
+
+
+def _two_digits_below(value: float) -> float:
+    """Cut to two digits: where rounding up would pass the largest step."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
+    return math.floor(value / unit * (1 + 1e-12)) * unit
+
+
+def _as_kind(key: str, value: float) -> float | int:
+    return int(value) if KINDS.get(key) == "int" and value.is_integer() else value
 
 
 def direction(edit: Edit) -> int:

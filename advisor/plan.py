@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from advisor import coupling
 from advisor.dialects import tree as trees
-from advisor.edits import Proposal, is_number, merge, note, number, resolve, same
+from advisor.edits import Proposal, direction, is_number, merge, note, number, resolve, same
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit, Finding, Plan
-from advisor.ranges import range_for, warmup_range
+from advisor.ranges import Range, top_of, warmup_range
 from advisor.redact import redact_text
 from advisor.run import Config, Run
+from advisor.signals.rates import range_of, steps_otherwise
 from advisor.target import Target, plain
 
 CHANGED = "already changed"
@@ -22,6 +24,7 @@ NO_KEY = "no such key in"
 VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
 GROUPS = ("measuring", "numerics and memory", "learning rate", "batch", "epochs", "regularisation")
 BEYOND = 3  # times the highest usual rate: no rule raises a rate from there on
+HOPELESS = 30  # times the highest usual rate: no lowered one stays above it
 # A cure may go below what is recommended to start with.
 _NO_FLOOR = (coupling.EPOCHS, coupling.LOCAL)
 _GROUP_OF = (
@@ -84,7 +87,7 @@ def _coupled(
     for edit in extra:
         known = _range_of(edit.key, target, method)
         if known is not None and not isinstance(edit.new, list):
-            free = replace(edit, operand=edit.new, low=known[0], high=known[1])
+            free = replace(edit, operand=edit.new, low=known.low, high=known.high)
             edit = resolve(free, edit.old)
         bounded.append(edit)
     moved = [edit for edit in bounded if not same(edit.old, edit.new)]
@@ -117,25 +120,44 @@ def _first_warmup(edit: Edit, steps: float) -> Edit:
 
 def _within_range(edit: Edit, target: Target, old: object) -> Edit:
     """Bound a relative Edit by the recommended range for the method and the data size."""
-    known = _range_of(edit.key, target) if edit.op in ("multiply", "add") else None
-    if known is None:
+    if edit.op not in ("multiply", "add"):
         return edit
-    if edit.key == "optimizer.lr" and is_number(old) and number(old) >= known[1]:
-        # A run that learns too slowly up there shows that the range is not made for its model.
-        known = (known[0], known[1] * BEYOND)
-    low = known[0] if edit.low is None else max(edit.low, known[0])
-    high = known[1] if edit.high is None else min(edit.high, known[1])
+    known, low, high = _range_of(edit.key, target), -math.inf, math.inf
+    if known is not None and known.low is not None and known.high is not None:
+        low, high = known.low, known.high
+    if edit.key == coupling.LR and is_number(old):
+        edit, high = _rate_bounds(edit, target, number(old), high)
+    low = low if edit.low is None else max(edit.low, low)
+    high = high if edit.high is None else min(edit.high, high)
+    if math.isinf(low) and math.isinf(high):
+        return edit
     return replace(edit, low=low, high=high) if low <= high else edit
 
 
-def _range_of(key: str, target: Target, method: object = None) -> tuple[float, float] | None:
-    method, samples = method or target.values.get("method"), target.values.get("data.samples")
-    if not isinstance(method, str):
+def _rate_bounds(edit: Edit, target: Target, old: float, high: float) -> tuple[Edit, float]:
+    """Return the Edit of a rate and how high it may lead.
+
+    A run that learns too slowly at the end of the guide's range shows that this is not made for
+    it: only then it may be raised beyond. One that no model bears comes down to what some do.
+    """
+    top = top_of(edit.key, str(target.values.get("method", "")))
+    if edit.op != "multiply" or top is None or steps_otherwise(target.view):
+        return edit, high
+    if direction(edit) > 0:
+        known = _range_of(edit.key, target)
+        field = math.inf if known is None or known.field_high is None else known.field_high
+        return edit, (min(BEYOND * top, field) if old >= high or known is None else high)
+    if old * number(edit.operand) > HOPELESS * top:
+        edit = replace(edit, operand=HOPELESS * top / old)
+    return edit, high
+
+
+def _range_of(key: str, target: Target, method: object = None) -> Range | None:
+    """Return the range that bounds what a cure may do: it may go below a recommended start."""
+    known = range_of(key, target.view, str(method or ""))
+    if known is None or known.per or known.low is None:
         return None
-    known = range_for(key, method, number(samples) if is_number(samples) else None)
-    if known is None or known.per or known.low is None or known.high is None:
-        return None
-    return (1.0 if key in _NO_FLOOR else known.low), known.high
+    return replace(known, low=1.0) if key in _NO_FLOOR else known
 
 
 def _grouped(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +25,8 @@ _RELATIVES = {"dora": ("dora", "lora"), "qlora": ("qlora", "lora")}
 class Range:
     """A recommended range of one key, or the values it should have.
 
-    With ``per`` the range is of the value over the value of that other key.
+    With ``per`` the range is of the value over the value of that other key. ``field_high`` is how
+    far later work goes beyond the guide, and ``origin`` which work that is.
     """
 
     key: str
@@ -34,21 +36,36 @@ class Range:
     per: str = ""
     guide: tuple[str, ...] = ()
     why: str = ""
+    field_high: float | None = None
+    origin: str = ""
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One row of presets/ranges.yaml: a pair of bounds for all scales, or one for each."""
+    """One row of presets/ranges.yaml.
 
-    guide: str
+    A row of the ``guide`` holds a pair of bounds for all scales, or one for each. One of later
+    work has an ``origin``, and the ``best`` value of a model whose width is ``width``: a family's
+    ``power`` of (width / its own) moves it, and runs of fewer than ``brief`` steps take ``times``
+    as much. ``room`` is how far from the best a value still does.
+    """
+
     method: str
     key: str
     why: str
+    guide: str = ""
+    origin: str = ""
     all: tuple[float, float] | None = None
     small: tuple[float, float] | None = None
     medium: tuple[float, float] | None = None
     large: tuple[float, float] | None = None
     allowed: tuple[str | bool, ...] = ()
     per: str = ""
+    best: float | None = None
+    room: float = 1.0
+    width: float = 1.0
+    power: dict[str, float] = {}
+    brief: float = 0.0
+    times: float = 1.0
 
 
 class _Compiled(msgspec.Struct):
@@ -68,10 +85,52 @@ def range_for(key: str, method: str, samples: float | None) -> Range | None:
 
     With unknown ``samples`` it spans all scales.
     """
+    row = _row(key, method, is_guide=True)
+    return None if row is None else _range(row, samples)
+
+
+def field_of(key: str, method: str, steps: float | None, model: str) -> tuple[float, str] | None:
+    """Return how high later work goes with a key, and which work; None where it says nothing.
+
+    ``steps`` is the length of the run, where known, and ``model`` its name.
+    """
+    row = _row(key, method, is_guide=False)
+    if row is None or row.best is None:
+        return None
+    name = model.lower().rstrip("/").rsplit("/", 1)[-1]
+    high, width = row.best * row.room, width_of(name)
+    power = next((p for family, p in row.power.items() if family in name), 0.0)
+    if width is not None:
+        high *= (row.width / width) ** power
+    if steps is not None and steps < row.brief:
+        high *= row.times
+    return float(f"{high:.2g}"), row.origin
+
+
+def top_of(key: str, method: str) -> float | None:
+    """Return the guide's highest value over all amounts of data, of all methods where the run's
+    has none."""
+    rows = [row for row in load_ranges() if row.key == key and row.guide]
+    rows = [row for row in rows if row.method == method] or rows
+    pairs = [pair for row in rows for pair in (row.all, row.small, row.medium, row.large) if pair]
+    return max((high for _, high in pairs), default=None)
+
+
+def width_of(model: str) -> float | None:
+    """Return about how wide a model is, by the billions of weights that its name states.
+
+    A model of L layers of width d has some 12 L d^2 weights, and L is about d / 100.
+    """
+    stated = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)b(?![a-z])", model.lower())
+    count = float(stated[1]) * 1e9 if stated else 0.0
+    return (count / 0.12) ** (1 / 3) if count else None
+
+
+def _row(key: str, method: str, is_guide: bool) -> Row | None:
     for name in _RELATIVES.get(method, (method,)):
         for row in load_ranges():
-            if row.method == name and row.key == key:
-                return _range(row, samples)
+            if row.method == name and row.key == key and bool(row.guide) == is_guide:
+                return row
     return None
 
 

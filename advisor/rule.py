@@ -43,7 +43,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One example inside a rule file: a small run and the answer that the rule owes it."""
+    """One example inside a rule file: a small run and the answer that the rule owes it.
+
+    ``causes`` is the cause that has to rank first, ``edits`` says for keys whether the rule moves
+    them 'up' or 'down', to which value it sets them, or that it leaves them ('none').
+    """
 
     name: str
     expect: Expect
@@ -55,6 +59,8 @@ class Case:
     events: tuple[Mapping[str, object], ...] = ()
     near: bool = False
     trap: bool = False
+    causes: str = ""
+    edits: Mapping[str, Scalar] = field(default_factory=dict)
     guide: tuple[str, ...] = ()
 
 

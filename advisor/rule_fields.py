@@ -131,6 +131,10 @@ CASE: Shape = {
     "events": _MAPS,
     "near": _FLAG,
     "trap": _FLAG,
+    "causes": _text(),
+    "edits": Kind(
+        "config keys with up, down, none or a value", lambda v: _is_map_of(v, _is_scalar)
+    ),
     "guide": _TEXTS,
 }
 

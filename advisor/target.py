@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from advisor.dialects import tree as trees
 from advisor.edits import Value, is_number, number, same
 from advisor.errors import ConfigError
 from advisor.run import Config, Run
+from advisor.signals import View
 
 _DIALECT_OF_FORMAT = {
     "transformers": "transformers",
@@ -80,6 +81,11 @@ class Target:
         if peak is not None and (not is_number(lr) or number(lr) < 0.95 * peak):
             values[coupling.LR] = peak  # the file may have been edited since; the log has not
         return values
+
+    @cached_property
+    def view(self) -> View:
+        """The run with these values, for what is worked out from a log: samples, length."""
+        return View(replace(self.run, config=replace(self.config, values=self.values)))
 
     @cached_property
     def steps(self) -> float | None:

@@ -49,10 +49,29 @@ def test_a_value_outside_the_bounds_comes_back_to_the_nearest_one() -> None:
     assert "held at 0.0001" in edit.note
 
 
-def test_a_value_far_outside_the_bounds_comes_back_by_one_step() -> None:
+def test_a_value_far_outside_the_bounds_comes_back_by_a_tenth_at_most() -> None:
     edit = resolve(times(0.5, high=1e-4), 1.0)
-    assert edit.new == 0.5
+    assert edit.new == 0.1
     assert "still above the range" in edit.note
+
+
+@given(
+    by=st.sampled_from([0.1, 0.3, 0.4, 0.5, 1.5, 2.0, 2.5, 3.0, 5.0]),
+    key=st.sampled_from(["optimizer.lr", "step_scheduler.global_batch_size", "peft.dim"]),
+    old=st.tuples(*[st.floats(1e-9, 1e9)] * 2).map(sorted),
+    bounds=st.tuples(*[st.floats(1e-9, 1e9)] * 2).map(sorted),
+)
+def test_what_was_higher_ends_no_lower_and_nothing_is_raised_more_than_tenfold(
+    by: float, key: str, old: list[float], bounds: list[float]
+) -> None:
+    starts = old if key == "optimizer.lr" else [float(max(1, round(one))) for one in old]
+    low, high = bounds if key == "optimizer.lr" else [max(1.0, one) for one in bounds]
+    edits = [resolve(times(by, key, low=low, high=high), one) for one in starts]
+    new = [float(edit.new) for edit in edits]  # type: ignore[arg-type]
+    assert new[0] <= new[1]
+    for start, end in zip(starts, new, strict=True):
+        assert end <= start * 10 * (1 + 1e-9)
+        assert end <= start if by < 1 else end >= start
 
 
 def test_a_value_outside_the_bounds_goes_no_further() -> None:

@@ -206,8 +206,10 @@ def test_an_adapter_on_all_layers_is_named_as_each_front_end_names_it(tmp_path: 
         assert (found.native_key, found.native_new) == (key, value)
 
 
-@pytest.mark.parametrize(("rate", "wanted"), [(5e-5, 1.5e-4), (1e-4, 1.5e-4), (2e-4, None)])
-def test_a_slow_run_beyond_its_range_goes_up_to_three_times_its_end(
+@pytest.mark.parametrize(
+    ("rate", "wanted"), [(4e-5, 5e-5), (5e-5, 2.5e-4), (4e-4, 6e-4), (7e-4, None)]
+)
+def test_a_slow_run_beyond_the_guides_range_is_raised_within_the_fields(
     rate: float, wanted: float | None
 ) -> None:
     config = with_facts(load_config(FIXTURES / "automodel.yaml"), {"data.samples": 2000, LR: rate})

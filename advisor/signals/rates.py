@@ -1,28 +1,92 @@
-"""A learning rate far beyond what is recommended for anything, and steps as large as it is."""
+"""The one answer to which range a run's value should lie in, and rates far beyond any."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from advisor.findings import Reading
-from advisor.ranges import load_ranges
-from advisor.signals import setup
-from advisor.signals.base import Signal
-from advisor.signals.facts import text
+from advisor.ranges import Range, field_of, range_for, top_of
+from advisor.run import Run
+from advisor.signals import facts, schedule
+from advisor.signals.base import Signal, missing
+from advisor.signals.facts import number, text, unknown
 from advisor.signals.view import View
 
+LR = "optimizer.lr"
 _OTHERS = ("dadapt", "prodigy", "schedule", "adafactor", "adagrad", "adadelta")
+
+
+def range_of(key: str, run: Run | View, method: str = "") -> Range | None:
+    """Return the range that is recommended for a key of this run, for rule, plan and strategy.
+
+    It follows the run's method (or another ``method`` that it is to take), the samples that it
+    really used, and for a rate its model and length. None where the method is not known, where
+    nothing is recommended, and for the rate of an optimiser whose steps are unlike Adam's.
+    """
+    view = run if isinstance(run, View) else View(run)
+    method = method or text(view, "method")
+    if not method or (key == LR and steps_otherwise(view)):
+        return None
+    known = range_for(key, method, facts.samples(view).value)
+    if known is None or known.high is None:
+        return known
+    steps = facts.total_steps(view).value
+    field = field_of(key, method, steps, text(view, "model.pretrained_model_name_or_path"))
+    if field is None:
+        return known
+    return replace(known, field_high=max(known.high, field[0]), origin=field[1])
+
+
+def steps_otherwise(view: View) -> bool:
+    """Say whether the optimiser is known to be one whose rate is no Adam's: SGD, Lion, Muon."""
+    name = text(view, "optimizer._target_")
+    return bool(name) and ("adam" not in name or any(other in name for other in _OTHERS))
+
+
+def no_range(key: str, view: View) -> Reading:
+    """Say why a run has no range of a key."""
+    of = text(view, "method")
+    if not of:
+        return unknown("method")
+    if key == LR and steps_otherwise(view):
+        of = f"{of} with {text(view, 'optimizer._target_')}"
+    return missing(f"no recommended range of {key} for {of}")
+
+
+def lr(view: View) -> Reading:
+    """Peak learning rate: of the config, else the highest that was logged."""
+    reading = number(view, LR)
+    return reading if reading.value is not None else schedule.peak(view)
 
 
 def lr_excess(view: View) -> Reading:
     """Peak rate over the highest that is recommended for any amount of data, of the method where
-    it is known; 0 where no rate is."""
-    rate, method = setup.lr(view), text(view, "method")
-    if rate.value is None:
+    it is known; 0 where no rate is, or where the optimiser's rates are no Adam's."""
+    rate, top = lr(view), top_of(LR, text(view, "method"))
+    if rate.value is None or top is None or steps_otherwise(view):
         return Reading(0.0)
-    rows = [row for row in load_ranges() if row.key == "optimizer.lr"]
-    rows = [row for row in rows if row.method == method] or rows
-    pairs = [pair for row in rows for pair in (row.all, row.small, row.medium, row.large) if pair]
-    top = max(high for _, high in pairs)
     return Reading(rate.value / top, "", rate.first_step, rate.last_step, rate.evidence)
+
+
+def lr_field_high(view: View) -> Reading:
+    """Highest rate that later work takes for the method, where the guide's range ends lower."""
+    bounds = range_of(LR, view)
+    if bounds is None or bounds.field_high is None:
+        return no_range(LR, view)
+    return Reading(bounds.field_high)
+
+
+def lr_over_field(view: View) -> Reading:
+    """Peak rate over the highest that later work takes for the method."""
+    rate, top = lr(view), lr_field_high(view)
+    if rate.value is None or top.value is None:
+        return top if top.value is None else rate
+    return Reading(rate.value / top.value, "", None, None, rate.evidence)
+
+
+def untried(view: View) -> Reading:
+    """1 where no training loss is logged yet, so that no curve speaks for the setup."""
+    return Reading(float(not len(view.loss)))
 
 
 def adam_steps(view: View) -> Reading:
@@ -30,13 +94,15 @@ def adam_steps(view: View) -> Reading:
 
     Trainers that we know take AdamW where nothing is said; elsewhere it has to be stated.
     """
-    name = text(view, "optimizer._target_")
-    if not name:
+    if not text(view, "optimizer._target_"):
         return Reading(float(view.run.config.dialect in ("automodel", "transformers")))
-    return Reading(float("adam" in name and not any(other in name for other in _OTHERS)))
+    return Reading(float(not steps_otherwise(view)))
 
 
 SIGNALS = {
+    "setup.lr_field_high": Signal("rate", "highest that later work takes", lr_field_high),
+    "setup.lr_over_field": Signal("ratio", "rate over what later work takes", lr_over_field),
     "setup.lr_excess": Signal("ratio", "rate over the top of all ranges; 0: unknown", lr_excess),
+    "setup.untried": Signal("0 or 1", "no training loss is logged yet", untried),
     "setup.adam_steps": Signal("0 or 1", "known to step by about the learning rate", adam_steps),
 }

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from advisor.findings import Reading
 from advisor.finite import finite
-from advisor.ranges import Range, range_for, warmup_range
-from advisor.signals import choices, facts, schedule
+from advisor.ranges import warmup_range
+from advisor.signals import choices, facts
 from advisor.signals.base import Signal, missing
 from advisor.signals.facts import number, positive, text, unknown
+from advisor.signals.rates import lr, no_range, range_of
 from advisor.signals.view import View
 
 FAR = 1000.0  # a ratio to a bound or value of 0 reads as this
@@ -42,13 +43,6 @@ def _value(short: str, view: View) -> Reading:
     return number(view, _SHORT[short])
 
 
-def _range(key: str, view: View) -> Range | None:
-    """The range for the run's method; the widest where its samples are unknown."""
-    method = text(view, "method")
-    samples = facts.samples(view).value
-    return range_for(key, method, samples) if method else None
-
-
 def _ratio(above: float, below: float) -> float:
     if below <= 0:
         return 0.0 if above <= 0 else FAR
@@ -59,11 +53,9 @@ def _against_range(short: str, is_over: bool) -> Callable[[View], Reading]:
     key = _SHORT[short]
 
     def function(view: View) -> Reading:
-        if not text(view, "method"):
-            return unknown("method")
-        bounds = _range(key, view)
+        bounds = range_of(key, view)
         if bounds is None or bounds.low is None or bounds.high is None:
-            return missing(f"no recommended range of {key} for {text(view, 'method')}")
+            return no_range(key, view)
         reading = _value(short, view)
         if reading.value is None:
             return reading
@@ -78,9 +70,9 @@ def _bound(short: str, is_high: bool) -> Callable[[View], Reading]:
     key = _SHORT[short]
 
     def function(view: View) -> Reading:
-        bounds = _range(key, view)
+        bounds = range_of(key, view)
         value = None if bounds is None else bounds.high if is_high else bounds.low
-        return unknown("method") if value is None else Reading(value)
+        return no_range(key, view) if value is None else Reading(value)
 
     return function
 
@@ -91,7 +83,7 @@ def _is_allowed(short: str) -> Callable[[View], Reading]:
     def function(view: View) -> Reading:
         if not text(view, "method"):
             return unknown("method")
-        bounds = _range(key, view)
+        bounds = range_of(key, view)
         if bounds is None or not bounds.allowed:
             return missing(f"no recommended value of {key} for {text(view, 'method')}")
         value = view.config.get(key)
@@ -102,12 +94,6 @@ def _is_allowed(short: str) -> Callable[[View], Reading]:
         return Reading(float(str(value).lower() in {str(v).lower() for v in bounds.allowed}))
 
     return function
-
-
-def lr(view: View) -> Reading:
-    """Peak learning rate: of the config, else the highest that was logged."""
-    reading = number(view, "optimizer.lr")
-    return reading if reading.value is not None else schedule.peak(view)
 
 
 def is_peft(view: View) -> Reading:

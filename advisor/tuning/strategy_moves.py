@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from advisor.edits import is_number, number, same
 from advisor.plan import group_of
-from advisor.ranges import range_for
+from advisor.run import Config, Run
+from advisor.signals.rates import range_of
 from advisor.tuning.space import (
     BATCH,
     DECAY,
@@ -225,11 +226,9 @@ def _longer(values: Values, factor: float, why: str) -> Iterator[Move]:
 
 def _into_range(values: Values) -> Iterator[Move]:
     """Yield the edge of the recommended range for what lies well outside it."""
-    method, samples = values.get("method"), values.get("data.samples")
-    if not isinstance(method, str):
-        return
+    run = Run("", "", {}, config=Config(values))
     for key in (DECAY, DROPOUT):
-        known = range_for(key, method, number(samples) if is_number(samples) else None)
+        known = range_of(key, run)
         if known is None or known.low is None or known.high is None or not has(values, key):
             continue
         value = number(values[key])
