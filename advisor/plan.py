@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from advisor import coupling
+from advisor.bounds import bounded, cure_range
 from advisor.dialects import tree as trees
-from advisor.edits import Proposal, direction, is_number, merge, note, number, resolve, same
+from advisor.edits import Proposal, is_number, merge, note, number, resolve, same
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit, Finding, Plan
-from advisor.ranges import Range, top_of, warmup_range
+from advisor.ranges import warmup_range
 from advisor.redact import redact_text
 from advisor.run import Config, Run
-from advisor.signals.rates import range_of, steps_otherwise
 from advisor.target import Target, plain
 
 CHANGED = "already changed"
 NO_KEY = "no such key in"
 VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
 GROUPS = ("measuring", "numerics and memory", "learning rate", "batch", "epochs", "regularisation")
-BEYOND = 3  # times the highest usual rate: no rule raises a rate from there on
-HOPELESS = 30  # times the highest usual rate: no lowered one stays above it
-# A cure may go below what is recommended to start with.
-_NO_FLOOR = (coupling.EPOCHS, coupling.LOCAL)
 _GROUP_OF = (
     (("validation", "checkpoint.", "logging.", "step_scheduler.val_", "step_scheduler.ckpt_"), 0),
     (("lr_scheduler.", "optimizer.lr", "optimizer.betas", "optimizer._target_", "method"), 2),
@@ -83,15 +78,15 @@ def _coupled(
     """Return what comes along within its range, and what the range does not let come along."""
     method = next((e.new for e in now if e.key == coupling.METHOD and e.resolved), None)
     extra = coupling.coupled(now, target.full, taken, target.name, target.steps)
-    bounded = []
+    along = []
     for edit in extra:
-        known = _range_of(edit.key, target, method)
+        known = cure_range(edit.key, target.view, str(method or ""))
         if known is not None and not isinstance(edit.new, list):
             free = replace(edit, operand=edit.new, low=known.low, high=known.high)
             edit = resolve(free, edit.old)
-        bounded.append(edit)
-    moved = [edit for edit in bounded if not same(edit.old, edit.new)]
-    return moved, [edit for edit in bounded if edit not in moved]
+        along.append(edit)
+    moved = [edit for edit in along if not same(edit.old, edit.new)]
+    return moved, [edit for edit in along if edit not in moved]
 
 
 def _resolved(edit: Edit, target: Target) -> Edit:
@@ -102,7 +97,7 @@ def _resolved(edit: Edit, target: Target) -> Edit:
         old = plain(target.full.get(edit.key))
     if edit.key == coupling.WARMUP and edit.op == "multiply" and not old and target.steps:
         edit = _first_warmup(edit, target.steps)
-    done = resolve(_within_range(edit, target, old), old)
+    done = resolve(bounded(edit, target.view, old), old)
     if done.resolved and edit.key in (coupling.GLOBAL, coupling.LOCAL) and is_number(done.new):
         values = target.full
         fit, why = coupling.fit_batch(done, values, coupling.GLOBAL in values)
@@ -116,48 +111,6 @@ def _first_warmup(edit: Edit, steps: float) -> Edit:
         return edit
     low, high = warmup_range(steps)
     return replace(edit, op="set", operand=max(1, round((low + high) / 2)))
-
-
-def _within_range(edit: Edit, target: Target, old: object) -> Edit:
-    """Bound a relative Edit by the recommended range for the method and the data size."""
-    if edit.op not in ("multiply", "add"):
-        return edit
-    known, low, high = _range_of(edit.key, target), -math.inf, math.inf
-    if known is not None and known.low is not None and known.high is not None:
-        low, high = known.low, known.high
-    if edit.key == coupling.LR and is_number(old):
-        edit, high = _rate_bounds(edit, target, number(old), high)
-    low = low if edit.low is None else max(edit.low, low)
-    high = high if edit.high is None else min(edit.high, high)
-    if math.isinf(low) and math.isinf(high):
-        return edit
-    return replace(edit, low=low, high=high) if low <= high else edit
-
-
-def _rate_bounds(edit: Edit, target: Target, old: float, high: float) -> tuple[Edit, float]:
-    """Return the Edit of a rate and how high it may lead.
-
-    A run that learns too slowly at the end of the guide's range shows that this is not made for
-    it: only then it may be raised beyond. One that no model bears comes down to what some do.
-    """
-    top = top_of(edit.key, str(target.values.get("method", "")))
-    if edit.op != "multiply" or top is None or steps_otherwise(target.view):
-        return edit, high
-    if direction(edit) > 0:
-        known = _range_of(edit.key, target)
-        field = math.inf if known is None or known.field_high is None else known.field_high
-        return edit, (min(BEYOND * top, field) if old >= high or known is None else high)
-    if old * number(edit.operand) > HOPELESS * top:
-        edit = replace(edit, operand=HOPELESS * top / old)
-    return edit, high
-
-
-def _range_of(key: str, target: Target, method: object = None) -> Range | None:
-    """Return the range that bounds what a cure may do: it may go below a recommended start."""
-    known = range_of(key, target.view, str(method or ""))
-    if known is None or known.per or known.low is None:
-        return None
-    return replace(known, low=1.0) if key in _NO_FLOOR else known
 
 
 def _grouped(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +25,8 @@ _RELATIVES = {"dora": ("dora", "lora"), "qlora": ("qlora", "lora")}
 class Range:
     """A recommended range of one key, or the values it should have.
 
-    With ``per`` the range is of the value over the value of that other key. ``field_high`` is how
-    far later work goes beyond the guide, and ``origin`` which work that is.
+    With ``per`` the range is of the value over the value of that other key. ``field_best`` is what
+    later work found best, ``field_high`` how high it goes, and ``origin`` which work that is.
     """
 
     key: str
@@ -36,6 +36,7 @@ class Range:
     per: str = ""
     guide: tuple[str, ...] = ()
     why: str = ""
+    field_best: float | None = None
     field_high: float | None = None
     origin: str = ""
 
@@ -89,22 +90,24 @@ def range_for(key: str, method: str, samples: float | None) -> Range | None:
     return None if row is None else _range(row, samples)
 
 
-def field_of(key: str, method: str, steps: float | None, model: str) -> tuple[float, str] | None:
-    """Return how high later work goes with a key, and which work; None where it says nothing.
-
-    ``steps`` is the length of the run, where known, and ``model`` its name.
-    """
+def with_field(known: Range, method: str, steps: float | None, model: str) -> Range:
+    """Add what later work found of a key; ``steps`` is the length of the run, where known, and
+    ``model`` its name."""
+    key = known.key
     row = _row(key, method, is_guide=False)
     if row is None or row.best is None:
-        return None
+        return known
     name = model.lower().rstrip("/").rsplit("/", 1)[-1]
-    high, width = row.best * row.room, width_of(name)
+    best, width = row.best, width_of(name)
     power = next((p for family, p in row.power.items() if family in name), 0.0)
     if width is not None:
-        high *= (row.width / width) ** power
+        best *= (row.width / width) ** power
     if steps is not None and steps < row.brief:
-        high *= row.times
-    return float(f"{high:.2g}"), row.origin
+        best *= row.times
+    best, high = (float(f"{value:.2g}") for value in (best, best * row.room))
+    return replace(
+        known, field_best=best, field_high=max(high, known.high or 0.0), origin=row.origin
+    )
 
 
 def top_of(key: str, method: str) -> float | None:

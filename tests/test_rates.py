@@ -14,7 +14,7 @@ from advisor.cases import make_run
 from advisor.configs import load_config
 from advisor.diagnose import diagnose
 from advisor.plan import make_plan
-from advisor.ranges import field_of, top_of, width_of
+from advisor.ranges import Range, range_for, top_of, width_of, with_field
 from advisor.rulebook import load_rules
 from advisor.run import Config, Run
 from advisor.signals import View, resolve
@@ -88,7 +88,7 @@ def test_rule_plan_and_strategy_name_one_range(method: str, samples: int | None)
     said = [resolve(name, view).value for name in names]
     assert said == [bounds.low, bounds.high, bounds.field_high]
     plan = make_plan([finding("A1", times(LR, 0.3))], run.config, run)
-    assert f"{bounds.high:g}" in by_key(plan)[LR].note
+    assert f"the range, which ends at {bounds.high:g}" in by_key(plan)[LR].note
     assert range_of(LR, Run("", "", {}, config=run.config)) == bounds  # what a strategy knows
 
 
@@ -125,27 +125,31 @@ def test_the_rate_of_another_optimiser_has_no_range() -> None:
     assert by_key(make_plan([finding("A1", times(LR, 0.3))], run.config, run))[LR].new == 0.03
 
 
+def field_of(method: str, steps: float | None = None, model: str = "") -> Range:
+    known = range_for(LR, method, None)
+    assert known is not None
+    return with_field(known, method, steps, model)
+
+
 def test_later_work_goes_further_than_the_guide() -> None:
-    high = {m: field_of(LR, m, None, "")[0] for m in ("full", "lora", "qlora")}  # type: ignore[index]
-    assert high["lora"] == pytest.approx(10 * high["full"]) == high["qlora"]
-    assert field_of(LR, "lora", 99, "")[0] == pytest.approx(15 * high["full"], rel=0.03)  # type: ignore[index]
-    assert field_of("peft.dim", "lora", None, "") is None
-    for method, one in high.items():
-        assert one > (top_of(LR, method) or math.inf)
+    best = {m: field_of(m).field_best or 0.0 for m in ("full", "lora", "qlora")}
+    assert best["lora"] == pytest.approx(10 * best["full"]) == best["qlora"]
+    assert field_of("lora", 99).field_best == pytest.approx(15 * best["full"])
+    for method, rate in best.items():
+        assert rate > (top_of(LR, method) or math.inf)
+    rank = range_for("peft.dim", "lora", None)
+    assert rank is not None and with_field(rank, "lora", None, "") == rank
 
 
 def test_a_wide_llama_takes_less_and_a_wide_qwen_hardly_does() -> None:
-    def high(model: str) -> float:
-        found = field_of(LR, "lora", None, model)
-        assert found is not None
-        return found[0]
+    def best(model: str) -> float:
+        return field_of("lora", None, model).field_best or 0.0
 
-    assert high("meta-llama/Llama-3.1-8B") == pytest.approx(
-        1.5e-3 * (2000 / 4096) ** 0.78, rel=0.05
-    )
-    assert high("meta-llama/Llama-3.1-70B") < high("meta-llama/Llama-3.1-8B") / 1.5
-    assert high("Qwen/Qwen2.5-72B") > 0.85 * high("Qwen/Qwen2.5-7B")
-    assert high("/data/llama/mistral-7b") == 1.5e-3  # no family that was swept
+    middle = 5e-4 * (2000 / 4096) ** 0.78
+    assert best("meta-llama/Llama-3.1-8B") == pytest.approx(middle, rel=0.05)
+    assert best("meta-llama/Llama-3.1-70B") < best("meta-llama/Llama-3.1-8B") / 1.5
+    assert best("Qwen/Qwen2.5-72B") > 0.8 * best("Qwen/Qwen2.5-7B")
+    assert best("/data/llama/mistral-7b") == 5e-4  # no family that was swept
 
 
 @pytest.mark.parametrize(
@@ -157,8 +161,16 @@ def test_the_width_of_a_model_is_guessed_from_its_name(name: str, width: int | N
     assert width_of(name) == (width and pytest.approx(width, rel=0.1))
 
 
-def test_lowering_ends_at_the_guides_range_and_raising_may_go_on_to_the_fields() -> None:
-    config = Config({"method": "lora", "data.samples": 20_000, LR: 3e-4})  # guide: 1e-5 to 1e-4
+@pytest.mark.parametrize(
+    ("rate", "by", "wanted"),
+    [(3e-4, 0.5, 1.5e-4), (2e-3, 0.5, 5e-4), (6e-3, 0.3, 6e-4), (1e-2, 0.3, 1e-3),
+     (1.0, 0.3, 6e-3), (5e-5, 5, 1e-4), (1e-4, 5, 5e-4), (1e-6, 3, 1e-5), (2e-5, 0.1, 1e-5)],
+)  # fmt: skip
+def test_a_rate_moves_by_its_rules_factor_and_from_far_off_by_a_tenth_at_most(
+    rate: float, by: float, wanted: float
+) -> None:
+    config = Config({"method": "lora", "data.samples": 20_000, LR: rate})  # guide: 1e-5 to 1e-4
     run = Run("run", "case", {}, config=config)
-    assert advised(run, times(LR, 0.5)) == 1e-4
-    assert advised(run, times(LR, 2)) == 6e-4
+    assert advised(run, times(LR, by)) == pytest.approx(wanted)
+    note = by_key(make_plan([finding("A1", times(LR, by))], config, run))[LR].note
+    assert ("the range, which ends at 0.0001" in note) == (by < 1 and wanted > 1e-4)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from advisor.findings import Reading
-from advisor.ranges import Range, field_of, range_for, top_of
+from advisor.ranges import Range, range_for, top_of, with_field
 from advisor.run import Run
 from advisor.signals import facts, schedule
 from advisor.signals.base import Signal, missing
@@ -30,11 +28,8 @@ def range_of(key: str, run: Run | View, method: str = "") -> Range | None:
     known = range_for(key, method, facts.samples(view).value)
     if known is None or known.high is None:
         return known
-    steps = facts.total_steps(view).value
-    field = field_of(key, method, steps, text(view, "model.pretrained_model_name_or_path"))
-    if field is None:
-        return known
-    return replace(known, field_high=max(known.high, field[0]), origin=field[1])
+    model = text(view, "model.pretrained_model_name_or_path")
+    return with_field(known, method, facts.total_steps(view).value, model)
 
 
 def steps_otherwise(view: View) -> bool:

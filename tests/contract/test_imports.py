@@ -43,7 +43,7 @@ LAYERS = (
         "leftovers",
         "differences",
     ),
-    ("diagnose", "target", "discover"),
+    ("diagnose", "target", "discover", "bounds"),
     ("cases", "plan", "loss_table"),
     ("rule_check", "apply", "compare"),
     ("fixes",),
