@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from advisor.run import Run, Scalar
 
 Severity = Literal["error", "warning", "info"]
+Status = Literal["failing", "warning", "ok", "unknown"]
 Verdict = Literal["helped", "worse", "even", "unknown"]  # of a change that was made
 Applies = Literal["safe", "review", "advice"]
 Op = Literal["set", "multiply", "add", "append", "remove"]
@@ -154,7 +155,7 @@ class Report:
     """All that is said about one Run."""
 
     run: Run
-    status: Literal["failing", "warning", "ok", "unknown"]
+    status: Status
     findings: tuple[Finding, ...] = ()
     suppressed: tuple[tuple[Finding, str], ...] = ()  # (finding, code that explains it)
     ran: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Live advice: the same signals and rules as `advise check`, while a run trains."""
 
-from advisor.monitor.changes import Change, Tracker
+from advisor.monitor.changes import Change, Look, Tracker
 from advisor.monitor.monitor import Monitor
 from advisor.monitor.policy import Policy
 
-__all__ = ["Change", "Monitor", "Policy", "Tracker"]
+__all__ = ["Change", "Look", "Monitor", "Policy", "Tracker"]

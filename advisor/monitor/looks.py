@@ -43,8 +43,9 @@ class Looks:
         }
         self._codes = {kind: frozenset(r.code for r in rules) for kind, rules in self._sets.items()}
 
-    def look(self, view: View, kind: Kind) -> tuple[list[Finding], frozenset[str]]:
-        """Return what is found, gravest first, and the codes that were asked for.
+    def look(self, view: View, kind: Kind) -> tuple[list[Finding], frozenset[str], dict[str, str]]:
+        """Return what is found, gravest first, the codes that were asked for, and what explains
+        those that hold and are not told.
 
         While the run goes on, a rule has its say from the share ``live`` of its steps on. What
         explains a rule is asked for only where the rule holds.
@@ -63,13 +64,17 @@ class Looks:
                 return holds(rule.code)
             return self._holds(rule.code, self._live[rule.code], lookup)
 
-        found = [
-            make_finding(judge(rule, view), view)
-            for rule in self._sets[kind]
-            if rule.live <= done and says(rule) and not any(map(holds, rule.unless))
-        ]
+        found, explained = [], dict[str, str]()
+        for rule in self._sets[kind]:
+            if rule.live > done or not says(rule):
+                continue
+            by = next(filter(holds, rule.unless), "")
+            if by:
+                explained[rule.code] = by
+            else:
+                found.append(make_finding(judge(rule, view), view))
         found.sort(key=lambda f: (-SEVERITIES.index(f.severity), -f.confidence, f.code))
-        return found, self._codes[kind]
+        return found, self._codes[kind], explained
 
     def _holds(
         self, code: str, condition: Condition, lookup: Callable[[str], float | None]

@@ -14,7 +14,7 @@ import numpy as np
 from advisor.diagnose import diagnose_view
 from advisor.errors import AdvisorError
 from advisor.findings import Finding, Report
-from advisor.monitor.changes import Change, Tracker
+from advisor.monitor.changes import Change, Look, Tracker
 from advisor.monitor.looks import FLAT_FROM, Kind, Looks
 from advisor.monitor.policy import Policy
 from advisor.monitor.schedule import Schedule
@@ -175,12 +175,13 @@ class Monitor:
     def _look(self, kind: Kind, urgent: bool) -> Changes:
         rows = self._stream.rows
         self._schedule.looked(rows, kind)
-        found, asked = self._looks.look(self._stream.view(), kind)
-        return self._tracker.look(found, self._step, asked, None if urgent else rows)
+        found, asked, explained = self._looks.look(self._stream.view(), kind)
+        at_once = asked if urgent else ()
+        return self._tracker.look(Look(found, self._step, rows, asked, at_once, explained))
 
     def _close(self) -> Changes:
-        found, asked = self._looks.look(self._stream.view(), "end")
-        return self._tracker.look(found, self._step, asked)
+        found, asked, explained = self._looks.look(self._stream.view(), "end")
+        return self._tracker.look(Look(found, self._step, None, asked, explained=explained))
 
     def _report(self) -> Report:
         view = self._stream.view()

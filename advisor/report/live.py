@@ -85,14 +85,12 @@ def _unread(watcher: Watcher) -> list[Failure]:
 
 def _rank(run: Followed) -> tuple[int, bool, str]:
     order = ("failing", "warning", "unknown", "ok")
-    status = run.report.status if run.report else "unknown"
-    return order.index(status), run.over, str(run.path)
+    return order.index(run.status), run.over, str(run.path)
 
 
 def _title(run: Followed, whole: bool) -> Text:
     """Name the run and its status; ``whole`` adds where it stands, for a run of one line."""
-    report = run.report
-    status = report.status if report else "unknown"
+    status = run.status
     title = Text.assemble((one_line(name_of(run)), "bold"), "  ", (status, STATUS[status]))
     if whole:
         title.append(f"  {_standing(run)}", "dim")
@@ -108,7 +106,7 @@ def _block(run: Followed, console: Console, height: int) -> list[Text]:
     page = Page(console)
     page.whole(_title(run, whole=False))
     page.whole(Text(_standing(run), "dim"), 2)
-    findings = [finding for finding, _ in run.tracker.told.values()]
+    findings = run.standing
     loud = [finding for finding in findings if finding.severity != "info"]
     for finding in sorted(loud, key=lambda f: f.severity != "error"):
         _finding(page, finding)
@@ -116,7 +114,8 @@ def _block(run: Followed, console: Console, height: int) -> list[Text]:
         names = ", ".join(f"{finding.code} {finding.name}" for finding in quiet)
         page.wrapped(Text(f"remarks: {names}", "cyan"), 2)
     if not findings:
-        page.whole(Text("nothing to report", "green"), 2)
+        style = "green" if run.status == "ok" else "dim"
+        page.whole(Text(_nothing(run), style), 2)
     for line in _plots(run, page, height):
         page.whole(line)
     for title, now, said in numbers_of(run.run):
@@ -124,6 +123,14 @@ def _block(run: Followed, console: Console, height: int) -> list[Text]:
         page.whole(text)
     page.gap()
     return page.lines
+
+
+def _nothing(run: Followed) -> str:
+    """Say that nothing was told, and why that need not mean that all is well."""
+    if run.status == "unknown":
+        why = run.report.unknown_because if run.report else "nothing was read"
+        return one_line(f"cannot be judged yet: {why}")
+    return "nothing to report" if run.over else "nothing to report so far"
 
 
 def _finding(page: Page, finding: Finding) -> None:
@@ -159,7 +166,7 @@ def _plot(run: Followed, name: str, width: int, height: int) -> list[Text]:
     if name not in series:
         return []
     other = series.get("eval/loss") if name == "train/loss" else None
-    told = [finding for finding, _ in run.tracker.told.values() if name in finding.plots]
+    told = [finding for finding in run.standing if name in finding.plots]
     marks = {f.first_step for f in told if f.first_step is not None and f.severity != "info"}
     lines = plot(series[name], other, sorted(marks)[:6], width, height)
     if not lines:
@@ -194,4 +201,5 @@ def _line(item: News, now: str) -> Text | None:
         (f"{now} {where}: step {change.step} ", "dim"),
         (f"{item.kind} ", style),
         f"{finding.code} {finding.name}",
+        f", {change.by} takes its place" if change.by else "",
     )

@@ -40,7 +40,7 @@ def what_of(news: News) -> str:
         return "the log goes on in a new file"
     if news.kind == "restarted":
         return "the log starts over: a new run"
-    return f"ended {at}, {run.report.status if run.report else 'unknown'}"
+    return f"ended {at}, {run.status}"
 
 
 def change_text(change: Change) -> str:
@@ -48,7 +48,7 @@ def change_text(change: Change) -> str:
     finding = change.finding
     head = f"step {change.step} {change.kind} {finding.severity} {finding.code} {finding.name}"
     if change.kind == "withdrawn":
-        return f"{head}: it no longer holds"
+        return f"{head}: " + (f"{change.by} takes its place" if change.by else "it no longer holds")
     do = f" Do: {' '.join(finding.do.split())}" if finding.do and change.kind == "raised" else ""
     stops = " [stops the run]" if change.action == "stop" else ""
     return f"{head}: {finding.message}{stops}{do}"
@@ -60,7 +60,7 @@ def json_of(news: News) -> str:
     row: dict[str, Any] = {"kind": news.kind, "path": news.path}
     row |= {"id": run.id if run is not None else "", "time": round(time.time(), 3)}
     if news.change is not None and run is not None:
-        row |= _change(news.change, run.report)
+        row |= _change(news.change, run.report) | {"status": run.status}
     elif run is not None:
         row |= {"step": last_step(run.run)}
         if news.kind == "report" and run.report is not None:
@@ -85,6 +85,7 @@ def _change(change: Change, report: Report | None) -> dict[str, Any]:
         "status": report.status if report is not None else "unknown",
         **finding_of(change.finding),
         "action": change.action,
+        "by": change.by or None,
         "edits": _edits(change.finding, report),
     }
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
 from advisor.diagnose import judge
-from advisor.findings import Finding, Report
-from advisor.monitor import Change, Tracker
+from advisor.findings import Finding, Report, Status
+from advisor.monitor import Change, Look, Tracker
 from advisor.monitor.looks import done_of
 from advisor.pipeline import Request, judge_run, with_config
 from advisor.rule import Rule, Rulebook
 from advisor.run import Run
 from advisor.signals import View
-from advisor.watch.history import Turn, follow_on, last_step, main_series
+from advisor.watch.history import Turn, follow_on, last_step, main_series, with_parts
 from advisor.watch.places import identity
 
+Rotated = Callable[[tuple[int, int] | None], Sequence[Run]]
 AT_ONCE = frozenset(
     ("nonfinite", "no_signal", "oom", "divergence", "spike", "spikes", "grad_spikes")
 )
@@ -36,18 +38,22 @@ class Followed:
     _read: Run | None = None  # what its file held when it was read last
     _file: tuple[int, int] | None = None
     _print: bytes = b""
+    _began: bool = False  # anew, since the last look
 
-    def take(self, read: Run) -> Turn:
-        """Take what the log holds now; return how that relates to what it held before."""
+    def take(self, read: Run, rotated: Rotated = lambda was: ()) -> Turn:
+        """Take what the log holds now; return how that relates to what it held before.
+
+        ``rotated`` gives what was moved away since: the rows that were written there last.
+        """
         file = identity(Path(read.path))
         turn: Turn = "grown"
         if self._read is not None:
             replaced = file != self._file or _is_shorter(self._read, read)
             _, turn = follow_on(self._read, read, replaced)
             if turn == "continued":
-                self._carried = self.run
+                self._carried = with_parts(self.run, rotated(self._file), read)
             elif turn == "restarted":
-                self._carried = None
+                self._carried, self._began = None, True
         self._file, self._read = file, read
         self.run = read
         if self._carried is not None:
@@ -62,21 +68,15 @@ class Followed:
         if now == self._print and self.report is not None:
             return ()
         first = self.report is None
+        before = self.tracker.restart(last_step(run)) if self._began else ()
+        self._began = False
         self._print, self.over = now, over
         self.report = judge_run(run, rulebook, request)
         spoken = spoken_of(self.report.findings, rulebook, run, over)
-        step = last_step(run)
-        if first or over:
-            return self.tracker.look(spoken, step)
-        # what comes and goes with the next points is not told before it has stood for a while
-        at_once = {rule.code for rule in rulebook if rule.symptom in AT_ONCE}
-        later = {rule.code for rule in rulebook} - at_once
-        urgent = [finding for finding in spoken if finding.code in at_once]
-        others = [finding for finding in spoken if finding.code in later]
         series = main_series(run)
-        row = 0 if series is None else len(series)
-        told = self.tracker.look(urgent, step, at_once)
-        return (*told, *self.tracker.look(others, step, later, row))
+        row = None if first or over else 0 if series is None else len(series)
+        at_once = {rule.code for rule in rulebook if rule.symptom in AT_ONCE}
+        return (*before, *self.tracker.look(self._look(spoken, row, at_once)))
 
     def settle(self, rulebook: Rulebook, over: bool = False) -> tuple[Change, ...]:
         """Nothing more comes, or not for now: tell what waited, ``over`` also for the end."""
@@ -84,15 +84,38 @@ class Followed:
             return ()
         self.over = self.over or over
         spoken = spoken_of(self.report.findings, rulebook, self.run, self.over)
-        return self.tracker.look(spoken, last_step(self.run))
+        return self.tracker.look(self._look(spoken, None))
+
+    @property
+    def standing(self) -> tuple[Finding, ...]:
+        """The findings that were told, as they stand now."""
+        return tuple(self.tracker.now.values())
+
+    @property
+    def status(self) -> Status:
+        """What is told of the run: what is not told yet does not colour it."""
+        known = self.report.status if self.report is not None else "unknown"
+        if self.over or known == "unknown":
+            return known
+        severities = {finding.severity for finding in self.standing}
+        if "error" in severities:
+            return "failing"
+        return "warning" if "warning" in severities else "ok"
+
+    def _look(
+        self, spoken: Sequence[Finding], row: int | None, at_once: Container[str] = ()
+    ) -> Look:
+        held = () if self.report is None else self.report.suppressed
+        explained = {finding.code: by for finding, by in held}
+        return Look(spoken, last_step(self.run), row, None, at_once, explained)
 
 
 def spoken_of(
-    findings: tuple[Finding, ...], rulebook: Rulebook, run: Run, over: bool
+    findings: Sequence[Finding], rulebook: Rulebook, run: Run, over: bool
 ) -> tuple[Finding, ...]:
     """Leave out what is said only later in a run: 'trained too short', while it trains."""
     if over:
-        return findings
+        return tuple(findings)
     rules, view = {rule.code: rule for rule in rulebook}, View(run)
     done = done_of(view)
     return tuple(f for f in findings if f.code not in rules or _is_live(rules[f.code], view, done))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -55,17 +56,39 @@ def _is_rewritten(old: Series, new: Series) -> bool:
     return bool(np.mean(same) > 0.5)
 
 
-def merged(before: Run, now: Run) -> Run:
-    """Return the run that a log and its continuation hold."""
+def merged(before: Run, now: Run, is_resumed: bool = True) -> Run:
+    """Return the run that a log and its continuation hold; steps that come back were resumed."""
     series = dict(before.series)
     for name, one in now.series.items():
         series[name] = _joined(series[name], one) if name in series else one
     at = min((int(one.steps[0]) for one in now.series.values() if len(one)), default=0)
-    events = [*before.events, *now.events]
-    if at <= last_step(before) and not any(e.kind == "resume" for e in now.events):
-        back = f"steps go back from {last_step(before)} to {at}"
-        events.insert(len(before.events), Event("resume", back, at))
+    events = [*before.events, *(e for e in now.events if is_resumed or e not in before.events)]
+    back = is_resumed and at <= last_step(before)
+    if back and not any(e.kind == "resume" for e in now.events):
+        said = f"steps go back from {last_step(before)} to {at}"
+        events.insert(len(before.events), Event("resume", said, at))
     return replace(now, series=series, events=tuple(events), facts={**before.facts, **now.facts})
+
+
+def with_parts(before: Run, parts: Sequence[Run], now: Run) -> Run:
+    """Return the run with what its log held when it was moved away, the oldest part first.
+
+    A part shows rows that were seen before, or lies between them and what the log holds now.
+    """
+    for part in sorted(parts, key=first_step):
+        series, new = main_series(before), main_series(part)
+        if series is None or new is None or new.steps[-1] <= series.steps[-1]:
+            continue
+        shared = np.intersect1d(series.steps, new.steps)
+        between = not shared.size and new.steps[-1] < first_step(now)
+        if between or _is_rewritten(series, new):
+            before = merged(before, part, is_resumed=False)
+    return before
+
+
+def first_step(run: Run) -> int:
+    series = main_series(run)
+    return 0 if series is None else int(series.steps[0])
 
 
 def _joined(one: Series, other: Series) -> Series:

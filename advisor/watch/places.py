@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from advisor.folders import walk
 from advisor.readers import happenings
 
+MOST_BESIDE, MOST_PARTS = 2_000, 4  # files of a folder that are looked at, and read
+_PACKED = re.compile(r"\.(gz|bz2|xz)$")
 Print = tuple[object, ...]  # of a file: it is another one when the file has changed
 
 
@@ -42,6 +45,33 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return state.st_dev, state.st_ino
+
+
+def rotated(path: Path, was: tuple[int, int] | None) -> list[Path]:
+    """Return the newest files that a log may have been moved or copied away to.
+
+    ``was`` is the file that the log was: under whatever name it goes on, it is one of them.
+    """
+    found: list[tuple[bool, float, Path]] = []
+    try:
+        with os.scandir(path.parent) as entries:
+            for _, entry in zip(range(MOST_BESIDE), entries, strict=False):
+                is_it = entry.inode() == (was or (0, 0))[1]
+                if entry.name == path.name or not (is_it or _is_named_after(entry.name, path)):
+                    continue
+                if entry.is_file():
+                    found.append((is_it, entry.stat().st_mtime, Path(entry.path)))
+    except OSError:
+        pass  # what was found by then will do
+    return [place for *_, place in sorted(found, reverse=True)[:MOST_PARTS]]
+
+
+def _is_named_after(name: str, path: Path) -> bool:
+    """Whether a name is log.1, log-20260101.gz, or train-1.jsonl of train.jsonl."""
+    if name.startswith((f"{path.name}.", f"{path.name}-")):
+        return True
+    same_kind = _PACKED.sub("", name).endswith(path.suffix)
+    return same_kind and name.startswith(tuple(path.stem + mark for mark in ".-_"))
 
 
 def holder(path: Path) -> Path:

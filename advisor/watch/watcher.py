@@ -16,7 +16,7 @@ from advisor.pipeline import Failure, Request, caught
 from advisor.rule import Rulebook
 from advisor.run import Run
 from advisor.watch.followed import Followed
-from advisor.watch.places import Print, holder, present, print_of
+from advisor.watch.places import Print, holder, present, print_of, rotated
 
 SHARE = 9.0  # waits this many times what a look cost: large logs take a tenth of a core at most
 STALLED = 60.0  # seconds without growth after which nothing waits for further points
@@ -169,7 +169,7 @@ class Watcher:
             run = self.runs[key] = Followed(Path(path), read.id, read)
             yield News("begun", path, run)
         run.path = Path(path)
-        turn = run.take(read)
+        turn = run.take(read, lambda was: self._parts(Path(read.path), read, was))
         if turn != "grown":
             yield News(turn, path, run)
         for change in run.judge(self._rulebook, self._request):
@@ -178,6 +178,12 @@ class Watcher:
             yield from self._end(key, run)
         else:
             self._ended.discard(key)
+
+    def _parts(self, path: Path, read: Run, was: tuple[int, int] | None) -> list[Run]:
+        """Read what a log held that was moved away, whole: no row of it is still being written."""
+        options = replace(self._options, growing=False)
+        found = [run for part in rotated(path, was) for run in read_all(part, options).runs]
+        return [run for run in found if run.id == read.id]
 
     def _end(self, key: Key, run: Followed) -> list[News]:
         if key in self._ended or run.report is None:

@@ -114,3 +114,50 @@ def test_a_real_terminal_gets_the_view_and_at_the_end_the_report(tmp_path: Path)
     assert "\x1b[?1049h" in text and "\x1b[?1049l" in text  # its own screen, and back
     after = text.rpartition("\x1b[?1049l")[2]
     assert "1 run: 1 error" in after
+
+
+def view_of(watcher: Watcher, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, height=40, highlight=False)
+    with console.capture() as capture:
+        console.print(screen_of(watcher, (), console))
+    return capture.get()
+
+
+def climbing(start: int, count: int) -> list[dict[str, float]]:
+    """A loss that has learnt by step 100 and climbs from there on."""
+    return [
+        {"step": i, "loss": 1.2 + max(0, i - 100) * 0.06 + 0.01 * (i % 3), "learning_rate": 1e-3}
+        for i in range(start, start + count)
+    ]
+
+
+def test_a_finding_on_screen_grows_with_its_evidence(tmp_path: Path) -> None:
+    log = tmp_path / "train.jsonl"
+    append(log, rows(1, 100, planned=400) + climbing(101, 20))
+    watcher = Watcher([log], load_rules(), Request())
+    watcher.look()
+    said = []
+    for start in range(121, 220, 3):
+        append(log, climbing(start, 3))
+        watcher.look(at_all=True)
+        (run,) = watcher.runs.values()
+        for finding in run.standing:
+            current = {f.code: f.message for f in run.report.findings} if run.report else {}
+            assert finding.message == current.get(finding.code, finding.message)
+        said += [f.message for f in run.standing if f.symptom == "divergence"]
+    assert len(set(said)) > 5, said
+    shown = " ".join(view_of(watcher).split())
+    assert " ".join(said[-1].split()) in shown
+
+
+def test_nothing_to_report_never_stands_beside_a_warning(tmp_path: Path) -> None:
+    """A run that has spoken of nothing yet is not coloured by what waits."""
+    log = tmp_path / "train.jsonl"
+    append(log, rows(1, 40, planned=400))
+    watcher = Watcher([log], load_rules(), Request())
+    for start in range(41, 400, 7):
+        append(log, [{**row, "loss": 1.5 + row["loss"] % 0.3} for row in rows(start, 7)])
+        watcher.look(at_all=True)
+        text = view_of(watcher)
+        loud = " warning " in text or "failing" in text or "  warning\n" in text
+        assert not ("nothing to report" in text and loud), text
