@@ -89,8 +89,9 @@ def goals(data: Mapping[str, Any]) -> list[Row]:
             rows.append((name, f">= {goal}", number(figure[0]), span(figure), met))
     alarms = data["all_alarms"]
     hit, runs, bound = alarms["all healthy"]
+    below = "" if bound is None else f"below {bound:.1%}"
     enough = "" if runs >= 300 else f", of {runs} runs only"
-    rows.append(("healthy runs alarmed", "0 of 300", f"{hit}/{runs}", f"below {bound:.1%}",
+    rows.append(("healthy runs alarmed", "0 of 300", f"{hit}/{runs}", below,
                  ("yes" if hit == 0 else f"no, by {hit}") + enough))  # fmt: skip
     hit, runs, bound = alarms["traps"]
     if runs:

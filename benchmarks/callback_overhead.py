@@ -1,11 +1,11 @@
 """What the callback costs a training step of transformers' Trainer.
 
-python benchmarks/callback_overhead.py [--steps 150]
+python benchmarks/callback_overhead.py [--steps 150] [--only tiny] [--write]
 
 Real trainings that log at every step, the most that a callback can be asked for: of the tiny base
 model and of a larger Llama with random weights. Each call into the callback is timed, and each
 step; the first and last calls (config, rules, report) are counted apart. Needs
-`finetune-advisor[train]`. Writes benchmarks/results/callback_overhead.md.
+`finetune-advisor[train]`. --write puts it into benchmarks/results/callback_overhead.md.
 """
 
 from __future__ import annotations
@@ -141,6 +141,8 @@ def row(name: str, model: torch.nn.Module, timed: Timed) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--steps", type=int, default=150, help="of the tiny model; a third of it")
+    parser.add_argument("--only", default="", help="models whose name begins so")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     args = parser.parse_args()
     lines = [
         "# What the callback costs",
@@ -153,9 +155,12 @@ def main() -> None:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, (model, words) in models().items():
+        if not name.startswith(args.only):
+            continue
         steps = args.steps if name.startswith("tiny") else max(20, args.steps // 3)
         lines.append(row(name, model, measured(model, words, steps)))
         print(lines[-1], flush=True)
+    if args.write:
         RESULT.write_text("\n".join([*lines, "", *NOTE]) + "\n")
 
 

@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--files", action="store_true")
     parser.add_argument("--show", action="store_true", help="print each miss and false alarm")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     args = parser.parse_args()
     quoted = int(args.seeds.split(":")[0]) >= 1000
     seeds = seeds_of(args.seeds, "quoted" if quoted else "tune")
@@ -152,8 +153,9 @@ def main() -> None:
         show(labels, asked, cases)
     text = "\n".join([*tables(labels, asked), "", *symptom_table(labels, asked)])
     print(text)
-    if quoted and args.files and args.kinds == list(KINDS):
-        made = f"Made by `python benchmarks/detection.py --seeds {args.seeds} --files`."
+    if args.write:
+        files = " --files" if args.files else ""
+        made = f"Made by `python benchmarks/detection.py --seeds {args.seeds}{files} --write`."
         head = f"# Detection on generated runs\n\n{made}\n\n"
         (HERE / "results" / "detection.md").write_text(head + text + "\n")
 

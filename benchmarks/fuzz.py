@@ -321,6 +321,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--replay", nargs="*", type=Path, help="only these folders, with traceback")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     args = parser.parse_args()
     np.seterr(all="ignore")
     signal.signal(signal.SIGALRM, _ring)
@@ -332,7 +333,7 @@ def main() -> None:
     tally = fuzz(args.minutes, args.seed)
     text = page(tally, args.minutes, args.seed)
     print(text)
-    if args.minutes >= 5:
+    if args.write:
         (HERE / "results" / "fuzz.md").write_text(text, encoding="utf-8")
 
 

@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0, help="between two rows")
     parser.add_argument("--logs", type=int, default=1, help="every so manieth real log")
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     args = parser.parse_args()
     seeds = range(*map(int, args.seeds.split(":")))
     rulebook = load_rules()
@@ -183,8 +184,9 @@ def main() -> None:
         lines.append(f"| {name} | {row} |")
         lines.append(f"| by code: {said or 'none'} | | | | | |")
         print(lines[-2], codes, flush=True)
+    print("\n".join(lines))
+    if args.write:
         RESULT.write_text("\n".join(lines) + "\n")
-    RESULT.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +47,14 @@ def feed(monitor: Monitor, points: int, seed: int = 0) -> float:
     return spent
 
 
-def cost() -> list[str]:
+def cost(lengths: Sequence[int]) -> list[str]:
     """The table of costs."""
     lines = [
         "| rows | us a row | CPU seconds | findings() at the end, ms |",
         "| --- | --- | --- | --- |",
     ]
     feed(fresh(1000), 1000)  # imports and caches
-    for points in LENGTHS:
+    for points in lengths:
         monitor = fresh(points)
         spent = feed(monitor, points)
         begun = time.process_time()
@@ -74,7 +75,7 @@ def memory(points: int) -> list[str]:
         norms = np.exp(0.3 * rng.standard_normal(t.size)).tolist()
         for i, loss, norm in zip(t.tolist(), losses, norms, strict=True):
             monitor.observe(i + 1, loss=loss, grad_norm=norm)
-        if start == 0 or (start + CHUNK) % (points // 10) == 0:
+        if start == 0 or (start + CHUNK) % max(CHUNK, points // 10) == 0:
             lines.append(f"| {start + CHUNK:,} | {in_use():.0f} |")
             print(lines[-1], flush=True)
     return lines
@@ -97,6 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--points", type=int, default=10_000_000, help="of the memory test")
     parser.add_argument("--only", choices=("cost", "memory"))
+    parser.add_argument("--write", action="store_true", help="put it into results/")
+    parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS))
     args = parser.parse_args()
     known = RESULT.read_text() if RESULT.exists() else ""
     before, _, after = known.partition(MEMORY)
@@ -107,10 +110,11 @@ def main() -> None:
             "CPU time of one thread, no time between rows; goal: 50 us amortised for a logged row.",
             "",
         ]
-        before = "\n".join([*head, *cost(), "", ""])
+        before = "\n".join([*head, *cost(args.lengths), "", ""])
     if args.only != "cost":
         after = "\n".join(["", "", *memory(args.points), ""])
-    RESULT.write_text(f"{before}{MEMORY}{after}")
+    if args.write:
+        RESULT.write_text(f"{before}{MEMORY}{after}")
 
 
 if __name__ == "__main__":

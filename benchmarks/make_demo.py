@@ -5,6 +5,7 @@ python benchmarks/make_demo.py
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,6 +207,10 @@ def out_of_memory(rng: np.random.Generator) -> None:
 
 
 def main() -> None:
+    global OUT
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, default=OUT)
+    OUT = parser.parse_args().out
     for seed, make in enumerate((healthy, rate_too_high, overfits, hidden_nan, out_of_memory)):
         make(np.random.default_rng(seed))
 

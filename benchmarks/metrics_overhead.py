@@ -1,13 +1,14 @@
 """What the metric stream costs a step: records built, written and flushed, by kind of sink.
 
-    python benchmarks/metrics_overhead.py
+    python benchmarks/metrics_overhead.py [--steps 2000] [--only tiny] [--write]
 
-Measures CPU seconds, for other work may share the machine. Prints a table and writes it to
+Measures CPU seconds, for other work may share the machine. Prints a table; --write puts it into
 benchmarks/results/metrics_overhead.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import random
 import statistics
@@ -54,6 +55,13 @@ class Nothing:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--only", default="", help="models whose name begins so")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
+    args = parser.parse_args()
+    global STEPS
+    STEPS = args.steps
     sinks: dict[str, Callable[[Path], Sink]] = {
         "record only": lambda place: Nothing(),
         "JSONL, flushed each step": lambda place: JsonLines(place),
@@ -70,13 +78,13 @@ def main() -> None:
     lines = ["| part | us a step | of a step of 500 ms |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {us:.0f} | {us / 5e5:.4%} |" for name, us in rows]
     table = "\n".join(lines)
-    advice = "\n".join(_advice())
+    advice = "\n".join(_advice(args.only))
     print(table, advice, sep="\n\n")
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(
-        f"# Cost of the metric stream\n\n{table}\n\n{NOTE}\n## Cost of the advisor\n\n"
-        f"{advice}\n\n{ADVICE_NOTE}"
-    )
+    if args.write:
+        OUT.write_text(
+            f"# Cost of the metric stream\n\n{table}\n\n{NOTE}\n## Cost of the advisor\n\n"
+            f"{advice}\n\n{ADVICE_NOTE}"
+        )
 
 
 NOTE = """\
@@ -93,13 +101,15 @@ numbers that the log gets, and touches no device.
 """
 
 
-def _advice() -> list[str]:
+def _advice(only: str) -> list[str]:
     lines = [
         "| model | CPU ms a step | advisor, us a step | median us | share of the step |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     with tempfile.TemporaryDirectory() as place:
         for name, words in _models(Path(place)):
+            if not name.startswith(only):
+                continue
             seconds = _step_seconds(Path(place), words)
             spent = _advised(seconds)
             mean, middle = statistics.fmean(spent), statistics.median(spent)

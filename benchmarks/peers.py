@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1000:1010")
     parser.add_argument("--only", nargs="*", default=[*PEERS, "ours"])
     parser.add_argument("--fresh", action="store_true", help="ask again what is already answered")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "peers.md")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     args = parser.parse_args()
     split = "quoted" if int(args.seeds.split(":")[0]) >= 1000 else "tune"
     seeds = seeds_of(args.seeds, split)
@@ -250,8 +250,8 @@ def main() -> None:
                 print(name, tool, "unread", answers.unread, flush=True)
         sets.append((name, labels, everyone))
     text = report(sets, seeds)
-    args.out.parent.mkdir(exist_ok=True)
-    args.out.write_text(text)
+    if args.write:
+        (HERE / "results" / "peers.md").write_text(text)
     print(text)
 
 

@@ -48,12 +48,16 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="smollm2", choices=["smollm2", "base"])
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     asked = parser.parse_args()
     task = smollm2(asked.data) if asked.model == "smollm2" else base()
     steps = asked.steps or (40 if asked.model == "smollm2" else 150)
     run_dir = CACHE / f"{asked.model}-{steps}"
     train(task, run_dir, steps)
-    report(asked.model, task, run_dir)
+    text = report(asked.model, task, run_dir)
+    print(text)
+    if asked.write:
+        (RESULTS / f"real_finetune-{asked.model}.md").write_text(text)
 
 
 def smollm2(data: Path) -> Task:
@@ -159,8 +163,8 @@ def tree(task: Task, run_dir: Path, steps: int) -> dict[str, object]:
     return {**found, "seed": 42}
 
 
-def report(name: str, task: Task, run_dir: Path) -> None:
-    """Print what was learnt."""
+def report(name: str, task: Task, run_dir: Path) -> str:
+    """Say what was learnt."""
     steps = read(run_dir / "training.jsonl")
     held = read(run_dir / "validation.jsonl")
     every = max(1, len(steps) // 8)
@@ -177,10 +181,7 @@ def report(name: str, task: Task, run_dir: Path) -> None:
     ends = f"held-out loss {before:.4f} before, {after:.4f} after: {verdict}"
     speed = f"{tokens:,.0f} tokens in {seconds:.0f} s of steps, {tokens / seconds:.0f} a second"
     title = f"# {name} on {task.train.name}"
-    text = "\n".join([title, "", *lines, "", f"{ends}.", f"{speed}.", ""])
-    print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"real_finetune-{name}.md").write_text(text)
+    return "\n".join([title, "", *lines, "", f"{ends}.", f"{speed}.", ""])
 
 
 def read(path: Path) -> dict[int, dict[str, float]]:

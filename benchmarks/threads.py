@@ -53,7 +53,10 @@ def verdict(label: str, asked: Asked) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--threads", type=Path, default=SHARED_LOGS / "threads")
-    folder = parser.parse_args().threads
+    parser.add_argument("--first", type=int, help="only so many of the threads")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
+    args = parser.parse_args()
+    folder = args.threads
     if not (folder / "index.csv").exists():
         raise SystemExit(f"{folder}: no index.csv there; the threads are not part of the project")
     lines = [
@@ -67,6 +70,7 @@ def main() -> None:
     ]
     with (folder / "index.csv").open(newline="") as stream:
         threads = [row for row in csv.DictReader(stream) if row["has_log"] == "True"]
+    threads = threads[: args.first]
     for row in threads:
         log = pasted((folder / f"{row['n']}.txt").read_text())
         asked = ask(log)
@@ -76,7 +80,8 @@ def main() -> None:
         lines.append(f"| {row['thread']} | {label} | {count} | {said} | {verdict(label, asked)} |")
     text = "\n".join(lines)
     print(text)
-    (HERE / "results" / "threads.md").write_text(text + "\n")
+    if args.write:
+        (HERE / "results" / "threads.md").write_text(text + "\n")
 
 
 if __name__ == "__main__":

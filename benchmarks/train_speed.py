@@ -1,12 +1,13 @@
 """Training speed on the CPU beside transformers' Trainer and TRL.
 
 python benchmarks/train_speed.py [--repeats 3] [--batches 12] [--only ours hand] [--method lora]
+    [--write]
 
 One thread, fp32, a small Llama of random weights, instruction-like samples of a fixed seed (long
 tail of lengths, the second half of each supervised), everybody the same samples. TRL comes from the
 package index into benchmarks/cache; the rest is in the trainer's own environment, which runs this.
 Each run is a process of its own; the contestants take turns. CPU time of the loop, not wall time.
-Writes benchmarks/results/train_speed.md.
+--write puts it into benchmarks/results/train_speed.md.
 """
 
 from __future__ import annotations
@@ -148,21 +149,23 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=12)
     parser.add_argument("--only", nargs="+", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--method", nargs="+", default=["lora", "full"])
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     parsed = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
-    install()
+    if "trl" in parsed.only:
+        install()
     folder = prepare(parsed.batches)
     lines = [
-        "# Training speed on the CPU", "", f"`python benchmarks/train_speed.py`, {TRL}, medians "
-        f"of {parsed.repeats} runs in turn, one thread, fp32, {parsed.batches} steps of {BATCH} "
-        f"samples; Llama of hidden size {SHAPE['hidden_size']}, {SHAPE['num_hidden_layers']} "
+        "# Training speed on the CPU", "", f"`python benchmarks/train_speed.py --write`, {TRL}, "
+        f"medians of {parsed.repeats} runs in turn, one thread, fp32, {parsed.batches} steps "
+        f"of {BATCH} samples; Llama of hidden size {SHAPE['hidden_size']}, {SHAPE['num_hidden_layers']} "
         f"layers, vocabulary {VOCABULARY}.", "",
     ]  # fmt: skip
     for method in parsed.method:
         lines += table(method, compare(method, folder, parsed.repeats, parsed.only))
-        if parsed.only == list(NAMES):
-            (HERE / "results" / "train_speed.md").write_text("\n".join(lines))
     print("\n".join(lines))
+    if parsed.write:
+        (HERE / "results" / "train_speed.md").write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -38,12 +38,13 @@ def main() -> None:
     parser.add_argument("--no-train", action="store_true", help="label and judge what is there")
     parser.add_argument("--show", action="store_true", help="print what we say of each run")
     parser.add_argument("--compact", action="store_true", help="write tests/fixtures/gallery anew")
+    parser.add_argument("--write", action="store_true", help="write labels.jsonl anew")
     asked = parser.parse_args()
     wanted = [job for job in make_jobs() if _asked(job, asked.only)]
     if not asked.no_train:
         train(wanted, asked.python)
     rows = label_all(make_jobs())
-    if rows:
+    if rows and asked.write:
         LABELS.write_text("".join(json.dumps(row) + "\n" for row in rows))
     if asked.compact:
         compact.write(rows)

@@ -37,18 +37,22 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=8000, help="bounds the probes; 0: no bound")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--steps", type=int, help="of a run; another session than the quoted one")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     asked = parser.parse_args()
-    folder = CACHE / f"real-{asked.model}"
+    name = f"real-{asked.model}" + (f"-{asked.steps}" if asked.steps else "")
+    folder = CACHE / name
     task = smollm2(asked.data) if asked.model == "smollm2" else tiny()
     limits = ["--runs", str(asked.runs)]
     limits += ["--tokens", str(asked.tokens)] if asked.model == "smollm2" and asked.tokens else []
-    done = session(folder, task, STEPS[asked.model], limits)
+    done = session(folder, task, asked.steps or STEPS[asked.model], limits)
     if done.returncode:
         return done.returncode
     said = json.loads(done.stdout)
     text = section(asked.model, task, said, cpu_seconds(folder))
     print(text)
-    write(asked.model, text)
+    if asked.write:
+        write(asked.model, text)
     return 0
 
 

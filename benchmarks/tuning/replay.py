@@ -55,15 +55,18 @@ def main() -> None:
     parser.add_argument("--task", default="")
     parser.add_argument("--methods", default="", help="some of: " + ", ".join(METHODS))
     parser.add_argument("--show", action="store_true", help="every run of every session")
+    parser.add_argument("--out", type=Path, default=OUT)
     asked = parser.parse_args()
     if asked.seeds < 1:
         parser.error("--seeds: give 1 or more")
     chosen = asked.methods.split(",") if asked.methods else list(METHODS)
     names = [name for name in TASKS if asked.task in name]
-    kept = [] if not OUT.exists() else [json.loads(line) for line in OUT.read_text().splitlines()]
+    out = asked.out
+    kept = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     kept = [row for row in kept if row["ran"] not in chosen or row["task"] not in names]
     rows = list(replayed(names, chosen, asked.seeds, asked.show))
-    OUT.write_text("".join(json.dumps(row) + "\n" for row in [*kept, *rows]))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(json.dumps(row) + "\n" for row in [*kept, *rows]))
 
 
 def replayed(

@@ -8,6 +8,7 @@ paired permutation test of the same cells.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections import defaultdict
@@ -32,12 +33,19 @@ Rows = list[dict[str, Any]]
 
 
 def main() -> None:
-    rows: Rows = [json.loads(line) for line in OUT.read_text().splitlines()]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--rows", type=Path, default=OUT, help="what replay.py has written")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
+    asked = parser.parse_args()
+    if not asked.rows.exists():
+        raise SystemExit(f"{asked.rows}: not there; python benchmarks/tuning/replay.py makes it")
+    rows: Rows = [json.loads(line) for line in asked.rows.read_text().splitlines()]
     text = "\n".join(
         [*_head(), *_wanted(rows), *_grids(), *_reached(rows), *_against(rows), *_repaired()]
     )
-    RESULT.write_text(text + "\n")
     print(text)
+    if asked.write:
+        RESULT.write_text(text + "\n")
 
 
 def _head() -> list[str]:

@@ -34,6 +34,7 @@ def test_a_gain_of_chance_has_an_interval_that_holds_zero() -> None:
     assert gain.low is not None and gain.high is not None and gain.low < 0 < gain.high
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     random = np.random.default_rng(2)
     held = 0
