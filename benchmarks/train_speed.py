@@ -156,10 +156,11 @@ def main() -> None:
         install()
     folder = prepare(parsed.batches)
     lines = [
-        "# Training speed on the CPU", "", f"`python benchmarks/train_speed.py --write`, {TRL}, "
-        f"medians of {parsed.repeats} runs in turn, one thread, fp32, {parsed.batches} steps "
-        f"of {BATCH} samples; Llama of hidden size {SHAPE['hidden_size']}, {SHAPE['num_hidden_layers']} "
-        f"layers, vocabulary {VOCABULARY}.", "",
+        "# Training speed on the CPU", "",
+        f"`python benchmarks/train_speed.py --write`, {TRL}, medians of {parsed.repeats} runs in "
+        f"turn, one thread, fp32, {parsed.batches} steps of {BATCH} samples; Llama of hidden size "
+        f"{SHAPE['hidden_size']}, {SHAPE['num_hidden_layers']} layers, vocabulary {VOCABULARY}.",
+        "",
     ]  # fmt: skip
     for method in parsed.method:
         lines += table(method, compare(method, folder, parsed.repeats, parsed.only))
