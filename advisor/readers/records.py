@@ -18,6 +18,7 @@ from advisor.run import IntArray
 MAX_KEYS = 400  # different names in one log
 MAX_KEY = 300
 _BARE = re.compile(rb"(?<=[:\[,\s])(-?(?:NaN|nan|Infinity|inf))(?=\s*[,}\]\n])")
+_ODD = re.compile(r'["\\\x00-\x1f]')  # no name of a struct's field: such rows go the slow way
 _Number = float | str | None
 
 
@@ -109,7 +110,8 @@ class RecordTable:
 
     def _learn(self, columns: Iterable[str]) -> None:
         """Make a struct type of all keys so far; the next chunks probably have the same."""
-        keys = tuple(dict.fromkeys([*self._keys, *columns]))[:MAX_KEYS]
+        known = dict.fromkeys([*self._keys, *columns])
+        keys = tuple(key for key in known if not _ODD.search(key))[:MAX_KEYS]
         if keys == self._keys and self._decoders is not None:
             return
         self._keys = keys
