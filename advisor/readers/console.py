@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.console_layouts import PairReader
 from advisor.readers.console_rows import Block
+from advisor.readers.console_runs import Stretch, stretches
 from advisor.readers.console_scan import Scan, scan
-from advisor.readers.console_steps import LINE, Part, Placed, place_rows, split_runs
+from advisor.readers.console_steps import LINE, Part, Placed, place_rows
 from advisor.readers.console_text import clean, decoder, lines
 from advisor.readers.console_words import DEFAULT as WORDS
 from advisor.readers.console_words import words_for
+from advisor.readers.console_writers import one_writer, printed_once
 from advisor.readers.files import read_head
 from advisor.readers.objective import objective_of
 from advisor.readers.options import DEFAULT, ReadOptions
@@ -68,28 +71,47 @@ def _hints(head: bytes) -> bool:
 def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     """Read the Runs of one text log; ReadError where it reports neither metric nor failure."""
     found = scan(path, words_for(options.map.values()), options.growing)
-    parts = [part for block in found.rows.blocks.values() if (part := _part(block)) is not None]
-    if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
-        parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number
-    if any(_has_loss(part) for part in parts):
-        parts = [part for part in parts if part.places.shape[0] > 1 or _has_loss(part)]
-    parts = parts or _summary_part(found)
+    blocks, said = one_writer(found.rows.blocks.values())
+    parts = _parts(blocks) or _summary_part(found)
     if not parts:
         return [_without_series(path, found)]
-    begins = split_runs(parts)
-    ends = [*begins[1:], np.inf]
+    happened = found.events.happenings
+    failures = [one.line for one in happened if one.kind in ("exception", "oom")]
+    found_runs = stretches(parts, found.told, failures)
     runs = []
-    for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
-        low = 0.0 if number == 0 else _border(found, begin)
-        high = np.inf if end == np.inf else _border(found, end)
-        ident = str(number + 1) if len(begins) > 1 else ""
-        inside = [within for part in parts if (within := _within(part, begin, end)) is not None]
-        run = _run(path, ident, inside, found, (low, high), options)
+    for number, stretch in enumerate(found_runs, 1):
+        ident = str(number) if len(found_runs) > 1 else ""
+        inside = [part for one in parts if (part := _within(one, stretch)) is not None]
+        run = _run(path, ident, inside, found, stretch, options)
         if run is not None:
-            runs.append(run)
+            runs.append(replace(run, notes=(*said, *run.notes)))
     if not runs:
         raise ReadError(f"{path}: no point is left between the steps of --steps")
     return runs
+
+
+def _parts(blocks: Sequence[Block]) -> list[Part]:
+    """The rows that tell how training goes, by their shape."""
+    parts = [part for block in blocks if (part := _part(block)) is not None]
+    if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
+        parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number
+    # closing blocks tell again what rows told, and after the best checkpoint was loaded
+    sections = [part for part in parts if part.block.kind == "section"]
+    parts = [part for part in parts if part.block.kind != "section"]
+    if not any(_holds(part, "eval/loss") for part in parts) and sum(map(_rows, sections)) > 1:
+        parts += sections
+    if any(_has_loss(part) for part in parts):
+        parts = [part for part in parts if _rows(part) > 1 or _has_loss(part)]
+    return parts
+
+
+def _rows(part: Part) -> int:
+    return int(part.places.shape[0])
+
+
+def _holds(part: Part, name: str) -> bool:
+    split = f"{part.block.split}/" if part.block.split else ""
+    return any(names.canonical(split + key) == name for key in part.block.keys)
 
 
 def _part(block: Block) -> Part | None:
@@ -107,7 +129,8 @@ def _has_loss(part: Part) -> bool:
 
 def _summary_part(found: Scan) -> list[Part]:
     """Only the closing averages are there: one point is better than none."""
-    losses = {k: v for k, v in found.summary.items() if k in ("train_loss", "eval_loss")}
+    averages = found.told.of_run(0.0, np.inf)
+    losses = {k: float(str(v)) for k, v in averages.items() if k in ("train_loss", "eval_loss")}
     if not losses:
         return []
     block = Block("dict", "", tuple(losses))
@@ -115,20 +138,14 @@ def _summary_part(found: Scan) -> list[Part]:
     return [Part(block, values, np.array([[1.0, 1.0, *[np.nan] * 4]]))]
 
 
-def _within(part: Part, begin: float, end: float) -> Part | None:
+def _within(part: Part, stretch: Stretch) -> Part | None:
     lines = part.places[:, LINE]
-    if begin <= lines[0] and lines[-1] < end:
+    if stretch.begin <= lines[0] and lines[-1] < stretch.end:
         return part
-    inside = (lines >= begin) & (lines < end)
+    inside = (lines >= stretch.begin) & (lines < stretch.end)
     if not inside.any():
         return None
     return Part(part.block, part.values[inside], part.places[inside])
-
-
-def _border(found: Scan, begin: float) -> float:
-    """The line where a run begins: the header close before its first row, if there is one."""
-    before = [line for line in found.headers if begin - 200 < line < begin]
-    return float(before[0]) if before else begin
 
 
 def _run(
@@ -136,14 +153,14 @@ def _run(
     ident: str,
     parts: Sequence[Part],
     found: Scan,
-    lines: tuple[float, float],
+    stretch: Stretch,
     options: ReadOptions,
 ) -> Run | None:
-    facts = dict(found.facts)
-    closing = float(str(facts.pop("summary_line", 0)))
-    if found.summary and (lines[0] <= closing < lines[1] or not closing):
-        facts.update((k, v) for k, v in found.summary.items() if k != "epoch" and np.isfinite(v))
-    placed, notes = place_rows(list(parts), facts)
+    facts = found.told.of_run(stretch.low, stretch.high)
+    single = [printed_once(part) for part in parts]
+    placed, notes = place_rows([part for part, _ in single], facts)
+    if (times := max(size for _, size in single)) > 1:
+        notes.append(f"each row stands {times} times in the log: they count once")
     series, more = _series(placed, options, path)
     if not series:
         return None
@@ -152,7 +169,7 @@ def _run(
         facts["checkpoints"] = dict(found.events.checkpoints)
     if objective := objective_of(series):
         facts["objective"] = objective
-    events, said = _events(found, placed, lines)
+    events, said = _events(found, placed, stretch)
     events, notes = (*events, *_resumes(placed)), [*notes, *said]
     return Run(str(path), NAME, series, ident, events=events, notes=tuple(notes), facts=facts)
 
@@ -195,7 +212,7 @@ def _series(
 
 
 def _events(
-    found: Scan, placed: Sequence[Placed], lines: tuple[float, float]
+    found: Scan, placed: Sequence[Placed], stretch: Stretch
 ) -> tuple[tuple[Event, ...], list[str]]:
     """The events of one run, each with the step of the last row before it.
 
@@ -209,7 +226,7 @@ def _events(
     at, steps = at[order], steps[order]
     events, failed = [], []
     for one in found.events.happenings:
-        if lines[0] <= one.line < lines[1]:
+        if stretch.low <= one.line < stretch.high:
             before = int(np.searchsorted(at, one.line, side="right")) - 1
             step = int(steps[before]) if before >= 0 else None
             if step is None and one.kind in ("exception", "oom"):
@@ -244,5 +261,5 @@ def _without_series(path: Path, found: Scan) -> Run:
             "or point at the trainer's own log"
         )
     events = tuple(Event(one.kind, one.text, None, one.line) for one in found.events.happenings)
-    facts = {k: v for k, v in found.facts.items() if k != "summary_line"}
+    facts = found.told.of_run(0.0, np.inf)
     return Run(str(path), NAME, {}, events=events, notes=("no metric in the log",), facts=facts)

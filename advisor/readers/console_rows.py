@@ -31,6 +31,7 @@ class Block:
     kind: str  # 'dict', 'pairs' or 'progress'
     split: str  # '' where the keys tell, otherwise 'eval' or 'eval/<set>'
     keys: tuple[str, ...]
+    writer: str = ""  # the mark of the process that wrote the rows, where lines have one
     flat: array[float] = field(default_factory=lambda: array("d"))
     places: array[float] = field(default_factory=lambda: array("d"))
 
@@ -56,10 +57,10 @@ class Block:
 class Rows:
     """The blocks of one log by shape."""
 
-    blocks: dict[tuple[str, str, tuple[str, ...]], Block] = field(default_factory=dict)
+    blocks: dict[tuple[str, str, tuple[str, ...], str], Block] = field(default_factory=dict)
 
-    def block(self, kind: str, split: str, keys: Sequence[str]) -> Block:
-        shape = (kind, split, tuple(keys))
+    def block(self, kind: str, split: str, keys: Sequence[str], writer: str = "") -> Block:
+        shape = (kind, split, tuple(keys), writer)
         found = self.blocks.get(shape)
         if found is None:
             found = self.blocks[shape] = Block(*shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 from dataclasses import dataclass, field
@@ -14,9 +13,11 @@ from advisor.readers.console_events import Scanner
 from advisor.readers.console_layouts import PairReader
 from advisor.readers.console_pairs import Found, find_bar
 from advisor.readers.console_rows import NAN, Block, Place, Rows
+from advisor.readers.console_runs import Told
+from advisor.readers.console_sections import Section, Sections
 from advisor.readers.console_tables import Table, header_of, is_border, row_of
 from advisor.readers.console_templates import Templates
-from advisor.readers.console_text import chunks, clean, lines
+from advisor.readers.console_text import chunks, lines, parted
 from advisor.readers.console_words import DEFAULT, Words
 
 SHAPES = 2_000  # more shapes of rows than this are a hostile file
@@ -40,8 +41,6 @@ _HEADER = re.compile(
 )
 # What an advisor said of the run is no metric and no event of it.
 _ADVICE = re.compile(r"\s*(?:\[(?:finding|rollback|stop)\]|advise:) ")
-_SECTION = re.compile(r"\*{3,}\s*(\w+) metrics\s*\*{3,}")
-_SECTION_ITEM = re.compile(r"^\s*([\w./-]{1,60})\s+=\s+(\S{1,40})\s*$")
 
 
 @dataclass(slots=True)
@@ -52,15 +51,14 @@ class Scan:
     reader: PairReader
     rows: Rows = field(default_factory=Rows)
     events: Scanner = field(default_factory=Scanner)
-    facts: dict[str, object] = field(default_factory=dict)
-    headers: list[int] = field(default_factory=list)
-    summary: dict[str, float] = field(default_factory=dict)  # a run's closing averages
+    told: Told = field(default_factory=Told)
     _templates: Templates = field(default_factory=Templates)
     _bars: dict[float, float] = field(default_factory=dict)
     _epoch: float = NAN
     _progress: tuple[Found, int] | None = None
     _open: list[str] = field(default_factory=list)
-    _section: str = ""
+    _sections: Sections = field(default_factory=Sections)
+    _writer: str = ""  # the mark of the process that wrote the line
     _table: Table | None = None
     _at: tuple[float, float, int] = (NAN, NAN, 0)  # a step that a line states alone: its line
 
@@ -68,7 +66,7 @@ class Scan:
         """Look at one line."""
         if raw[:1] == "{" and not self._open and self._templates.take(number, raw, self._bar()):
             return
-        text = clean(raw)
+        self._writer, text = parted(raw)
         if _ADVICE.match(text):
             return
         if self._open or text.strip() == "{":
@@ -85,16 +83,19 @@ class Scan:
         if self.events.raises(text):
             self.events.feed(number, text)
             return
-        if self._summary_item(text):
+        of_section, section = self._sections.feed(number, text)
+        if section is not None:
+            self._section(section)
+        if of_section:
             return
         found = None if self.events.in_traceback else self.reader.read(text)
         if found is not None and self._pairs(number, found):
             return
         self.events.feed(number, text)
         if _FACT_HINT.search(text):
-            self._state_facts(text)
+            self._state_facts(number, text)
         if _HEADER.search(text):
-            self.headers.append(number)
+            self.told.header(number)
 
     def whole(self, number: int, text: str) -> bool:
         """Take a piece of the log at once where all its lines are one dictionary's layout."""
@@ -108,8 +109,7 @@ class Scan:
         said = self.reader.read(before) if before.strip() and "|" not in before else None
         numbers, texts = parsed
         if "train_runtime" in numbers:
-            self.summary.update(numbers)
-            self.facts["summary_line"] = number
+            self.told.summarise(number, numbers)
             return True
         step, total = stated_step(numbers, texts)
         bar, end = self._bar()
@@ -174,9 +174,10 @@ class Scan:
         return self._bars[end], end
 
     def _block(self, kind: str, split: str, keys: tuple[str, ...]) -> Block | None:
-        if len(self.rows.blocks) >= SHAPES and (kind, split, keys) not in self.rows.blocks:
+        shape = (kind, split, keys, self._writer)
+        if len(self.rows.blocks) >= SHAPES and shape not in self.rows.blocks:
             return None
-        return self.rows.block(kind, split, keys)
+        return self.rows.block(*shape)
 
     def _pairs(self, number: int, found: Found) -> bool:
         metric = console_pairs.is_metric(found, self.words)
@@ -185,7 +186,7 @@ class Scan:
                 self._flush()
             self._epoch = found.epoch
             if found.epochs == found.epochs:
-                self.facts.setdefault("num_train_epochs", int(found.epochs))
+                self.told.state(number, "num_train_epochs", int(found.epochs))
         if found.kind == "progress":
             if metric:
                 before = self._progress[0].bar if self._progress else None
@@ -234,28 +235,32 @@ class Scan:
         else:
             values["lm_loss"] = NAN
 
-    def _summary_item(self, text: str) -> bool:
-        section = _SECTION.search(text)
-        if section:
-            self._section = section[1]
-            return True
-        item = _SECTION_ITEM.match(text) if self._section else None
-        if item is None:
-            self._section = ""
-            return False
-        with contextlib.suppress(ValueError):  # a duration or a count with a unit
-            self.summary[item[1]] = float(item[2].replace(",", ""))
-        return True
+    def _section(self, section: Section) -> None:
+        """A block of metrics: closing averages, and where it tells of an evaluation, a row."""
+        self.told.summarise(section.line, section.numbers)
+        values = {k: v for k, v in section.numbers.items() if not names.is_place(k)}
+        split = names.SIDE_WORDS.get(section.title, "")
+        if split == "train" or not values:
+            return
+        sided = any(names.canonical(key).startswith("eval/") for key in values)
+        step = next((v for k, v in section.numbers.items() if names.plain(k) in names.STEP), NAN)
+        epoch = section.numbers.get("epoch", NAN)
+        block = self._block("section", "" if sided else split, tuple(values))
+        if block is not None:
+            block.add(values.values(), Place(section.line, step, NAN, epoch))
 
-    def _state_facts(self, text: str) -> None:
+    def _state_facts(self, number: int, text: str) -> None:
         for pattern, name in _FACTS:
             match = pattern.search(text)
             if match:
-                self.facts[name] = int(match[1].replace(",", ""))
+                self.told.state(number, name, int(match[1].replace(",", "")))
 
     def finish(self, number: int) -> None:
         self._close(number)
         self._flush()
+        section = self._sections.finish()
+        if section is not None:
+            self._section(section)
         self.events.finish(number)
 
 

@@ -35,51 +35,6 @@ class Placed:
     follows: bool = False  # the closing line of an epoch beside rows that have steps
 
 
-def split_runs(parts: list[Part]) -> list[float]:
-    """Lines at which a run begins: the first row, and every return to where a run began."""
-    begins: set[float] = set()
-    for part in parts:
-        measure = _progress(part)
-        if measure is None:
-            continue
-        first, furthest = float(measure[0]), float(measure[0])
-        for at in np.flatnonzero(np.diff(measure) < 0) + 1:
-            furthest = max(furthest, float(measure[:at].max()) if at < 4096 else furthest + 1)
-            if measure[at] <= first < furthest:
-                begins.add(float(part.places[at, LINE]))
-                first = furthest = float(measure[at])
-    return _apart(sorted(begins), parts)
-
-
-def _progress(part: Part) -> Floats | None:
-    """What grows as a run goes on: the epoch, and the step within it where the line has both."""
-    epoch, step = part.places[:, EPOCH], part.places[:, STEP]
-    if part.places.shape[0] < 2:
-        return None
-    if np.isfinite(step).all():
-        backward = np.diff(step) < 0
-        if np.isfinite(epoch).all() and np.any(np.diff(epoch)[backward] > 0):
-            return epoch * (float(np.nanmax(step)) + 1) + step
-        return step
-    return epoch if np.isfinite(epoch).all() and part.block.kind != "pairs" else _whole(epoch)
-
-
-def _whole(epoch: Floats) -> Floats | None:
-    return epoch if np.isfinite(epoch).all() else None
-
-
-def _apart(begins: list[float], parts: list[Part]) -> list[float]:
-    """One border where several shapes return at once: no run is without a training row."""
-    rows = np.sort(np.concatenate([part.places[:, LINE] for part in parts]))
-    kept = [float(rows[0])]
-    largest = max(parts, key=lambda part: part.places.shape[0])
-    lines = largest.places[:, LINE]
-    for begin in begins:
-        if np.any((lines >= kept[-1]) & (lines < begin)):
-            kept.append(begin)
-    return kept
-
-
 def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Placed], list[str]]:
     """The step of each row of one run, and notes on how those were found."""
     notes: list[str] = []

@@ -14,10 +14,17 @@ CHUNK = 1 << 21  # bytes of the others
 LONGEST = 16_384  # characters of a line that are looked at
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+# What launchers put before a line to say which process wrote it.
 _PREFIX = re.compile(
-    r"^\s*(?:\[[\w.-]*rank ?\d+\]:?\s*|\(?[\w-]+ pid=\d+[^)]*\)\s*|\d+: (?=\{))+",
+    r"^\s*(?:"
+    r"\[[\w.-]*(?:rank|default|trainer|worker|node)[ _:=-]?\d+\]:?\s*|"  # torchrun, accelerate
+    r"\[\d{1,4}(?:,\s?\d{1,4})?\](?:<std(?:out|err)>:?\s*|:\s*(?=\{))|"  # mpirun, horovodrun
+    r"\(?[\w-]+ pid=\d+[^)]*\)\s*|"  # Ray
+    r"\d{1,4}: (?=\{|\[|(?:global_?)?(?:step|iter|epoch))|"  # srun --label
+    r"(?:(?:node|worker|host|gpu)[\w.-]{0,60}|\d{1,3}(?:\.\d{1,3}){3}): (?=\{|\[))+",  # pdsh
     re.IGNORECASE,
 )
+_BLANKS = re.compile(r"\s+")
 
 
 def decoder(head: bytes) -> codecs.IncrementalDecoder:
@@ -65,7 +72,15 @@ def lines(number: int, text: str) -> Iterator[tuple[int, str]]:
 
 
 def clean(text: str) -> str:
-    """The line without terminal codes and the mark of a rank before it."""
+    """The line without terminal codes and the mark of its writer before it."""
+    return parted(text)[1]
+
+
+def parted(text: str) -> tuple[str, str]:
+    """The mark of the process that wrote the line, '' where it has none, and the cleaned line."""
     if "\x1b" in text:
         text = _ANSI.sub("", text)
-    return _PREFIX.sub("", text)
+    marked = _PREFIX.match(text)
+    if marked is None:
+        return "", text
+    return _BLANKS.sub(" ", marked[0]).strip(), text[marked.end() :]
