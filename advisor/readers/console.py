@@ -14,10 +14,10 @@ from advisor.median import median
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.console_layouts import PairReader
-from advisor.readers.console_rows import Block
+from advisor.readers.console_rows import LINE, Block, Part
 from advisor.readers.console_runs import Stretch, stretches
 from advisor.readers.console_scan import Scan, scan
-from advisor.readers.console_steps import LINE, Part, Placed, place_rows
+from advisor.readers.console_steps import Placed, place_rows
 from advisor.readers.console_text import clean, decoder, lines
 from advisor.readers.console_words import DEFAULT as WORDS
 from advisor.readers.console_words import words_for

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from advisor.readers.console_resumes import resumes
 from advisor.readers.console_warnings import HINT, WARNINGS
 
 MOST = 2_000  # events of one kind that are kept
@@ -19,10 +20,6 @@ OUT_OF_MEMORY = re.compile(
 _SKIP = re.compile(
     r"OVERFLOW!|[Gg]radient overflow|[Oo]verflow detected|"
     r"[Ss]kipping step.{0,40}(?:overflow|scale)|[Oo]verflow.{0,60}[Ss]kipping"
-)
-_RESUME = re.compile(
-    r"(?:[Rr]esum(?:ed|ing)|Continuing) (?:training )?from|[Rr]esuming training|"
-    r"Continuing training"
 )
 _CHECKPOINT = re.compile(
     r"Saving (?:the )?(?:model )?checkpoint(?: to)? .*?(checkpoint-(\d{1,12}))"
@@ -76,8 +73,8 @@ class Scanner:
             self._add("overflow_skip", text, number, once=False)
         elif OUT_OF_MEMORY.search(text):
             self._add("oom", text, number)
-        elif _RESUME.search(text):
-            self._add("resume", text, number)
+        elif resumes(text):
+            self._add("resume", text, number, text[:120])
         else:
             self._rarer(number, text)
 

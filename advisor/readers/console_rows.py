@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 NAN = float("nan")
+LINE, STEP, TOTAL, EPOCH, BAR, BAR_TOTAL = range(6)  # columns of a table of places
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,22 @@ class Block:
     def __len__(self) -> int:
         return len(self.places) // 6
 
-    def table(self) -> NDArray[np.float64]:
+    def table(self) -> Floats:
         """Values as ``(rows, keys)``."""
         return np.array(self.flat, dtype=np.float64).reshape(len(self), len(self.keys))
 
-    def place_table(self) -> NDArray[np.float64]:
+    def place_table(self) -> Floats:
         """Places as ``(rows, 6)``: line, step, total, epoch, bar, bar_total."""
         return np.array(self.places, dtype=np.float64).reshape(-1, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one block that belong to one run."""
+
+    block: Block
+    values: Floats
+    places: Floats
 
 
 @dataclass(slots=True)

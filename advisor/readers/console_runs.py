@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from advisor.median import median
-from advisor.readers.console_steps import EPOCH, LINE, STEP, Floats, Part
+from advisor.readers.console_rows import EPOCH, LINE, STEP, Floats, Part
 
+EPOCHS_SHOWN = "epochs_shown"  # the 3 of 'epoch 1/3', where no line states it of the run
+_AT_STEP = re.compile(r"(?:checkpoint|step|iteration|iter|update)s?[-_ =:]{0,3}(\d{1,12})\b", re.I)
 MOST = 4_096  # statements, headers and summaries that are kept
 
 
@@ -20,14 +23,25 @@ class Told:
     facts: list[tuple[int, str, object]] = field(default_factory=list)
     headers: list[int] = field(default_factory=list)  # a run is about to begin
     summaries: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)  # one has ended
+    resumes: list[int] = field(default_factory=list)  # one goes on from a checkpoint
+    _last: dict[str, object] = field(default_factory=dict)
 
     def state(self, line: int, name: str, value: object) -> None:
-        if len(self.facts) < MOST:
+        if self._last.get(name) != value and len(self.facts) < MOST:
+            self._last[name] = value
             self.facts.append((line, name, value))
+
+    def resume(self, line: int, text: str) -> None:
+        if len(self.resumes) < MOST:
+            self.resumes.append(line)
+        step = _AT_STEP.search(text)
+        if step is not None:
+            self.state(line, "resumed_at", int(step[1]))
 
     def header(self, line: int) -> None:
         if len(self.headers) < MOST:
             self.headers.append(line)
+            self._last.clear()  # what the next run states is its own
 
     def summarise(self, line: int, averages: Mapping[str, float]) -> None:
         if len(self.summaries) < MOST:
@@ -36,6 +50,9 @@ class Told:
     def of_run(self, low: float, high: float) -> dict[str, object]:
         """The facts of the run between two lines: its own win over those before it."""
         facts: dict[str, object] = {name: value for line, name, value in self.facts if line < high}
+        shown = facts.pop(EPOCHS_SHOWN, None)
+        if shown is not None:
+            facts.setdefault("num_train_epochs", shown)
         for line, averages in self.summaries:
             if low <= line < high:
                 facts.update((k, v) for k, v in averages.items() if k != "epoch" and np.isfinite(v))
@@ -76,11 +93,7 @@ def _begins(parts: Sequence[Part], told: Told) -> list[float]:
     Rows of each shape return somewhere between two lines. Where the stretches of several shapes
     overlap they tell of one return, which is before the first row of any of them.
     """
-    marks = np.array(sorted({*told.headers, *(line for line, _ in told.summaries)}))
-    ended = np.array([line for line, _ in told.summaries], dtype=np.float64)
-    gaps = sorted(
-        (right, left) for part in parts for left, right in _returns(part, marks, ended)
-    )
+    gaps = sorted((right, left) for part in parts for left, right in _returns(part, told))
     begins: list[float] = []
     for right, left in gaps:
         if not begins or begins[-1] <= left:
@@ -88,11 +101,13 @@ def _begins(parts: Sequence[Part], told: Told) -> list[float]:
     return _with_rows(begins, parts)
 
 
-def _returns(part: Part, marks: Floats, ended: Floats) -> list[tuple[float, float]]:
+def _returns(part: Part, told: Told) -> list[tuple[float, float]]:
     """Where rows go back to the beginning: the line of the last row before, of the first after."""
     measure = _progress(part)
     if measure is None:
         return []
+    ended = np.array([line for line, _ in told.summaries], dtype=np.float64)
+    marks, resumed = (np.array(lines, dtype=np.float64) for lines in (told.headers, told.resumes))
     found: list[tuple[float, float]] = []
     change = np.diff(measure)
     usual = median(change[change > 0]) if np.any(change > 0) else 0.0
@@ -106,6 +121,7 @@ def _returns(part: Part, marks: Floats, ended: Floats) -> list[tuple[float, floa
         # a summary ends a run, and a header in between begins one; it need not log as often
         again |= bool(early and _within(ended, left, right))
         again |= bool(measure[at] <= first + 2 * usual and _within(marks, left, right))
+        again &= not (measure[at] > first and _within(resumed, left, right))
         if again:
             found.append((left, right))
             first = furthest = float(measure[at])

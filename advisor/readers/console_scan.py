@@ -13,7 +13,7 @@ from advisor.readers.console_events import Scanner
 from advisor.readers.console_layouts import PairReader
 from advisor.readers.console_pairs import Found, find_bar
 from advisor.readers.console_rows import NAN, Block, Place, Rows
-from advisor.readers.console_runs import Told
+from advisor.readers.console_runs import EPOCHS_SHOWN, Told
 from advisor.readers.console_sections import Section, Sections
 from advisor.readers.console_tables import Table, header_of, is_border, row_of
 from advisor.readers.console_templates import Templates
@@ -91,11 +91,18 @@ class Scan:
         found = None if self.events.in_traceback else self.reader.read(text)
         if found is not None and self._pairs(number, found):
             return
-        self.events.feed(number, text)
+        self._happened(number, text)
         if _FACT_HINT.search(text):
             self._state_facts(number, text)
         if _HEADER.search(text):
             self.told.header(number)
+
+    def _happened(self, number: int, text: str) -> None:
+        """Look for an event in a line that is no metric."""
+        known = len(self.events.happenings)
+        self.events.feed(number, text)
+        if any(one.kind == "resume" for one in self.events.happenings[known:]):
+            self.told.resume(number, text)
 
     def whole(self, number: int, text: str) -> bool:
         """Take a piece of the log at once where all its lines are one dictionary's layout."""
@@ -186,7 +193,7 @@ class Scan:
                 self._flush()
             self._epoch = found.epoch
             if found.epochs == found.epochs:
-                self.told.state(number, "num_train_epochs", int(found.epochs))
+                self.told.state(number, EPOCHS_SHOWN, int(found.epochs))
         if found.kind == "progress":
             if metric:
                 before = self._progress[0].bar if self._progress else None

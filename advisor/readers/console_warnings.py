@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 
+from advisor.readers import console_resumes
+
 # Quick and wide: every line that is no metric is held against it.
 HINT = re.compile(
     r"Traceback|[Mm]emory|OutOfMemory|OVERFLOW|[Oo]verflow|^Killed|\bKilled\b|"
     r"requires?[_ ]grad|newly initialized|Token indices|Error\b|Exception\b|Interrupt|mask|"
-    r"response (?:key|template)|[Rr]esum|Continuing training|Saving model checkpoint|"
+    r"response (?:key|template)|Saving model checkpoint|[Mm]ismatch|"
     r"[Ss]kipping (?:step|the batch)|Saving (?:the )?checkpoint|loss scale|[Tt]runcat|"
     r"rainable param|BOS|labels|attention|(?:EOS|eos)[ _]token|end-of-text|"
-    r"[Dd]uplicat|[Oo]verlap|[Ll]eak|cut (?:to|off)|trained on|embedding|LOAD REPORT|MISSING"
+    r"[Dd]uplicat|[Oo]verlap|[Ll]eak|cut (?:to|off)|trained on|embedding|LOAD REPORT|MISSING|"
+    + console_resumes.HINT
 )
 WARNINGS = (
     re.compile(r"None of the inputs have requires_grad|does not require grad"),
@@ -25,6 +28,7 @@ WARNINGS = (
         r"Could not find (?:response|instruction) (?:key|template)|"
         r"[Nn]o (?:supervised|label) tokens|fully masked"
     ),
+    re.compile(r"[Tt]okenization mismatch"),
     re.compile(r"loss scale already at minimum|[Mm]inimum loss scale reached"),
     re.compile(r"(?<![-\w])[Tt]rainable param\w* ?[:=] ?0(?![\d.,]*\d)|^\s*0\s+[Tt]rainable param"),
     re.compile(r"double BOS|(?:2|two) BOS tokens|also starts with a BOS"),

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.readers.console_rows import Block
-from advisor.readers.console_steps import EPOCH, LINE, STEP, Part
+from advisor.readers.console_rows import EPOCH, LINE, STEP, Block, Part
 
 MOST_WRITERS = 4096
 _NUMBER = re.compile(r"\d+")
