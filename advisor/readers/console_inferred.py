@@ -17,7 +17,8 @@ def inferred(
 ) -> dict[int, Floats]:
     """Steps of the rows of the chosen parts."""
     main = max(chosen, key=lambda n: parts[n].places.shape[0])
-    again = {n: at for n in chosen if n != main and (at := _twin(parts[n], parts[main])) is not None}
+    twins = {n: _twin(parts[n], parts[main]) for n in chosen if n != main}
+    again = {n: at for n, at in twins.items() if at is not None}
     own = [n for n in chosen if n not in again]
     places = np.concatenate([parts[n].places for n in own])
     order = np.argsort(places[:, LINE], kind="stable")
@@ -44,9 +45,8 @@ def _twin(part: Part, main: Part) -> Ints | None:
     theirs = main.values[:, main.block.keys.index("loss")]
     if mine.size < 3 or np.mean(mine[1:] == mine[:-1]) > 0.5:
         return None
-    after = np.clip(np.searchsorted(others, lines), 0, others.size - 1)
-    before = np.maximum(after - 1, 0)
-    for at in (before, after):
+    after = np.searchsorted(others, lines)
+    for at in (np.maximum(after - 1, 0), np.minimum(after, others.size - 1)):
         same = np.isclose(mine, theirs[at], rtol=1e-3, atol=1e-4)
         same &= np.abs(part.places[:, EPOCH] - main.places[at, EPOCH]) <= UNIT
         if np.mean(same) >= PAIRED and np.unique(at).size == at.size:

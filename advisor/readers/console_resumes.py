@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_FROM = r"(?!.{0,30}(?:data|tokeni|config|vocab))(?:\w+ ){0,3}from (?:\S*[/\\])?"
 _PLACE = r"(?:checkpoint|ckpt|global_?step|step|epoch|iter(?:ation)?)s?[-_=]?0*[1-9]\d*"
 # Part of console_warnings' HINT: a line that matches none of these is looked at no further.
 HINT = (
@@ -19,7 +20,7 @@ _RESUME = re.compile(
     r"Restor(?:ing|ed) (?:all )?states? from|"
     # Megatron, DeepSpeed, Hugging Face: a checkpoint with the step that it was saved at
     r"[Ll]oad(?:ing|ed) .{0,60}checkpoint.{0,300} at iteration [1-9]|"
-    rf"[Ll]oad(?:ing|ed) (?!.{{0,30}}(?:data|tokeni|config|vocab))(?:\w+ ){{0,3}}from (?:\S*[/\\])?{_PLACE}|"
+    rf"[Ll]oad(?:ing|ed) {_FROM}{_PLACE}|"
     # fairseq, torchvision: loaded checkpoint X (epoch 12 @ 1000 updates)
     r"[Ll]oaded checkpoint .{0,300}\((?:epoch|step|iter)|"
     # DeepSpeech; 'Loading best model from' tells of the end of a run

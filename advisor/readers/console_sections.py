@@ -6,7 +6,9 @@ import contextlib
 import re
 from dataclasses import dataclass, field
 
-_TITLE = re.compile(r"[*=#]{3,}\s*(\w+)\s+(?:metrics|results?)\b[^*=#]{0,80}[*=#]{3,}", re.IGNORECASE)
+_TITLE = re.compile(
+    r"[*=#]{3,}\s*(\w+)\s+(?:metrics|results?)\b[^*=#]{0,80}[*=#]{3,}", re.IGNORECASE
+)
 # behind whatever a logger puts before it
 _ITEM = re.compile(r"(?:^|[\s:>-])([A-Za-z_][\w./-]{0,59})\s+=\s+(\S{1,40})\s*$")
 

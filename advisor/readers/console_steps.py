@@ -13,6 +13,7 @@ from advisor.readers.epochs import across_epochs
 
 ROUNDED = 0.011  # of an epoch: logs give it with two digits
 
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A part with the step of each row."""
@@ -55,15 +56,16 @@ def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Pla
         steps.update(_epochs(parts, waiting))
     else:
         _follow(parts, waiting, steps)
+    late = {*waiting} if len(waiting) < len(parts) else set()
     placed = [
-        Placed(
-            part,
-            np.clip(np.rint(steps[n]), -(2.0**62), 2.0**62).astype(np.int64),
-            n in waiting and len(waiting) < len(parts) and part.block.kind == "pairs",
-        )
+        Placed(part, _whole(steps[n]), n in late and part.block.kind == "pairs")
         for n, part in enumerate(parts)
     ]
     return placed, list(dict.fromkeys(notes))
+
+
+def _whole(steps: Floats) -> Ints:
+    return np.clip(np.rint(steps), -(2.0**62), 2.0**62).astype(np.int64)
 
 
 def _rows(part: Part) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ def _counts(marked: Sequence[Block]) -> bool:
     ordered = sorted(marked, key=lambda block: block.places[LINE])
     values = [int(block.writer.rstrip(":")) for block in ordered]
     alone = all(len(block) == 1 and block.places[STEP] != block.places[STEP] for block in marked)
-    return alone and all(one < other for one, other in zip(values, values[1:], strict=False))
+    return alone and all(one < other for one, other in pairwise(values))
 
 
 def _joined(blocks: Sequence[Block], stepped: bool = False) -> Block:
@@ -120,4 +121,5 @@ def _equal_to_last(part: Part) -> NDArray[np.bool_]:
 
 def _equal(table: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether each number is that of the row before it."""
-    return (table[1:] == table[:-1]) | (np.isnan(table[1:]) & np.isnan(table[:-1]))
+    same: NDArray[np.bool_] = table[1:] == table[:-1]
+    return same | (np.isnan(table[1:]) & np.isnan(table[:-1]))
