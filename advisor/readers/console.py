@@ -14,7 +14,7 @@ from advisor.median import median
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.console_layouts import PairReader
-from advisor.readers.console_rows import LINE, Block, Part
+from advisor.readers.console_rows import LINE, STEP, Block, Part
 from advisor.readers.console_runs import Stretch, stretches
 from advisor.readers.console_scan import Scan, scan
 from advisor.readers.console_steps import Placed, place_rows
@@ -117,6 +117,10 @@ def _holds(part: Part, name: str) -> bool:
 def _part(block: Block) -> Part | None:
     """The rows of a block, unless a few lines only happen to hold a number."""
     places = block.place_table()
+    if block.kind == "bare":
+        block.kind, steps = "pairs", places[:, STEP]
+        if np.mean(np.diff(steps) < 0) > 0.2:  # a number of the process, and no step
+            places[:, STEP] = np.nan
     placed = np.isfinite(places[:, LINE + 1 : LINE + 4]).any(axis=1)
     if block.kind == "pairs" and not placed.any() and len(block) < 3:
         return None

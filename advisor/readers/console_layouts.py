@@ -35,6 +35,7 @@ class _Layout:
     def read(self, numbers: tuple[str, ...]) -> Found:
         like = self.example
         found = Found({}, epochs=like.epochs, split=like.split, kind=like.kind, heads=like.heads)
+        found.bare = like.bare
         for text, (role, factor) in zip(numbers, self.roles, strict=True):
             value = float(text.replace(",", "") if "," in text else text)
             if role == STEP:

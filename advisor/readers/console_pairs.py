@@ -10,11 +10,13 @@ from advisor.readers.console_words import (
     DEFAULT,
     EPOCHS,
     HEADS,
+    LEAD,
     NEVER,
     OWN_COUNT,
     QUALIFIERS,
     REWRITES,
     STEPS,
+    TAG,
     Words,
     folded,
 )
@@ -72,6 +74,7 @@ class Found:
     bar: tuple[float, float] | None = None
     heads: bool = False  # the epoch opens the line
     rewritten: bool = False
+    bare: bool = False  # the step is a number without a name at the line's beginning
     # where each number stands: begin, end, what it is, and its factor
     spans: list[tuple[int, int, str, float]] = field(default_factory=list)
 
@@ -169,6 +172,7 @@ def parse_pairs(text: str, words: Words = DEFAULT) -> Found | None:
         found.kind = "progress"
         found.bar = (float(progress[1]), float(progress[2]))
         text = text[progress.end() :]
+    text = _tag(text, found)
     text, headed = _head(text, found)
     samples = None if headed else _SAMPLES.search(text)
     if samples:
@@ -177,12 +181,38 @@ def parse_pairs(text: str, words: Words = DEFAULT) -> Found | None:
     _collect(text, found, words)
     if progress or samples or bar or headed or found.rewritten:
         found.spans.clear()
+    elif found.step != found.step and any(name.endswith("loss") for name in found.values):
+        _lead(text, found)
     held_out = HELD_OUT.match(text)
     if held_out:
         chosen = _SET.search(text)
         name = chosen[1] if chosen else "default"
         found.split = "eval" if name == "default" else f"eval/{name}"
     return found if found.values or found.step == found.step or found.epoch == found.epoch else None
+
+
+def _tag(text: str, found: Found) -> str:
+    """Take the epoch from a tag before the step; the text keeps its length."""
+    tag = TAG.match(text)
+    if tag is None:
+        return text
+    at = next(n for n in (1, 3, 4) if tag[n])
+    found.epoch, found.heads = float(tag[at]), True
+    found.epochs = float(tag[2]) if tag[2] else NAN
+    found.spans.append((*tag.span(at), EPOCH, 1.0))
+    return " " * tag.end() + text[tag.end() :]
+
+
+def _lead(text: str, found: Found) -> None:
+    """Take a number that opens the line as the step: '40 | loss 6.68', '[40/900] loss: 6.68'."""
+    lead = LEAD.match(text)
+    if lead is None:
+        return
+    found.step, found.bare = float(lead[1]), True
+    found.spans.append((*lead.span(1), STEP, 1.0))
+    if lead[2]:
+        found.total = float(lead[2])
+        found.spans.append((*lead.span(2), TOTAL, 1.0))
 
 
 def _head(text: str, found: Found) -> tuple[str, bool]:

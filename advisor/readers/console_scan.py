@@ -229,7 +229,8 @@ class Scan:
         if "loss_scale" in values and "number_of_skipped_iterations" in values:
             self._megatron(number, values)
         epoch = found.epoch if found.epoch == found.epoch else self._epoch
-        block = self._block(found.kind, found.split, tuple(values))
+        kind = "bare" if found.bare else found.kind
+        block = self._block(kind, found.split, tuple(values))
         if block is not None and values:
             block.add(values.values(), Place(number, step, total, epoch))
 

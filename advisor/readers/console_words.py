@@ -42,6 +42,20 @@ REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("validation loss at", re.compile(r"\bvalidation loss at iteration (\d+)"), r"[val] step \1"),
     ("opt_callback:", re.compile(r"\b(?:train_)?opt_callback:\s*"), ""),  # llama.cpp
 )
+# A tag of the epoch before the step: [E2] step 0, (epoch 3/10) it 20, ep-1 | E2 step 5
+TAG = re.compile(
+    r"^\s*(?:[\[(<{]\s*(?:e|ep|epoch)[-_:#. ]*(\d{1,6})(?:/(\d{1,6}))?\s*[\])>}]|"
+    r"(?:ep|epoch)[-_#.](\d{1,6})(?=[\s|,:])|"
+    r"e(\d{1,6})(?=[\s|,:]+(?:step|it|iter|iteration|batch)\b))[:,|\s-]*",
+    re.IGNORECASE,
+)
+# A step without a name before a metric: 40 | loss 6.68, [40/900] loss: 6.68
+LEAD = re.compile(
+    r"^\s*[\[(#]?\s*(\d{1,9})(?:\s*/\s*(\d{1,9}))?"
+    r"(?:\s*[\])]?\s*[|:,;\t]\s*(?=[^\W\d])|\s*[\])\t]\s*(?=[^\W\d])|"
+    r"\s+(?=(?:train\w*[ _])?loss\b))",
+    re.IGNORECASE,
+)
 # Heads of lines whose numbers no 'key number' pair tells: the first that matches is taken.
 HEADS: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern, re.IGNORECASE)

@@ -332,3 +332,38 @@ def test_the_mean_of_an_epoch_is_no_point_among_its_steps(reads: Reads) -> None:
     assert _values(run, "train/loss") == [2.0] * 10
     assert _values(run, "train/epoch_loss") == [9.0, 9.0]
     assert _steps(run, "eval/loss") == [90, 140]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{step} | loss {loss} | lr 3.0e-04 | 138.7ms",
+        "[{step}/400] loss: {loss}",
+        "[{step}] train loss {loss}",
+        "{step}, loss={loss}",
+        "{step}: loss {loss}",
+        "{step} train_loss {loss} lr 1e-4",
+        "#{step} | loss: {loss}",
+    ],
+)
+def test_a_number_that_opens_the_line_is_the_step(reads: Reads, line: str) -> None:
+    text = "\n".join(line.format(step=at, loss=4 - at / 100) for at in range(40, 320, 10))
+    assert _steps(reads(text)[0], "train/loss") == list(range(40, 320, 10))
+
+
+def test_a_number_that_opens_the_line_and_goes_to_and_fro_is_no_step(reads: Reads) -> None:
+    text = "\n".join(f"{at % 4}: loss {4 - at / 100}" for at in range(40))
+    assert _steps(reads(text)[0], "train/loss") == list(range(1, 41))
+
+
+@pytest.mark.parametrize(
+    "tag", ["[E{}]", "[epoch-{}]", "(epoch {}/3)", "<ep {}>", "epoch-{}:", "ep_{} |", "E{}"]
+)
+def test_a_tag_of_the_epoch_makes_steps_go_on(reads: Reads, tag: str) -> None:
+    rows = [
+        f"{tag.replace('{}', str(epoch))} step {step} loss {3 / epoch:.3f}"
+        for epoch in (1, 2, 3)
+        for step in range(0, 100, 10)
+    ]
+    (run,) = reads("\n".join(rows))
+    assert _steps(run, "train/loss") == list(range(0, 300, 10))
