@@ -36,6 +36,7 @@ _SOURCE = {".py", ".ipynb", ".yaml", ".yml", ".toml", ".sh", ".cfg", ".ini", ".h
 _HINT = re.compile(
     r"(?:loss|损失|grad[_ ]norm)[\w)]*[\"']?\s*[:=| ]\s*[\"'(]?[-+]?(?:\d|nan|inf)|"
     r"Traceback \(most recent|out of memory|OutOfMemoryError|OVERFLOW!|not enough memory|"
+    r"overflow detected|grad(?:ient)? overflow|"
     r"(?m:^Killed\s*$)|(?m:^[A-Za-z_.]+Error: )",
     re.IGNORECASE,
 )

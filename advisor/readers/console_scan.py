@@ -15,7 +15,7 @@ from advisor.readers.console_pairs import Found, find_bar
 from advisor.readers.console_rows import NAN, Block, Place, Rows
 from advisor.readers.console_runs import EPOCHS_SHOWN, Told
 from advisor.readers.console_sections import Section, Sections
-from advisor.readers.console_tables import Table, header_of, is_border, row_of
+from advisor.readers.console_tables import Stack, Table, header_of, is_border, row_of
 from advisor.readers.console_templates import Templates
 from advisor.readers.console_text import chunks, lines, parted
 from advisor.readers.console_words import DEFAULT, Words
@@ -60,6 +60,7 @@ class Scan:
     _sections: Sections = field(default_factory=Sections)
     _writer: str = ""  # the mark of the process that wrote the line
     _table: Table | None = None
+    _stack: Stack = field(default_factory=Stack)
     _at: tuple[float, float, int] = (NAN, NAN, 0)  # a step that a line states alone: its line
 
     def feed(self, number: int, raw: str) -> None:
@@ -80,7 +81,7 @@ class Scan:
                 return
         if self._table_row(number, text):
             return
-        if self.events.raises(text):
+        if self.events.raises(text) or self.events.skips(text):
             self.events.feed(number, text)
             return
         of_section, section = self._sections.feed(number, text)
@@ -145,6 +146,11 @@ class Scan:
 
     def _table_row(self, number: int, text: str) -> bool:
         """Take a row of a printed table, or the header that opens one."""
+        of_stack, row = self._stack.feed(text)
+        if of_stack:
+            if row is not None:
+                self._add_row(number, row)
+            return True
         if self._table is not None:
             row = row_of(self._table, text)
             if row is not None:

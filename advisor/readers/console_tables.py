@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from advisor.readers import names
 from advisor.readers.numbers import to_float
@@ -19,6 +19,47 @@ _PHRASES = re.compile(
     r" (loss|accuracy|acc|rate|norm|ppl|perplexity)\b",
     re.IGNORECASE,
 )
+
+
+@dataclass(slots=True)
+class Stack:
+    """Cells copied from a page, one on each line: names first, then the numbers of each row."""
+
+    names: list[str] = field(default_factory=list)
+    cells: list[str] = field(default_factory=list)
+
+    def feed(self, text: str) -> tuple[bool, dict[str, float] | None]:
+        """Say whether the line is a cell, and give the row that it completes."""
+        if len(text) > 80 or not (cell := text.strip()):
+            return False, None
+        number = bool(_MISSING.fullmatch(cell) or _CLOCK.match(cell)) or to_float(cell) is not None
+        if not number:
+            self._begin(cell)
+            return False, None
+        if not self._is_header():
+            self._begin("")
+            return False, None
+        self.cells.append(cell)
+        if len(self.cells) < len(self.names):
+            return True, None
+        row = {k: v for k, v in zip(self.names, map(to_float, self.cells), strict=True)
+               if v is not None}  # fmt: skip
+        self.cells.clear()
+        return True, row
+
+    def _begin(self, cell: str) -> None:
+        """A name: it goes on with the header, or opens another one."""
+        if self.cells or not (self.names or _is_place(names.plain(cell))):
+            self.names.clear()
+            self.cells.clear()
+        if _is_name(cell) and (self.names or _is_place(names.plain(cell))):
+            self.names = [*self.names, cell][-MOST_COLUMNS:]
+        else:
+            self.names.clear()
+
+    def _is_header(self) -> bool:
+        known = [names.plain(name) for name in self.names]
+        return len(known) > 1 and any(n.endswith("loss") and names.is_known(n) for n in known)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,8 @@ from advisor.signals.base import Signal, found, missing, need, point
 from advisor.signals.view import Curve, View
 
 MIN_POINTS = 10
+LATE_POINTS = 5  # that a log may lack at its beginning
+LATE_SHARE = 0.1  # of its epochs
 MEDIAN_COST = 1.25  # standard error of a median over that of a mean, normal noise
 
 
@@ -125,6 +127,19 @@ def _measure(view: View, points: int = MIN_POINTS) -> str:
     return need(view.loss, points)
 
 
+def begins_late(view: View) -> str:
+    """Say that a log begins in mid-run by its epochs, '' where it holds the beginning: a fall
+    that is not in the log may have been there."""
+    epochs = view.loss.epochs
+    if epochs is None or epochs.size < 2 or not np.isfinite(epochs).all():
+        return ""
+    whole = bool((epochs == np.floor(epochs)).all())
+    first = float(epochs[0]) - whole  # whole epochs may be counted from 1
+    gap = float(epochs[-1] - epochs[0]) / (epochs.size - 1)
+    late = first > LATE_POINTS * gap and first > LATE_SHARE * float(epochs[-1])
+    return f"the log begins in mid-run, at epoch {epochs[0]:.3g}" if late and gap > 0 else ""
+
+
 def points(view: View) -> Reading:
     return Reading(float(len(view.loss)))
 
@@ -153,7 +168,7 @@ def best(view: View) -> Reading:
 
 def progress(view: View) -> Reading:
     """Relative fall from the start level to the best level."""
-    if why := _measure(view):
+    if why := _measure(view) or begins_late(view):
         return missing(why)
     shape = loss_shape(view)
     if abs(shape.start) < 1e-12:
@@ -173,7 +188,7 @@ def progress_noise(view: View) -> Reading:
 
 def sure_progress(view: View) -> Reading:
     """Relative fall from start to best level that chance does not explain."""
-    if why := _measure(view):
+    if why := _measure(view) or begins_late(view):
         return missing(why)
     shape = loss_shape(view)
     if abs(shape.start) < 1e-12:

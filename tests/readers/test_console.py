@@ -367,3 +367,36 @@ def test_a_tag_of_the_epoch_makes_steps_go_on(reads: Reads, tag: str) -> None:
     ]
     (run,) = reads("\n".join(rows))
     assert _steps(run, "train/loss") == list(range(0, 300, 10))
+
+
+def test_cells_that_were_copied_one_a_line_make_a_table(reads: Reads) -> None:
+    rows = [("Step", "Training Loss", "Validation Loss")]
+    rows += [(str(at), f"{2 - at / 400:.4f}", f"{1 + at / 400:.4f}") for at in range(50, 350, 50)]
+    rows[1] = ("50", "No log", rows[1][2])
+    for blank in ("\n", "\n\n"):
+        cells = blank.join(cell for row in rows for cell in row)
+        (run,) = reads(f"[300/300 20:11, Epoch 6/6]\n{cells}\nTrainOutput(global_step=300)\n")
+        assert _steps(run, "train/loss") == [100, 150, 200, 250, 300]
+        assert _steps(run, "eval/loss") == [50, 100, 150, 200, 250, 300]
+
+
+def test_lone_numbers_without_a_header_are_no_table(reads: Reads) -> None:
+    text = "Step\nTime\n1\n2.5\n3\n4.5\n" + _dicts(5)
+    assert _steps(reads(text)[0], "train/loss") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[Rank 0] Overflow detected. Skipping step. Attempted loss scale: {0}.0, reducing to {1}.0",
+        "OVERFLOW! Rank 0 Skipping step. Attempted loss scale: {0}, reducing to {1}",
+        "Gradient overflow.  Skipping step, loss scaler 0 reducing loss scale to {1}",
+    ],
+)
+def test_a_log_of_nothing_but_overflows_tells_of_them(
+    tmp_path: Path, line: str, reads: Reads
+) -> None:
+    text = "\n".join(line.format(2**at, 2 ** (at - 1)) for at in range(8, 0, -1))
+    (run,) = reads(text)
+    assert [event.kind for event in run.events] == ["overflow_skip"] * 8 and not run.series
+    assert console.sniff(tmp_path / "train.log", text.encode())
