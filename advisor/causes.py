@@ -66,6 +66,7 @@ CAUSES: dict[str, str] = {
     "no_validation": "Nothing is held out to validate on.",
     "no_checkpoints": "Checkpoints are switched off.",
     "resume_without_state": "Optimiser, scaler or scheduler state was not restored.",
+    "evaluation_wrong": "The evaluation measures other weights or other data than it should.",
     # memory and speed
     "local_batch_too_large": "One pass over a device holds more samples than its memory does.",
     "local_batch_too_small": "One pass holds too few samples to keep the device busy.",
@@ -76,4 +77,18 @@ CAUSES: dict[str, str] = {
     "evaluation_batch_too_large": "Evaluation takes more samples at once than training.",
     "data_loading": "Loading and tokenising are slower than training.",
     "hardware": "Device, disk or a neighbour on the machine slows the run.",
+}
+
+# The config keys that mend a cause. Of a finding's edits the one for its likeliest cause goes
+# first, and a root finding takes over such an edit of what it explains.
+CURES: dict[str, tuple[str, ...]] = {
+    "lr_too_high": ("optimizer.lr",),
+    "lr_too_low": ("optimizer.lr",),
+    "missing_clipping": ("clip_grad_norm.max_norm",),
+    "warmup_too_short": ("lr_scheduler.lr_warmup_steps",),
+    "batch_too_small": ("step_scheduler.global_batch_size",),
+    "too_many_epochs": ("step_scheduler.num_epochs", "step_scheduler.max_steps"),
+    "fp16_overflow": ("precision.amp",),
+    "bf16_rounding": ("model.torch_dtype",),
+    "attention_backend": ("model.attn_implementation",),
 }

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from advisor.best import best_point
+from advisor.causes import CURES
 from advisor.condition import Lookup, parse
 from advisor.errors import AdvisorError
 from advisor.findings import (
@@ -87,7 +88,8 @@ def diagnose_view(
     floor = SEVERITIES.index(severity)
     fired = [j for j in wanted if j.value and SEVERITIES.index(j.rule.severity) >= floor]
     findings = {j.rule.code: make_finding(j, view) for j in fired}
-    shown = sorted((f for f in findings.values() if f.code not in explained), key=_order)
+    roots = [_heir(f, findings, explained) for f in findings.values() if f.code not in explained]
+    shown = sorted(roots, key=_order)
     return Report(
         run=run,
         status=_status(shown, judged),
@@ -123,6 +125,20 @@ def explain(fired: Mapping[str, Rule]) -> dict[str, str]:
             root = direct[root]
         roots[code] = root
     return roots
+
+
+def _heir(root: Finding, findings: Mapping[str, Finding], explained: Mapping[str, str]) -> Finding:
+    """Return a root finding with the edits for its likeliest cause of what it explains."""
+    keys = CURES.get(root.causes[0][0], ()) if root.causes else ()
+    missing = set(keys) - {edit.key for edit in root.edits if edit.applies != "advice"}
+    passed = [
+        replace(edit, because=(root.code, code))
+        for code, by in explained.items()
+        if by == root.code and code in findings
+        for edit in findings[code].edits
+        if edit.key in missing and edit.applies != "advice"
+    ]
+    return replace(root, edits=(*root.edits, *passed)) if passed else root
 
 
 def make_finding(judgement: Judgement, view: View) -> Finding:

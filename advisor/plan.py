@@ -9,6 +9,7 @@ from pathlib import Path
 
 from advisor import coupling
 from advisor.bounds import bounded, cure_range
+from advisor.causes import CURES
 from advisor.dialects import tree as trees
 from advisor.edits import Proposal, is_number, merge, note, number, resolve, same
 from advisor.errors import ConfigError, EditError
@@ -51,7 +52,10 @@ def make_plan(
         for edit in finding.edits
     ]
     kept, dropped = merge(proposals, lambda edit: _resolved(edit, target))
-    now, later = _grouped(*_unasked(findings, kept), one_group, target)
+    ready, mild = _unasked(findings, kept)
+    ready, unknown, waits = _led(ready, findings) if one_group else (ready, [], [])
+    now, later = _grouped(ready, [*mild, *waits], one_group, target)
+    now += unknown
     taken = frozenset(p.edit.key for p in kept if p.edit.applies != "advice")
     extra, held_back = _coupled(now, taken, target)
     edits = [_named(edit, target) for edit in _ordered([*now, *extra])]
@@ -70,6 +74,34 @@ def _unasked(
         return list(kept), []
     mild = [p for p in kept if p.severity == "info" and p.edit.applies != "advice"]
     return [p for p in kept if p not in mild], [p.edit for p in mild]
+
+
+def _led(
+    kept: Sequence[Proposal], findings: Sequence[Finding]
+) -> tuple[list[Proposal], list[Edit], list[Edit]]:
+    """Let what is for a lesser cause wait for the edit of a finding's likeliest one.
+
+    Numerics go before the learning rate, unless the rate is the first suspect itself. Returns
+    what is left, what leads although its value is not known, so that nothing waits for it, and
+    what waits.
+    """
+    leads: dict[str, tuple[str, ...]] = {}
+    unknown: list[Edit] = []
+    for finding in findings:
+        keys = CURES.get(finding.causes[0][0], ()) if finding.causes else ()
+        own = [p.edit for p in kept if finding.code in p.edit.because]
+        first = [e for e in own if e.key in keys and e.applies == "review"]
+        unknown += [e for e in first if not e.resolved and e not in unknown]
+        if any(e.resolved and group_of(e.key) > 1 for e in first):
+            leads[finding.code] = keys
+    waits = [
+        p.edit
+        for p in kept
+        if p.edit.applies == "review"
+        and group_of(p.edit.key) == 1
+        and all(code in leads and p.edit.key not in leads[code] for code in p.edit.because)
+    ]
+    return [p for p in kept if p.edit not in (*waits, *unknown)], unknown, waits
 
 
 def _coupled(

@@ -157,6 +157,12 @@ def packed_across(view: View) -> Reading:
     return Reading(float("flash" not in kind and "flex" not in kind and "varlen" not in kind))
 
 
+def named_attention(view: View) -> Reading:
+    """1 where the config names an attention kernel beside the model's own code and torch's."""
+    kind = text(view, "model.attn_implementation")
+    return Reading(float(kind not in ("", "eager", "sdpa", "none", "auto")))
+
+
 def pure_bf16(view: View) -> Reading:
     """1 where all weights are trained in bf16 with no fp32 masters."""
     if view.run.facts.get("fp32_masters"):
@@ -180,6 +186,7 @@ SIGNALS: dict[str, Signal] = {
     "setup.attention_only": Signal("0 or 1", "adapter on attention alone", attention_only),
     "setup.adam_with_decay": Signal("0 or 1", "weight decay in plain Adam", adam_with_decay),
     "setup.packed_across": Signal("0 or 1", "packed samples see each other", packed_across),
+    "setup.named_attention": Signal("0 or 1", "a kernel like flash is named", named_attention),
     "setup.pure_bf16": Signal("0 or 1", "all weights in bf16, no masters", pure_bf16),
     "setup.fp16": Signal("0 or 1", "fp16 arithmetic", fp16),
 }

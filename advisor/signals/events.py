@@ -10,8 +10,8 @@ import numpy as np
 from advisor.findings import Evidence, Reading
 from advisor.median import median
 from advisor.run import Event
-from advisor.signals.base import Signal, found, missing, need
-from advisor.signals.view import View
+from advisor.signals.base import Signal, missing, need
+from advisor.signals.view import Curve, View
 
 LATE = 5  # logged points that a run got through before it ran out of memory
 # Layers that a task adds to a model begin at random on purpose, and buffers are worked out anew.
@@ -92,20 +92,39 @@ def _resume(view: View) -> tuple[Reading, float]:
     events = [e.step for e in view.run.events if e.kind == "resume" and e.step is not None]
     if not events:
         return missing("the run was not resumed"), 0.0
-    if why := need(curve, 20):
+    if why := need(curve, 3):
         return missing(why), 0.0
-    worst, where = 0.0, 0
+    worst, where = 0.0, -1
     for step in events:
-        i = int(np.searchsorted(curve.steps, step))
-        k = max(3, min(10, len(curve) // 10))
-        if i < k or i + k > len(curve):
-            continue
-        before, after = median(curve.y[i - k : i]), median(curve.y[i : i + k])
-        jump = (after - before) / max(curve.spread, 0.02 * abs(before), 1e-12)
-        if abs(jump) > abs(worst):
-            worst, where = jump, i
-    said = "level changes at the resume"
-    return found(abs(worst), curve, max(0, where - 1), where, said), worst
+        # the step of a resume is the last one before it or the first one after it
+        for side in ("left", "right"):
+            i = int(np.searchsorted(curve.steps, step, side=side))
+            jump = _change(curve, i)
+            if jump is not None and (where < 0 or abs(jump) > abs(worst)):
+                worst, where = jump, i
+    if where < 0:
+        return missing("too few losses beside the resume"), 0.0
+    evidence = (
+        Evidence(curve.name, curve.at(where - 1), float(curve.y[where - 1]), None, "before"),
+        Evidence(curve.name, curve.at(where), float(curve.y[where]), None, "after the resume"),
+    )
+    first, last = curve.at(where - 1), curve.at(where)
+    return Reading(abs(worst), "", first, last, evidence), worst
+
+
+def _change(curve: Curve, i: int) -> float | None:
+    """Change of level from before index ``i`` to after it, in noises; None where points lack.
+
+    Two losses before and one after it will do for a change that is many times larger.
+    """
+    k = max(3, min(10, len(curve) // 10))
+    before, after = curve.y[max(0, i - k) : i], curve.y[i : i + k]
+    if before.size < 2 or not after.size:
+        return None
+    level = median(before)
+    least = 0.02 if min(before.size, after.size) >= 3 and len(curve) >= 20 else 0.1
+    noise = curve.spread if len(curve) >= 20 else median(np.abs(np.diff(before)))
+    return (median(after) - level) / max(noise, least * abs(level), 1e-12)
 
 
 def resume_jump(view: View) -> Reading:

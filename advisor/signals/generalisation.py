@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from advisor.findings import Reading
+from advisor.findings import Evidence, Reading
 from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need, point
@@ -104,7 +104,21 @@ def late_ground(view: View) -> Reading:
     return Reading(0.0) if reading.value is None else reading
 
 
+def constant(view: View) -> Reading:
+    """1 where all evaluations are the same to the last digit, of at least four that count."""
+    points = view.points("eval/loss")
+    if points is None or points.count - points.bad < 3:
+        return missing("fewer than 3 evaluations")
+    same, value = points.longest, points.longest.value
+    if same.count < points.count or points.bad:
+        return Reading(0.0)
+    digits = len(repr(value).partition("e")[0].replace(".", "").strip("-0"))
+    said = Evidence("eval/loss", same.last_step, value, None, "as in all evaluations before")
+    return Reading(float(digits >= 4 or not value), "", same.step, same.last_step, (said,))
+
+
 SIGNALS = {
+    "eval.constant": Signal("0 or 1", "all evaluations are the same to the last digit", constant),
     "eval.late_ground": Signal("share", "won in validation's last third, else 0", late_ground),
     "eval.train_falls": Signal("share", "training's fall since validation went flat", train_falls),
     "eval.flat_evals": Signal("evaluations", "since validation went flat", flat_evals),

@@ -102,6 +102,39 @@ def zero_share(view: View) -> Reading:
     return Reading(share, "", step, points.last_step, _at(step, 0.0, text))
 
 
+def zero_tail(view: View) -> Reading:
+    """Losses of exactly 0 that the run ends with after finite ones well above 0.
+
+    No label mask turns on in the middle of a run and for good: a filter writes 0 for NaN. Where
+    gradient norms are logged and finite beside them, the zeros are real.
+    """
+    points = _train(view)
+    if points is None:
+        return missing(NO_LOSS)
+    tail, before = points.same, np.abs(points.before_zero)
+    before = before[np.isfinite(before)]
+    starts = points.zeros > 0 and tail.value == 0 and tail.step == points.zero_step
+    if not starts or not before.size or median(before) < 0.02 or _real_norms(view, tail.step):
+        return Reading(0.0)
+    text = f"exactly 0 from step {tail.step} to the end, after {before[-1]:.4g}"
+    evidence = _at(tail.step, 0.0, text)
+    return Reading(float(tail.count), "", tail.step, tail.last_step, evidence)
+
+
+def _real_norms(view: View, step: int) -> bool:
+    norms = view.series("train/grad_norm")
+    if norms is None:
+        return False
+    late = norms.values[norms.steps >= step]
+    return bool((np.isfinite(late) & (late > 0)).any())
+
+
+def hidden_points(view: View) -> Reading:
+    """Losses of 0 that hide NaN, whether a gradient norm or the losses before show it."""
+    both = [hidden_nan(view), zero_tail(view)]
+    return max(both, key=lambda reading: reading.value or 0.0)
+
+
 def constant_share(view: View) -> Reading:
     """Longest stretch of one same value, as a share of the run."""
     points = _train(view)
@@ -124,5 +157,7 @@ SIGNALS = {
     "loss.hidden_nan": Signal("points", "loss 0.0 beside a NaN gradient", hidden_nan),
     "loss.hidden_end": Signal("0 or 1", "such is the last point", hidden_end),
     "loss.zero_share": Signal("share", "losses that are exactly 0, not by rounding", zero_share),
+    "loss.zero_tail": Signal("points", "of exactly 0 to the end, after finite ones", zero_tail),
+    "loss.hidden_points": Signal("points", "losses of 0 that hide NaN", hidden_points),
     "loss.constant_share": Signal("share", "longest stretch of one same value", constant_share),
 }
