@@ -69,7 +69,7 @@ def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
             one = len(set(native)) == 1 and native[0] and key not in _COUNTED
             found.append(_difference(key, native[0] if one else key, values))
     if one_language:
-        flat = [dict(_leaves(tree)) for tree in trees_of]
+        flat = [dict(leaves(tree)) for tree in trees_of]
         for key in dict.fromkeys(key for leaves in flat for key in leaves):
             raw = [leaves.get(key) for leaves in flat]
             if key not in covered and _differ(raw, True):
@@ -140,7 +140,7 @@ def _native(run: Run, key: str, tree: Mapping[str, object]) -> str:
     return dialect.native_path(key, dict(tree)) if dialect else key
 
 
-def _leaves(
+def leaves(
     tree: Mapping[str, object], start: str = "", depth: int = 0
 ) -> Iterator[tuple[str, object]]:
     """Yield the values of a config under dotted names; lists count whole."""
@@ -149,6 +149,6 @@ def _leaves(
             return
         path = f"{start}{name}"
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{path}.", depth + 1)
+            yield from leaves(value, f"{path}.", depth + 1)
         else:
             yield path, value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import sys
 from importlib.util import find_spec
@@ -23,9 +24,10 @@ from advisor.report.session_text import show_session
 from advisor.rulebook import load_rules
 from advisor.settings import find_settings
 from advisor.tuning.account import best_config, dumped, read_account
+from advisor.tuning.budget import estimate
 from advisor.tuning.choice import noise_of
 from advisor.tuning.crashes import NoResult
-from advisor.tuning.driver import Driver, Length, check_command, launcher_words
+from advisor.tuning.driver import Driver, Length, check_command, launcher_words, planned_steps
 from advisor.tuning.launch import Launcher, Local
 from advisor.tuning.ledger import Plan
 from advisor.tuning.loop import Loop, Tools
@@ -37,6 +39,7 @@ from advisor.tuning.trial import Limits, Strategy
 from advisor.tuning.writing import read_start, write_values
 
 RUNS = 6
+RUNS_HELP = f"Whole runs, {RUNS} at most; probes take half as much beside them."
 
 
 def tune(
@@ -48,7 +51,13 @@ def tune(
         typer.Argument(help="After --: words for --launcher torchrun.", show_default=False),
     ] = None,
     runs: Annotated[
-        int | None, typer.Option("--runs", metavar="N", min=1, help=f"Whole runs, {RUNS} at most.")
+        int | None,
+        typer.Option(
+            "--runs",
+            metavar="N",
+            min=1,
+            help=f"Whole runs at most; {RUNS} if left out. Probes take half as much.",
+        ),
     ] = None,
     tokens: Annotated[
         int | None, typer.Option("--tokens", metavar="N", min=1, help="Tokens of all runs.")
@@ -103,12 +112,12 @@ def tune(
         raise AdvisorError(f"--hours {hours:g}: give a number above 0")
     words = launcher_words(launcher, launcher_args or ())
     if dry_run:
-        _dry_run(*prepared(config, command, launcher, words, set_values))
+        _dry_run(*prepared(config, command, launcher, words, set_values),
+                 Limits(runs or RUNS, tokens, hours))  # fmt: skip
         return
     opened = _opened(config, session, go_on, (command, launcher, words, set_values))
     try:
-        limits = Limits(runs or RUNS, tokens, hours)
-        _go(opened, limits, parallel, keep)
+        told = _go(opened, _limits(opened, runs, tokens, hours), parallel, keep)
     except NoResult as error:
         opened.ledger.note(failed=str(error))
         sys.stderr.write(f"advise: {clean(str(error))}\n")
@@ -122,7 +131,7 @@ def tune(
         raise
     finally:
         opened.close()
-    _show(opened.folder, as_json)
+    _show(opened.folder, as_json, told)
 
 
 def _opened(
@@ -173,7 +182,22 @@ def _found(config: Path) -> Path:
     raise AdvisorError(f"{config}: no such file or preset")
 
 
-def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> None:
+def _limits(opened: Session, runs: int | None, tokens: int | None, hours: float | None) -> Limits:
+    """Return the bounds of a session: what is given now, else what it was begun with."""
+    before = opened.ledger.state("limits") or (None, None, None)
+    limits = Limits(
+        runs or before[0] or RUNS,
+        before[1] if tokens is None else tokens,
+        before[2] if hours is None else hours,
+    )
+    opened.ledger.note(limits=(limits.runs, limits.tokens, limits.hours))
+    return limits
+
+
+def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> set[int]:
+    """Run the session's loop; return the runs that were told on the way."""
+    ended = {entry.plan.number for entry in opened.ledger.entries() if entry.trial is not None}
+    _say(estimate(limits, planned_steps(opened.start.config.values, Length())))
     driver = Driver(opened.setup, opened.start, opened.folder.resolve().name)
     tools = Tools(
         strategy=_strategy(),
@@ -189,6 +213,7 @@ def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> None:
     _say(f"stopped: {stopped}")
     outcome = Proof(opened, driver, _say).prove(stopped, noise_of(opened.ledger.trials()))
     opened.ledger.note(outcome=outcome.as_dict(), failed="")
+    return {entry.plan.number for entry in opened.ledger.entries()} - ended
 
 
 def _say(line: str) -> None:
@@ -216,13 +241,14 @@ def _launcher(name: str) -> Launcher:
     return OnRay()
 
 
-def _dry_run(setup: Setup, text: str) -> None:
+def _dry_run(setup: Setup, text: str, limits: Limits) -> None:
     start = read_start(setup.config, text)
     driver = Driver(setup, start, f"tune-{setup.config.stem}")
     place = Path(f"tune-{setup.config.stem}") / "runs/001-start"
     plan = Plan(1, "full", {}, (), text, "", str(place))
     words = driver.words(plan, config_of(place, setup.config), place / "run", Length())
     typer.echo(f"run 1 (start): {clean(shlex.join(words))}")
+    typer.echo(estimate(limits, planned_steps(start.config.values, Length())))
     changes = first_guess(start, reader_of())
     if not changes:
         typer.echo("what follows is decided by its log")
@@ -232,7 +258,7 @@ def _dry_run(setup: Setup, text: str) -> None:
     typer.echo(clean(write_values(start, changes)[1]), nl=False)
 
 
-def _show(folder: Path, as_json: bool) -> None:
+def _show(folder: Path, as_json: bool, told: set[int]) -> None:
     account = read_account(folder)
     place = folder / f"best{account.setup.config.suffix}"
     write_atomic(place, best_config(account))
@@ -240,5 +266,13 @@ def _show(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(dumped(strict(account.as_dict())))
         return
-    show_session(console(), account)
+    show_session(console(), account, told if _is_one_screen() else ())
     typer.echo(f"best config: {place}\nreport: {folder / 'report.html'}")
+
+
+def _is_one_screen() -> bool:
+    """Whether what was told on the way (standard error) and the report go to one place."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False

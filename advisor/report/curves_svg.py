@@ -1,4 +1,4 @@
-"""Curves over each other as an inline SVG; colours are variables of the page's own style."""
+"""Curves over each other as an inline SVG; colours are those of the page's own style."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 900, 320
+COLOURS, GOLDEN = 8, 137.5  # of the page's style; degrees between hues that follow
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 34
 _MOST = 400  # points of a curve that are drawn
 _FAR = 50.0  # frames above the frame: as good as infinity
@@ -23,7 +24,7 @@ class Curve:
     label: str
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
-    colour: str  # the name of a variable
+    colour: str  # of CSS
     strong: bool = False
     dashed: bool = False
 
@@ -42,6 +43,13 @@ class _Frame:
     def y(self, value: float) -> float:
         share = (value - self.low) / ((self.high - self.low) or 1.0)
         return HEIGHT - _BOTTOM - min(share, _FAR) * (HEIGHT - _TOP - _BOTTOM)
+
+
+def colour(at: int) -> str:
+    """Return a colour that no other curve has: the page's own first, then hues between them."""
+    if at < COLOURS:
+        return f"var(--c{at})"
+    return f"hsl({round(at * GOLDEN % 360)} {45 + 25 * (at % 2)}% {40 + 15 * (at // 2 % 2)}%)"
 
 
 def draw(curves: Sequence[Curve], whole: bool = False) -> str:
@@ -85,13 +93,11 @@ def _line(curve: Curve, good: NDArray[np.bool_], frame: _Frame) -> str:
     if at.size > _MOST:
         at = at[np.linspace(0, at.size - 1, _MOST).astype(int)]
     points = [(frame.x(float(curve.steps[i])), frame.y(float(curve.values[i]))) for i in at]
-    style = (
-        f'stroke="var(--{curve.colour})" fill="none" stroke-width="{3 if curve.strong else 1.6}"'
-    )
+    style = f'stroke="{curve.colour}" fill="none" stroke-width="{3 if curve.strong else 1.6}"'
     style += ' stroke-dasharray="5 4"' if curve.dashed else ""
     text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     end_x, end_y = points[-1]
-    dot = f'<circle cx="{end_x:.1f}" cy="{end_y:.1f}" r="3" fill="var(--{curve.colour})"/>'
+    dot = f'<circle cx="{end_x:.1f}" cy="{end_y:.1f}" r="3" fill="{curve.colour}"/>'
     return f'<polyline points="{text}" {style} stroke-linejoin="round"/>{dot}'
 
 

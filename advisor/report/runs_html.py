@@ -11,7 +11,7 @@ from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
 from advisor.report.html_page import page
 
-_SHOWN = (("train/loss", "c0"), ("eval/loss", "c1"))
+_SHOWN = (("train/loss", "var(--c0)"), ("eval/loss", "var(--c1)"))
 _TONE = {"error": "bad", "warning": "bad", "info": "soft"}
 
 
@@ -35,8 +35,7 @@ def _run(report: Report) -> list[str]:
     picture = draw(curves, whole=True)
     if picture:
         key = "".join(
-            f'<span><i style="border-color:var(--{c.colour})"></i>{escape(c.label)}</span>'
-            for c in curves
+            f'<span><i style="border-color:{c.colour}"></i>{escape(c.label)}</span>' for c in curves
         )
         parts.append(f'{picture}<div class="key">{key}</div>')
     if report.followup is not None:

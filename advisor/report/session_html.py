@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from advisor.report.curves_svg import Curve, draw
+from advisor.report.curves_svg import Curve, colour, draw
 from advisor.report.escaping import clean, one_line
 from advisor.report.html_page import page
 from advisor.report.session_text import (
@@ -19,8 +19,7 @@ from advisor.report.session_text import (
 from advisor.tuning.account import Account, curves
 from advisor.tuning.ledger import Entry
 from advisor.tuning.proof import Outcome
-
-_COLOURS = 8
+from advisor.tuning.writing import native_change
 
 
 def to_html(account: Account) -> str:
@@ -65,7 +64,7 @@ def _figures(outcome: Outcome) -> str:
 def _curves(account: Account) -> str:
     found = [
         Curve(
-            _label(entry), trial.val_steps, trial.val_losses, f"c{at % _COLOURS}",
+            _label(entry), trial.val_steps, trial.val_losses, colour(at),
             entry is account.best or entry.plan.number == 1, trial.kind == "probe",
         )
         for at, (entry, trial) in enumerate(curves(account.entries))
@@ -74,7 +73,7 @@ def _curves(account: Account) -> str:
     if not picture:
         return '<p class="soft">No run logged a validation loss.</p>'
     key = "".join(
-        f'<span><i style="border-color:var(--{c.colour});'
+        f'<span><i style="border-color:{c.colour};'
         f'border-top-style:{"dashed" if c.dashed else "solid"}"></i>{escape(c.label)}</span>'
         for c in found
     )
@@ -87,15 +86,16 @@ def _label(entry: Entry) -> str:
 
 
 def _table(account: Account) -> str:
-    rows = "".join(_row(entry, entry is account.best) for entry in account.entries)
+    rows = "".join(_row(entry, account) for entry in account.entries)
     head = "".join(f"<th>{name}</th>" for name in ("", "change from the start", "why", "result",
                                                      "tokens", "time"))  # fmt: skip
     return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
 
 
-def _row(entry: Entry, best: bool) -> str:
-    plan, trial = entry.plan, entry.trial
-    changes = "<br>".join(escape(change_line(c)) for c in plan.changes) or "as it is"
+def _row(entry: Entry, account: Account) -> str:
+    plan, trial, best = entry.plan, entry.trial, entry is account.best
+    written = account.changes_of(entry)
+    changes = "<br>".join(escape(change_line(c)) for c in written) or "as it is"
     codes = f" ({', '.join(plan.because)})" if plan.because else ""
     result = result_line(entry, trial) if trial is not None else entry.state
     tone = {"kept": "good", "reverted": "soft"}.get(entry.verdict, "")
@@ -126,7 +126,8 @@ def _diff_line(line: str) -> str:
 
 
 def _untried(account: Account) -> str:
-    left: Sequence[str] = [escape(change_line(c)) for c in account.untried]
+    own = (native_change(account.start, c) for c in account.untried)
+    left: Sequence[str] = [escape(change_line(c)) for c in own]
     if not left:
         return ""
     items = "".join(f"<li>{line}</li>" for line in left)

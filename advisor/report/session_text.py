@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
+
 import numpy as np
 from rich.console import Console
 from rich.text import Text
@@ -16,16 +18,18 @@ from advisor.tuning.ledger import Entry
 from advisor.tuning.planning import show
 from advisor.tuning.proof import Interval, Outcome
 from advisor.tuning.trial import Change, Trial
+from advisor.tuning.writing import native_change
 
 _VERDICT = {"kept": "bold green", "reverted": "yellow", "start": "bold"}
 
 
-def show_session(console: Console, account: Account) -> None:
-    """Print the account of a session."""
+def show_session(console: Console, account: Account, told: Container[int] = ()) -> None:
+    """Print the account of a session; ``told`` are runs that stand on the screen already."""
     page = Page(console)
     page.wrapped(Text.assemble(("tuning ", "bold"), one_line(str(account.setup.config))), 0)
     for entry in account.entries:
-        _run(page, entry)
+        if entry.plan.number not in told:
+            _run(page, entry, account.changes_of(entry))
     _plot(page, account)
     _gain(page, account)
     best = account.best
@@ -33,7 +37,8 @@ def show_session(console: Console, account: Account) -> None:
         page.gap()
         page.whole(clean(best.plan.diff.rstrip("\n")))
     if account.untried:
-        left = "; ".join(map(change_line, account.untried))
+        own = (native_change(account.start, change) for change in account.untried)
+        left = "; ".join(map(change_line, own))
         page.wrapped(Text(f"left untried: {left}", "dim"), 0)
     page.show()
 
@@ -44,11 +49,11 @@ def change_line(change: Change) -> str:
     return one_line(f"{change.key} {show(old)} -> {show(new)}")
 
 
-def _run(page: Page, entry: Entry) -> None:
+def _run(page: Page, entry: Entry, changes: Sequence[Change]) -> None:
     plan, trial = entry.plan, entry.trial
     style = _VERDICT.get(entry.verdict, "dim")
     label = Text(f"  {plan.number:>3} ", style)
-    what = "; ".join(map(change_line, plan.changes)) or "as it is"
+    what = "; ".join(map(change_line, changes)) or "as it is"
     line = Text.assemble((f"{plan.kind} ", "dim"), what)
     if trial is None:
         line.append(f"  {entry.state}", "magenta")

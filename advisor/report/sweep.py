@@ -11,14 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from advisor.compare import Comparison
-from advisor.report.curves_svg import Curve, draw
+from advisor.report.curves_svg import Curve, colour, draw
 from advisor.report.escaping import one_line
 from advisor.report.html_page import page
 from advisor.report.plots import plot
 from advisor.run import Series
 from advisor.tuning.sweep import Shot
 
-_COLOURS = 6  # variables c0 to c5 of the page's style
 _FINE = 100  # places of a decade, for a plot over the rate's logarithm
 
 
@@ -55,13 +54,11 @@ def to_html(shots: Sequence[Shot], comparison: Comparison, advice: str) -> str:
     for i, shot in enumerate(s for s in shots if s.run is not None):
         series = None if shot.run is None else shot.run.series.get(comparison.series)
         if series is not None:
-            colour = f"c{i % _COLOURS}"
             curves.append(
-                Curve(f"{shot.rate:.3g}", series.steps, series.values, colour, strong=True)
+                Curve(f"{shot.rate:.3g}", series.steps, series.values, colour(i), strong=True)
             )
     key = "".join(
-        f'<span><i style="border-color:var(--{c.colour})"></i>{escape(c.label)}</span>'
-        for c in curves
+        f'<span><i style="border-color:{c.colour}"></i>{escape(c.label)}</span>' for c in curves
     )
     rows = "".join(
         f"<tr><td>{rate:.3g}</td><td>{loss:.4f}</td></tr>"

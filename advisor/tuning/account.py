@@ -13,7 +13,7 @@ from advisor.tuning.ledger import Entry, Ledger
 from advisor.tuning.proof import Outcome, outcome_from
 from advisor.tuning.session import Setup, setup_of
 from advisor.tuning.trial import Change, Trial
-from advisor.tuning.writing import Start, read_start
+from advisor.tuning.writing import Start, read_start, written_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class Account:
         edits = best.trial.edits if best is not None and best.trial is not None else ()
         return tuple(e for e in edits if not any(_holds(values, e) for values in tried))
 
+    def changes_of(self, entry: Entry) -> tuple[Change, ...]:
+        """What a run changes of the start, under the keys of the user's own config."""
+        return written_changes(self.start, entry.plan.config, entry.plan.changes)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the account as one object of JSON."""
         best = self.best
@@ -65,7 +69,7 @@ class Account:
             "outcome": outcome,
             "changes": [change_of(c) for c in self.changes],
             "diff": best.plan.diff if best else "",
-            "runs": [_run_of(e) for e in self.entries],
+            "runs": [_run_of(e, self.changes_of(e)) for e in self.entries],
             "tokens": self.tokens,
             "seconds": self.seconds,
             "untried": [change_of(c) for c in self.untried],
@@ -105,7 +109,7 @@ def _holds(values: Mapping[str, object], edit: Change) -> bool:
     return repr(values.get(edit.key)) == repr(edit.new)
 
 
-def _run_of(entry: Entry) -> dict[str, Any]:
+def _run_of(entry: Entry, written: Sequence[Change]) -> dict[str, Any]:
     plan, trial = entry.plan, entry.trial
     found: dict[str, Any] = {
         "number": plan.number,
@@ -113,6 +117,7 @@ def _run_of(entry: Entry) -> dict[str, Any]:
         "state": entry.state,
         "folder": plan.folder,
         "changes": [change_of(c) for c in plan.changes],
+        "native_changes": [change_of(c) for c in written],
         "reason": plan.reason,
         "because": list(plan.because),
         "seconds": entry.seconds,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from advisor.edits import is_number, number
 from advisor.errors import AdvisorError
 from advisor.tuning import keeper
+from advisor.tuning.budget import time_at_most
 from advisor.tuning.choice import best_of, noise_of, verdict
 from advisor.tuning.crashes import Crashes
 from advisor.tuning.driver import Driver, Length
@@ -117,7 +118,7 @@ class Loop:
             shutil.rmtree(folder / OUTPUT, ignore_errors=True)
             (folder / keeper.CONSOLE).unlink(missing_ok=True)
         self.session.ledger.begin(plan.number)
-        self.tools.say(announced(entry))
+        self.tools.say(announced(entry, self.session.start))
         driver = self.tools.driver
         words = driver.words(plan, config.resolve(), (folder / OUTPUT).resolve(), self._length())
         env = driver.environment(plan)
@@ -191,6 +192,9 @@ class Loop:
                     verdict=word)
         )  # fmt: skip
         self.tools.say(told(trial, seconds, judged.said, word))
+        most = time_at_most(self.tools.limits, seconds) if entry.plan.number == 1 else ""
+        if most:
+            self.tools.say(most)
         if self.tools.keep == "best":
             self._clean()
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from advisor.errors import EditError
 from advisor.plan import group_of
+from advisor.redact import redact_value
 from advisor.run import Run
 from advisor.target import Target, plain
 from advisor.tuning.budget import budget_of, spent
@@ -17,7 +18,7 @@ from advisor.tuning.driver import Length
 from advisor.tuning.ledger import Entry, Plan
 from advisor.tuning.session import Session, folder_of
 from advisor.tuning.trial import Limits, Proposal, Stop, Strategy, Trial
-from advisor.tuning.writing import changes_between, write_values
+from advisor.tuning.writing import Start, changes_between, write_values, written_changes
 
 # What a strategy may turn, beside what the config states: their defaults are part of the start.
 _TUNED = (
@@ -68,17 +69,20 @@ class Planner:
         """Return what is proposed and fits into what is left; no probes where they do not."""
         length = Length(*(self.session.ledger.state("length") or (None, None)))
         budget = budget_of(entries, history[0], self.limits, length)
+        short = ""
         for limits in (self.limits, replace(self.limits, probes=False)):
             found = self._asked(history, start, limits)
             if isinstance(found, Stop):
                 return found
             fitting: list[Proposal] = []
             for each in found:
-                if budget.fits(each, sum(map(budget.share, fitting))):
+                lacks = budget.short_of(each, fitting)
+                short = lacks or short
+                if not lacks:
                     fitting.append(each)
             if fitting:
                 return fitting
-        return Stop(f"what is left of --{budget.what} is too little for the next run")
+        return Stop(f"what is left of --{short} is too little for the next run")
 
     def _asked(
         self, history: Sequence[Trial], start: Mapping[str, object], limits: Limits
@@ -98,7 +102,7 @@ class Planner:
         start = self.session.start
         return Plan(
             1, "full", dict(start.config.values), (), start.text, "", folder_of(1, "full"),
-            reason="the start: your config as it is",
+            reason="your config as it is",
         )  # fmt: skip
 
     def _planned(self, proposal: Proposal, start: Mapping[str, object], number: int) -> Plan:
@@ -168,14 +172,18 @@ def show(value: object) -> str:
     return "not set" if value is None else str(value)
 
 
-def announced(entry: Entry) -> str:
+def announced(entry: Entry, start: Start) -> str:
     """Return one line on a run that starts."""
     plan = entry.plan
-    what = ", ".join(f"{c.key} {show(c.old)} -> {show(c.new)}" for c in plan.changes)
+    what = ", ".join(
+        f"{c.key} {show(redact_value(c.key, c.old))} -> {show(redact_value(c.key, c.new))}"
+        for c in written_changes(start, plan.config, plan.changes)
+    )
     again = " again" if entry.attempts else ""
     steps = f" of {plan.max_steps} steps" if plan.kind == "probe" else ""
     kind = f"{plan.kind}{steps}" if plan.number > 1 else "start"
-    return f"run {plan.number}{again} ({kind}): {what or 'as it is'}; {plan.reason}"
+    parts = [part for part in (what, plan.reason) if part]
+    return f"run {plan.number}{again} ({kind}): {'; '.join(parts)}"
 
 
 def told(trial: Trial, seconds: float, said: str, word: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from advisor.dialects import DIALECTS, Dialect, dialect_of, sniff
 from advisor.dialects import tree as trees
+from advisor.differences import leaves
 from advisor.edits import same
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit
@@ -88,3 +89,23 @@ def _edit(change: Change) -> Edit:
         change.key, "set", operand, old=plain(change.old), new=new, resolved=True,
         because=change.because,
     )  # fmt: skip
+
+
+def written_changes(start: Start, text: str, changes: Sequence[Change]) -> tuple[Change, ...]:
+    """Return what a config changes of the start's, under the keys that stand in it."""
+    if not text:
+        return tuple(native_change(start, change) for change in changes)
+    try:
+        old = dict(leaves(start.tree))
+        new = dict(leaves(trees.parse(text.removeprefix("\ufeff"), start.path)))
+    except ConfigError:
+        return tuple(changes)
+    keys = [key for key in {**old, **new} if not same(old.get(key), new.get(key))]
+    return tuple(Change(key, "set", old.get(key), new.get(key)) for key in keys)
+
+
+def native_change(start: Start, change: Change) -> Change:
+    """Return a change that no config holds yet under the user's own key, where there is one."""
+    dialect = dialect_of(start.config.dialect)
+    native = dialect.native_path(change.key, start.tree) if dialect is not None else ""
+    return change._replace(key=native or change.key)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from advisor.tuning import strategy
-from advisor.tuning.budget import budget_of, spent
+from advisor.tuning.budget import Budget, budget_of, estimate, spent, time_at_most
 from advisor.tuning.driver import Length
 from advisor.tuning.ledger import Entry, Plan
 from advisor.tuning.trial import Kind, Limits, Proposal, Stop, Trial
@@ -93,3 +95,47 @@ def test_where_probes_are_too_dear_the_best_of_them_is_run_whole() -> None:
 
 def _kind(found: Proposal | Stop) -> str:
     return found.kind if isinstance(found, Proposal) else "stop"
+
+
+def at(runs: int, *entries: Entry) -> Budget:
+    start = RUNS[0].trial
+    assert start is not None
+    return budget_of(entries, start, Limits(runs=runs), LENGTH)
+
+
+TWICE = {**VALUES, "step_scheduler.num_epochs": 4}
+
+
+def test_runs_bound_whole_runs_and_half_as_much_of_probes() -> None:
+    left = at(3, RUNS[0])
+    assert (left.runs, left.probes) == (2.0, 1.5)
+    assert left.fits(whole()) and left.fits(probe(20))
+    assert left.short_of(probe(130)) == "runs"  # a probe of more than a run and a half
+    assert left.fits(probe(20), [probe(40)]) and not left.fits(probe(60), [probe(80)])
+
+
+def test_a_run_twice_as_long_counts_as_two() -> None:
+    left = at(3, RUNS[0])
+    assert left.fits(whole(**TWICE))
+    assert not left.fits(whole(**TWICE), [whole()])
+    longer = replace(RUNS[0], plan=replace(RUNS[0].plan, number=2, values=TWICE))
+    assert at(3, RUNS[0], longer).runs == 0.0
+
+
+def test_what_a_probe_took_is_what_it_got_to() -> None:
+    """One that is ended from outside ends late, one that broke took less than planned."""
+    steps = np.arange(1, 41)
+    trial = replace(RUNS[1].trial, loss_steps=steps, losses=np.ones(40))  # type: ignore[type-var]
+    late = replace(RUNS[1], plan=replace(RUNS[1].plan, max_steps=20), trial=trial)
+    assert at(3, RUNS[0], late).probes == 1.0
+    broken = replace(late, plan=replace(late.plan, max_steps=80),
+                     trial=replace(trial, status="nonfinite"))  # fmt: skip
+    assert at(3, RUNS[0], broken).probes == 1.0
+
+
+def test_the_estimate_counts_the_probes_in() -> None:
+    said = estimate(Limits(runs=3, hours=2.0), 80)
+    assert "at most 3 whole runs" in said and "probes (runs cut off early) worth 1.5 more" in said
+    assert "4.5 times what one run takes, 360 steps" in said and "no more than 2 hours" in said
+    assert "27 min at most" in time_at_most(Limits(runs=3), 360)
+    assert "60 min" not in time_at_most(Limits(runs=3), 0.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from advisor.report.curves_svg import colour
 from tests.tuning.test_tune import CONFIG, ROOT, advise, tune
 
 VOID = {"meta", "br", "line", "circle", "polyline"}
@@ -51,7 +52,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_text_tells_what_was_tried_the_gain_and_the_cost(session: Path) -> None:
     done = advise(session, "report", "tune-my")
     assert done.returncode == 0, done.stderr
-    for part in ("the start: your config as it is", "optimizer.lr 1e-05 ->", "kept", "best: run",
+    for part in ("your config as it is", "learning_rate 1e-05 ->", "kept", "best: run",
                  "a gain of", "cost: 3 runs", "+++ b/my.json"):  # fmt: skip
         assert part in done.stdout
 
@@ -94,3 +95,13 @@ def test_plain_runs_are_reported_too(session: Path) -> None:
 def test_export_of_what_is_no_session_is_refused(session: Path) -> None:
     done = advise(session, "report", str(ROOT / "presets" / "demo"), "--export", "x.yaml")
     assert done.returncode == 2 and "holds no session" in done.stderr
+
+
+def test_each_curve_of_the_page_has_a_colour_of_its_own() -> None:
+    colours = [colour(at) for at in range(30)]
+    assert len(set(colours)) == 30
+
+
+def test_the_page_speaks_the_users_own_keys(session: Path) -> None:
+    page = (session / "tune-my" / "report.html").read_text()
+    assert "learning_rate 1e-05 -&gt;" in page and "optimizer.lr" not in page

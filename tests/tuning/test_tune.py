@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -257,3 +258,62 @@ def test_a_dialect_without_a_place_for_a_change_says_so(place: Path) -> None:
     (place / "my.json").write_text(CONFIG.replace('"seed"', '"sed"'))
     done = tune(place, "--set", "packed_sequence.packed_sequence_size=512")
     assert done.returncode == 2 and "has no place for" in done.stderr
+
+
+def count(folder: Path) -> dict[str, int]:
+    """How often each kind of run was really begun, by the folders of a session."""
+    names = [path.name.partition("-")[2] for path in (folder / "runs").iterdir()]
+    return {kind: names.count(kind) for kind in ("start", "full", "probe")}
+
+
+def test_what_is_run_stays_within_what_the_estimate_says(place: Path) -> None:
+    done = tune(place, "--runs", "3", "--json")
+    first, *_ = done.stderr.splitlines()
+    assert "at most 3 whole runs" in first and "4.5 times what one run takes" in first
+    begun = count(place / "tune-my")
+    assert begun["start"] + begun["full"] <= 3
+    said = json.loads(done.stdout)
+    assert len(said["runs"]) == sum(begun.values())
+    batches = {
+        run["number"]: next((c["to"] for c in run["changes"]
+                             if c["key"] == "step_scheduler.global_batch_size"), 8)
+        for run in said["runs"]
+    }  # fmt: skip
+    probes = re.findall(r"run (\d+) \(probe of (\d+) steps\)", done.stderr)
+    assert len(probes) == begun["probe"] > 0
+    samples = sum(int(steps) * batches[int(number)] for number, steps in probes)
+    assert samples <= 1.05 * 1.5 * 120 * 8
+
+
+def test_a_session_that_goes_on_keeps_its_bounds(place: Path) -> None:
+    tune(place, "--runs", "2", "--json")
+    before = count(place / "tune-my")
+    done = advise(place, "tune", "--session", "tune-my", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "at most 2 whole runs" in done.stderr and "the 2 runs of --runs are done" in done.stderr
+    assert count(place / "tune-my") == before
+    done = advise(place, "tune", "--session", "tune-my", "--resume", "--runs", "3")
+    assert "at most 3 whole runs" in done.stderr
+    again = advise(place, "tune", "--session", "tune-my", "--resume")
+    assert "at most 3 whole runs" in again.stderr
+
+
+def test_on_one_screen_a_run_is_shown_once_under_the_users_own_keys(place: Path) -> None:
+    command = [sys.executable, "-m", "advisor", "tune", "my.json", "--runs", "2"]
+    done = subprocess.run(
+        [*command, "--command", trainer()], cwd=place, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("run 1 (start): your config as it is") == 1
+    assert "full as it is" not in done.stdout
+    rates = [line for line in done.stdout.splitlines() if "learning_rate 1e-05 ->" in line]
+    assert len(rates) == len(set(rates)) == sum(count(place / "tune-my").values()) - 1
+    assert "optimizer.lr" not in done.stdout and "step_scheduler" not in done.stdout
+
+
+def test_a_dry_run_says_what_a_session_takes_at_most(place: Path) -> None:
+    done = tune(place, "--runs", "3", "--dry-run")
+    assert "at most 3 whole runs" in done.stdout
+    assert not (place / "tune-my").exists()
