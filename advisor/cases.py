@@ -21,7 +21,7 @@ from advisor.run import Config, Event, FloatArray, Run, Scalar, Series
 from advisor.signals import View
 
 BoolArray = NDArray[np.bool_]
-EVENT_KINDS = ("exception", "oom", "resume", "checkpoint", "overflow_skip", "warning")
+EVENT_KINDS = ("exception", "oom", "stop", "resume", "checkpoint", "overflow_skip", "warning")
 _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _ITEM = re.compile(
     rf"(?P<start>_|nan|-?inf|{_NUMBER})"
@@ -141,8 +141,8 @@ def check_case(case: Case, guide: Sequence[str]) -> list[str]:
     absent = sorted(case.every.keys() - case.series.keys())
     faults += [f"'every' names the absent series '{key}'" for key in absent]
     for event in case.events:
-        if not event.keys() <= {"kind", "text", "step", "line"} or "text" not in event:
-            faults.append("an event has kind and text, and may have step and line")
+        if not event.keys() <= {"kind", "text", "step", "line", "final"} or "text" not in event:
+            faults.append("an event has kind and text, and may have step, line and final")
         elif event.get("kind") not in EVENT_KINDS:
             faults.append(f"unknown event kind {event.get('kind')!r}")
     faults += [f"guide id '{i}' is not one of the rule's" for i in case.guide if i not in guide]

@@ -12,7 +12,7 @@ from typing import Literal
 from advisor.best import best_point
 from advisor.causes import CURES
 from advisor.condition import Lookup, parse
-from advisor.errors import AdvisorError
+from advisor.errors import AdvisorError, one_line
 from advisor.findings import (
     SEVERITIES,
     Edit,
@@ -24,12 +24,13 @@ from advisor.findings import (
     Severity,
 )
 from advisor.ranking import rank_causes
-from advisor.rule import PLACEHOLDER, Rule, Rulebook, RuleEdit
+from advisor.rule import PLACEHOLDER, QUOTE, Rule, Rulebook, RuleEdit
 from advisor.run import Run, Scalar
 from advisor.signals import View, resolve
 from advisor.strict_yaml import scalar
 
 MAX_EVIDENCE = 6
+MAX_QUOTE = 160  # characters of a line of the log that a message quotes
 # Judged means looked at: an answer that stands on a count alone ('fewer than 8 points') or on
 # the config says nothing about the curves, and must not let a run read as 'ok'.
 _CURVES = ("loss.", "eval.")
@@ -54,7 +55,7 @@ class Judgement:
     @property
     def why(self) -> str:
         """Say what was missing for an answer."""
-        whys = [r.why for r in self.readings.values() if r.value is None and r.why]
+        whys = [r.why for r in self.readings.values() if r.why]
         return "; ".join(dict.fromkeys(whys)) or "a value that it needs cannot be computed"
 
 
@@ -108,6 +109,8 @@ def judge(rule: Rule, view: View) -> Judgement:
     readings = {name: _read(name, view) for name in names}
     if verdict.value is False and names and all(name.endswith(".points") for name in names):
         return Judgement(rule, None, {name: _too_few(name, readings[name]) for name in names})
+    if verdict.value is False and names and all(reading.why for reading in readings.values()):
+        return Judgement(rule, None, readings)  # ruled out by what kind of run it is, not by looks
     return Judgement(rule, verdict.value, readings)
 
 
@@ -171,7 +174,10 @@ def message_of(rule: Rule, view: View) -> str:
 
 
 def fill(text: str, rule: Rule, view: View) -> str | None:
-    """Fill ``{signal:format}`` placeholders; None where one of them has no value."""
+    """Fill ``{signal:format}`` placeholders; None where one of them has no value.
+
+    ``{signal:quote}`` is the text of the signal's first evidence: a line of the log, as it is.
+    """
     lookup = _lookup(rule, view)
     found = {match[1]: lookup(match[1]) for match in PLACEHOLDER.finditer(text)}
     known = {name: value for name, value in found.items() if value is not None}
@@ -179,9 +185,16 @@ def fill(text: str, rule: Rule, view: View) -> str | None:
         return None
 
     def value(match: re.Match[str]) -> str:
+        if match[2] == QUOTE:
+            return match[0]
         return format(float(known[match[1]]), match[2] or "g")
 
-    return _ONE.sub(_singular, PLACEHOLDER.sub(value, text))
+    def quote(match: re.Match[str]) -> str:
+        evidence = _read(match.group(1), view).evidence
+        return one_line(evidence[0].text)[:MAX_QUOTE] if evidence else "?"
+
+    filled = _ONE.sub(_singular, PLACEHOLDER.sub(value, text))
+    return PLACEHOLDER.sub(quote, filled)
 
 
 def _singular(match: re.Match[str]) -> str:

@@ -15,7 +15,14 @@ from advisor.run import Run
 
 LOOKED_FOR = "trainer_state.json, *.jsonl, *.csv, events.out.tfevents.*, *.log"
 MAX_RUNS = 1_000
+STALE = 60.0  # seconds: what was written so long before the log itself is of an earlier attempt
 NESTED = 4  # levels below a run's folder where its own TensorBoard files may lie
+
+# What a process or its scheduler prints goes into files of such names.
+_OUTPUT = re.compile(
+    r"\.(?:err|stderr|stdout|out)(?:\.\d+)?$|\.[eo]\d+$|"
+    r"^(?:std|err|slurm|nohup|train|console|output|run|log|job)"
+)
 
 
 @dataclass(slots=True)
@@ -148,7 +155,8 @@ class _Reading:
             runs += [run for run in self._events() if not join(runs, run)]
         with_logs = bool(runs)
         for path in folder.texts:
-            others = [run for run in self._read(path) if not join(runs, run)]
+            read = [self._beside(run, path) for run in self._read(path)]
+            others = [run for run in read if not join(runs, run)]
             if with_logs and others:
                 note = f"{one_line(path.name)} beside it shows other losses and was left out"
                 runs[0] = replace(runs[0], notes=(*runs[0].notes, note))
@@ -169,6 +177,19 @@ class _Reading:
                 run = replace(run, facts={**run.facts, "checkpoints": names})
                 found.append(leftovers.told(run, states, apart))
         return found
+
+    def _beside(self, run: Run, path: Path) -> Run:
+        """A text without metrics tells how the run beside it ended only where it is what that run
+        printed, and not left by an earlier attempt."""
+        folder = self.folder
+        logs = [*folder.states, *folder.tables, *folder.events]
+        logs += [other for other in folder.texts if other != path]
+        if run.series or not logs:
+            return run
+        newest = max(map(_written, logs))
+        if _OUTPUT.search(path.name.lower()) and _written(path) > newest - STALE:
+            return run
+        return replace(run, events=tuple(replace(event, final=False) for event in run.events))
 
     def _tables(self) -> list[list[Run]]:
         """The runs of each table; a table of evaluations goes with that of training."""
@@ -210,3 +231,10 @@ class _Reading:
         except ReadError as error:
             self.errors.append(error)
         return []
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

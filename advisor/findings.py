@@ -32,7 +32,9 @@ class Reading:
     """What a Signal gave for one run: a value, or None and why; its step span and evidence."""
 
     value: float | None
-    why: str = ""  # why there is no value, e.g. 'no validation loss'
+    # Why there is no value, e.g. 'no validation loss'; beside a value: why a rule that it rules out
+    # has nothing to measure, e.g. 'the run is not over'.
+    why: str = ""
     first_step: int | None = None
     last_step: int | None = None
     evidence: tuple[Evidence, ...] = ()

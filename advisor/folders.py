@@ -20,7 +20,9 @@ _SKIP = frozenset({
 TRACKERS = frozenset({"wandb", "mlruns"})  # they hold copies: looked into where nothing else is
 _CHECKPOINT = re.compile(r"^(?:checkpoint|ckpt|epoch_\d+_step|step|global_step)[-_]?(\d+)$")
 _PACKED = re.compile(r"\.(gz|bz2|xz)$")
-_TEXT = re.compile(r"\.(log|txt|out|err|stdout|stderr)(\.\d+)?$|^(log|nohup|stdout|stderr)$")
+_TEXT = re.compile(
+    r"\.(log|txt|out|err|stdout|stderr)(\.\d+)?$|^(log|nohup|stdout|stderr)$|\.[eo]\d{3,}$"
+)
 _TABLE = re.compile(r"\.(csv|tsv|jsonl|ndjson)$")
 _JSON = re.compile(r"(train|valid|val|eval|log|metric|history|scalar|loss|result|curve).*\.json$")
 _NOT_LOGS = re.compile(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.errors import one_line
-from advisor.run import Event, IntArray, Run, Series
+from advisor.run import IntArray, Run, Series
 
 MOST = 50  # runs of a folder that a further log is compared with
 CLOSE = 2e-3  # relative: logs of one run round differently
@@ -77,7 +77,7 @@ def _completed(run: Run, other: Run, steps: dict[int, int]) -> Run:
     }  # fmt: skip
     known = {(event.kind, event.text) for event in run.events}
     events = tuple(
-        Event(e.kind, e.text, steps.get(e.step) if e.step is not None else None, e.line)
+        replace(e, step=steps.get(e.step) if e.step is not None else None)
         for e in other.events
         if (e.kind, e.text) not in known and e.kind != "resume"
     )

@@ -16,6 +16,7 @@ Needs = Literal["", "trainer", "data", "loop"]
 CONFIDENCES: dict[str, float] = {"low": 0.5, "medium": 0.75, "high": 0.9}
 # {signal} or {signal:format} in a message, or in the value of an edit
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)(?::([^{}]*))?\}")
+QUOTE = "quote"  # in place of a format: the line of the log that the signal stands on
 
 
 @dataclass(frozen=True, slots=True)

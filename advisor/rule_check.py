@@ -13,7 +13,7 @@ from advisor.causes import CAUSES
 from advisor.condition import Condition, parse
 from advisor.errors import RuleError
 from advisor.keys import CANONICAL_KEYS, SECTIONS
-from advisor.rule import PLACEHOLDER, Case, Cause, Rule, RuleEdit
+from advisor.rule import PLACEHOLDER, QUOTE, Case, Cause, Rule, RuleEdit
 from advisor.rule_fields import CASE, EDIT, EDIT_OPERAND, RULE, TEXT_LIMITS, Shape
 from advisor.strict_yaml import Document, Fault, parse_yaml
 from advisor.symptoms import SYMPTOMS
@@ -160,6 +160,8 @@ class _Reader:
     ) -> None:
         for name, form in PLACEHOLDER.findall(text):
             self.check_name(name, limits, place)
+            if form == QUOTE and place == ("message",):
+                continue
             try:
                 format(1.0, form)
             except ValueError:

@@ -35,13 +35,17 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: kind is one of exception, oom, resume, checkpoint,
-    overflow_skip, warning."""
+    """Something that happened: kind is one of exception, oom, stop (a process that was ended by a
+    signal, a scheduler, its launcher or a person), resume, checkpoint, overflow_skip, warning.
+
+    ``final`` marks the last words of a log: nothing of the training follows them.
+    """
 
     kind: str
     text: str
     step: int | None = None
     line: int | None = None
+    final: bool = False
 
 
 Scalar = bool | int | float | str | None

@@ -26,7 +26,9 @@ SYMPTOMS: dict[str, str] = {
     "grad_vanishing": "The gradient norm shrinks towards 0 while the loss is still high.",
     "clipping": "Nearly every step is clipped, or clipping is missing where it is needed.",
     "lr_schedule": "The learning rate is at its floor too early, jumps, or warms up wrongly.",
-    "oom": "The device ran out of memory.",
+    "oom": "The device or its host ran out of memory.",
+    "crash": "The log ends in an exception, a signal, a failed collective, or another end that "
+    "nobody meant.",
     "low_utilization": "The device is idle for much of each step.",
     "data_stall": "Steps wait for the data loader.",
     "no_eval": "There is no validation loss, so overfitting cannot be seen.",

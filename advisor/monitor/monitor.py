@@ -19,7 +19,7 @@ from advisor.monitor.looks import FLAT_FROM, Kind, Looks
 from advisor.monitor.policy import Policy
 from advisor.monitor.schedule import Schedule
 from advisor.monitor.screens import Screens
-from advisor.monitor.stream import CLOSING, MOST_EVENTS, Stream
+from advisor.monitor.stream import CLOSING, FAILURES, MOST_EVENTS, Stream
 from advisor.pipeline import fault_of_ours
 from advisor.plan import make_plan
 from advisor.readers import names
@@ -169,7 +169,9 @@ class Monitor:
         events = self._stream.events
         if sum(e.kind == event.kind for e in events) < MOST_EVENTS:
             events.append(event)
-        urgent = event.kind in ("oom", "exception")
+        urgent = event.kind in FAILURES
+        if urgent:
+            self._stream.said_last.append(event)
         return self._look("quick", True) if urgent else ()
 
     def _look(self, kind: Kind, urgent: bool) -> Changes:
@@ -180,6 +182,7 @@ class Monitor:
         return self._tracker.look(Look(found, self._step, rows, asked, at_once, explained))
 
     def _close(self) -> Changes:
+        self._stream.facts["ended"] = True
         found, asked, explained = self._looks.look(self._stream.view(), "end")
         return self._tracker.look(Look(found, self._step, None, asked, explained=explained))
 

@@ -19,6 +19,7 @@ from advisor.signals.view import Curve, View
 
 MOST_COLUMNS = 400
 MOST_EVENTS = 1000  # of one kind; the first ones are kept, and the last
+FAILURES = frozenset(("exception", "oom", "stop"))  # events that may end a run
 CLOSING = "train_runtime"  # a row with it sums the run up, and is no point of a curve
 
 
@@ -91,6 +92,7 @@ class Stream:
     facts: dict[str, object] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    said_last: list[Event] = field(default_factory=list)  # failures that no row came after yet
     rows: int = 0
     backward: Backward = field(default_factory=Backward)
     hidden: Hidden = field(default_factory=Hidden)
@@ -100,6 +102,7 @@ class Stream:
     def add(self, step: int, metrics: Mapping[str, float], epoch: float | None) -> None:
         """Take one row of finite and other floats, by native names."""
         self.rows += 1
+        self.said_last.clear()
         for native, value in metrics.items():
             column = self.columns.get(native)
             if column is None:
@@ -137,7 +140,7 @@ class Stream:
         facts = dict(self.facts)
         if "objective" not in facts and (objective := objective_of(series)):
             facts["objective"] = objective
-        events = list(self.events)
+        events = [replace(e, final=True) if e in self.said_last else e for e in self.events]
         if not any(event.kind == "resume" for event in events):
             events += self.backward.events()
         run = Run(self.path, "live", series, self.id, self.config, tuple(events), (), facts)

@@ -13,11 +13,12 @@ from advisor.errors import NotALog, ReadError
 from advisor.median import median
 from advisor.readers import names
 from advisor.readers.choose import choose
+from advisor.readers.console_endings import is_stop
 from advisor.readers.console_layouts import PairReader
 from advisor.readers.console_rows import LINE, STEP, Block, Part
 from advisor.readers.console_runs import Stretch, stretches
 from advisor.readers.console_scan import Scan, scan
-from advisor.readers.console_steps import Placed, place_rows
+from advisor.readers.console_steps import Placed, place_rows, planned_steps
 from advisor.readers.console_text import clean, decoder, lines
 from advisor.readers.console_words import DEFAULT as WORDS
 from advisor.readers.console_words import words_for
@@ -30,6 +31,7 @@ from advisor.run import Event, FloatArray, Run, Series
 
 NAME = "console"
 LOOK_CLOSELY = 1 << 14
+SAID_LAST = 30  # lines at the end of a short text that may say how a process ended
 LOOK = 1 << 20  # bytes of a file that are looked at before it is called no log
 
 _SOURCE = {".py", ".ipynb", ".yaml", ".yml", ".toml", ".sh", ".cfg", ".ini", ".html", ".js"}
@@ -49,7 +51,9 @@ def sniff(path: Path, head: bytes) -> bool:
     if _hints(head) or _reports(path, LOOK_CLOSELY):
         return True
     more = read_head(path, LOOK)
-    return len(more) > len(head) and _is_text(more) and _hints(more)
+    if len(more) > len(head):
+        return _is_text(more) and _hints(more)
+    return any(map(is_stop, head.decode("utf-8", "replace").splitlines()[-SAID_LAST:]))
 
 
 def _is_text(head: bytes) -> bool:
@@ -170,8 +174,12 @@ def _run(
     if not series:
         return None
     notes += more
+    if "max_steps" not in facts and (planned := planned_steps(placed)) is not None:
+        facts["max_steps"] = planned
     if found.events.checkpoints:
         facts["checkpoints"] = dict(found.events.checkpoints)
+    if found.events.endings.closed and stretch.low <= found.events.endings.closed < stretch.high:
+        facts["ended"] = True
     if objective := objective_of(series):
         facts["objective"] = objective
     events, said = _events(found, placed, stretch)
@@ -229,16 +237,22 @@ def _events(
     steps = np.concatenate([one.steps for one in placed])
     order = np.argsort(at, kind="stable")
     at, steps = at[order], steps[order]
+    last = {}
+    if lines[1] == np.inf:  # of a run that another one follows, an end is history
+        last = {word[0]: word for word in found.events.endings.last_words(at[-1], *lines)}
     events, failed = [], []
     for one in found.events.happenings:
         if stretch.low <= one.line < stretch.high:
             before = int(np.searchsorted(at, one.line, side="right")) - 1
             step = int(steps[before]) if before >= 0 else None
-            if step is None and one.kind in ("exception", "oom"):
+            if step is None and one.kind in ("exception", "oom", "stop"):
                 failed.append(f"line {one.line}, before the first metric: {one.text[:120]}")
             else:
-                events.append(Event(one.kind, one.text, step, one.line))
-    return tuple(events), failed[:3]
+                events.append(Event(one.kind, one.text, step, one.line, one.line in last))
+    known = {event.line for event in events}
+    again = [word for line, word in last.items() if line not in known]  # said before, word by word
+    said = {kind: Event(kind, text, int(steps[-1]), line, True) for line, kind, text in again[::-1]}
+    return (*events, *said.values()), failed[:3]
 
 
 def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:
@@ -265,6 +279,10 @@ def _without_series(path: Path, found: Scan) -> Run:
             f"{path}: no metric found in this text; name one with --map train/loss=NAME, "
             "or point at the trainer's own log"
         )
-    events = tuple(Event(one.kind, one.text, None, one.line) for one in found.events.happenings)
+    last = {word[0] for word in found.events.endings.last_words(0.0, 0.0, np.inf)}
+    events = tuple(
+        Event(one.kind, one.text, None, one.line, one.line in last)
+        for one in found.events.happenings
+    )
     facts = found.told.of_run(0.0, np.inf)
     return Run(str(path), NAME, {}, events=events, notes=("no metric in the log",), facts=facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from advisor.readers.console_endings import ASIDE, Endings, is_quoted, is_stop
 from advisor.readers.console_resumes import resumes
 from advisor.readers.console_warnings import HINT, WARNINGS
 
@@ -16,6 +17,10 @@ OUT_OF_MEMORY = re.compile(
     r"DefaultCPUAllocator: (?:not enough|can't allocate) memory|MPS backend out of memory|"
     r"HIP out of memory|RESOURCE_EXHAUSTED|Cannot allocate memory|oom-kill|Out of memory: Kill|"
     r"^\s*Killed\s*$|CUDNN_STATUS_ALLOC_FAILED"
+)
+# The same, where it is the host whose memory ran out: a smaller batch is no cure for that.
+_HOST = re.compile(
+    r"^\s*Killed\s*$|oom-kill|Out of memory: Kill|Cannot allocate memory|exitcode: -9|^MemoryError"
 )
 _SKIP = re.compile(
     r"OVERFLOW!|[Gg]radient overflow|[Oo]verflow detected|"
@@ -54,10 +59,14 @@ class Scanner:
 
     happenings: list[Happening] = field(default_factory=list)
     checkpoints: dict[int, str] = field(default_factory=dict)
+    endings: Endings = field(default_factory=Endings)
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _counts: dict[str, int] = field(default_factory=dict)
     _trace_line: int = 0  # 0: not within a traceback
     _evaluating: bool = False
+    _framed: bool = False  # the traceback has shown a frame
+    _aside: int = 0  # line that says: what follows is of a thread beside, or of the shut-down
+    _counts_last: bool = True  # the traceback may be the training's last words
     _loading: str = ""  # class of the model whose load report was seen last
 
     def feed(self, number: int, text: str) -> None:
@@ -65,18 +74,32 @@ class Scanner:
         if self._trace_line:
             self._in_traceback(number, text)
             return
+        self.endings.see_line(number, text)
+        if is_stop(text):
+            self._stop(number, text)
+            return
         if not HINT.search(text):
             return
-        if _TRACEBACK in text:
-            self._trace_line, self._evaluating = number, False
+        if _TRACEBACK in text and not is_quoted(text, text.index(_TRACEBACK)):
+            self._trace_line, self._evaluating, self._framed = number, False, False
+            self._counts_last = not self._aside or number - self._aside > 2
+        elif ASIDE.match(text):
+            self._aside = number
         elif _SKIP.search(text):
             self._add("overflow_skip", text, number, once=False)
-        elif OUT_OF_MEMORY.search(text):
+        elif OUT_OF_MEMORY.search(text) and not _HOST.search(text):
             self._add("oom", text, number)
+            self.endings.say(number, "oom", text.strip()[:_TEXT])
         elif resumes(text):
             self._add("resume", text, number, text[:120])
         else:
             self._rarer(number, text)
+
+    def _stop(self, number: int, text: str) -> None:
+        """A process that was ended; an exception that says so is one of its last words, too."""
+        kind = "exception" if self.raises(text) else "stop"
+        self._add(kind, text, number)
+        self.endings.say(number, kind, text.strip()[:_TEXT])
 
     @staticmethod
     def raises(text: str) -> bool:
@@ -107,6 +130,7 @@ class Scanner:
             self.checkpoints[int(saved[2])] = saved[1]
         elif raised and (raised[2] or "." not in raised[1]):
             self._add("exception", text, number)
+            self.endings.say(number, "exception", text.strip()[:_TEXT])
         for known in WARNINGS:
             if known.search(text):
                 self._add("warning", text, number, known.pattern)
@@ -116,6 +140,7 @@ class Scanner:
             self._evaluating = True
         stripped = text.strip()
         if text[:1].isspace() or not stripped or stripped[0] in "^~":
+            self._framed |= stripped.startswith("File ")
             if number - self._trace_line > 400:
                 self._trace_line = 0
             return
@@ -131,15 +156,22 @@ class Scanner:
 
     def _raise(self, number: int, text: str) -> None:
         where = " (within an evaluation loop)" if self._evaluating else ""
-        if OUT_OF_MEMORY.search(text):
-            self._add("oom", text[: _TEXT - len(where)] + where, number, text[:80])
+        kind = "exception"
+        if OUT_OF_MEMORY.search(text) and not _HOST.search(text):
+            kind, text = "oom", text[: _TEXT - len(where)] + where
+            self._add(kind, text, number, text[:80])
         else:
-            self._add("exception", text, number)
+            self._add(kind, text, number)
+        if self._framed and self._counts_last:
+            self.endings.say(number, kind, text[:_TEXT])
 
     def finish(self, number: int) -> None:
         """The log is over; a traceback that has not ended was cut off."""
         if self._trace_line:
-            self._add("exception", "a traceback that the log cuts off", self._trace_line)
+            cut = "a traceback that the log cuts off"
+            self._add("exception", cut, self._trace_line)
+            if self._framed and self._counts_last:
+                self.endings.say(self._trace_line, "exception", cut)
             self._trace_line = 0
 
     def _add(

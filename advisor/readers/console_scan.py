@@ -73,7 +73,7 @@ class Scan:
         if self._open or text.strip() == "{":
             self._printed_over_lines(number, text)
             return
-        self._see_bar(text)
+        self._see_bar(number, text)
         span = find_dict(text)
         if span is not None:
             before = console_pairs.without_prefix(text[: span[0]])
@@ -118,6 +118,7 @@ class Scan:
         numbers, texts = parsed
         if "train_runtime" in numbers:
             self.told.summarise(number, numbers)
+            self.events.endings.closed = number
             return True
         step, total = stated_step(numbers, texts)
         bar, end = self._bar()
@@ -172,12 +173,13 @@ class Scan:
         if block is not None:
             block.add(values.values(), Place(number, step, NAN, epoch))
 
-    def _see_bar(self, text: str) -> None:
+    def _see_bar(self, number: int, text: str) -> None:
         bar = find_bar(text)
         if bar is None or _OTHER_BAR.match(bar.label):
             return
         if len(self._bars) < 64 or bar.end in self._bars:
             self._bars[bar.end] = bar.at
+        self.events.endings.see_bar(number, bar.at, bar.end)
 
     def _bar(self) -> tuple[float, float]:
         """The longest bar seen: an evaluation's is shorter than training's."""

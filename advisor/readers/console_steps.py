@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.readers.console_inferred import inferred, interval_of
-from advisor.readers.console_rows import EPOCH, LINE, STEP, TOTAL, Floats, Ints, Part
+from advisor.readers.console_rows import BAR, BAR_TOTAL, EPOCH, LINE, STEP, TOTAL, Floats, Ints, Part
 from advisor.readers.epochs import across_epochs
 
 ROUNDED = 0.011  # of an epoch: logs give it with two digits
@@ -150,3 +150,26 @@ def _moved(base: Floats, at: Ints, known: Floats, epochs: Floats, mine: Floats) 
     following = np.append(known, np.inf)[at + 1]
     moved = np.clip(np.rint(base + (mine - before) * each), base, np.maximum(base, following))
     return np.where(mine - before > ROUNDED, moved, base)
+
+
+def planned_steps(placed: list[Placed]) -> int | None:
+    """Steps of the whole run, where its lines or its bar count towards one number throughout.
+
+    A count within an epoch, which begins again with each, is none.
+    """
+    for one in sorted(placed, key=lambda one: -one.steps.size):
+        places, steps = one.part.places, one.steps
+        for column, at in ((TOTAL, STEP), (BAR_TOTAL, BAR)):
+            known = np.isfinite(places[:, column]) & np.isfinite(places[:, at])
+            if known.mean() < 0.9 or (column == TOTAL and _counts_epochs(places)):
+                continue
+            totals, counts = places[known, column], places[known, at]
+            same = float(totals.min()) == float(totals.max()) and np.all(np.diff(counts) >= 0)
+            if same and abs(float(counts[-1]) - float(steps[known][-1])) <= 1:
+                return int(totals[0]) if 1 < totals[0] < 1e12 else None
+    return None
+
+
+def _counts_epochs(places: Floats) -> bool:
+    epochs = places[:, EPOCH]
+    return bool(np.isfinite(epochs).all() and np.all(epochs == np.floor(epochs)))

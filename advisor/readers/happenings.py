@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from advisor.readers.records import try_decode
 from advisor.run import Event
 
 LOG, HELD_OUT, NAME = "training.jsonl", "validation.jsonl", "events.jsonl"
-_KINDS = ("exception", "oom", "resume", "checkpoint", "overflow_skip", "warning")
+_KINDS = ("exception", "oom", "stop", "resume", "checkpoint", "overflow_skip", "warning")
 _FACTS = (
     "max_steps", "steps_per_epoch", "num_train_epochs", "samples", "tokens", "supervised",
     "vocab_size",
@@ -56,13 +56,16 @@ def read(path: Path) -> Happenings:
     facts: dict[str, object] = {}
     back: list[tuple[float, int]] = []
     cuts: list[tuple[int, float]] = []
+    broken: int | None = None  # the exception that nothing followed
     for row in rows(path):
         kind, step = str(row["kind"]), row.get("step")
         if kind in _KINDS:
             number = step if isinstance(step, int) and abs(step) < 2**62 else None
             events.append(Event(kind, str(row["text"])[:_TEXT], number))
+            broken = len(events) - 1 if kind == "exception" else broken
         if kind in ("start", "end"):
             facts["ended"] = kind == "end"  # a run that goes on after its end starts anew
+            broken = None
         details = row.get("details")
         if kind == "rollback" and isinstance(details, Mapping):
             back += _way_back(row.get("timestamp"), details.get("to_step"))
@@ -71,6 +74,8 @@ def read(path: Path) -> Happenings:
             facts["fp32_masters"] = True  # whatever is trained, this trainer holds it in fp32
             numbers = {key: details.get(key) for key in _FACTS}
             facts |= {k: v for k, v in numbers.items() if isinstance(v, int | float) and v > 0}
+    if broken is not None:
+        events[broken] = replace(events[broken], final=True)
     if cuts:
         facts["lr_cuts"] = tuple(cuts)
     return Happenings(tuple(events), facts, tuple(back))

@@ -9,6 +9,7 @@ from advisor.finite import finite
 from advisor.signals import (
     activity,
     blowup,
+    crashes,
     events,
     generalisation,
     gradient,
@@ -39,6 +40,7 @@ SIGNALS: dict[str, Signal] = {
     **schedule.SIGNALS,
     **activity.SIGNALS,
     **events.SIGNALS,
+    **crashes.SIGNALS,
     **practice.SIGNALS,
     **setup.SIGNALS,
     **blowup.SIGNALS,

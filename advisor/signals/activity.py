@@ -7,9 +7,13 @@ import numpy as np
 from advisor.findings import Reading
 from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.crashes import cause_of_end, has_ended
+from advisor.signals.facts import number, positive_fact
 from advisor.signals.view import Curve, View
 
 KEEPS_UP = 0.1  # of a step: who waits less gains nothing by more loader workers
+NEARLY = 0.98  # of the planned steps or epochs: what is missing then is a matter of rounding
+PASSES = "step_scheduler.num_epochs"
 SPARSE = 0.2  # losses of policies stay below it; a likelihood among masked batches does not
 
 
@@ -52,10 +56,35 @@ def steps(view: View) -> Reading:
 
 def done(view: View) -> Reading:
     """Share of the planned steps that were run."""
-    planned = view.run.facts.get("max_steps")
-    if not isinstance(planned, int | float) or planned <= 0 or not len(view.loss):
+    planned = positive_fact(view, "max_steps")
+    if planned is None or not len(view.loss):
         return missing("the log does not say how many steps were planned")
-    return Reading(min(1.0, float(view.loss.steps[-1]) / float(planned)))
+    return Reading(min(1.0, float(view.loss.steps[-1]) / planned))
+
+
+def unfinished(view: View) -> Reading:
+    """1 where something broke the run off, or where it stops short of the steps or epochs that were
+    planned and tells of no end: nothing is known of where its settings would have led."""
+    if cause_of_end(view)[0]:
+        return Reading(1.0, "the run was broken off")
+    if has_ended(view) or not _is_short(view):
+        return Reading(0.0)
+    return Reading(1.0, "the run is not over")
+
+
+def _is_short(view: View) -> bool:
+    planned, curve = positive_fact(view, "max_steps"), view.loss
+    if planned is not None and len(curve) > 1:
+        last = max(int(s.steps[-1]) for s in view.run.series.values() if len(s))
+        row = median(np.diff(curve.steps))  # the last row may lie this far before the last step
+        return last + 1.5 * row < NEARLY * planned
+    passes = positive_fact(view, "num_train_epochs") or number(view, PASSES).value
+    if not passes or curve.epochs is None or not len(curve) or not np.isfinite(curve.epochs[-1]):
+        return False
+    at = curve.epochs
+    counted = bool(np.all(at == np.floor(at)))  # epochs from 0 or from 1: the last one may be N - 1
+    row = 1.0 if counted else 1.5 * float(at[-1]) / len(curve)
+    return float(at[-1]) + row < NEARLY * passes
 
 
 def epochs(view: View) -> Reading:
@@ -169,6 +198,7 @@ SIGNALS = {
     "run.is_rl": Signal("0 or 1", "reinforcement or preference learning", is_rl),
     "run.steps": Signal("steps", "last logged step", steps),
     "run.done": Signal("share", "of the planned steps", done),
+    "run.unfinished": Signal("0 or 1", "broken off, or short of its planned steps", unfinished),
     "run.epochs": Signal("epochs", "passes over the data", epochs),
     "run.has_eval": Signal("0 or 1", "any validation metric", has_eval),
     "run.is_peft": Signal("0 or 1", "an adapter is trained", is_peft),

@@ -174,7 +174,7 @@ def cut_off(run: Run, last: int) -> Run:
 def _without_log(folder: Path, config: Path, tail: str) -> Run:
     """Return what is known of a run that ended before its first row: what it said last."""
     kind = "oom" if OUT_OF_MEMORY.search(tail) else "exception"
-    run = Run(str(folder), "console", {}, events=(Event(kind, last_line(tail)),))
+    run = Run(str(folder), "console", {}, events=(Event(kind, last_line(tail), final=True),))
     return attach_config(run, folder / OUTPUT, None, config)
 
 

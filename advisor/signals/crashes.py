@@ -1,0 +1,191 @@
+"""How a training ended that did not end by itself: the last words of its log, by kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from advisor.findings import Evidence, Reading
+from advisor.run import Event
+from advisor.signals.base import Signal
+from advisor.signals.view import View
+
+# Of several last words the first kind in this order is what brought the others about: one rank
+# that runs out of memory leaves its peers with a broken collective, and all with the launcher.
+KINDS: dict[str, re.Pattern[str]] = {
+    kind: re.compile(pattern)
+    for kind, pattern in {
+        "disk": r"No space left on device|[Dd]isk quota exceeded|Errno (?:28|122)\b|ENOSPC|"
+        r"[Nn]ot enough (?:free )?(?:disk )?space|file write failed|failed writing file",
+        "device_assert": r"device-side assert|block: \[\d+,\d+,\d+\], thread|"
+        r"[Ii]ndex out of range in self|[Ii]ndexing\.cu|CUDA error: assert",
+        "host_memory": r"oom[-_ ]?kill|Out Of Memory|[Oo]ut of memory: Kill|OOMKilled|"
+        r"(?:^|\s)Killed\b|zsh: killed|\bMemoryError\b|Cannot allocate memory|SIGKILL|TERM_MEMLIMIT|"
+        r"exit ?code\W{1,3}(?:-9|137)\b|return code ?[=:] ?(?:-9|137)\b|signal (?:9|KILL)\b|"
+        r"[Ee]xceeded (?:job|step) memory limit|job killed: v?mem",
+        "outside": r"TIME LIMIT|TERM_RUNLIMIT|TERM_CPULIMIT|wall ?time|run ?time limit|"
+        r"time limit|DeadlineExceeded|deadline|PREEMPT|[Pp]reempted|NODE.?FAIL|Evicted|"
+        r"TERM_(?:PREEMPT|SYSTEM|ADMIN|REQUEUE)|Terminated|SIGTERM|SIGHUP|SIGXCPU|Hangup|"
+        r"exit ?code\W{1,3}(?:-15|143|-1|129)\b|return code ?[=:] ?(?:-15|143)\b|"
+        r"(?:[Rr]eceived|signal:?) (?:15|1)\b|SIGUSR",
+        "signal": r"Segmentation fault|SIGSEGV|Aborted|SIGABRT|core dumped|Bus error|SIGBUS|"
+        r"Illegal instruction|SIGILL|Floating point exception|SIGFPE|Fatal Python error|"
+        r"double free|corrupt|munmap_chunk|free\(\)|malloc\(\)|Caught signal|"
+        r"Process received signal|exit ?code\W{1,3}(?:-11|-6|-7|-4|-8|139|134|135|132|136)\b|"
+        r"return code ?[=:] ?(?:-11|-6|-7|-4|-8)\b|DataLoader worker",
+        "device": r"\bXid\b|uncorrectable|ECC|fallen off the bus|illegal memory access|"
+        r"unspecified launch failure|misaligned address|IllegalAddress|device unavailable|"
+        r"(?:device|GPU)s? (?:is|are) (?:lost|busy or unavailable)|unable to determine the device|"
+        r"CU(?:BLAS|DNN)_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR)|"
+        r"Memory access fault by GPU|HSA_STATUS_ERROR|CUDA error: (?:unknown|hardware)|"
+        r"no (?:CUDA-capable|NVIDIA) |driver shutting down",
+        "by_hand": r"KeyboardInterrupt|SIGINT|\^C|[Ii]nterrupted|by (?:the )?user|TERM_OWNER|"
+        r"(?:[Rr]eceived|signal:?) 2\b|exit ?code\W{1,3}(?:-2|130)\b|CANCELLED",
+        "collective": r"NCCL|nccl|DistBackendError|Dist(?:Network|Store)Error|ProcessGroup|c10d|"
+        r"[Gg]loo|HCCL|RCCL|TCPStore|[Ww]atchdog|Timed out waiting|Rendezvous|MPI_ABORT|"
+        r"[Cc]onnection closed by peer|\bALLREDUCE\b|\bALLGATHER\b|barrier",
+        "launcher": r"ChildFailedError|exit ?code|exits? with|exited with|return code|exit status|"
+        r"CalledProcessError|ProcessExitedException|ProcessRaisedException|terminated with|"
+        r"srun: |ActorDiedError|WorkerCrashedError|ChildProcessError",
+    }.items()
+}
+# 'memory' is that of a device, which MEM001 tells of; 'exception' is any of no other kind
+_ORDER = (
+    "memory", "disk", "device_assert", "host_memory", "outside", "signal", "device", "by_hand",
+    "exception", "collective", "launcher",
+)  # fmt: skip
+
+
+def kind_of(event: Event) -> str:
+    """Name the kind of a last word."""
+    if event.kind == "oom":
+        return "memory"
+    return next((k for k, pattern in KINDS.items() if pattern.search(event.text)), "exception")
+
+
+def last_words(view: View) -> list[Event]:
+    """The Events that a log ends in; none where a later point was logged."""
+    ends = [int(s.steps[-1]) for s in view.run.series.values() if len(s)]
+    end = max(ends, default=None)
+    return [
+        e for e in view.run.events if e.final and (e.step is None or end is None or e.step >= end)
+    ]
+
+
+def cause_of_end(view: View) -> tuple[str, list[Event]]:
+    """The kind that brought the end about, and the last words of that kind; '' where none."""
+    words = last_words(view)
+    if not words:
+        return "", []
+    kinds = [kind_of(event) for event in words]
+    root = min(kinds, key=_ORDER.index)
+    if kinds[0] == "by_hand":  # what breaks after Ctrl-C breaks because of it
+        root = "by_hand"
+    return root, [event for event, kind in zip(words, kinds, strict=True) if kind == root]
+
+
+def _said(events: list[Event]) -> Reading:
+    if not events:
+        return Reading(0.0)
+    evidence = tuple(Evidence("event", e.step, None, None, e.text[:300]) for e in events[:3])
+    steps = [e.step for e in events if e.step is not None]
+    first, last = (min(steps), max(steps)) if steps else (None, None)
+    return Reading(float(len(events)), "", first, last, evidence)
+
+
+def has_ended(view: View) -> bool:
+    """Whether the log says that training came to its end."""
+    return bool(view.run.facts.get("ended")) or "train_runtime" in view.run.facts
+
+
+def _by(kind: str) -> Callable[[View], Reading]:
+    def function(view: View) -> Reading:
+        root, events = cause_of_end(view)
+        return _said(events if root == kind and not has_ended(view) else [])
+
+    return function
+
+
+def after_end(view: View) -> Reading:
+    """Last words of any kind but a person's, where training had come to its end before."""
+    root, events = cause_of_end(view)
+    return _said(events if has_ended(view) and root != "by_hand" else [])
+
+
+def _tells(pattern: str) -> Callable[[View], Reading]:
+    """1 where a last word holds the pattern."""
+    wanted = re.compile(pattern)
+
+    def function(view: View) -> Reading:
+        return Reading(float(any(wanted.search(event.text) for event in last_words(view))))
+
+    return function
+
+
+_DOCS = {
+    "disk": "the run ended on a full disk",
+    "device_assert": "the run ended on an index that the device refused",
+    "host_memory": "the run was ended for the memory of its host",
+    "outside": "the run was ended by a scheduler or from outside",
+    "signal": "the process died of a signal",
+    "device": "the run ended on a fault of the device",
+    "by_hand": "a person stopped the run",
+    "collective": "the run ended on a failed collective",
+    "launcher": "a launcher says that a process failed, and no more",
+    "exception": "the run ended in an exception of no such kind",
+}
+SIGNALS = {
+    **{f"crash.{kind}": Signal("times", doc, _by(kind)) for kind, doc in _DOCS.items()},
+    "crash.after_end": Signal("times", "an error after training had ended", after_end),
+    "crash.full": Signal(
+        "0 or 1", "the last words name a full disk", _tells(KINDS["disk"].pattern),
+    ),
+    "crash.time_limit": Signal(
+        "0 or 1", "the last words name a limit of time",
+        _tells(r"TIME LIMIT|RUNLIMIT|CPULIMIT|wall ?time|time limit|Deadline|deadline"),
+    ),
+    "crash.preempted": Signal(
+        "0 or 1", "the last words name a preemption or a lost node",
+        _tells(r"PREEMPT|[Pp]reempt|NODE.?FAIL|Evicted|REQUEUE"),
+    ),
+    "crash.hangup": Signal(
+        "0 or 1", "the last words name a terminal that was closed",
+        _tells(r"SIGHUP|Hangup|(?:[Rr]eceived|signal:?) 1\b|exitcode: -1\b"),
+    ),
+    "crash.timeout": Signal(
+        "0 or 1", "the last words name a timeout", _tells(r"(?i)time[d ]{0,2}out|timeout"),
+    ),
+    "crash.loader": Signal(
+        "0 or 1", "the last words name a loader's worker", _tells(r"DataLoader worker|Bus error|shm"),
+    ),
+    "crash.shapes": Signal(
+        "0 or 1", "the last words name sizes that do not fit",
+        _tells(
+            r"expected sequence of length|equal size|size mismatch|shapes? .{0,60}(?:mismatch|"
+            r"not? (?:match|align|compatible)|cannot be multiplied)|must match|"
+            r"Unable to create tensor|inhomogeneous|[Dd]imension out of range|Sizes of tensors"
+        ),
+    ),
+    "crash.file": Signal(
+        "0 or 1", "the last words name a file that is not there or closed to us",
+        _tells(
+            r"FileNotFoundError|No such file|IsADirectoryError|PermissionError|Permission denied|"
+            r"Can't load|does not appear to have a file|not a valid (?:JSON|model)|Read-only"
+        ),
+    ),
+    "crash.network": Signal(
+        "0 or 1", "the last words name a service that was not reached",
+        _tells(
+            r"HTTPError|ConnectionError|MaxRetry|ReadTimeout|ConnectTimeout|SSLError|CommError|"
+            r"RepositoryNotFound|GatedRepo|OfflineMode|Name or service not known|4\d\d Client|"
+            r"5\d\d Server|HfHubHTTP|Temporary failure in name"
+        ),
+    ),
+    "crash.versions": Signal(
+        "0 or 1", "the last words name code that does not fit its libraries",
+        _tells(
+            r"AttributeError|ImportError|ModuleNotFoundError|unexpected keyword|TypeError|"
+            r"NotImplementedError|undefined symbol|cannot import|NameError"
+        ),
+    ),
+}  # fmt: skip
