@@ -78,7 +78,7 @@ CAUSES: dict[str, str] = {
     "wait_too_short": "One rank works alone for longer than the others wait for it.",
     "library_mismatch": "Driver, toolkit and compiled libraries do not fit each other.",
     "shared_memory_full": "The loader's workers have too little shared memory.",
-    "host_memory_full": "Data, loader workers, offloading or a checkpoint filled the host's memory.",
+    "host_memory_full": "Data, loader workers or offloading filled the host's memory.",
     "disk_full": "Checkpoints, caches or logs filled the disk or the quota.",
     "time_limit": "The job's time ended before the training did.",
     "preempted": "The scheduler gave the device to another job, or the node went away.",

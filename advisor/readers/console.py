@@ -238,8 +238,9 @@ def _events(
     order = np.argsort(at, kind="stable")
     at, steps = at[order], steps[order]
     last = {}
-    if lines[1] == np.inf:  # of a run that another one follows, an end is history
-        last = {word[0]: word for word in found.events.endings.last_words(at[-1], *lines)}
+    if stretch.high == np.inf:  # of a run that another one follows, an end is history
+        words = found.events.endings.last_words(at[-1], stretch.low, stretch.high)
+        last = {word[0]: word for word in words}
     events, failed = [], []
     for one in found.events.happenings:
         if stretch.low <= one.line < stretch.high:

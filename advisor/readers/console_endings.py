@@ -59,7 +59,8 @@ STOP = re.compile(
     r"block: \[\d+,\d+,\d+\], thread: .*Assertion .*failed|NVRM: Xid|"
     r"fallen off the bus|uncorrectable (?:NVLink|ECC)|"
     # a logger, a person
-    r"\b(?:ERROR|CRITICAL|FATAL|[Ee]rror)\b.{0,80}\b[Tt]raining (?:has )?(?:failed|crashed|aborted)|"
+    r"\b(?:ERROR|CRITICAL|FATAL|[Ee]rror)\b.{0,80}\b[Tt]raining (?:has )?"
+    r"(?:failed|crashed|aborted)|"
     r"Detected KeyboardInterrupt|[Ii]nterrupted by (?:the )?user|"
     r"^\s*(?:[Tt]raining )?[Ii]nterrupted\b[.!]?\s*$|"
     r"\b[Tt]raining (?:was )?(?:interrupted|stopped) by (?:the )?user"

@@ -75,6 +75,9 @@ class Scanner:
             self._in_traceback(number, text)
             return
         self.endings.see_line(number, text)
+        if ASIDE.match(text):
+            self._aside = number
+            return
         if is_stop(text):
             self._stop(number, text)
             return
@@ -83,8 +86,6 @@ class Scanner:
         if _TRACEBACK in text and not is_quoted(text, text.index(_TRACEBACK)):
             self._trace_line, self._evaluating, self._framed = number, False, False
             self._counts_last = not self._aside or number - self._aside > 2
-        elif ASIDE.match(text):
-            self._aside = number
         elif _SKIP.search(text):
             self._add("overflow_skip", text, number, once=False)
         elif OUT_OF_MEMORY.search(text) and not _HOST.search(text):

@@ -70,7 +70,7 @@ class Scan:
         self._writer, text = parted(raw)
         if _ADVICE.match(text):
             return
-        if self._open or text.strip() == "{":
+        if self._open or (text.strip() == "{" and not self.events.in_traceback):
             self._printed_over_lines(number, text)
             return
         self._see_bar(number, text)

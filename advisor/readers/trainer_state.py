@@ -130,6 +130,11 @@ def _facts(rest: Mapping[str, object]) -> dict[str, object]:
     best = rest.get("best_model_checkpoint")
     if isinstance(best, str):
         facts["best_checkpoint"] = Path(best.replace("\\", "/")).name
+    control = rest.get("stateful_callbacks")
+    for key in ("TrainerControl", "args", "should_training_stop"):
+        control = control.get(key) if isinstance(control, Mapping) else None
+    if control is True:  # at the last step, and where a callback ends the run
+        facts["ended"] = True
     return facts
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from advisor.findings import Reading
@@ -12,6 +14,7 @@ from advisor.signals.facts import number, positive_fact
 from advisor.signals.view import Curve, View
 
 KEEPS_UP = 0.1  # of a step: who waits less gains nothing by more loader workers
+PATIENCE = 2  # evaluations without a better one, after which runs are stopped
 NEARLY = 0.98  # of the planned steps or epochs: what is missing then is a matter of rounding
 PASSES = "step_scheduler.num_epochs"
 SPARSE = 0.2  # losses of policies stay below it; a likelihood among masked batches does not
@@ -67,9 +70,20 @@ def unfinished(view: View) -> Reading:
     planned and tells of no end: nothing is known of where its settings would have led."""
     if cause_of_end(view)[0]:
         return Reading(1.0, "the run was broken off")
-    if has_ended(view) or not _is_short(view):
+    if has_ended(view) or not _is_short(view) or _seems_stopped(view):
         return Reading(0.0)
     return Reading(1.0, "the run is not over")
+
+
+def _seems_stopped(view: View) -> bool:
+    """Whether two evaluations did not better the best one and the last row is an evaluation: the
+    mark of early stopping, which older states of Trainer do not tell of."""
+    named = re.search(r"\d{1,15}$", str(view.run.facts.get("best_checkpoint", "")))
+    best = positive_fact(view, "best_step") or (float(named[0]) if named else None)
+    if best is None or not len(view.eval) or not len(view.loss):
+        return False
+    later = int((view.eval.steps > best).sum())
+    return later >= PATIENCE and float(view.eval.steps[-1]) >= float(view.loss.steps[-1])
 
 
 def _is_short(view: View) -> bool:

@@ -20,7 +20,8 @@ KINDS: dict[str, re.Pattern[str]] = {
         "device_assert": r"device-side assert|block: \[\d+,\d+,\d+\], thread|"
         r"[Ii]ndex out of range in self|[Ii]ndexing\.cu|CUDA error: assert",
         "host_memory": r"oom[-_ ]?kill|Out Of Memory|[Oo]ut of memory: Kill|OOMKilled|"
-        r"(?:^|\s)Killed\b|zsh: killed|\bMemoryError\b|Cannot allocate memory|SIGKILL|TERM_MEMLIMIT|"
+        r"(?:^|\s)Killed\b|zsh: killed|\bMemoryError\b|Cannot allocate memory|SIGKILL|"
+        r"TERM_MEMLIMIT|"
         r"exit ?code\W{1,3}(?:-9|137)\b|return code ?[=:] ?(?:-9|137)\b|signal (?:9|KILL)\b|"
         r"[Ee]xceeded (?:job|step) memory limit|job killed: v?mem",
         "outside": r"TIME LIMIT|TERM_RUNLIMIT|TERM_CPULIMIT|wall ?time|run ?time limit|"
@@ -156,7 +157,8 @@ SIGNALS = {
         "0 or 1", "the last words name a timeout", _tells(r"(?i)time[d ]{0,2}out|timeout"),
     ),
     "crash.loader": Signal(
-        "0 or 1", "the last words name a loader's worker", _tells(r"DataLoader worker|Bus error|shm"),
+        "0 or 1", "the last words name a loader's worker",
+        _tells(r"DataLoader worker|Bus error|shm"),
     ),
     "crash.shapes": Signal(
         "0 or 1", "the last words name sizes that do not fit",

@@ -1,4 +1,4 @@
-"""A log that ends in a crash is told so, by kind and with the line; what only looks alike is not."""
+"""A log that ends in a crash is told so, by kind and with the line; no other log is."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ def rulebook() -> Rulebook:
     return load_rules()
 
 
+def loss(i: int) -> float:
+    return 1.1 + 0.9 * 0.9**i + 0.002 * (i % 3)
+
+
 def dicts(count: int = 40, first: int = 1) -> str:
     """Rows of Hugging Face's Trainer: a loss that has come to rest."""
     return "".join(
-        f"{{'loss': {1.1 + 0.9 * 0.9**i + 0.002 * (i % 3):.4f}, 'grad_norm': {1 + 0.1 * (i % 4):.2f}, "
+        f"{{'loss': {loss(i):.4f}, 'grad_norm': {1 + 0.1 * (i % 4):.2f}, "
         f"'learning_rate': 0.0001, 'epoch': {i / 10:.1f}}}\n"
         for i in range(first, first + count)
     )
@@ -36,15 +40,16 @@ def dicts(count: int = 40, first: int = 1) -> str:
 def lightning(count: int = 40) -> str:
     return "".join(
         f"Epoch 0: {i}%|#  | {i * 10}/1000 [00:10<00:10, 9.1it/s, v_num=0, "
-        f"train_loss={1.1 + 0.9 * 0.9**i + 0.002 * (i % 3):.3f}]\n"
+        f"train_loss={loss(i):.3f}]\n"
         for i in range(1, count + 1)
     )
 
 
 def megatron(count: int = 40) -> str:
     return "".join(
-        f" iteration {i * 10:8}/    4000 | consumed samples: {i * 80:12} | learning rate: 1.0E-04 | "
-        f"lm loss: {1.1 + 0.9 * 0.9**i + 0.002 * (i % 3):.6E} | grad norm: {1 + 0.1 * (i % 4):.3f} |\n"
+        f" iteration {i * 10:8}/    4000 | consumed samples: {i * 80:12} | "
+        f"learning rate: 1.0E-04 | "
+        f"lm loss: {loss(i):.6E} | grad norm: {1 + 0.1 * (i % 4):.3f} |\n"
         for i in range(1, count + 1)
     )
 
@@ -52,7 +57,7 @@ def megatron(count: int = 40) -> str:
 def stepped(count: int = 40) -> str:
     return "".join(
         f"2026-03-01 10:{i:02}:00 | INFO | step {i * 10}/{count * 10} | "
-        f"loss {1.1 + 0.9 * 0.9**i + 0.002 * (i % 3):.4f} | lr 1.0e-04\n"
+        f"loss {loss(i):.4f} | lr 1.0e-04\n"
         for i in range(1, count + 1)
     )
 
@@ -118,7 +123,7 @@ ENDINGS = {
         "CR003", "library_mismatch", "Segmentation fault",
     ),
     "an abort, told by torchrun": (
-        megatron, "E0301 api.py:869] failed (exitcode: -6) local_rank: 0 (pid: 15) of binary: python\n",
+        megatron, "E0301 api.py:869] failed (exitcode: -6) local_rank: 0 (pid: 15) of binary: p\n",
         "CR003", "library_mismatch", "exitcode: -6",
     ),
     "a loader without shared memory": (
@@ -138,7 +143,8 @@ ENDINGS = {
         "CR004", "disk_full", "PytorchStreamWriter",
     ),
     "LSF's time": (
-        stepped, "\nTERM_RUNLIMIT: job killed after reaching LSF run time limit.\nExited with exit code 140.\n",
+        stepped,
+        "TERM_RUNLIMIT: job killed after reaching LSF run time limit.\nExited with exit code 140\n",
         "CR005", "time_limit", "TERM_RUNLIMIT",
     ),
     "PBS' time": (
@@ -146,12 +152,13 @@ ENDINGS = {
         "CR005", "time_limit", "walltime",
     ),
     "Kubernetes' time": (
-        dicts, "job/train-0 failed: DeadlineExceeded: Job was active longer than specified deadline\n",
+        dicts,
+        "job/train-0 failed: DeadlineExceeded: Job was active longer than specified deadline\n",
         "CR005", "time_limit", "DeadlineExceeded",
     ),
     "a preemption by slurm": (
         stepped,
-        "slurmstepd: error: *** STEP 77.0 ON n4 CANCELLED AT 2026-03-01T10:50:00 DUE TO PREEMPTION ***\n"
+        "slurmstepd: error: *** STEP 77.0 ON n4 CANCELLED AT 2026-03-01 DUE TO PREEMPTION ***\n"
         "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n",
         "CR005", "preempted", "DUE TO PREEMPTION",
     ),
@@ -165,8 +172,12 @@ ENDINGS = {
         dicts,
         "../aten/src/ATen/native/cuda/Indexing.cu:1289: indexSelectLargeIndex: block: [1,0,0], "
         "thread: [32,0,0] Assertion `srcIndex < srcSelectDimSize` failed.\n" + TRACE
-        + "RuntimeError: CUDA error: device-side assert triggered\nCompile with `TORCH_USE_CUDA_DSA`\n",
+        + "RuntimeError: CUDA error: device-side assert triggered\nCompile with `DSA`\n",
         "CR006", "index_out_of_range", "Assertion",
+    ),
+    "a traceback with a brace alone on its line": (
+        dicts, TRACE.replace("main()", "{") + "RuntimeError: CUDA error: illegal memory access\n",
+        "CR007", "hardware", "illegal memory access",
     ),
     "an index on the CPU": (
         lightning, TRACE + "IndexError: index out of range in self\n",
@@ -230,6 +241,10 @@ BENIGN = {
         dicts() + "Exception ignored in: <function Pool.__del__ at 0x7f>\n" + TRACE
         + "TypeError: 'NoneType' object is not callable\n"
     ),
+    "an error of the log itself": lambda: (
+        dicts() + "--- Logging error ---\n" + TRACE + "OSError: [Errno 5] Input/output error\n"
+        + "Call stack:\n  File \"a.py\", line 1, in run\nMessage: 'x'\nArguments: ()\n"
+    ),
     "a traceback within a sample that was printed": lambda: (
         dicts() + "Sample answer:\n```\n" + TRACE + "ValueError: no\n```\n"
     ),
@@ -241,7 +256,7 @@ BENIGN = {
     ),
     "warnings with the word error": lambda: (
         dicts() + "[W301 ProcessGroupNCCL.cpp:1250] Warning: WARNING: process group has NOT been "
-        "destroyed before we destruct ProcessGroupNCCL.\nE0000 cuda_dnn.cc:8310] Unable to register "
+        "destroyed before we destruct ProcessGroupNCCL.\nE0000 cuda_dnn.cc:8310] Unable to take "
         "cuDNN factory\nENV[TORCH_NCCL_ASYNC_ERROR_HANDLING] = 1 will be overridden to 3\n"
         "mean error: 0.1\n"
     ),
