@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.readers.console_inferred import inferred, interval_of
-from advisor.readers.console_rows import BAR, BAR_TOTAL, EPOCH, LINE, STEP, TOTAL, Floats, Ints, Part
+from advisor.readers.console_rows import (
+    BAR,
+    BAR_TOTAL,
+    EPOCH,
+    LINE,
+    STEP,
+    TOTAL,
+    Floats,
+    Ints,
+    Part,
+)
 from advisor.readers.epochs import across_epochs
 
 ROUNDED = 0.011  # of an epoch: logs give it with two digits
