@@ -144,9 +144,9 @@ def _opened(
         place = folder or (Path(f"tune-{config.stem}") if config else None)
         if place is None:
             raise AdvisorError("--resume: give the session's folder: --session DIR")
-        if how[0] or how[3]:
+        if how[3]:
             raise AdvisorError("--resume: --command and --set are those of the session")
-        return resume(place, _found(config) if config else None)
+        return resume(place, _found(config) if config else None, how[0])
     setup, text = prepared(config, *how)
     return begin(folder or Path(f"tune-{setup.config.stem}"), setup, text)
 
@@ -261,7 +261,8 @@ def _dry_run(setup: Setup, text: str, limits: Limits) -> None:
 def _show(folder: Path, as_json: bool, told: set[int]) -> None:
     account = read_account(folder)
     place = folder / f"best{account.setup.config.suffix}"
-    write_atomic(place, best_config(account))
+    config = account.setup.config
+    write_atomic(place, best_config(account), config if config.exists() else None)
     write_atomic(folder / "report.html", to_html(account))
     if as_json:
         print_json(dumped(strict(account.as_dict())))

@@ -14,7 +14,6 @@ from rich.text import Text
 from advisor.compare import Comparison
 from advisor.loss_table import Cell, Contestant
 from advisor.pipeline import Failure
-from advisor.redact import redact_text
 from advisor.report.contract import SCHEMA, best_of, finding_of, strict
 from advisor.report.escaping import one_line
 from advisor.report.text import COLOUR
@@ -125,7 +124,7 @@ def to_json(comparison: Comparison | None, failures: Sequence[Failure]) -> str:
     whole |= {"differs": [], "findings": [], "void": None, "pick": None, "notes": []}
     if comparison is not None:
         whole |= _parts(comparison)
-    whole["errors"] = [{"path": f.path, "message": redact_text(f.message)} for f in failures]
+    whole["errors"] = [{"path": f.path, "message": f.message} for f in failures]
     return msgspec.json.format(msgspec.json.encode(strict(whole)), indent=1).decode()
 
 
@@ -157,7 +156,7 @@ def _parts(comparison: Comparison) -> dict[str, Any]:
             "noise": pick.noise,
             "why": pick.why,
         },
-        "notes": [redact_text(note) for note in comparison.notes],
+        "notes": list(comparison.notes),
     }
 
 
@@ -175,7 +174,7 @@ def _run(contestant: Contestant) -> dict[str, Any]:
         "points": {name: len(series) for name, series in sorted(run.series.items())},
         "noise": contestant.noise,
         "best": best_of(contestant.best),
-        "notes": [redact_text(note) for note in run.notes],
+        "notes": list(run.notes),
     }
 
 

@@ -11,19 +11,23 @@ import msgspec
 from advisor.apply import Outcome
 from advisor.findings import Best, Edit, Finding, Followup, Report
 from advisor.pipeline import Failure
-from advisor.redact import redact_text, redact_value
+from advisor.redact import redact_value
 
 SCHEMA = 1
 
 
 def strict(value: object) -> object:
-    """Replace non-finite numbers by 'nan', 'inf', '-inf' all the way down."""
+    """Return what may be printed as JSON: non-finite numbers as text, secrets hidden."""
+    return redact_value("", _strict(value))
+
+
+def _strict(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if isinstance(value, dict):
-        return {str(k): strict(v) for k, v in value.items()}
+        return {str(k): _strict(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [strict(v) for v in value]
+        return [_strict(v) for v in value]
     if isinstance(value, str):  # a file's name may hold bytes that are no UTF-8
         return value.encode("utf-8", "backslashreplace").decode()
     if value is None or isinstance(value, bool | int | float):
@@ -39,7 +43,7 @@ def finding_of(finding: Finding) -> dict[str, Any]:
         "severity": finding.severity,
         "confidence": finding.confidence,
         "confidence_from": finding.confidence_from,
-        "message": redact_text(finding.message),
+        "message": finding.message,
         "do": finding.do,
         "first_step": finding.first_step,
         "last_step": finding.last_step,
@@ -49,7 +53,7 @@ def finding_of(finding: Finding) -> dict[str, Any]:
                 "step": e.step,
                 "value": e.value,
                 "expected": e.expected,
-                "text": redact_text(e.text),
+                "text": e.text,
             }
             for e in finding.evidence
         ],
@@ -116,7 +120,7 @@ def report_of(report: Report) -> dict[str, Any]:
             "diff": plan.diff,
         },
         "followup": followup_of(report.followup),
-        "notes": [redact_text(n) for n in run.notes],
+        "notes": list(run.notes),
     }
 
 
@@ -125,10 +129,15 @@ def followup_of(followup: Followup | None) -> dict[str, Any] | None:
         return None
     return {
         "verdict": followup.verdict,
-        "message": redact_text(followup.message),
+        "message": followup.message,
         "run": followup.run,
         "take_back": [
-            {"key": r.key, "native_key": r.native_key, "from": r.old, "to": r.new}
+            {
+                "key": r.key,
+                "native_key": r.native_key,
+                "from": redact_value(r.key, r.old),
+                "to": redact_value(r.key, r.new),
+            }
             for r in followup.take_back
         ],
     }
@@ -159,6 +168,6 @@ def to_json(
     whole = {
         "schema": SCHEMA,
         "runs": runs,
-        "errors": [{"path": f.path, "message": redact_text(f.message)} for f in failures],
+        "errors": [{"path": f.path, "message": f.message} for f in failures],
     }
     return msgspec.json.format(msgspec.json.encode(strict(whole)), indent=1).decode()

@@ -9,7 +9,6 @@ import msgspec
 
 from advisor.findings import Finding, Report
 from advisor.monitor import Change
-from advisor.redact import redact_text
 from advisor.report.contract import edit_of, finding_of, report_of, strict
 from advisor.report.escaping import one_line
 from advisor.watch import Followed, News
@@ -68,7 +67,7 @@ def json_of(news: News) -> str:
         else:
             row |= {"format": run.run.format}
     else:
-        row["message"] = redact_text(news.text)
+        row["message"] = news.text
     return msgspec.json.encode(strict(row)).decode()
 
 

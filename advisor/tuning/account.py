@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advisor.redact import redact_value
+from advisor.redact import redact_value, restored
 from advisor.tuning.ledger import Entry, Ledger
 from advisor.tuning.proof import Outcome, outcome_from
 from advisor.tuning.session import Setup, setup_of
@@ -93,7 +93,9 @@ def read_account(folder: Path) -> Account:
 def best_config(account: Account) -> str:
     """Return the best config as text, in the user's own dialect."""
     best = account.best
-    return account.start.text if best is None else best.plan.config
+    if best is None:
+        return account.start.text
+    return restored(best.plan.config, account.start.text) or best.plan.config
 
 
 def change_of(change: Change) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class _Kept:
 
     def run(self) -> int:
         job = json.loads((self.folder / JOB).read_text(encoding="utf-8"))
+        self._write(JOB, {"words": job.get("shown", job["words"]), "cwd": job["cwd"]})
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.waker)
         signal.signal(signal.SIGTERM, self._end_politely)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from advisor.errors import AdvisorError
+from advisor.redact import redact_value
 from advisor.tuning import keeper
 
 _PATIENCE = 20.0  # seconds that a run of a killed loop gets to end by itself
@@ -71,8 +72,10 @@ def prepare(job: Job) -> None:
     if os.name != "posix":
         raise AdvisorError("tune and sweep need Linux or macOS: they keep runs by process groups")
     job.folder.mkdir(parents=True, exist_ok=True)
-    said = {"words": list(job.words), "cwd": str(job.cwd)}
+    words = list(job.words)
+    said = {"words": words, "cwd": str(job.cwd), "shown": redact_value("", words)}
     new = job.folder / f".{keeper.JOB}.new"
+    new.touch(mode=0o600)  # until the keeper has read it, secrets of the command stand in it
     new.write_text(json.dumps(said) + "\n", encoding="utf-8")
     new.replace(job.folder / keeper.JOB)
 

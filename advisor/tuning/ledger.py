@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import AdvisorError
+from advisor.redact import redact_text, redact_value
 from advisor.tuning.rows import bare, change, from_row, to_row
 from advisor.tuning.trial import Change, Kind, Trial
 
@@ -111,12 +112,12 @@ class Ledger:
         return json.loads(rows[0][0]) if rows else default
 
     def note(self, **values: object) -> None:
-        """Note something of the session."""
+        """Note something of the session; secrets are not kept."""
         with self._whole() as base:
             for key, value in values.items():
                 base.execute(
                     "INSERT INTO session VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value=?2",
-                    (key, bare(value)),
+                    (key, bare(redact_value("", value))),
                 )
 
     def plan(self, plans: Sequence[Plan]) -> None:
@@ -129,7 +130,8 @@ class Ledger:
                     " VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         each.number, each.kind, each.max_steps, bare(dict(each.values)),
-                        bare(each.changes), each.config, each.diff, each.reason,
+                        bare(each.changes), redact_text(each.config), redact_text(each.diff),
+                        redact_text(each.reason),
                         bare(each.because), each.folder, time.time(),
                     ),
                 )  # fmt: skip
@@ -151,7 +153,7 @@ class Ledger:
                 " said = ?, verdict = ?, outcome = ? WHERE number = ? AND state != 'done'",
                 (
                     bare(dict(entry.trial.values)), time.time(), entry.seconds, entry.exit,
-                    entry.said, entry.verdict, to_row(entry.trial), entry.plan.number,
+                    redact_text(entry.said), entry.verdict, to_row(entry.trial), entry.plan.number,
                 ),
             )  # fmt: skip
 

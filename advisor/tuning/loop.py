@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from advisor.edits import is_number, number
 from advisor.errors import AdvisorError
+from advisor.redact import restored
 from advisor.tuning import keeper
 from advisor.tuning.budget import time_at_most
 from advisor.tuning.choice import best_of, noise_of, verdict
@@ -19,7 +20,14 @@ from advisor.tuning.launch import Job, Launcher, Running, ended, settle
 from advisor.tuning.ledger import Entry, Plan
 from advisor.tuning.planning import Planner, announced, start_values, told
 from advisor.tuning.reading import OUTPUT, Ended, Judged, Reader, judge_ended, trial_of
-from advisor.tuning.session import Session, checkpoints, config_of, drop_checkpoints
+from advisor.tuning.session import (
+    Session,
+    checkpoints,
+    config_of,
+    drop_checkpoints,
+    hide_secrets,
+    write_config,
+)
 from advisor.tuning.trial import Limits, Stop, Strategy, Trial
 from advisor.tuning.watching import PROBED, Pulse, Watch
 
@@ -113,7 +121,9 @@ class Loop:
             return None
         folder.mkdir(parents=True, exist_ok=True)
         config = config_of(folder, self.session.start.path)
-        config.write_text(plan.config, encoding="utf-8", newline="")
+        start = self.session.start
+        text = restored(plan.config, start.text) or plan.config
+        write_config(config, text, start.path)
         if not (self.tools.driver.ours and checkpoints(folder)):  # nothing to go on with
             shutil.rmtree(folder / OUTPUT, ignore_errors=True)
             (folder / keeper.CONSOLE).unlink(missing_ok=True)
@@ -191,6 +201,7 @@ class Loop:
             replace(entry, trial=trial, seconds=seconds, exit=status, said=judged.said,
                     verdict=word)
         )  # fmt: skip
+        hide_secrets(config_of(self.session.place(entry.plan.folder), self.session.start.path))
         self.tools.say(told(trial, seconds, judged.said, word))
         most = time_at_most(self.tools.limits, seconds) if entry.plan.number == 1 else ""
         if most:

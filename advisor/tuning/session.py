@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+import stat
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from advisor.errors import AdvisorError
+from advisor.dialects import tree as trees
+from advisor.errors import AdvisorError, ConfigError
+from advisor.redact import HIDDEN, redact_text, restored
 from advisor.tuning.launch import settle
 from advisor.tuning.ledger import NAME, SCHEMA, Ledger
 from advisor.tuning.writing import Start, read_start
@@ -81,8 +84,12 @@ def _make(folder: Path) -> None:
         raise AdvisorError(f"{folder}: holds other files, and no session; give a new --session")
 
 
-def resume(folder: Path, config: Path | None = None) -> Session:
-    """Go on with a session; ``config``, where it is named again, must be the session's."""
+def resume(folder: Path, config: Path | None = None, command: str = "") -> Session:
+    """Go on with a session; ``config``, where it is named again, must be the session's.
+
+    Of secrets only the places are kept: they are taken from the config's file, and from
+    ``command``, anew.
+    """
     if not is_session(folder):
         raise AdvisorError(f"--resume: {folder} holds no session; leave out --resume to begin one")
     held = _lock(folder)
@@ -93,6 +100,12 @@ def resume(folder: Path, config: Path | None = None) -> Session:
             raise AdvisorError(
                 f"--resume: {folder} is the session of {setup.config}; leave the config out, or"
                 " begin another --session"
+            )
+        setup = _with_command(setup, command)
+        if HIDDEN in text:
+            raise AdvisorError(
+                f"{setup.config}: no longer holds the secrets that the session began with; put"
+                " them back, or begin another --session"
             )
         return Session(folder, ledger, setup, read_start(setup.config, text), held)
     except BaseException:
@@ -111,7 +124,49 @@ def setup_of(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
         Path(said("config")), Path(said("cwd")), said("command"), said("launcher"),
         tuple(said("launcher_words")), said("holds_out"),
     )  # fmt: skip
-    return setup, str(said("text"))
+    return setup, with_secrets(str(said("text")), setup.config)
+
+
+def with_secrets(text: str, config: Path) -> str:
+    """Return a config that was kept without its secrets with those that the user's file holds."""
+    if HIDDEN not in text:
+        return text
+    try:
+        return restored(text, trees.read_text(config)) or text
+    except ConfigError:
+        return text
+
+
+def _with_command(setup: Setup, command: str) -> Setup:
+    if HIDDEN in setup.command and redact_text(command) == setup.command:
+        return replace(setup, command=command)
+    if HIDDEN in setup.command:
+        raise AdvisorError(
+            "--resume: its --command holds a secret, which is not kept; give it again, as it was"
+        )
+    if command:
+        raise AdvisorError("--resume: --command and --set are those of the session")
+    return setup
+
+
+def write_config(place: Path, text: str, like: Path) -> None:
+    """Write the config of a run, to be read by those who may read the user's own."""
+    place.touch()
+    if like.exists():
+        place.chmod(stat.S_IMODE(like.stat().st_mode) | stat.S_IWUSR)
+    place.write_text(text, encoding="utf-8", newline="")
+
+
+def hide_secrets(config: Path) -> None:
+    """Take the secrets out of the config of a run that is over."""
+    try:
+        with config.open(encoding="utf-8", newline="") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError):
+        return
+    shown = redact_text(text)
+    if shown != text:
+        config.write_text(shown, encoding="utf-8", newline="")
 
 
 def _clear(folder: Path) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 from advisor.edits import is_number, number
 from advisor.errors import AdvisorError, EditError
 from advisor.median import median
+from advisor.redact import redact_text
 from advisor.run import Run
 from advisor.signals.robust import running_median
 from advisor.tuning.driver import Driver, Length
 from advisor.tuning.launch import Job, Launcher, Running, ended, settle
 from advisor.tuning.ledger import Plan
 from advisor.tuning.reading import OUTPUT, Reader, console_tail, last_line
-from advisor.tuning.session import config_of
+from advisor.tuning.session import config_of, hide_secrets, write_config
 from advisor.tuning.space import LR
 from advisor.tuning.trial import Change
 from advisor.tuning.writing import Start, write_values
@@ -122,13 +123,13 @@ def start_shot(bench: Bench, shot: Shot, changes: Sequence[Change]) -> Running |
     settle(shot.folder)
     config = config_of(shot.folder, bench.start.path)
     if config.exists():
-        if config.read_text(encoding="utf-8") != text:
+        if redact_text(config.read_text(encoding="utf-8")) != redact_text(text):
             raise AdvisorError(f"{shot.folder}: holds a run of another config; give another --out")
         if ended(shot.folder) is not None:
             bench.say(f"{shot.folder.name}: was run already")
             return None
     shot.folder.mkdir(parents=True, exist_ok=True)
-    config.write_text(text, encoding="utf-8", newline="")
+    write_config(config, text, bench.start.path)
     plan = Plan(shot.number, "full", {}, tuple(changes), text, "", str(shot.folder))
     driver = bench.driver
     output = (shot.folder / OUTPUT).resolve()
@@ -155,6 +156,7 @@ def _written(start: Start, changes: Sequence[Change]) -> str:
 def read_shot(bench: Bench, shot: Shot) -> Shot:
     """Return the run as far as it came; what broke it is a result too."""
     found = ended(shot.folder)
+    hide_secrets(config_of(shot.folder, bench.start.path))
     try:
         run = bench.reader.read(shot.folder, config_of(shot.folder, bench.start.path))
     except AdvisorError as error:
