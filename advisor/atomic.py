@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -10,8 +11,38 @@ from pathlib import Path
 PLAIN = 0o644  # of a file that is like no other
 
 
+def read_regular(place: Path, most: int = 64 << 20) -> bytes:
+    """Return the bytes of a file; OSError where it is none, be it a pipe that would wait."""
+    number = os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(number, "rb") as file:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(place))
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise OSError(errno.EFBIG, f"larger than {most >> 20} MiB", str(place))
+    return raw
+
+
+def _refuse(place: Path) -> None:
+    """Raise OSError for what must not be replaced: a device, a folder, a file that is read-only."""
+    try:
+        mode = place.stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(place))
+    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, "read-only file", str(place))
+
+
 def write_atomic(place: Path, text: str, like: Path | None = None, fresh: bool = False) -> None:
-    """Write a file with the mode of ``like``; with ``fresh`` OSError where one is there already."""
+    """Write a file with the mode of ``like``; with ``fresh`` OSError where one is there already.
+
+    OSError, too, where the place is a device, a pipe or a read-only file: the mode is asked, for
+    the rights of root know no such thing.
+    """
+    if not fresh:
+        _refuse(place)
     mode = PLAIN if like is None else stat.S_IMODE(like.stat().st_mode)
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     temporary = Path(name)

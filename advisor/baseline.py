@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.atomic import write_atomic
+from advisor.atomic import read_regular, write_atomic
 from advisor.errors import ConfigError
 from advisor.findings import Finding, Report
 from advisor.run import Run
@@ -35,12 +35,12 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_baseline(path: Path) -> frozenset[Accepted]:
     """Return what a baseline file accepts; ConfigError where it is none."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Baseline)
+        found = msgspec.json.decode(read_regular(path), type=Baseline)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); make it with --write-baseline {path}"
         ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not a baseline of ours: {error}") from None
     if found.version != VERSION:
         raise ConfigError(f"{path}: version {found.version} of a baseline, this reads {VERSION}")
@@ -49,6 +49,8 @@ def read_baseline(path: Path) -> frozenset[Accepted]:
 
 def write_baseline(path: Path, reports: Iterable[Report]) -> int:
     """Write all findings as accepted and return how many there are."""
+    if path.exists():
+        read_baseline(path)  # what is no baseline is not ours to overwrite
     accepted = sorted(
         {_entry(report.run, finding, path) for report in reports for finding in report.findings},
         key=lambda a: (a.path, a.id, a.code),

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from advisor.atomic import read_regular
 from advisor.causes import CAUSES
 from advisor.condition import Condition, parse
 from advisor.errors import RuleError
@@ -25,7 +26,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 def read_rule(path: Path) -> Rule:
     """Read one rule file; RuleError holds all its faults, a line each."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RuleError(f"{path}:1: cannot be read as UTF-8 text: {error}") from None
     return _Reader(path, parse_yaml(text)).rule()

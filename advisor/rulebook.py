@@ -131,5 +131,6 @@ def listed(paths: Sequence[Path]) -> list[Path]:
         elif path.is_file():
             files.append(path)
         else:
-            raise RuleError(f"{path}: no such file, give a rule file or a folder of them")
+            what = "not a regular file" if path.exists() else "no such file"
+            raise RuleError(f"{path}: {what}, give a rule file or a folder of them")
     return files

@@ -66,10 +66,10 @@ def find_settings(start: Path) -> Settings:
 
 def _table(path: Path) -> Mapping[str, object] | None:
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or an integer of thousands of digits
         if path.name == "pyproject.toml":  # another tool's business, as long as it is not ours
             return None
         raise ConfigError(f"{path}: not TOML: {error}") from None

@@ -16,6 +16,7 @@ _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _MAX_DEPTH = 40
+_DIGITS = 300  # of an integer; a longer one is no number that anything could compute with
 
 Path = tuple[str | int, ...]
 
@@ -73,7 +74,7 @@ def scalar(text: str) -> bool | int | float | str | None:
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     if _INTEGER.fullmatch(text):
-        return int(text)
+        return int(text) if len(text) < _DIGITS else float(text)
     if _FLOAT.fullmatch(text):
         return float(text)
     if _SPECIAL.fullmatch(text):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from importlib import import_module
 
 import typer
 
+from advisor.cli import streams
 from advisor.cli.group import COMMANDS, PathOrCommand, command_of
 from advisor.errors import AdvisorError
 from advisor.version import __version__
@@ -55,19 +55,19 @@ def _common(
 
 def main() -> None:
     """Run the command; whatever a user got wrong is one line and status 2."""
-    _print_anything()
+    streams.prepare()
     try:
-        words = sys.argv[1:]
-        only = None if "_ADVISE_COMPLETE" in os.environ else command_of(words)
-        make_app([only] if only else COMMANDS)()
+        _run(sys.argv[1:])
     except AdvisorError as error:
         fail(str(error))
     except KeyboardInterrupt:
         sys.stderr.write("advise: stopped\n")
         raise SystemExit(130) from None
-    except BrokenPipeError:  # `advise ... | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+    except streams.OutputLost as error:
+        streams.give_up()
+        if error.nobody_reads:  # `advise ... | head`
+            raise SystemExit(141) from None
+        fail(f"standard output cannot be written ({error})")
     except Exception as error:  # no traceback reaches a user, whichever command it is
         if os.environ.get("ADVISE_DEBUG"):
             raise
@@ -76,11 +76,12 @@ def main() -> None:
         fail(fault_of_ours(error))
 
 
-def _print_anything() -> None:
-    """A terminal or a pipe that is not UTF-8 gets escapes for what it lacks, not a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def _run(words: list[str]) -> None:
+    only = None if "_ADVISE_COMPLETE" in os.environ else command_of(words)
+    try:
+        make_app([only] if only else COMMANDS)()
+    finally:
+        sys.stdout.flush()  # here its failure is told, at the end of the process it would not be
 
 
 def fail(message: str) -> None:

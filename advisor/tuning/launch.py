@@ -117,8 +117,11 @@ def ended(folder: Path) -> Exit | None:
         said = json.loads((folder / keeper.EXIT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    seconds = max(spent(folder), float(said["seconds"]))  # killed between its two notes
-    return Exit(int(said["status"]), seconds, str(said["stopped"]))
+    try:
+        seconds = max(spent(folder), float(said["seconds"]))  # killed between its two notes
+        return Exit(int(said["status"]), seconds, str(said["stopped"]))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise AdvisorError(f"{folder / keeper.EXIT}: no note of ours ({error!r})") from None
 
 
 def spent(folder: Path) -> float:
@@ -154,6 +157,21 @@ def settle(folder: Path) -> None:
 
 def _kill(folder: Path) -> None:
     """End the processes of a run whose lock is still held: so they are its own."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        group = json.loads((folder / keeper.STARTED).read_text(encoding="utf-8"))["group"]
-        os.killpg(int(group), signal.SIGKILL)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        group = int(json.loads((folder / keeper.STARTED).read_text(encoding="utf-8"))["group"])
+        if group > 1 and _holds(folder / keeper.ALIVE, group):
+            os.killpg(group, signal.SIGKILL)
+
+
+def _holds(lock: Path, group: int) -> bool:
+    """Say whether a process of the group has the lock open; where none can be seen, yes."""
+    processes = Path("/proc")
+    if not (processes / "self/fd").is_dir():
+        return True
+    for place in processes.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(place.name)) == group and any(
+                opened.exists() and opened.samefile(lock) for opened in (place / "fd").iterdir()
+            ):
+                return True
+    return False

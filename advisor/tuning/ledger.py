@@ -13,7 +13,7 @@ from typing import Any
 
 from advisor.errors import AdvisorError
 from advisor.redact import redact_text, redact_value
-from advisor.tuning.rows import bare, change, from_row, to_row
+from advisor.tuning.rows import bare, change, checked, from_row, to_row
 from advisor.tuning.trial import Change, Kind, Trial
 
 NAME = "ledger.sqlite"
@@ -109,7 +109,10 @@ class Ledger:
     def state(self, key: str, default: Any = None) -> Any:
         """Return what the session noted under a name."""
         rows = self._rows("SELECT value FROM session WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else default
+        try:
+            return json.loads(rows[0][0]) if rows else default
+        except (ValueError, TypeError, RecursionError) as error:
+            raise AdvisorError(f"{self.path}: {key} cannot be read ({error})") from None
 
     def note(self, **values: object) -> None:
         """Note something of the session; secrets are not kept."""
@@ -166,8 +169,10 @@ class Ledger:
         )
         try:
             return [_entry(row) for row in found]
-        except (ValueError, TypeError, KeyError) as error:
-            raise AdvisorError(f"{self.path}: a row cannot be read ({error})") from None
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise AdvisorError(
+                f"{self.path}: a row that tune did not write ({error}); begin another --session"
+            ) from None
 
     def trials(self) -> list[Trial]:
         """Return the runs that have ended."""
@@ -184,14 +189,15 @@ class Ledger:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    (number, kind, values, changes, config, diff, folder, most, reason, because) = row[:10]
-    state, outcome, seconds, status, said, verdict, attempts = row[10:]
-    held: dict[str, object] = json.loads(values)
+    said = checked(row)
     plan = Plan(
-        number, kind, held, tuple(map(change, json.loads(changes))),
-        config, diff, folder, most, reason, tuple(json.loads(because)),
+        said.number, said.kind, said.values, tuple(map(change, said.changes)), said.config,
+        said.diff, said.folder, said.max_steps, said.reason, tuple(said.because),
     )  # fmt: skip
-    trial = from_row(outcome, number, kind, held, reason) if outcome else None
+    trial = None
+    if said.outcome:
+        trial = from_row(said.outcome, said.number, said.kind, said.values, said.reason)
     return Entry(
-        plan, state, trial, seconds or 0.0, status, said or "", verdict or "", int(attempts)
-    )
+        plan, said.state, trial, said.seconds or 0.0, said.exit, said.said or "",
+        said.verdict or "", said.attempts,
+    )  # fmt: skip

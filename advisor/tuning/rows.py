@@ -3,12 +3,66 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 
-from advisor.tuning.trial import Change, Kind, Said, Trial
+from advisor.findings import Severity
+from advisor.tuning.trial import Change, Kind, Said, Status, Trial
+
+_FOLDER = re.compile(r"runs/[A-Za-z0-9_\-]+")  # nothing outside the session
+_MOST = 10**15  # no step, token or second of a run is beyond
+
+
+class Row(msgspec.Struct, array_like=True, frozen=True):
+    """One row of the Ledger as it must be, column by column."""
+
+    number: Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
+    kind: Kind
+    values: dict[str, Any]
+    changes: list[tuple[str, str, Any, Any, list[str]]]
+    config: str
+    diff: str
+    folder: str
+    max_steps: Annotated[int, msgspec.Meta(ge=0, le=_MOST)] | None
+    reason: str
+    because: list[str]
+    state: Literal["planned", "running", "done"]
+    outcome: str | None
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=_MOST)] | None
+    exit: int | None
+    said: str | None
+    verdict: str | None
+    attempts: Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+
+
+def checked(row: Sequence[Any]) -> Row:
+    """Return a row of the Ledger; ValueError where somebody else's hand has written it."""
+    said = list(row)
+    for at in (2, 3, 9):  # kept as JSON
+        said[at] = json.loads(said[at])
+    found = msgspec.convert(said, Row, strict=True)
+    if _FOLDER.fullmatch(found.folder) is None:
+        raise ValueError(f"run {found.number}: its folder {found.folder!r} is not of this session")
+    return found
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """What a run gave, as it must be."""
+
+    status: Status
+    val_steps: list[int]
+    val_losses: list[float]
+    loss_steps: list[int]
+    losses: list[float]
+    best_val: float | None
+    noise: float | None
+    tokens: Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+    findings: list[tuple[str, str, Severity]]
+    edits: list[tuple[str, str, Any, Any, list[str]]]
 
 
 def bare(value: object) -> str:
@@ -38,21 +92,23 @@ def from_row(
     text: str, number: int, kind: Kind, values: Mapping[str, object], reason: str
 ) -> Trial:
     """Return the Trial of a row."""
-    said: dict[str, Any] = json.loads(text)
+    said = msgspec.convert(json.loads(text), _Outcome)
+    if len(said.val_steps) != len(said.val_losses) or len(said.loss_steps) != len(said.losses):
+        raise ValueError(f"run {number}: as many steps as losses are needed")
     return Trial(
         number=number,
         values=values,
         kind=kind,
-        status=said["status"],
-        val_steps=np.array(said["val_steps"], np.int64),
-        val_losses=np.array(said["val_losses"], np.float64),
-        loss_steps=np.array(said["loss_steps"], np.int64),
-        losses=np.array(said["losses"], np.float64),
-        best_val=said["best_val"],
-        noise=said["noise"],
-        tokens=said["tokens"],
-        findings=tuple(Said(*each) for each in said["findings"]),
-        edits=tuple(map(change, said["edits"])),
+        status=said.status,
+        val_steps=np.array(said.val_steps, np.int64),
+        val_losses=np.array(said.val_losses, np.float64),
+        loss_steps=np.array(said.loss_steps, np.int64),
+        losses=np.array(said.losses, np.float64),
+        best_val=said.best_val,
+        noise=said.noise,
+        tokens=said.tokens,
+        findings=tuple(Said(*each) for each in said.findings),
+        edits=tuple(map(change, said.edits)),
         reason=reason,
     )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 from advisor.dialects import tree as trees
 from advisor.errors import AdvisorError, ConfigError
 from advisor.redact import HIDDEN, redact_text, restored
@@ -41,7 +43,11 @@ class Session:
     held: IO[str] = field(repr=False)
 
     def place(self, folder: str) -> Path:
-        return self.folder / folder
+        """Return a run's folder; what leads out of the session is not followed."""
+        place = self.folder / folder
+        if not place.resolve().is_relative_to(self.folder.resolve()):
+            raise AdvisorError(f"{place}: leads out of its session; begin another --session")
+        return place
 
     def close(self) -> None:
         self.ledger.close()
@@ -120,10 +126,13 @@ def setup_of(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
         raise AdvisorError(f"{folder}: its session never began; begin another one")
     if said("schema") != SCHEMA:
         raise AdvisorError(f"{folder}: a session of another version of advise; begin another one")
-    setup = Setup(
-        Path(said("config")), Path(said("cwd")), said("command"), said("launcher"),
-        tuple(said("launcher_words")), said("holds_out"),
-    )  # fmt: skip
+    noted = {name: said(name) for name in Setup.__dataclass_fields__}
+    try:
+        setup = msgspec.convert(noted, Setup, dec_hook=lambda kind, value: kind(value))
+    except (ValueError, TypeError) as error:
+        raise AdvisorError(
+            f"{folder}: what its session was begun with is damaged ({error})"
+        ) from None
     return setup, with_secrets(str(said("text")), setup.config)
 
 
@@ -151,6 +160,8 @@ def _with_command(setup: Setup, command: str) -> Setup:
 
 def write_config(place: Path, text: str, like: Path) -> None:
     """Write the config of a run, to be read by those who may read the user's own."""
+    if place.is_symlink():
+        place.unlink()
     place.touch()
     if like.exists():
         place.chmod(stat.S_IMODE(like.stat().st_mode) | stat.S_IWUSR)
@@ -220,7 +231,12 @@ def config_of(folder: Path, like: Path) -> Path:
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints below a run's folder, ours and those of other trainers."""
     found = [*folder.glob("run/epoch_*_step_*"), *folder.glob("run/**/checkpoint-*")]
-    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+    inside = folder.resolve()
+    return sorted(p for p in found if p.is_dir() and _lies_in(p, inside) and not p.is_symlink())
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder)
 
 
 def drop_checkpoints(folder: Path) -> None:

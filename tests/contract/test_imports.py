@@ -23,7 +23,7 @@ LAYERS = (
         "version",
         "symptoms",
         "causes",
-        "redact",
+        "credentials", "redact",
         "strict_yaml",
         "trainer",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from advisor.atomic import read_regular
 from train.config.nodes import Items, Node, Scalar, Section
 from train.errors import ConfigError
 
@@ -16,7 +17,7 @@ _CORE = ("str", "int", "float", "bool", "null", "map", "seq", "merge", "timestam
 def read_file(path: Path) -> Section:
     """Return the tree of a config file."""
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config file; check the path") from None
     except OSError as error:

@@ -10,6 +10,7 @@ from train.config.nodes import Items, Node, Scalar, Section, expanded, plain
 from train.config.types import TrackingConfig
 from train.errors import ConfigError
 
+REQUIRED = "required"  # of every tracker: true ends the run where it cannot be started
 _OPTIONS = {
     "wandb": (
         "project", "entity", "name", "group", "dir", "save_dir", "job_type", "tags", "notes",
@@ -47,6 +48,8 @@ def _options(root: Section, name: str, context: Context) -> Mapping[str, object]
         if key in ("enabled", "enable"):
             if convert(inner, bool, f"{name}.{key}", context.env) is False:
                 return None
+        elif key == REQUIRED:
+            options[key] = convert(inner, bool, f"{name}.{key}", context.env)
         elif key not in _OPTIONS[name]:
             raise unknown_key(inner.place, name, key)
         elif section.get(key) is not None:

@@ -25,7 +25,9 @@ def files_of(path: Path, split: str) -> tuple[Path, ...]:
         if not path.name.endswith(FILE_KINDS):
             raise DataError(f"dataset: {path}: not a data file; {_kinds()} are read")
         return (path,)
-    found = sorted(f for f in path.iterdir() if f.name.endswith(FILE_KINDS))
+    if not path.is_dir():
+        raise DataError(f"dataset: {path}: not a regular file; {_kinds()} are read")
+    found = sorted(f for f in path.iterdir() if f.name.endswith(FILE_KINDS) and f.is_file())
     named = tuple(f for f in found if f.name.startswith(split))
     if not found:
         raise DataError(f"dataset: {path}: no data file in this folder; {_kinds()} are read")
