@@ -117,6 +117,8 @@ def _parse_json(text: str, path: Path) -> object:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
+    except ValueError:
+        raise ConfigError(f"{path}: holds an integer of thousands of digits") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply for a config") from None
 

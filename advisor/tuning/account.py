@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advisor.errors import AdvisorError
 from advisor.redact import redact_value, restored
 from advisor.tuning.ledger import Entry, Ledger
 from advisor.tuning.proof import Outcome, outcome_from
@@ -82,9 +83,13 @@ def read_account(folder: Path) -> Account:
     try:
         setup, text = setup_of(ledger, folder)
         said: Mapping[str, Any] | None = ledger.state("outcome")
+        try:
+            outcome = outcome_from(said) if said else None
+        except (ValueError, TypeError) as error:
+            raise AdvisorError(f"{folder}: its outcome is none that tune wrote ({error})") from None
         return Account(
-            folder, setup, read_start(setup.config, text), tuple(ledger.entries()),
-            outcome_from(said) if said else None, str(ledger.state("failed", "")),
+            folder, setup, read_start(setup.config, text), tuple(ledger.entries()), outcome,
+            str(ledger.state("failed", "")),
         )  # fmt: skip
     finally:
         ledger.close()

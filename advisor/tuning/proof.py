@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,11 +59,7 @@ class Outcome:
 
 def outcome_from(said: Mapping[str, Any]) -> Outcome:
     """Return the Outcome that the Ledger holds."""
-    parts = {
-        key: None if said[key] is None else Interval(**said[key])
-        for key in ("start_loss", "best_loss", "gain")
-    }
-    return Outcome(**{**said, **parts, "notes": tuple(said["notes"])})
+    return msgspec.convert(said, Outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +177,11 @@ class Proof:
         if said is None:
             said = self._evaluate(entry)
             ledger.note_test(number, said)
-        rows = np.array(said["test"], np.bool_) == (part == "test")
-        losses, tokens = (np.array(said[key], np.float64)[rows] for key in ("losses", "tokens_of"))
+        try:
+            rows = np.array(said["test"], np.bool_) == (part == "test")
+            losses, tokens = (np.array(said[k], np.float64)[rows] for k in ("losses", "tokens_of"))
+        except (TypeError, KeyError, ValueError, IndexError, OverflowError) as error:
+            raise AdvisorError(f"run {number}: no losses of ours ({error!r})") from None
         if not losses.size:
             raise AdvisorError(f"no held-out row falls into the {part} half; hold out more")
         return Losses(losses, tokens)

@@ -14,6 +14,7 @@ ADVISOR = ROOT / "advisor"
 HEAVY = ("torch", "transformers", "pandas", "scipy", "tensorboard", "matplotlib", "train")
 # From the ground up: a module imports from layers below its own, and from its own package.
 LAYERS = (
+    ("credentials",),
     (
         "atomic",
         "errors",
@@ -23,7 +24,7 @@ LAYERS = (
         "version",
         "symptoms",
         "causes",
-        "credentials", "redact",
+        "redact",
         "strict_yaml",
         "trainer",
     ),

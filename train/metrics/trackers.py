@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advisor.redact import redact_value
+from advisor.redact import redact_text, redact_value
+from train.config.tracking import REQUIRED
 from train.config.types import TrackingConfig
-from train.errors import ConfigError, MissingExtra
+from train.errors import ConfigError, MissingExtra, TrainError
 from train.metrics.records import EventRecord, Record, as_scalars
 from train.metrics.sinks import Guarded, Sink
 
 _SAVED_AS = {"save_dir": "dir"}  # the guide's name for what wandb calls dir
+_WAIT = 30  # seconds for a server at the start
 _MLFLOW_WORDS = 500  # MLflow refuses longer values of a parameter
 
 
@@ -39,9 +44,10 @@ def open_trackers(tracking: TrackingConfig, about: About) -> list[Sink]:
     }
     sinks: list[Sink] = []
     for name, make in makers.items():
-        options = getattr(tracking, name)
-        if options is None:
+        if getattr(tracking, name) is None:
             continue
+        options = dict(getattr(tracking, name))
+        required = options.pop(REQUIRED, False)
         try:
             sinks.append(Guarded(name, make(options, about)))
         except ImportError as error:
@@ -52,7 +58,19 @@ def open_trackers(tracking: TrackingConfig, about: About) -> list[Sink]:
             ) from None
         except TypeError as error:  # an option that the library does not know
             raise ConfigError(f"{name}: {error}; look at the section's options") from None
+        except Exception as error:  # its server is down, it has no key: the library's own errors
+            _go_without(name, error, bool(required))
     return sinks
+
+
+def _go_without(name: str, error: Exception, required: bool) -> None:
+    """Say in one line that a tracker is off; end the run where the config asks for that."""
+    said = redact_text(str(error).strip()).split("\n")[0][:200]
+    why = f"{name}: cannot be started ({type(error).__name__}: {said})"
+    if required:
+        raise TrainError(f"{why}; mend that, or leave out {name}.{REQUIRED}")
+    line = f"{why}; the run goes on without it ({name}.{REQUIRED}: true ends it)"
+    print(f"train: {line}", file=sys.stderr, flush=True)
 
 
 class TensorBoard:
@@ -89,12 +107,14 @@ class WandB:
     def __init__(self, options: Mapping[str, object], about: About) -> None:
         import wandb  # type: ignore[import-not-found,unused-ignore]
 
+        _refuse_without_key(wandb, options)
         rest: dict[str, Any] = {_SAVED_AS.get(k, k): v for k, v in options.items()}
         rest.setdefault("dir", str(about.run_dir))
         rest.setdefault("name", about.run_dir.resolve().name)
         rest.setdefault("id", _stable_id(about.run_dir))
         rest.setdefault("resume", "allow")
         Path(rest["dir"]).mkdir(parents=True, exist_ok=True)
+        rest.setdefault("settings", {"init_timeout": _WAIT})
         self._run = wandb.init(config=about.shown(), **rest)
         # our own step is the axis: wandb's must rise, and a resumed run repeats steps
         self._run.define_metric("*", step_metric="step")
@@ -107,6 +127,26 @@ class WandB:
         self._run.finish(exit_code=0 if status == "finished" else 1)
 
 
+def _refuse_without_key(wandb: Any, options: Mapping[str, object]) -> None:
+    """Fail where wandb would ask a terminal for a key, and training would wait for the answer."""
+    mode = options.get("mode") or os.environ.get("WANDB_MODE") or "online"
+    if mode == "online" and getattr(getattr(wandb, "api", None), "api_key", "unknown") is None:
+        raise RuntimeError("no API key: `wandb login`, WANDB_API_KEY, or mode: offline")
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """MLflow tries a server that is down for minutes; at the start a few seconds must do."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(_WAIT)}
+    ours = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
+
+
 class MLflow:
     """MLflow, written in the background so that a slow server does not slow the step."""
 
@@ -115,6 +155,11 @@ class MLflow:
 
         rest: dict[str, Any] = dict(options)
         self._mlflow = mlflow
+        with _impatient():
+            self._start(rest, about)
+
+    def _start(self, rest: dict[str, Any], about: About) -> None:
+        mlflow = self._mlflow
         if uri := rest.pop("tracking_uri", None):
             mlflow.set_tracking_uri(str(uri))
         if experiment := rest.pop("experiment_name", None):
