@@ -54,7 +54,7 @@ def forge(folder: Path, column: str, value: object) -> None:
         ("folder", 7), ("folder", ""), ("kind", "other"), ("state", "odd"), ("values", "[1]"),
         ("values", "nothing"), ("values", "{" * 5000), ("changes", '[["a"]]'), ("changes", "7"),
         ("because", "{}"), ("max_steps", -3), ("max_steps", "many"),
-        ("attempts", 1 << 62), ("seconds", -1e300), ("exit", "bad"), 
+        ("attempts", 1 << 62), ("seconds", -1e300), ("exit", "bad"),
         ("outcome", "{}"), ("outcome", "[" * 5000),
         ("outcome", json.dumps({**OUTCOME, "val_steps": [HUGE]})),
         ("outcome", json.dumps({**OUTCOME, "val_steps": [1, 2]})),
