@@ -10,6 +10,7 @@ from pathlib import Path
 from advisor.dialects import ROOTS, dialect_of, generic, sniff
 from advisor.dialects import tree as trees
 from advisor.dialects.keys import coerce
+from advisor.dialects.strangers import stranger
 from advisor.errors import ConfigError
 from advisor.run import Config
 
@@ -34,6 +35,7 @@ class Source:
     values: Mapping[str, object]
     record: bool = False  # written by a tracker or a library: never the file to edit
     snapshot: bool = False  # saved with a checkpoint: what the run really used
+    stranger: str = ""  # the trainer whose config it is, where that is none of our dialects
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ def read_source(path: Path) -> Source | None:
     if dialect is None and "architectures" in tree:  # the model's own, beside its weights
         return Source(path, "", _model(tree), record=True)
     if dialect is None:
-        return Source(path, "", generic.read(tree), record=True) if generic.sniff(tree) else None
+        name = stranger(tree)
+        known = name or generic.sniff(tree)
+        return Source(path, "", generic.read(tree), True, stranger=name) if known else None
     values = dialect.read(tree)
     if record:
         values.pop("dataset.seq_length", None)  # a tracker logs the model's generation length

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.config_files import BEFORE, choose, look_around, merge_sources, read_source
-from advisor.dialects import DIALECTS, dialect_of
+from advisor.dialects import DIALECTS, dialect_of, generic
 from advisor.dialects import tree as trees
 from advisor.dialects.keys import KINDS, coerce
 from advisor.errors import ConfigError
@@ -152,6 +152,12 @@ def _canonical(name: str, dialect: str) -> str:
         for key, names in each.KEYS.items():
             if name in names and not key.endswith("global_batch_size"):
                 return key
+    for key, names in generic.KEYS.items():
+        if name in names:
+            return key
+    tails = [key for key in KINDS if key.rpartition(".")[2] == name]
+    if len(tails) == 1:
+        return tails[0]
     known = [*KINDS, *(n for each in DIALECTS for names in each.KEYS.values() for n in names)]
     near = difflib.get_close_matches(name, known, 1, 0.5)
     hint = f", did you mean '{near[0]}'?" if near else "; `advise rules --keys` lists what is known"

@@ -28,6 +28,7 @@ from advisor.rule import PLACEHOLDER, QUOTE, Rule, Rulebook, RuleEdit
 from advisor.run import Run, Scalar
 from advisor.signals import View, resolve
 from advisor.strict_yaml import scalar
+from advisor.words import language_of, speak
 
 MAX_EVIDENCE = 6
 MAX_QUOTE = 160  # characters of a line of the log that a message quotes
@@ -149,6 +150,7 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
     rule, readings = judgement.rule, judgement.readings.values()
     first = [r.first_step for r in readings if r.first_step is not None]
     last = [r.last_step for r in readings if r.last_step is not None]
+    language = language_of(view.run)
     return Finding(
         code=rule.code,
         name=rule.name,
@@ -156,7 +158,7 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
         severity=rule.severity,
         confidence=rule.sure,
         confidence_from="rule" if rule.measured is None else "calibration",
-        message=message_of(rule, view),
+        message=speak(message_of(rule, view), language),
         first_step=min(first, default=None),
         last_step=max(last, default=None),
         evidence=_evidence(readings),
@@ -164,7 +166,7 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
         guide=rule.guide,
         edits=tuple(e for edit in rule.edits if (e := _edit(edit, rule, view)) is not None),
         plots=tuple(name for name in rule.plots if name in view.run.series),
-        do=rule.do,
+        do=speak(rule.do, language),
     )
 
 

@@ -13,6 +13,7 @@ from advisor.edits import is_number, number, same
 from advisor.errors import ConfigError
 from advisor.redact import redact_value
 from advisor.run import Run
+from advisor.words import language_of, name_of
 
 MAX_KEYS = 2000  # of one config
 MAX_DEPTH = 12
@@ -67,14 +68,17 @@ def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
             continue
         if _differ(values, one_language):
             one = len(set(native)) == 1 and native[0] and key not in _COUNTED
-            found.append(_difference(key, native[0] if one else key, values))
+            shown = native[0] if one else _shown(runs, key)
+            found.append(_difference(key, native[0] if one else key, values, shown))
     if one_language:
         flat = [dict(leaves(tree)) for tree in trees_of]
         for key in dict.fromkeys(key for leaves in flat for key in leaves):
             raw = [leaves.get(key) for leaves in flat]
             if key not in covered and _differ(raw, True):
                 found.append(_difference(key, key, raw))
-    return tuple(d for d in found if not _NAMES.fullmatch(d.native_key))
+    return tuple(
+        d for d in found if not (_NAMES.fullmatch(d.native_key) or _NAMES.fullmatch(d.key))
+    )
 
 
 def _as_logged(runs: Sequence[Run], key: str) -> bool:
@@ -103,12 +107,18 @@ def void_reason(differs: Sequence[Difference]) -> str:
     return ""
 
 
-def _difference(key: str, native: str, values: Sequence[object]) -> Difference:
+def _shown(runs: Sequence[Run], key: str) -> str:
+    """Name a key for users of several trainers, or of one whose names we do not know."""
+    languages = {language_of(run) for run in runs}
+    return name_of(key, languages.pop()) if len(languages) == 1 else name_of(key)
+
+
+def _difference(key: str, native: str, values: Sequence[object], name: str = "") -> Difference:
     shown = tuple(redact_value(native, value) for value in values)
     kind = "validation" if _VALIDATION.fullmatch(native) or key.startswith("validation_dat") else ""
     if not kind and (_DATA.fullmatch(native) or key.startswith("dataset.")):
         kind = "data"
-    return Difference(key, native, shown, "" if _NOT_DATA.fullmatch(native) else kind)
+    return Difference(key, name or native, shown, "" if _NOT_DATA.fullmatch(native) else kind)
 
 
 def _differ(values: Sequence[object], unset_counts: bool) -> bool:
@@ -137,7 +147,7 @@ def _tree(run: Run) -> Mapping[str, object]:
 
 def _native(run: Run, key: str, tree: Mapping[str, object]) -> str:
     dialect: Dialect | None = dialect_of(run.config.dialect)
-    return dialect.native_path(key, dict(tree)) if dialect else key
+    return dialect.native_path(key, dict(tree)) if dialect else ""
 
 
 def leaves(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,9 @@ from advisor.target import Target, plain
 CHANGED = "already changed"
 NO_KEY = "no such key in"
 VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
+OTHERWISE = "the file holds"  # a value that this run was not trained with
 GROUPS = ("measuring", "numerics and memory", "learning rate", "batch", "epochs", "regularisation")
+_VARIABLE = re.compile(r"\$\{|\$\w|\{\{|%\(|<\w+>")
 _GROUP_OF = (
     (("validation", "checkpoint.", "logging.", "step_scheduler.val_", "step_scheduler.ckpt_"), 0),
     (("lr_scheduler.", "optimizer.lr", "optimizer.betas", "optimizer._target_", "method"), 2),
@@ -170,7 +173,7 @@ def _ordered(edits: Sequence[Edit]) -> list[Edit]:
 
 def _named(edit: Edit, target: Target) -> Edit:
     if target.dialect is None:
-        return edit if edit.native_key else replace(edit, native_key=edit.key)
+        return edit  # told in words: nobody knows what this trainer calls it
     native = target.dialect.native_path(edit.key, target.tree)
     if native or edit.applies == "advice":
         return replace(edit, native_key=native)
@@ -195,10 +198,17 @@ def refusal(edit: Edit, held: Mapping[str, object]) -> str:
     if edit.key not in held:
         return ""
     value = held[edit.key]
-    if isinstance(value, str) and "${" in value:
+    if isinstance(value, str) and (_VARIABLE.search(value) or is_number(edit.new)):
         return f"{VARIABLE} {value}: change that, or give the flag"
-    tolerance = 0.05 if "inferred from the log" in edit.note else 1e-6
-    return "" if same(value, edit.old, tolerance) and not same(value, edit.new) else CHANGED
+    if same(value, edit.new):
+        return CHANGED
+    if same(value, edit.old, 0.05 if "inferred from the log" in edit.note else 1e-6):
+        return ""
+    if is_number(value) and is_number(edit.old) and is_number(edit.new):
+        moved, wanted = number(value) - number(edit.old), number(edit.new) - number(edit.old)
+        if moved * wanted > 0:
+            return CHANGED
+    return f"{OTHERWISE} {value}, the run had {edit.old}"
 
 
 def _spelt(edits: Sequence[Edit], target: Target) -> list[Edit]:
@@ -229,14 +239,13 @@ def is_takeable(edit: Edit) -> bool:
 
 def is_writable(edit: Edit) -> bool:
     """Say whether an Edit of a Plan is to be written into a file."""
-    return is_takeable(edit) and VARIABLE not in edit.note
+    return is_takeable(edit) and VARIABLE not in edit.note and OTHERWISE not in edit.note
 
 
 def _written(plan: Plan, target: Target) -> Plan:
     taken = [edit for edit in plan.edits if is_takeable(edit)]
     if target.dialect is None or not taken:
-        flags = [part for e in taken for part in (f"--{e.key}", str(e.new))]
-        return replace(plan, overrides=tuple(flags))
+        return plan
     plan = replace(
         plan, overrides=tuple(target.dialect.overrides(taken, target.values, target.tree))
     )

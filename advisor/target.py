@@ -14,12 +14,7 @@ from advisor.edits import Value, is_number, number, same
 from advisor.errors import ConfigError
 from advisor.run import Config, Run
 from advisor.signals import View
-
-_DIALECT_OF_FORMAT = {
-    "transformers": "transformers",
-    "llamafactory": "transformers",
-    "automodel": "automodel",
-}
+from advisor.words import language_of
 
 
 @dataclass
@@ -31,7 +26,7 @@ class Target:
 
     @cached_property
     def name(self) -> str:
-        return self.config.dialect or _DIALECT_OF_FORMAT.get(self.run.format, "")
+        return language_of(replace(self.run, config=self.config))
 
     @cached_property
     def dialect(self) -> Dialect | None:

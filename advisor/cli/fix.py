@@ -19,10 +19,20 @@ from advisor.findings import Edit, Report
 from advisor.fixes import remember
 from advisor.folders import run_folder
 from advisor.pipeline import judge_run, load_runs
-from advisor.plan import CHANGED, VARIABLE, is_takeable, plan_snippet, unified
+from advisor.plan import (
+    CHANGED,
+    NO_KEY,
+    OTHERWISE,
+    VARIABLE,
+    is_takeable,
+    plan_snippet,
+    unified,
+)
 from advisor.rulebook import load_rules
+from advisor.run import Run
 from advisor.settings import find_settings
 from advisor.target import Target
+from advisor.words import flag_of, language_of, name_of, tell
 
 
 def fix(
@@ -81,8 +91,9 @@ def _only(path: Path, reports: Sequence[Report]) -> Report:
 def _otherwise(report: Report) -> str:
     """Say what was left as it is and why, what waits, and what is for people."""
     plan = report.plan
-    left = [f"{e.key}: {e.note}" for e in plan.dropped if e.note]
-    later = dict.fromkeys(e.key for e in plan.later)
+    language = language_of(report.run)
+    left = [f"{name_of(e.key, language)}: {e.note}" for e in plan.dropped if e.note]
+    later = dict.fromkeys(name_of(e.key, language) for e in plan.later)
     hand = dict.fromkeys(e.note for e in plan.edits if e.applies == "advice" and e.note)
     parts = [
         f"left as it is: {', '.join(left)}" if left else "",
@@ -96,11 +107,12 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
     """Print what to take over where there is no config; refuse where nothing has a value."""
     from advisor.report.escaping import clean
 
+    language = language_of(report.run)
     open_edits = [e for e in edits if not e.resolved]
     ready = [e for e in edits if is_takeable(e)]
     left_out = [note for note in report.run.notes if note.startswith("config left out")]
     if asked or not ready:
-        keys = ", ".join(f"--set {e.key}=..." for e in (open_edits or edits))
+        keys = ", ".join(f"--set {flag_of(e.key, language)}=..." for e in (open_edits or edits))
         why = "; ".join(left_out) or "no config was found beside this log"
         raise EditError(
             f"{path}: {why}; name it with --config FILE,"
@@ -110,12 +122,13 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
         sys.stderr.write(f"advise: {clean(note)}\n")
     plan = replace(report.plan, edits=tuple(ready))
     snippet = plan_snippet(plan, report.run.config, report.run)
-    typer.echo(clean(snippet.rstrip("\n") if snippet else " ".join(plan.overrides)))
+    told = "\n".join(tell(edit) for edit in ready)  # nobody knows this trainer's own names
+    typer.echo(clean(snippet.rstrip("\n") or " ".join(plan.overrides) or told))
     keep_in_mind(report, ready, None)
     for edit in open_edits:
         sys.stderr.write(
-            f"advise: {edit.key}: {edit.op} {edit.operand}; its value is not known,"
-            f" give --set {edit.key}=...\n"
+            f"advise: {tell(edit)}: that is not known,"
+            f" give --set {flag_of(edit.key, language)}=...\n"
         )
 
 
@@ -124,7 +137,7 @@ def _show_diff(report: Report, kinds: Sequence[str]) -> None:
     outcome = preview_edits(place, report.plan, report.run.config, kinds)
     change = unified(outcome.old, outcome.new, place)
     typer.echo(change or "", nl=False)
-    _refuse_if_idle(place, outcome)
+    _refuse_if_idle(place, outcome, report.run)
 
 
 def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: bool) -> None:
@@ -142,7 +155,7 @@ def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: boo
     elif change:
         typer.echo(clean(change), nl=False)
     screen.print(written(outcome), soft_wrap=True)  # a path stays in one piece
-    _refuse_if_idle(place, outcome)
+    _refuse_if_idle(place, outcome, report.run)
     if outcome.path is not None:
         keep_in_mind(report, [a.edit for a in outcome.applied if a.written], outcome.path)
 
@@ -183,14 +196,22 @@ def fresh_name(folder: Path) -> Path:
     )  # fmt: skip
 
 
-def _refuse_if_idle(place: Path, outcome: Outcome) -> None:
+def _refuse_if_idle(place: Path, outcome: Outcome, run: Run) -> None:
     """Fail where nothing could be written; what was changed already is no failure."""
     if any(a.written or a.reason == CHANGED for a in outcome.applied):
         return
     wanted = [a for a in outcome.applied if a.edit.applies != "advice"]
-    open_keys = [f"--set {a.edit.key}=..." for a in wanted if not a.edit.resolved]
+    language = language_of(run)
+    open_keys = [
+        f"--set {flag_of(a.edit.key, language)}=..." for a in wanted if not a.edit.resolved
+    ]
     if open_keys:
         raise EditError(f"{place}: no edit has a value to start from; give {', '.join(open_keys)}")
-    held = [f"{a.edit.native_key}: {a.reason}" for a in wanted if VARIABLE in a.reason]
+    kept = (VARIABLE, OTHERWISE, NO_KEY)
+    held = [
+        f"{a.edit.native_key or name_of(a.edit.key)}: {a.reason}"
+        for a in wanted
+        if any(why in a.reason for why in kept)
+    ]
     if held:
         raise EditError(f"{place}: {'; '.join(held)}")

@@ -9,6 +9,9 @@ from typing import Protocol, cast
 
 from advisor.dialects import automodel, generic, transformers
 from advisor.dialects.change import Change
+from advisor.dialects.front_ends import FRONT_ENDS
+from advisor.dialects.marks import roots
+from advisor.dialects.strangers import STRANGERS
 from advisor.findings import Edit
 
 
@@ -51,6 +54,8 @@ ROOTS: frozenset[str] = frozenset().union(
     *(dialect.ROOTS for dialect in DIALECTS),
     (name.split(".")[0] for d in DIALECTS for names in d.KEYS.values() for name in names),
     (name for names in generic.KEYS.values() for name in names),
+    (root for _, marks in STRANGERS for root in roots(marks)),
+    (root for front in FRONT_ENDS for root in roots(front.marks)),
     ("<<", "cfg", "config", "args", "hparams"),
 )
 

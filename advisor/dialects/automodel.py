@@ -8,6 +8,7 @@ from pathlib import Path
 from advisor.dialects.change import Change
 from advisor.dialects.document import rewrite
 from advisor.dialects.keys import KINDS, coerce
+from advisor.dialects.marks import bears
 from advisor.dialects.scalars import scalar
 from advisor.dialects.tree import dig, has
 from advisor.findings import Edit
@@ -66,8 +67,16 @@ DEFAULTS: dict[str, object] = {
     "distributed_config.activation_checkpointing": False,
     "rng.seed": 42,
 }
-_SECTIONS = ("model", "dataset", "peft", "lr_scheduler", "distributed", "step_scheduler")
-ROOTS = {key.split(".")[0] for key in KINDS} | {"distributed", "seed"}
+_MARKS = (
+    "*._target_=^nemo_automodel[.]",
+    "recipe=Recipe step_scheduler",
+    *(f"step_scheduler.{key.split('.')[1]}" for key in KINDS if key.startswith("step_scheduler.")),
+    "optimizer.lr lr_scheduler.lr_decay_style",
+    "optimizer.lr lr_scheduler.lr_warmup_steps optimizer._target_",
+    "optimizer.lr peft.match_all_linear",
+    "optimizer.lr model.pretrained_model_name_or_path dataset.path_or_dataset_id",
+)
+ROOTS = {key.split(".")[0] for key in KINDS} | {"distributed", "seed", "recipe"}
 _LORA: dict[str, object] = {
     "peft._target_": "nemo_automodel.components._peft.lora.PeftConfig",
     "peft.match_all_linear": True,
@@ -78,11 +87,7 @@ _LORA: dict[str, object] = {
 
 def sniff(tree: Mapping[str, object]) -> bool:
     """Say whether a tree is a config of this dialect."""
-    optimizer = tree.get("optimizer")
-    if isinstance(tree.get("step_scheduler"), Mapping):
-        return True
-    sections = sum(isinstance(tree.get(name), Mapping) for name in _SECTIONS)
-    return isinstance(optimizer, Mapping) and "lr" in optimizer and sections >= 1
+    return bears(tree, _MARKS)
 
 
 def default_of(key: str, tree: Mapping[str, object]) -> object:

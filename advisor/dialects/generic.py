@@ -13,13 +13,26 @@ _TABLE = {
     "step_scheduler.num_epochs": ("num_epochs", "max_epochs", "epochs", "n_epochs"),
     "step_scheduler.max_steps": ("max_steps", "max_iters"),
     "step_scheduler.global_batch_size": ("global_batch_size", "total_batch_size", "batch_size"),
-    "lr_scheduler.lr_warmup_steps": ("warmup_steps", "warmup_iters", "num_warmup_steps"),
+    "lr_scheduler.lr_warmup_steps": (
+        "warmup_steps", "warmup_iters", "num_warmup_steps", "lr_warmup_steps", "warmup_num_steps",
+    ),
     "lr_scheduler.lr_warmup_ratio": ("warmup_ratio",),
     "lr_scheduler.min_lr": ("min_lr",),
-    "clip_grad_norm.max_norm": ("max_grad_norm", "grad_clip", "gradient_clip_val", "clip_norm"),
+    "clip_grad_norm.max_norm": (
+        "max_grad_norm", "grad_clip", "gradient_clip_val", "clip_norm", "gradient_clipping",
+    ),
+    "peft.dim": ("lora_rank", "lora_r"),
+    "peft.alpha": ("lora_alpha",),
+    "peft.dropout": ("lora_dropout",),
+    "packed_sequence.packed_sequence_size": ("packed_length",),
     "rng.seed": ("seed",),
-}
+}  # fmt: skip
 KEYS = _TABLE
+# Where micro-batches add up to one step, `batch_size` is what one of them holds.
+_PARTS = (
+    "gradient_accumulation_steps", "accumulate_grad_batches", "grad_accum", "micro_batch_size",
+    "gradient_accumulation",
+)  # fmt: skip
 
 
 def sniff(tree: Mapping[str, object]) -> bool:
@@ -32,11 +45,15 @@ def read(tree: Mapping[str, object]) -> dict[str, object]:
     """Return the values found under common names, at most three sections deep."""
     leaves = _leaves(tree, 3)
     values: dict[str, object] = {}
+    if any(name in leaves for name in _PARTS):
+        leaves.pop("batch_size", None)
     for key, names in _TABLE.items():
         name = next((name for name in names if name in leaves), "")
         value = leaves.get(name)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             values[key] = coerce(key, value)
+    if values.get("peft.dim"):
+        values["method"] = "lora"
     return values
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from advisor.dialects.change import Change
 from advisor.dialects.document import rewrite
+from advisor.dialects.front_ends import front_end
 from advisor.dialects.keys import coerce
+from advisor.dialects.strangers import stranger
 from advisor.dialects.transformers_names import (
     DEFAULTS,
     KEYS,
-    MARKS,
-    MORE_MARKS,
     ROOTS,
     find,
-    flavour_of,
+    home,
     native_path,
 )
 from advisor.dialects.tree import dig, has
@@ -53,16 +53,16 @@ _TO_STYLE = {"inverse-square-root": "inverse_sqrt", "WSD": "warmup_stable_decay"
 
 
 def sniff(tree: Mapping[str, object]) -> bool:
-    """Say whether a tree holds arguments of this dialect."""
-    if any(find(tree, name) for name in MARKS):
-        return True
-    return "learning_rate" in tree and any(name in tree for name in MORE_MARKS)
+    """Say whether a tree holds arguments of this dialect, and of nobody else's."""
+    known = home(tree) is not None or front_end(tree) is not None
+    return known and "log_history" not in tree and not stranger(tree)
 
 
 def default_of(key: str, tree: Mapping[str, object]) -> object:
     """Return the trainer's own value of a key that a config leaves out, or None."""
-    own = flavour_of(tree)  # front ends keep TrainingArguments' defaults, but not LoraConfig's
-    foreign = own and (key.startswith("peft.") or "step_scheduler.local_batch_size" in own)
+    front = front_end(tree)  # front ends keep TrainingArguments' defaults, but not LoraConfig's
+    own_batch = front is not None and "step_scheduler.local_batch_size" in front.names
+    foreign = front is not None and (key.startswith("peft.") or own_batch)
     return None if foreign else DEFAULTS.get(key)
 
 

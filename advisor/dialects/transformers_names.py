@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from advisor.dialects.front_ends import front_end
 from advisor.dialects.keys import KINDS
 from advisor.dialects.tree import has
 
@@ -51,7 +52,7 @@ _TABLE = {
     "model.pretrained_model_name_or_path":
         "model_name_or_path base_model model_name _name_or_path base_model_name_or_path",
     "model.torch_dtype": "torch_dtype dtype",
-    "model.attn_implementation": "attn_implementation flash_attn",
+    "model.attn_implementation": "attn_implementation flash_attn attn_impl",
     "model.vocab_size": "vocab_size",
     "model.transformers_version": "transformers_version",
     "dataset.path_or_dataset_id": "dataset_name dataset_path",
@@ -73,7 +74,7 @@ _TABLE = {
     "logging.every_steps": "logging_steps",
     "validation.accumulation_steps": "eval_accumulation_steps",
     "validation.strategy": "eval_strategy evaluation_strategy",
-    "method": "finetuning_type adapter",
+    "method": "finetuning_type adapter train_type tuner_type sft_type",
     "precision.amp": "bf16",
 }  # fmt: skip
 KEYS: dict[str, tuple[str, ...]] = {key: tuple(_TABLE.get(key, "").split()) for key in KINDS}
@@ -107,31 +108,38 @@ DEFAULTS: dict[str, object] = {
     "logging.every_steps": 500,
     "validation.strategy": "no",
 }
-MARKS = (
-    "per_device_train_batch_size", "num_train_epochs", "gradient_accumulation_steps",
-    "warmup_ratio", "max_grad_norm", "micro_batch_size", "lora_alpha", "lr_scheduler_type",
+# Names that only Hugging Face's arguments have, and those that others share with them.
+OWN = (
+    "per_device_train_batch_size", "per_device_eval_batch_size", "num_train_epochs",
+    "lr_scheduler_type", "evaluation_strategy", "eval_strategy", "save_total_limit",
+    "load_best_model_at_end", "logging_nan_inf_filter", "eval_accumulation_steps",
+    "dataloader_num_workers", "remove_unused_columns",
 )  # fmt: skip
-MORE_MARKS = ("output_dir", "logging_steps", "save_steps", "optim", "warmup_steps", "bf16", "fp16")
+SHARED = (
+    "learning_rate", "output_dir", "logging_steps", "save_steps", "eval_steps", "max_steps",
+    "warmup_ratio", "warmup_steps", "max_grad_norm", "gradient_accumulation_steps", "optim",
+    "gradient_checkpointing", "adam_epsilon", "adam_beta1", "weight_decay", "report_to", "bf16",
+    "fp16", "lora_alpha", "lora_r", "model_name_or_path", "logging_strategy", "save_strategy",
+)  # fmt: skip
+ENOUGH = 5  # shared names that together are Hugging Face's, too
 ROOTS = {"adam_beta1", "adam_beta2", "fp16", "quantization_bit", "lora_target_linear", "peft_type"}
-ROOTS |= {section.split(".")[0] for section in _SECTIONS}
-# What other front ends call a key that their file does not hold yet, by a mark of theirs.
-_FLAVOURS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
-    (
-        ("finetuning_type", "lora_rank", "lora_target", "cutoff_len"),
-        {"peft.dim": "lora_rank", "peft.target_modules": "lora_target",
-         "dataset.seq_length": "cutoff_len"},
-    ),
-    (
-        ("micro_batch_size", "base_model", "sequence_len"),
-        {"peft.dim": "lora_r", "peft.target_modules": "lora_target_modules",
-         "dataset.seq_length": "sequence_len", "step_scheduler.num_epochs": "num_epochs",
-         "lr_scheduler.lr_decay_style": "lr_scheduler", "optimizer._target_": "optimizer",
-         "step_scheduler.local_batch_size": "micro_batch_size",
-         "peft.match_all_linear": "lora_target_linear"},
-    ),
-    (("lora_r", "use_peft"), {"peft.dim": "lora_r", "peft.target_modules": "lora_target_modules"}),
-)  # fmt: skip
+ROOTS |= {section.split(".")[0] for section in _SECTIONS} | {*OWN, *SHARED}
 _NOT_ARGUMENTS = ("peft.", "quantization.", "model.", "dataset.", "method", "data.")
+
+
+def home(tree: Mapping[str, object]) -> str | None:
+    """Return the section of a tree that holds the arguments ('' is the top), None for no such."""
+    if _holds_arguments(tree):
+        return ""
+    sections = (name for name, part in tree.items() if _holds_arguments(part))
+    return next(sections, None)
+
+
+def _holds_arguments(part: object) -> bool:
+    if not isinstance(part, Mapping):
+        return False
+    own, shared = (sum(name in part for name in names) for names in (OWN, SHARED))
+    return (own >= 1 and own + shared >= 2) or ("learning_rate" in part and shared >= ENOUGH)
 
 
 def find(tree: Mapping[str, object], name: str) -> str:
@@ -142,18 +150,16 @@ def find(tree: Mapping[str, object], name: str) -> str:
             return path
     if "_" not in name.strip("_"):
         return ""  # 'r' or 'seed' means other things in other sections
-    for section, inner in tree.items():
-        if isinstance(inner, Mapping) and section not in _SECTIONS and name in inner:
-            return f"{section}.{name}"
-    return ""
+    section = home(tree) or ""
+    return f"{section}.{name}" if section and has(tree, f"{section}.{name}") else ""
 
 
 def native_path(key: str, tree: Mapping[str, object]) -> str:
-    """Return the path at which the tree holds (or would hold) a canonical key."""
+    """Return the path at which the tree holds (or would hold) a canonical key; '' for nowhere."""
+    front = front_end(tree)
     if key == "peft.match_all_linear":
-        own = flavour_of(tree).get(key)
-        if own:
-            return _beside(key, tree) + own
+        if front and key in front.names:
+            return _beside(key, tree) + front.names[key]
         key = "peft.target_modules"
     if key == "optimizer.betas":
         return native_path("optimizer.eps", tree).replace("epsilon", "beta1")
@@ -166,18 +172,12 @@ def native_path(key: str, tree: Mapping[str, object]) -> str:
         path = find(tree, name)
         if path:
             return path
-    flavour = flavour_of(tree)
-    section = _beside(key, tree)
-    if flavour:
-        return section + flavour.get(key, names[0])
+    if front:
+        own = front.names.get(key, names[0])
+        return _beside(key, tree) + own if front.reads(key) else ""
     if tree and key.startswith(_NOT_ARGUMENTS) and not _has_kin(key, tree):
         return ""  # TrainingArguments refuses what is not its own
-    return section + names[0]
-
-
-def flavour_of(tree: Mapping[str, object]) -> Mapping[str, str]:
-    """Return the names of the front end whose marks the tree bears, {} for TrainingArguments."""
-    return next((f[1] for f in _FLAVOURS if any(find(tree, mark) for mark in f[0])), {})
+    return _beside(key, tree) + names[0]
 
 
 def _has_kin(key: str, tree: Mapping[str, object]) -> bool:
@@ -189,9 +189,11 @@ def _has_kin(key: str, tree: Mapping[str, object]) -> bool:
 
 def _beside(key: str, tree: Mapping[str, object]) -> str:
     """Return the section (with its dot) in which keys of the same kind stand in this file."""
-    marks = ("r", "lora_alpha", "lora_r", "lora_rank") if key.startswith("peft.") else MARKS
-    for mark in ("learning_rate", *marks) if marks is MARKS else marks:
-        path = find(tree, mark)
-        if path:
-            return path[: len(path) - len(mark)]
-    return ""
+    if key.startswith("peft."):
+        for mark in ("r", "lora_alpha", "lora_r", "lora_rank"):
+            path = find(tree, mark)
+            if path:
+                return path[: len(path) - len(mark)]
+        return ""
+    section = home(tree)
+    return f"{section}." if section else ""

@@ -70,8 +70,10 @@ def edit_of(edit: Edit) -> dict[str, Any]:
         "operand": redact_value(edit.key, edit.operand),
         "from": redact_value(edit.key, edit.old),
         "to": redact_value(edit.key, edit.new) if edit.resolved else None,
-        "native_from": redact_value(edit.native_key, edit.native_old),
-        "native_to": redact_value(edit.native_key, edit.native_new) if edit.resolved else None,
+        "native_from": redact_value(edit.native_key or edit.key, edit.native_old),
+        "native_to": redact_value(edit.native_key or edit.key, edit.native_new)
+        if edit.resolved
+        else None,
         "applies": edit.applies,
         "because": list(edit.because),
         "note": edit.note,

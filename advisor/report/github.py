@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from advisor.findings import Report
 from advisor.pipeline import Failure
 from advisor.report.escaping import clean, plain
+from advisor.words import language_of, speak
 
 _LEVEL = {"error": "error", "warning": "warning", "info": "notice"}
 
@@ -24,7 +25,7 @@ def lines(reports: Sequence[Report], failures: Sequence[Failure]) -> Iterator[st
     for report in reports:
         place = _property(report.run.path)
         if report.status == "unknown":
-            text = _data(clean(report.unknown_because))
+            text = _data(clean(speak(report.unknown_because, language_of(report.run))))
             yield f"::warning file={place},title=cannot be judged::{text}"
         for f in report.findings:
             title = _property(f"{f.code} {f.name}")

@@ -10,6 +10,7 @@ from advisor.report.curves_svg import Curve, draw
 from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
 from advisor.report.html_page import page
+from advisor.words import line_of
 
 _SHOWN = (("train/loss", "var(--c0)"), ("eval/loss", "var(--c1)"))
 _TONE = {"error": "bad", "warning": "bad", "info": "soft"}
@@ -41,6 +42,10 @@ def _run(report: Report) -> list[str]:
     if report.followup is not None:
         parts.append(f"<p>{escape(one_line(f'since the fix: {report.followup.message}'))}</p>")
     parts += [_finding(each) for each in report.findings]
+    lines = [line_of(edit) for edit in report.plan.edits if edit.applies != "advice"]
+    if lines:
+        items = "".join(f"<li>{escape(one_line(line))}</li>" for line in lines)
+        parts.append(f"<p><b>next run</b></p><ul>{items}</ul>")
     if report.plan.diff:
         parts.append(f"<pre>{escape(clean(report.plan.diff))}</pre>")
     return parts

@@ -12,11 +12,11 @@ from rich.text import Text
 from advisor.apply import Outcome
 from advisor.findings import Edit, Finding, NotJudged, Report
 from advisor.pipeline import Failure
-from advisor.redact import redact_value
 from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
 from advisor.report.layout import Page
 from advisor.report.plots import COLOURS, DOTS, MARK, WIDTH, plot
+from advisor.words import language_of, line_of, name_of, speak
 
 COLOUR = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 STATUS = {"failing": "bold red", "warning": "bold yellow", "ok": "bold green", "unknown": "magenta"}
@@ -59,7 +59,7 @@ def written(outcome: Outcome) -> Text:
         text.append("wrote nothing", "bold")
     for each in outcome.applied:
         if not each.written and each.edit.applies != "advice":
-            key = each.edit.native_key or each.edit.key
+            key = each.edit.native_key or name_of(each.edit.key)
             text.append(f"\n    {one_line(f'{key}: {each.reason}')}", "dim")
     return text
 
@@ -103,7 +103,8 @@ def _header(page: Page, report: Report) -> None:
         style = {"helped": "bold green", "worse": "bold red"}.get(report.followup.verdict, "")
         page.wrapped(Text(one_line(f"since the fix: {report.followup.message}"), style), 2)
     if report.status == "unknown":
-        page.wrapped(Text(one_line(f"cannot be judged: {report.unknown_because}")), 2)
+        why = speak(report.unknown_because, language_of(run))
+        page.wrapped(Text(one_line(f"cannot be judged: {why}")), 2)
 
 
 def _finding(page: Page, report: Report, finding: Finding, with_plot: bool) -> None:
@@ -153,7 +154,7 @@ def _plot(page: Page, report: Report, finding: Finding) -> None:
 
 
 def _plan(page: Page, report: Report) -> None:
-    plan = report.plan
+    plan, language = report.plan, language_of(report.run)
     edits = [e for e in plan.edits if e.applies != "advice"]
     if not edits and not plan.later and not plan.dropped:
         return
@@ -167,40 +168,36 @@ def _plan(page: Page, report: Report) -> None:
     elif plan.overrides:
         page.whole(Text(one_line(" ".join(plan.overrides)), "green"), 4)
     if plan.later:
-        keys = ", ".join(dict.fromkeys(e.key for e in plan.later))
+        keys = ", ".join(dict.fromkeys(name_of(e.key, language) for e in plan.later))
         page.wrapped(Text(one_line(f"later, one thing at a time: {keys}"), "dim"), 4)
     for edit in plan.dropped:
-        page.wrapped(Text(one_line(f"left out: {edit.key} {edit.op}: {edit.note}"), "dim"), 4)
+        name = name_of(edit.key, language)
+        page.wrapped(Text(one_line(f"left out: {name} {edit.op}: {edit.note}"), "dim"), 4)
 
 
 def _edit(edit: Edit) -> Text:
-    key = edit.native_key or edit.key
-    if edit.resolved:
-        old, new = redact_value(key, edit.native_old), redact_value(key, edit.native_new)
-        change = f"{old} -> {new}"
-    else:
-        words = {"multiply": f"x {edit.operand}", "add": f"+ {edit.operand}"}
-        change = words.get(edit.op, f"= {edit.operand}")
+    name, gap, change = line_of(edit).partition("  ")
     why = "; ".join(filter(None, (edit.applies, ", ".join(edit.because), edit.note)))
-    text = Text.assemble((one_line(key), "bold"), one_line(f"  {change}"))
+    text = Text.assemble((one_line(name), "bold"), one_line(gap + change))
     return text.append(one_line(f"  ({why})"), "dim")
 
 
 def _footer(page: Page, report: Report, verbose: bool) -> None:
-    lacking = report.not_judged
+    lacking, language = report.not_judged, language_of(report.run)
     line = f"{len(report.ran)} checks ran, {len(lacking)} not judged"
     if lacking and not verbose:
-        line += f"{_lacking(lacking)} (--verbose lists them)"
+        line += f"{_lacking(lacking, language)} (--verbose lists them)"
     page.wrapped(Text(one_line(line), "dim"), 2)
     if not verbose:
         return
     for item in lacking:
-        page.wrapped(Text(one_line(f"{item.code}: {item.why}"), "dim"), 4)
+        why = speak(item.why, language)
+        page.wrapped(Text(one_line(f"{item.code}: {why}"), "dim"), 4)
     for finding, by in report.suppressed:
         page.wrapped(Text(f"{finding.code} {finding.name}: explained by {by}", "dim"), 4)
 
 
-def _lacking(items: Sequence[NotJudged]) -> str:
+def _lacking(items: Sequence[NotJudged], language: str) -> str:
     """Sum up what was missing: series that were not logged, settings that are not known."""
     whys = [why for item in items for why in item.why.split("; ")]
     absent = [m[1] for why in whys if (m := _ABSENT.match(why))]
@@ -209,7 +206,7 @@ def _lacking(items: Sequence[NotJudged]) -> str:
     if absent:
         parts.append(f"no {', '.join(dict.fromkeys(absent))}")
     if unknown:
-        names = list(dict.fromkeys(unknown))
+        names = list(dict.fromkeys(name_of(key, language) for key in unknown))
         more = ", ..." if len(names) > 3 else ""
         parts.append(f"not stated: {', '.join(names[:3])}{more}")
     return f": {'; '.join(parts)}" if parts else ""

@@ -191,8 +191,8 @@ def test_without_any_value_the_way_to_state_one_is_named(tmp_path: Path) -> None
     run = trainer(tmp_path / "run", lr=False)
     done = advise("fix", run)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "--config" in done.stderr and "--set optimizer.lr=" in done.stderr
-    stated = advise("fix", run, "--set", "optimizer.lr=1e-3")
+    assert "--config" in done.stderr and "--set learning_rate=" in done.stderr
+    stated = advise("fix", run, "--set", "learning_rate=1e-3")
     assert stated.returncode == 0 and "learning_rate=0.0004" in stated.stdout
 
 
