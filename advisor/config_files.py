@@ -114,10 +114,9 @@ def _unwrap(tree: dict[str, object]) -> dict[str, object]:
     return flat
 
 
-def choose(sources: Iterable[Source]) -> tuple[Source | None, list[Source]]:
-    """Return the file that edits go to, and the others that could have been."""
-    editable = sorted((s for s in sources if s.dialect and not s.record), key=_preference)
-    return (editable[0], editable[1:]) if editable else (None, [])
+def candidates(sources: Iterable[Source]) -> list[Source]:
+    """Return the files that edits could go to, the most likely first."""
+    return sorted((s for s in sources if s.dialect and not s.record), key=_preference)
 
 
 def merge_sources(
@@ -131,7 +130,7 @@ def merge_sources(
     values: dict[str, object] = {}
     origin: dict[str, str] = {}
     for source in order:
-        said = _trained(source, log_time) if source is chosen else source.values
+        said = trained_with(source, log_time) if source is chosen else source.values
         for key, value in said.items():
             weak = key == "method" and value == "full"
             if key not in values or (weak is False and values[key] == "full" and key == "method"):
@@ -144,7 +143,7 @@ def merge_sources(
     return Config(values, origin, dialect, str(chosen.path) if chosen else None)
 
 
-def _trained(source: Source, log_time: float | None) -> Mapping[str, object]:
+def trained_with(source: Source, log_time: float | None) -> Mapping[str, object]:
     """Return what the file held when the run was trained: an edit in place came after it."""
     before = source.path.with_name(source.path.name + BEFORE)
     try:
@@ -161,8 +160,13 @@ def _trained(source: Source, log_time: float | None) -> Mapping[str, object]:
 def _preference(source: Source) -> tuple[int, int, int, str]:
     name = source.path.name.lower()
     named = 0 if name.startswith("config.") else 1 if re.search("train|sft|arg|lora", name) else 2
-    generated = int(".next." in name)
-    return (generated + int(source.snapshot), named, -len(source.values), str(source.path))
+    later = int(is_next(source.path)) + int(source.snapshot)
+    return (later, named, -len(source.values), str(source.path))
+
+
+def is_next(path: Path) -> bool:
+    """Say whether a file is what we wrote for a next run."""
+    return ".next." in path.name.lower()
 
 
 def _folders(log_path: Path) -> Iterator[Path]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.config_files import BEFORE, choose, look_around, merge_sources, read_source
+from advisor.config_choice import choose
+from advisor.config_files import BEFORE, Source, look_around, merge_sources, read_source
 from advisor.dialects import DIALECTS, dialect_of, generic
 from advisor.dialects import tree as trees
 from advisor.dialects.keys import KINDS, coerce
@@ -47,33 +48,40 @@ def attach_config(
     ``config_path`` names the file that edits go to; where a snapshot beside the log says what
     the run was trained with, the snapshot's values stand.
     """
-    config, notes = _search(directory, config_path)
+    config, notes = _search(directory, config_path, run)
     config = with_log(config, run)
     if facts:
         config = with_facts(config, facts)
     return dataclasses.replace(run, config=config, notes=(*run.notes, *notes))
 
 
-def _search(log_path: Path, config_path: Path | None) -> tuple[Config, tuple[str, ...]]:
+def _search(
+    log_path: Path, config_path: Path | None, run: Run | None = None
+) -> tuple[Config, tuple[str, ...]]:
     found = look_around(log_path)
-    notes = list(found.notes)
-    chosen, others = choose(found.sources)
     sources = list(found.sources)
-    if config_path is not None:
-        chosen, others = read_source(config_path), []
-        if chosen is None or chosen.record:
-            raise ConfigError(f"{config_path}: no training config that edits can be written to")
-        sources.append(chosen)
-    if others and chosen is not None:
-        # What a checkpoint keeps, and what we wrote for the next run, is no other config.
-        next_stem = f"{chosen.path.stem}.next"
-        left = [s.path.name for s in others if not s.snapshot and s.path.stem != next_stem]
-        if left:
-            notes.append(f"config: {chosen.path.name} taken, not {', '.join(left)}")
+    if config_path is None:
+        choice = choose(found, run)
+        chosen, notes = choice.taken, [*found.notes, *choice.notes]
+        sources = [source for source in sources if source not in choice.others]
+    else:
+        chosen, notes = _named(config_path), list(found.notes)
+        sources.insert(0, chosen)
+        if chosen.stranger:
+            notes.append(f"config: {config_path.name}: {chosen.stranger}'s: read, never changed")
+            chosen = None
     config = merge_sources(sources, chosen, found.log_time)
     if found.weights and "method" not in config.values:
         config = _with(config, {"method": "full"}, "a whole model is saved")
     return config, tuple(notes)
+
+
+def _named(path: Path) -> Source:
+    """Return the config that a user names; a stranger's is good for what it says."""
+    source = read_source(path)
+    if source is None or (source.record and not source.stranger):
+        raise ConfigError(f"{path}: no training config that edits can be written to")
+    return source
 
 
 def with_facts(config: Config, facts: Mapping[str, object]) -> Config:
@@ -155,7 +163,7 @@ def _canonical(name: str, dialect: str) -> str:
     for key, names in generic.KEYS.items():
         if name in names:
             return key
-    tails = [key for key in KINDS if key.rpartition(".")[2] == name]
+    tails = [key for key in KINDS if name in (key.rpartition(".")[2], key.replace(".", "_"))]
     if len(tails) == 1:
         return tails[0]
     known = [*KINDS, *(n for each in DIALECTS for names in each.KEYS.values() for n in names)]

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from advisor import coupling
+from advisor.agreement import FAR, rate_span
 from advisor.configs import peak_lr
 from advisor.dialects import Dialect, default_of, dialect_of
 from advisor.dialects import tree as trees
@@ -73,7 +74,7 @@ class Target:
     def values(self) -> dict[str, object]:
         values = dict(self.config.values)
         peak, lr = peak_lr(self.run), values.get(coupling.LR)
-        if peak is not None and (not is_number(lr) or number(lr) < 0.95 * peak):
+        if peak is not None and (not is_number(lr) or is_far(number(lr), peak, self.run)):
             values[coupling.LR] = peak  # the file may have been edited since; the log has not
         return values
 
@@ -136,6 +137,12 @@ class Target:
 
     def _origin(self, key: str) -> str:
         return self.config.origin.get(key, "")
+
+
+def is_far(rate: float, peak: float, run: Run) -> bool:
+    """Say whether a run whose log peaks at ``peak`` cannot have been trained with a rate."""
+    span = rate_span(run)
+    return rate < 0.95 * peak or (span is not None and rate > FAR * span[2])
 
 
 def held_values(dialect: Dialect, tree: dict[str, object], config: Config) -> dict[str, object]:

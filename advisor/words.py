@@ -123,7 +123,9 @@ def flag_of(key: str, language: str = "") -> str:
     if language == "automodel" or key.startswith(_OURS) or key not in KINDS:
         return key
     native = () if key in _OTHERWISE else transformers.KEYS[key]
-    return [*native, *generic.KEYS.get(key, ()), key.rpartition(".")[2]][0]
+    short = [key.rpartition(".")[2], key.replace(".", "_")]
+    alone = [name for name in short[:1] if sum(k.endswith(f".{name}") for k in KINDS) == 1]
+    return [*native, *generic.KEYS.get(key, ()), *alone, *short[1:]][0]
 
 
 def speak(text: str, language: str) -> str:

@@ -125,8 +125,8 @@ def test_several_candidates_are_named_in_a_note(tmp_path: Path) -> None:
     log = make_log(tmp_path)
     shutil.copy(FIXTURES / "sft.yaml", tmp_path / "sft.yaml")
     shutil.copy(FIXTURES / "args.json", tmp_path / "args.json")
-    run = attach_config(run_with(log), tmp_path)
-    assert any("taken, not" in note for note in run.notes)
+    run = attach_config(run_with(log, [1e-4, 2e-4, 1e-4]), tmp_path)
+    assert "config: args.json taken, not sft.yaml" in run.notes
 
 
 def test_weights_without_an_adapter_mean_full_fine_tuning(tmp_path: Path) -> None:

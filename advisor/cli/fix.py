@@ -110,14 +110,12 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
     language = language_of(report.run)
     open_edits = [e for e in edits if not e.resolved]
     ready = [e for e in edits if is_takeable(e)]
-    left_out = [note for note in report.run.notes if note.startswith("config left out")]
+    left_out = [note for note in report.run.notes if note.startswith("config")]
     if asked or not ready:
         keys = ", ".join(f"--set {flag_of(e.key, language)}=..." for e in (open_edits or edits))
         why = "; ".join(left_out) or "no config was found beside this log"
-        raise EditError(
-            f"{path}: {why}; name it with --config FILE,"
-            f" or state what the run was trained with: {keys}"
-        )
+        named = "" if "--config" in why else "; name it with --config FILE"
+        raise EditError(f"{path}: {why}{named}, or state what the run was trained with: {keys}")
     for note in left_out:
         sys.stderr.write(f"advise: {clean(note)}\n")
     plan = replace(report.plan, edits=tuple(ready))

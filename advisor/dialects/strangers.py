@@ -26,6 +26,11 @@ STRANGERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "train.lr_warmup_steps train.micro_batch_size", "checkpoint_dir train.global_batch_size",
         "*.class_path=^litgpt",
     )),
+    ("Megatron-LM", ("micro_batch_size train_iters", "*.lr_warmup_iters", "*.lr_decay_iters")),
+    ("NeMo", (
+        "exp_manager", "model.optim trainer", "*.tensor_model_parallel_size", "megatron_cfg",
+        "policy.train_global_batch_size",
+    )),
     ("Lightning CLI", (
         "seed_everything trainer", "*.class_path *.init_args", "trainer.accelerator",
         "trainer.gradient_clip_val", "trainer.accumulate_grad_batches",
@@ -35,11 +40,6 @@ STRANGERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     ("diffusers' scripts", ("max_train_steps learning_rate", "num_train_epochs lr_warmup_steps")),
     ("MLX", ("iters adapter_path", "iters steps_per_report", "lora_parameters", "steps_per_eval")),
-    ("NeMo", (
-        "exp_manager", "model.optim trainer", "*.tensor_model_parallel_size", "megatron_cfg",
-        "policy.train_global_batch_size",
-    )),
-    ("Megatron-LM", ("*.micro_batch_size *.train_iters", "*.lr_warmup_iters", "*.lr_decay_iters")),
     ("LLM Foundry", (
         "max_duration", "device_train_microbatch_size", "global_train_batch_size",
     )),

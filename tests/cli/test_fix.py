@@ -122,9 +122,19 @@ def test_a_second_edit_in_place_does_not_forget_the_first_config(tmp_path: Path)
 def test_a_value_that_the_user_changed_since_is_left_alone(tmp_path: Path) -> None:
     mine = AUTOMODEL.replace("2.0e-4", "7.0e-5")
     run = automodel(tmp_path / "run", config=mine)
+    for log in ("training.jsonl", "validation.jsonl"):
+        os.utime(run / log, (1_000_000, 1_000_000))
     done = advise("fix", run)
     assert done.returncode == 0
     assert "already changed" in done.stdout
+    assert not (run / "config.next.yaml").exists()
+
+
+def test_a_config_of_another_rate_is_not_this_runs_and_is_said_so(tmp_path: Path) -> None:
+    run = automodel(tmp_path / "run", config=AUTOMODEL.replace("2.0e-4", "7.0e-5"))
+    done = advise("fix", run)
+    assert "optimizer.lr 7e-05, the log has 0.0002" in done.stderr
+    assert done.stdout == "optimizer:\n  lr: 8.0e-05\n"
     assert not (run / "config.next.yaml").exists()
 
 

@@ -14,12 +14,22 @@ from tests.cli.sick_runs import (
 )
 
 
-def test_a_variable_of_the_user_is_not_written_over(tmp_path: Path) -> None:
-    text = AUTOMODEL.replace("lr: 2.0e-4", "lr: ${LR}")
+@pytest.mark.parametrize("value", ["${LR}", "$LR", "'{{ lr }}'", "auto", "<fill in>"])
+def test_a_variable_of_the_user_is_not_written_over(tmp_path: Path, value: str) -> None:
+    text = AUTOMODEL.replace("lr: 2.0e-4", f"lr: {value}")
     run = automodel(tmp_path / "run", config=text)
     done = advise("fix", run)
-    assert done.returncode == 2 and "${LR}" in done.stderr
+    assert done.returncode == 2 and value.strip("'") in done.stderr
+    assert "already changed" not in done.stdout
     assert not (run / "config.next.yaml").exists()
+
+
+def test_a_value_that_was_changed_the_other_way_is_no_change_made(tmp_path: Path) -> None:
+    run = automodel(tmp_path / "run", config=None)
+    (tmp_path / "mine.yaml").write_text(AUTOMODEL.replace("2.0e-4", "5.0e-4"))
+    done = advise("fix", run, "--config", tmp_path / "mine.yaml")
+    assert done.returncode == 2 and "the file holds 0.0005, the run had 0.0002" in done.stderr
+    assert not (tmp_path / "mine.next.yaml").exists()
 
 
 def test_labels_that_are_masked_leave_the_config_alone(tmp_path: Path) -> None:
