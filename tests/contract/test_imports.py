@@ -30,8 +30,10 @@ LAYERS = (
     ),
     ("run",),
     ("findings",),
-    ("best", "condition", "ranges", "defaults", "dialects", "settings"),
+    ("agreement", "best", "condition", "ranges", "defaults", "dialects", "settings"),
     ("keys", "rule", "baseline", "readers", "edits", "config_files"),
+    ("words",),
+    ("config_choice",),
     (
         "rule_fields",
         "calibration",
