@@ -11,6 +11,7 @@ from pathlib import Path
 from advisor import coupling
 from advisor.bounds import bounded, cure_range
 from advisor.causes import CURES
+from advisor.deciding import deciding
 from advisor.dialects import tree as trees
 from advisor.edits import Proposal, is_number, merge, note, number, resolve, same
 from advisor.errors import ConfigError, EditError
@@ -47,7 +48,7 @@ def make_plan(
     target = Target(config, run)
     proposals = [
         Proposal(
-            edit if edit.because else replace(edit, because=(finding.code,)),
+            deciding(edit if edit.because else replace(edit, because=(finding.code,)), target),
             finding.severity,
             finding.confidence,
         )

@@ -110,7 +110,7 @@ def test_bf16_takes_the_place_of_fp16() -> None:
     assert json.loads(new)["bf16"] is True
 
 
-def test_warmup_steps_silence_a_ratio() -> None:
+def test_warmup_steps_silence_a_ratio_of_unknown_steps() -> None:
     _, new = write("sft.yaml", done("lr_scheduler.lr_warmup_steps", 20))
     assert "warmup_ratio: 0.0" in new
     assert "warmup_steps: 20" in new

@@ -7,6 +7,7 @@ from typing import Literal
 from advisor.dialects.tree import cast
 
 Kind = Literal["float", "int", "bool", "str", "list"]
+LARGEST = 10**15
 
 KINDS: dict[str, Kind] = {
     "method": "str",  # full | lora | dora | qlora
@@ -90,6 +91,8 @@ def coerce(key: str, value: object) -> object:
         value = number if isinstance(number, (int, float)) else value
     if isinstance(value, bool) or value is None:
         return value
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return str(value)  # damage: kept as it stands, and no number to reckon with
     if kind == "float" and isinstance(value, int):
         return float(value)
     if kind == "int" and isinstance(value, float) and value.is_integer():

@@ -18,9 +18,11 @@ from advisor.dialects.transformers_names import (
     find,
     home,
     native_path,
+    warmup_share,
 )
 from advisor.dialects.tree import dig, has
 from advisor.findings import Edit
+from advisor.finite import finite
 
 __all__ = [
     "DEFAULTS", "KEYS", "NAME", "ROOTS", "changes", "default_of", "native_path", "overrides",
@@ -182,9 +184,8 @@ def _native(
         return [(path, low), (path.replace("beta1", "beta2"), high)]
     if edit.key.startswith("lr_scheduler."):
         return _native_schedule(path, edit, after, tree)
-    if edit.key == "step_scheduler.val_every_steps":
-        strategy = native_path("validation.strategy", tree)
-        return [(strategy, "steps"), (path, edit.new)]
+    if edit.key in ("step_scheduler.val_every_steps", "step_scheduler.ckpt_every_steps"):
+        return _native_interval(path, edit, after, tree)
     value = _native_value(path, edit, tree)
     return [] if value is None else [(path, value)]
 
@@ -195,6 +196,9 @@ def _native_value(path: str, edit: Edit, tree: Mapping[str, object]) -> object:
     if edit.key == "peft.match_all_linear" and not path.endswith("lora_target_linear"):
         whole = "all" if path.endswith("lora_target") else "all-linear"
         return whole if new else None
+    if path.endswith("flash_attn"):  # LLaMA-Factory's
+        words = {"flash_attention_2": "fa2", "eager": "disabled"}
+        return words.get(str(new), new)
     if edit.key == "optimizer._target_":
         return {"torch.optim.AdamW": "adamw_torch", "torch.optim.SGD": "sgd"}.get(str(new), new)
     if isinstance(new, list):
@@ -213,10 +217,36 @@ def _native_schedule(
         style = native_path("lr_scheduler.lr_decay_style", tree)
         cosine = after.get("lr_scheduler.lr_decay_style") == "cosine"
         return [(style, "cosine_with_min_lr"), (path, edit.new)] if cosine else []
-    ratio = find(tree, "warmup_ratio")
-    if edit.key == "lr_scheduler.lr_warmup_steps" and ratio:
-        return [(path, edit.new), (ratio, 0.0)]
+    if edit.key == "lr_scheduler.lr_warmup_steps" and path.endswith("warmup_ratio"):
+        old, new = finite(edit.old), finite(edit.new)
+        share = finite(after.get("lr_scheduler.lr_warmup_ratio")) or warmup_share(tree)
+        if old and new is not None and share * new / old < 1:
+            return [(path, float(f"{share * new / old:.3g}"))]
+        return [(path.replace("ratio", "steps"), edit.new), (path, 0.0)]
     return [(path, edit.new)]
+
+
+def _native_interval(
+    path: str, edit: Edit, after: Mapping[str, object], tree: Mapping[str, object]
+) -> list[tuple[str, object]]:
+    """Let steps decide where an epoch was the interval.
+
+    A trainer that loads the best checkpoint at the end wants each evaluation's saved.
+    """
+    saves = edit.key == "step_scheduler.ckpt_every_steps"
+    evaluated = native_path("validation.strategy", tree)
+    saved = find(tree, "save_strategy")
+    pairs: list[tuple[str, object]] = [(path, edit.new)]
+    if not saves or (after.get("checkpoint.load_best") and find(tree, "eval_steps")):
+        pairs.append((evaluated, "steps"))
+    if saved and (saves or after.get("checkpoint.load_best")):
+        pairs.append((saved, "steps"))
+    every = finite(edit.new)
+    if not saves and after.get("checkpoint.load_best") and every:
+        held = finite(after.get("step_scheduler.ckpt_every_steps")) or every
+        whole = int(max(1, round(held / every)) * every)
+        pairs.append((native_path("step_scheduler.ckpt_every_steps", tree), whole))
+    return [pair for pair in pairs if pair[0]]
 
 
 def _is_shown(name: str, edit: Edit, tree: Mapping[str, object]) -> bool:
@@ -244,8 +274,10 @@ def write(
 ) -> str:
     """Return the config's text with the edits made."""
     held = read(tree)
-    parallel = values.get("data.parallel", held.get("data.parallel", 1))
-    return rewrite(text, path, changes(edits, {**held, "data.parallel": parallel}, tree))
+    # shares and devices are the run's, not what an edit has made of them since
+    names = ("data.parallel", "lr_scheduler.lr_warmup_ratio")
+    trained = {name: values[name] for name in names if name in values}
+    return rewrite(text, path, changes(edits, {"data.parallel": 1, **held, **trained}, tree))
 
 
 def overrides(

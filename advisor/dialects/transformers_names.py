@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from advisor.dialects.front_ends import front_end
 from advisor.dialects.keys import KINDS
-from advisor.dialects.tree import has
+from advisor.dialects.tree import dig, has
+from advisor.finite import finite
 
 _SECTIONS = (
     "", "training_args", "training_arguments", "training", "train", "trainer", "TrainingArguments",
@@ -124,6 +125,10 @@ SHARED = (
 ENOUGH = 5  # shared names that together are Hugging Face's, too
 ROOTS = {"adam_beta1", "adam_beta2", "fp16", "quantization_bit", "lora_target_linear", "peft_type"}
 ROOTS |= {section.split(".")[0] for section in _SECTIONS} | {*OWN, *SHARED}
+_PACED = {
+    "step_scheduler.val_every_steps": "evals_per_epoch",
+    "step_scheduler.ckpt_every_steps": "saves_per_epoch",
+}
 _NOT_ARGUMENTS = ("peft.", "quantization.", "model.", "dataset.", "method", "data.")
 
 
@@ -157,6 +162,12 @@ def find(tree: Mapping[str, object], name: str) -> str:
 def native_path(key: str, tree: Mapping[str, object]) -> str:
     """Return the path at which the tree holds (or would hold) a canonical key; '' for nowhere."""
     front = front_end(tree)
+    if key == "lr_scheduler.lr_warmup_steps" and warmup_share(tree):
+        return find(tree, "warmup_ratio")
+    if key == "lr_scheduler.lr_warmup_ratio" and _positive(tree, "warmup_steps"):
+        return ""  # the steps decide: the ratio does nothing
+    if key in _PACED and front and find(tree, _PACED[key]):
+        return ""  # axolotl takes one of the two only
     if key == "peft.match_all_linear":
         if front and key in front.names:
             return _beside(key, tree) + front.names[key]
@@ -178,6 +189,16 @@ def native_path(key: str, tree: Mapping[str, object]) -> str:
     if tree and key.startswith(_NOT_ARGUMENTS) and not _has_kin(key, tree):
         return ""  # TrainingArguments refuses what is not its own
     return _beside(key, tree) + names[0]
+
+
+def warmup_share(tree: Mapping[str, object]) -> float:
+    """Return the warmup ratio of a file where that decides, 0 where steps do or nothing is set."""
+    return 0.0 if _positive(tree, "warmup_steps") else _positive(tree, "warmup_ratio")
+
+
+def _positive(tree: Mapping[str, object], name: str) -> float:
+    value = finite(dig(tree, find(tree, name) or name))
+    return value if value is not None and value > 0 else 0.0
 
 
 def _has_kin(key: str, tree: Mapping[str, object]) -> bool:

@@ -21,11 +21,13 @@ MAX_JSON = 4 * 1024 * 1024
 MAX_DEPTH = 60
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # texts are passed over whole
 _GROUPED = re.compile(r"[-+]?\d{1,3}(_\d{3})+")  # 10_000
 _WORDS: dict[str, object] = {
     "~": None, "null": None, "none": None, "true": True, "false": False,
     ".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan"),
 }  # fmt: skip
+_OPENED = re.compile(rf"(?:[\[{{][^\[\]{{}}]{{0,80}}){{{MAX_DEPTH}}}")  # and none closed between
 _TOP = re.compile(r"""^(?:"([^"\n]+)"|'([^'\n]+)'|([^\s#"'{\[&*!|>%@`][^:\n]*?))\s*:(?=\s|$)""")
 _ARGUMENT = re.compile(r"\s+(learning_rate|num_train_epochs|lora_alpha)\s*:")
 
@@ -67,7 +69,9 @@ def is_json(path: Path, text: str) -> bool:
 
 def parse(text: str, path: Path, roots: Collection[str] | None = None) -> dict[str, object]:
     """Return the tree of a config text; with ``roots`` only those top keys are looked at."""
+    text = text.removeprefix("\ufeff")
     if is_json(path, text):
+        _refuse_deep(text, path)
         tree = _parse_json(text, path)
     else:
         tree = _parse_yaml(_only(text, roots) if roots is not None else text, path)
@@ -106,6 +110,15 @@ def compose(text: str) -> Any:
         return YAML(typ="safe", pure=True).compose(text)
 
 
+def _refuse_deep(text: str, path: Path) -> None:
+    """Refuse what no trainer nests so deeply, before any parser goes down there."""
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{path}: nested too deeply for a config")
+
+
 def _parse_json(text: str, path: Path) -> object:
     import msgspec
 
@@ -126,6 +139,8 @@ def _parse_json(text: str, path: Path) -> object:
 def _parse_yaml(text: str, path: Path) -> object:
     from ruamel.yaml.error import YAMLError
 
+    if _OPENED.search(text):
+        raise ConfigError(f"{path}: nested too deeply for a config")
     try:
         return _value(compose(text), {}, 0)
     except YAMLError as error:

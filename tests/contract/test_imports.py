@@ -47,6 +47,7 @@ LAYERS = (
         "differences",
     ),
     ("diagnose", "target", "discover", "bounds"),
+    ("deciding",),
     ("cases", "plan", "loss_table"),
     ("rule_check", "apply", "compare"),
     ("fixes",),

@@ -1,0 +1,44 @@
+"""Edits moved to the key that decides: some keys do nothing where another one is set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from advisor import coupling
+from advisor.bounds import bounded
+from advisor.edits import is_number, note, number, resolve
+from advisor.findings import Edit
+from advisor.finite import finite
+from advisor.target import Target
+
+
+def deciding(edit: Edit, target: Target) -> Edit:
+    """Return the Edit as one of max_steps where that ends the run, whatever the epochs say.
+
+    Hugging Face's Trainer takes no notice of the epochs once max_steps is set; the guide's
+    trainer ends at whichever comes first, so that there both are moved (``coupling``).
+    """
+    steps = target.values.get(coupling.STEPS)
+    if edit.key != coupling.EPOCHS or edit.applies == "advice" or target.name != "transformers":
+        return edit
+    if not is_number(steps) or number(steps) <= 0:
+        return edit
+    epochs = _epochs(target, number(steps))
+    done = resolve(bounded(edit, target.view, epochs), epochs)
+    if epochs is None or not done.resolved or not is_number(done.new):
+        return edit  # both are moved alike
+    wanted = max(1, round(number(steps) * number(done.new) / epochs))
+    moved = replace(edit, key=coupling.STEPS, op="set", operand=wanted, low=None, high=None)
+    return note(moved, "max_steps ends the run, whatever the epochs say")
+
+
+def _epochs(target: Target, steps: float) -> float | None:
+    """Return how many epochs the run's steps make, by what the log says of an epoch."""
+    each = finite(target.run.facts.get("steps_per_epoch"))
+    if each:
+        return steps / each
+    series = target.run.series.get("train/loss")
+    if series is None or series.epochs is None or not len(series):
+        return None
+    last = finite(float(series.epochs[-1]))
+    return steps * last / float(series.steps[-1]) if last and series.steps[-1] > 0 else None
