@@ -11,11 +11,13 @@ from advisor.findings import Evidence, Reading
 from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, found, missing, need, point
-from advisor.signals.view import Curve, View
+from advisor.signals.view import FEW, Curve, View
 
-MIN_POINTS = 10
+MIN_POINTS = 5  # fewer than FEW points have to show more: their noise is hardly known
 LATE_POINTS = 5  # that a log may lack at its beginning
 LATE_SHARE = 0.1  # of its epochs
+STANDS_OUT = 5.0  # noises by which a first point above the next ones is where the loss began ...
+FELL = 0.05  # ... and share of it
 MEDIAN_COST = 1.25  # standard error of a median over that of a mean, normal noise
 
 
@@ -24,7 +26,8 @@ class Shape:
     """Levels of one curve in its own units; ``spread`` is the noise of one point, and
     ``persistence`` how much wider its levels are than white noise would make them."""
 
-    start: float
+    start: float  # level of the first points
+    began: float  # the first point itself, where it stands out: the first interval may hold a fall
     end: float
     best: float
     best_index: int
@@ -39,34 +42,48 @@ class Shape:
         return self.start - self.best
 
     @property
+    def gain(self) -> float:
+        return self.began - self.best
+
+    @property
     def error(self) -> float:
         """Standard error of a level that is the median of a window."""
         points = max(1, min(self.window, self.tail))
         return MEDIAN_COST * self.spread * self.persistence / math.sqrt(points)
 
     @property
-    def sure_fall(self) -> float:
-        """The fall less two standard errors: the lowest of many levels lies low by chance."""
-        start = MEDIAN_COST * self.spread / math.sqrt(self.head)
-        return max(0.0, self.fall - 2 * math.hypot(start, self.error))
+    def gain_error(self) -> float:
+        """Two standard errors of the gain: the lowest of many levels lies low by chance."""
+        alone = self.began > self.start
+        start = self.spread if alone else MEDIAN_COST * self.spread / math.sqrt(self.head)
+        return 2 * math.hypot(start, self.error)
+
+    @property
+    def sure_gain(self) -> float:
+        return max(0.0, self.gain - self.gain_error)
 
 
 def shape_of(curve: Curve) -> Shape:
     """Measure start, end and best level of a curve of at least 5 points."""
     n = len(curve)
     head, tail = max(min(3, n), n // 100), max(3, n // 10)
+    if n < FEW:
+        head, tail = 1 + n // 7, 2
     smooth = curve.smooth
     best = int(np.argmin(smooth))
+    start, first = median(curve.y[:head]), float(curve.y[0])
+    spread = max(curve.spread, curve.noise)
     return Shape(
-        start=median(curve.y[:head]),
+        start=start,
+        began=first if first - start > max(STANDS_OUT * spread, FELL * abs(first)) else start,
         end=median(curve.y[-tail:]),
         best=float(smooth[best]),
         best_index=best,
-        spread=max(curve.spread, curve.noise),
+        spread=spread,
         persistence=curve.persistence,
         head=head,
         tail=tail,
-        window=robust.window_for(n),
+        window=robust.window_for(n, low=3),
     )
 
 
@@ -167,13 +184,13 @@ def best(view: View) -> Reading:
 
 
 def progress(view: View) -> Reading:
-    """Relative fall from the start level to the best level."""
+    """Relative fall from where the loss began to its best level."""
     if why := _measure(view) or begins_late(view):
         return missing(why)
     shape = loss_shape(view)
     if abs(shape.start) < 1e-12:
         return missing("the loss starts at 0")
-    value = shape.fall / abs(shape.start)
+    value = shape.gain / abs(shape.began)
     return _spanning(value, view, 0, len(view.loss) - 1, (_first(view), _lowest(view)))
 
 
@@ -183,7 +200,7 @@ def progress_noise(view: View) -> Reading:
         return missing(why)
     shape = loss_shape(view)
     floor = 1e-9 * max(abs(shape.start), 1e-9)
-    return found(shape.fall / max(shape.spread, floor), view.loss, 0, len(view.loss) - 1)
+    return found(shape.gain / max(shape.spread, floor), view.loss, 0, len(view.loss) - 1)
 
 
 def sure_progress(view: View) -> Reading:
@@ -193,7 +210,18 @@ def sure_progress(view: View) -> Reading:
     shape = loss_shape(view)
     if abs(shape.start) < 1e-12:
         return missing("the loss starts at 0")
-    return found(shape.sure_fall / abs(shape.start), view.loss, 0, len(view.loss) - 1)
+    return found(shape.sure_gain / abs(shape.began), view.loss, 0, len(view.loss) - 1)
+
+
+def most_progress(view: View) -> Reading:
+    """The most that the relative fall can have been, by two standard errors."""
+    if why := _measure(view) or begins_late(view):
+        return missing(why)
+    shape = loss_shape(view)
+    if abs(shape.start) < 1e-12:
+        return missing("the loss starts at 0")
+    most = (shape.gain + shape.gain_error) / abs(shape.began)
+    return found(most, view.loss, 0, len(view.loss) - 1)
 
 
 def sure_noise(view: View) -> Reading:
@@ -202,12 +230,12 @@ def sure_noise(view: View) -> Reading:
         return missing(why)
     shape = loss_shape(view)
     floor = 1e-9 * max(abs(shape.start), 1e-9)
-    return found(shape.sure_fall / max(shape.spread, floor), view.loss, 0, len(view.loss) - 1)
+    return found(shape.sure_gain / max(shape.spread, floor), view.loss, 0, len(view.loss) - 1)
 
 
 def noise(view: View) -> Reading:
     """Noise of one point over the median level, after the local trend is taken out."""
-    if why := _measure(view, 10):
+    if why := _measure(view):
         return missing(why)
     level = abs(median(view.loss.y))
     if level < 1e-12:
@@ -219,14 +247,14 @@ def noise(view: View) -> Reading:
 
 def trend(view: View) -> Reading:
     """Mann-Kendall z of the whole curve, corrected for autocorrelation; falling is negative."""
-    if why := _measure(view):
+    if why := _measure(view, FEW):
         return missing(why)
     return found(robust.mann_kendall_z(view.loss.y), view.loss, 0, len(view.loss) - 1)
 
 
 def rise(view: View) -> Reading:
     """How far the end lies above the best level, relative to the best level."""
-    if why := _measure(view, 10):
+    if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
     if abs(shape.best) < 1e-12:
@@ -238,7 +266,7 @@ def rise(view: View) -> Reading:
 
 def rise_noise(view: View) -> Reading:
     """The same rise in standard errors of a level."""
-    if why := _measure(view, 10):
+    if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
     floor = 1e-6 * max(abs(shape.start), 1e-9)
@@ -246,10 +274,19 @@ def rise_noise(view: View) -> Reading:
     return found(value, curve, shape.best_index, len(curve) - 1)
 
 
+def line_noise(view: View) -> Reading:
+    """Fall along a robust line through the whole curve in noises of one point."""
+    if why := _measure(view, FEW):
+        return missing(why)
+    curve, shape = view.loss, loss_shape(view)
+    fall = -robust.theil_sen(curve.steps, curve.y) * float(curve.steps[-1] - curve.steps[0])
+    return Reading(fall / max(shape.spread, 1e-9 * max(abs(shape.start), 1e-9)))
+
+
 def rise_of_fall(view: View) -> Reading:
     """The same rise as a share of what had been gained before; a tiny bump on the way of a
     curve that fell a thousandfold is no divergence."""
-    if why := _measure(view, 10):
+    if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
     value = (shape.end - shape.best) / max(shape.fall, 0.02 * abs(shape.start), 1e-12)
@@ -258,7 +295,7 @@ def rise_of_fall(view: View) -> Reading:
 
 def stays_up(view: View) -> Reading:
     """Share of the points after the last time at the best level that stay above half the rise."""
-    if why := _measure(view, 10):
+    if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
     threshold = shape.best + 0.5 * (shape.end - shape.best)
@@ -271,7 +308,7 @@ def stays_up(view: View) -> Reading:
 
 def early_progress(view: View) -> Reading:
     """Relative fall within the first 100 optimiser steps after warm-up's first tenth."""
-    if why := _measure(view, 10):
+    if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
     inside = np.flatnonzero(curve.steps - curve.steps[0] <= 100)
@@ -305,9 +342,11 @@ SIGNALS = {
     "loss.progress": Signal("share", "relative fall from start to best level", progress),
     "loss.progress_noise": Signal("noise", "the same fall in point noises", progress_noise),
     "loss.sure_progress": Signal("share", "the fall less what chance explains", sure_progress),
+    "loss.most_progress": Signal("share", "the fall with what chance may hide", most_progress),
     "loss.sure_noise": Signal("noise", "the same in point noises", sure_noise),
     "loss.noise": Signal("share", "point noise over the median level", noise),
     "loss.trend": Signal("z", "Mann-Kendall z of the whole curve", trend),
+    "loss.line_noise": Signal("noise", "fall along a line in point noises", line_noise),
     "loss.rise": Signal("share", "end above the best level, relative", rise),
     "loss.rise_noise": Signal("errors", "the same rise in standard errors of a level", rise_noise),
     "loss.rise_of_fall": Signal("share", "the same rise as a share of the fall", rise_of_fall),

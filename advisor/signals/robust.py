@@ -130,6 +130,11 @@ def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.triu_indices(n, 1)
 
 
+def falling_points(values: Array) -> float:
+    """Return how many values there are where each is below the one before, else 0."""
+    return float(values.size) if bool((np.diff(values) < 0).all()) else 0.0
+
+
 def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
     """Return the median slope of all pairs (Theil 1950, Sen 1968), of at most ``limit`` points."""
     n = y.size

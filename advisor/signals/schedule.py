@@ -13,6 +13,7 @@ from advisor.signals.robust import Array
 from advisor.signals.view import View
 
 MIN_POINTS = 5
+LEAST = 3  # rates that say where a schedule stands
 SPENT = 0.15  # of the peak: what follows moves little
 STUCK = 0.25  # of the peak: below it a standstill may be the schedule's floor
 RESTART = 0.35  # of the peak: a restart on purpose comes when a cycle is over
@@ -221,13 +222,18 @@ def mean_late(view: View) -> Reading:
     return Reading(float(lr[lr.size // 3 :].mean()) / top)
 
 
+def _last(view: View) -> int:
+    """Points that make the rate at the end: fewer where few were logged."""
+    return max(1, min(3, len(_lr(view)) // 6))
+
+
 def spent(view: View) -> Reading:
     """1 where the schedule is known to be at its end (below 15% of the peak), else 0.
 
     Where no rate was logged, the config's decay style and the planned steps decide.
     """
-    if len(view.lr) >= MIN_POINTS and float(_lr(view).max()) > 0:
-        end = median(_lr(view)[-3:])
+    if len(view.lr) >= LEAST and float(_lr(view).max()) > 0:
+        end = median(_lr(view)[-_last(view) :])
         return Reading(float(end < SPENT * float(_lr(view).max())))
     style = view.config.get("lr_scheduler.lr_decay_style")
     planned = view.run.facts.get("max_steps")
@@ -240,15 +246,15 @@ def cooled(view: View) -> Reading:
     """1 where the rate stayed near its peak for most of the run and then fell to its end: what the
     loss falls by at last is the fall of the rate, and over with it."""
     rates = _lr(view)
-    if len(rates) < MIN_POINTS or float(rates.max()) <= 0:
+    if len(rates) < LEAST or float(rates.max()) <= 0:
         return Reading(0.0)
     held = float(rates[int(0.6 * len(rates))]) > 0.8 * float(rates.max())
-    return Reading(float(held and median(rates[-3:]) < SPENT * float(rates.max())))
+    return Reading(float(held and median(rates[-_last(view) :]) < SPENT * float(rates.max())))
 
 
 def unknown(view: View) -> Reading:
     """1 where no learning rate was logged."""
-    return Reading(float(len(view.lr) < MIN_POINTS))
+    return Reading(float(len(view.lr) < LEAST))
 
 
 def high(view: View) -> Reading:

@@ -17,7 +17,8 @@ LEVEL = 0.015  # of the level: less than this is no progress to speak of
 def _tail(view: View) -> tuple[int, float]:
     """Index where the last third begins, and the fall over it along a robust line."""
     curve = view.loss
-    cut = len(curve) - max(5, len(curve) // 3)
+    n = len(curve)
+    cut = n - max(min(5, (n + 1) // 2), n // 3)
     x, y = curve.steps[cut:], curve.y[cut:]
     return cut, -robust.theil_sen(x, y) * float(x[-1] - x[0])
 

@@ -12,7 +12,7 @@ from advisor.signals import facts, robust
 from advisor.signals.base import Signal, found, missing, need, point
 from advisor.signals.loss import MEDIAN_COST, MIN_POINTS, loss_shape
 from advisor.signals.robust import Array
-from advisor.signals.view import Curve, View
+from advisor.signals.view import FEW, Curve, View
 
 DENSE = 5  # training points for each evaluation, from which on they bound its noise
 UNSEEN = 9.0  # a rise that nothing before can be held against
@@ -30,7 +30,7 @@ def eval_noise(view: View) -> float:
     noise = robust.successive_noise(curve.y) if len(curve) >= 4 else 0.0
     if len(curve) >= MANY:
         noise = max(noise, curve.spread)
-    if len(view.loss) >= max(MIN_POINTS, DENSE * len(curve)):
+    if len(view.loss) >= max(FEW, DENSE * len(curve)):
         train = abs(median(view.loss.y))
         noise = min(noise, level * view.loss.noise / max(train, 1e-12))
     return max(noise, 0.001 * level, 1e-12)
@@ -184,6 +184,15 @@ def rise_trend(view: View) -> Reading:
     return Reading(robust.mann_kendall_z(past) if past.size >= 4 else 0.0)
 
 
+def rise_steady(view: View) -> Reading:
+    """Share of the steps from the minimum on that go up: 1 where each lies above the last."""
+    curve = view.eval
+    if why := need(curve, 2):
+        return missing(why)
+    steps = np.diff(curve.y[_low(curve) :])
+    return Reading(float((steps > 0).mean()) if steps.size else 0.0)
+
+
 def rise_of_wander(view: View) -> Reading:
     """The rise over the largest earlier one that was undone again: a curve that wanders up and
     down does not overfit when it is up. Few evaluations have no such history: UNSEEN."""
@@ -278,6 +287,13 @@ def falls_to_end(view: View) -> Reading:
     return Reading(float((steps < 0).sum()) / max(1, int((steps != 0).sum())))
 
 
+def falls_all(view: View) -> Reading:
+    """Evaluations where each lies below the one before, else 0."""
+    if why := need(view.eval, 3):
+        return missing(why)
+    return Reading(robust.falling_points(view.eval.y))
+
+
 def tail_share(view: View) -> Reading:
     """The last third's fall as a share of the whole fall of the validation loss."""
     curve = view.eval
@@ -350,6 +366,7 @@ SIGNALS = {
     "eval.rise": Signal("share", "end over minimum, relative", rise),
     "eval.rise_noise": Signal("noise", "the same rise in evaluation noises", rise_noise),
     "eval.rise_trend": Signal("z", "Mann-Kendall z from the minimum on", rise_trend),
+    "eval.rise_steady": Signal("share", "steps from the minimum on that go up", rise_steady),
     "eval.rise_of_wander": Signal("ratio", "the rise over earlier ones undone", rise_of_wander),
     "eval.after_min": Signal("evaluations", "evaluations after the minimum", after_min),
     "eval.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
@@ -359,6 +376,7 @@ SIGNALS = {
     "eval.tail_errors": Signal("errors", "the same fall in standard errors", tail_errors),
     "eval.pace": Signal("ratio", "speed of the last third over the middle third", pace),
     "eval.left": Signal("share", "last evaluation over the level at the start", left),
+    "eval.falls_all": Signal("evaluations", "each below the one before, else 0", falls_all),
     "eval.falls_to_end": Signal("share", "last third's steps that go down", falls_to_end),
     "eval.progress": Signal("share", "first to lowest evaluation, relative", progress),
     "eval.noise": Signal("share", "evaluation noise over the level", noise),

@@ -14,6 +14,7 @@ from advisor.signals import robust
 from advisor.signals.points import Hidden, Points, hidden_in, points_of
 from advisor.signals.robust import Array
 
+FEW = 10  # points: fewer tell little of their own noise
 LIMIT = 4096  # points a signal works on; longer series are averaged in buckets of 2**k
 
 
@@ -103,11 +104,18 @@ class Curve:
 
     @cached_property
     def noise(self) -> float:
-        return robust.local_noise(self.y)
+        return robust.local_noise(self.y) * self.doubt
 
     @cached_property
     def spread(self) -> float:
+        if len(self) < FEW:  # a running median of so few points is no level
+            return self.noise
         return robust.detrended_noise(self.y, self.slow)
+
+    @property
+    def doubt(self) -> float:
+        """How much wider the noise may be than a handful of points show: up to twice."""
+        return 1 + max(0, FEW - len(self)) / 5
 
     @cached_property
     def persistence(self) -> float:
@@ -115,11 +123,11 @@ class Curve:
 
     @cached_property
     def smooth(self) -> Array:
-        return robust.running_median(self.y, robust.window_for(len(self)))
+        return robust.running_median(self.y, robust.window_for(len(self), low=3))
 
     @cached_property
     def slow(self) -> Array:
-        same = robust.window_for(len(self), 0.2) == robust.window_for(len(self))
+        same = robust.window_for(len(self), 0.2) == robust.window_for(len(self), low=3)
         return self.smooth if same else robust.slow_level(self.y)
 
     def at(self, index: int) -> int:
