@@ -21,7 +21,7 @@ RUNS = {
     "generator.py --out TMP --seeds 0:1 --kinds nan_late": "",
     "detection.py --seeds 0:1 --kinds nan_late clean_cosine": "macro recall",
     "stress.py --seeds 0:1": "macro recall of faults",
-    "accuracy.py --quick --only emulated": "# How right it is",
+    "accuracy.py --quick --only emulated": "# How right the advisor is",
     "fuzz.py --minutes 0.02": "mutated logs",
     "live.py --seeds 1000:1001 --logs 100000": "alarms a thousand points",
     "live_cost.py --lengths 100 --points 1000": r"\| 100 \| \d",
@@ -95,6 +95,8 @@ def test_every_script_that_is_run_by_hand_is_run_here() -> None:
         "tuning/results.py": "needs every method's rows, Optuna's too",
         "train_speed_worker.py": "started by train_speed.py",
         "gallery/worker.py": "started by gallery/make.py",
+        "gallery/second_model.py": "trains the gallery's second model from ../shared/data",
+        "peers/worker.py": "started by peers.py",
     }
     begins = 'if __name__ == "__main__":'
     found = {

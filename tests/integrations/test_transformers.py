@@ -97,13 +97,13 @@ def test_an_act_ends_at_overfitting_with_the_best_checkpoint(tmp_path: Path) -> 
     assert trainer.evaluate()["eval_loss"] == pytest.approx(best, rel=1e-4)
 
 
-def test_trl_is_one_line_too_and_its_adapter_is_known(tmp_path: Path) -> None:
+def test_trl_is_one_line_too_and_its_adapter_is_known(base: Path, tmp_path: Path) -> None:
     heard = Heard()
     rows = [json.loads(line) for line in (ROOT / "presets/instructions.jsonl").open()]
     texts = [{"text": f"{r['instruction']} {r['context']} {r['response']}"} for r in rows[:256]]
     callback = AdvisorCallback(say=heard)
     trainer = SFTTrainer(
-        model=str(ROOT / "presets" / "base"),
+        model=str(base),
         args=SFTConfig(
             output_dir=str(tmp_path), max_steps=40, per_device_train_batch_size=4, max_length=64,
             learning_rate=1e-3, logging_steps=1, report_to=[], use_cpu=True, bf16=False,
