@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from advisor.edits import LEAP, Value, is_number, number
+from advisor.edits import LEAP, Value, is_number, number, rounded
 from advisor.findings import Edit
 from advisor.ranges import warmup_range
 
@@ -46,6 +46,7 @@ def coupled(
 def along(cause: Edit, key: str, old: Value, new: Value, why: str) -> Edit:
     """Return a resolved Edit that follows from another."""
     note = f"comes along: {why}"
+    new = rounded(new)
     return Edit(
         key, "set", new if not isinstance(new, list) else None, cause.applies,
         because=cause.because, old=old, new=new, resolved=True, note=note,

@@ -67,8 +67,16 @@ def resolve(edit: Edit, old: Value) -> Edit:
 
 
 def _done(edit: Edit, old: Value, new: Value, note: str) -> Edit:
-    edit = replace(edit, old=old, new=new, resolved=True)
+    edit = replace(edit, old=old, new=new if new == old else rounded(new), resolved=True)
     return _noted(edit, note) if note else edit
+
+
+def rounded(value: Value) -> Value:
+    """Return a value without what binary arithmetic leaves behind its last digit.
+
+    The one place where a value that is to be written gets its digits: 3 x 0.0002 is 0.0006.
+    """
+    return float(f"{value:.15g}") if isinstance(value, float) and is_number(value) else value
 
 
 def _noted(edit: Edit, note: str) -> Edit:

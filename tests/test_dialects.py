@@ -85,7 +85,7 @@ def test_full_to_lora_writes_the_adapter_section() -> None:
 def test_json_keeps_its_indentation() -> None:
     old, new = write("args.json", done("optimizer.lr", 6e-5), done("optimizer.weight_decay", 0.01))
     assert changed_lines(old, new) == [
-        '    "learning_rate": 6e-05,',
+        '    "learning_rate": 0.00006,',
         '    "hub_token": "hf_abcdefghijklmnopqrst",',
         '    "weight_decay": 0.01',
     ]

@@ -36,7 +36,7 @@ def test_a_plan_gives_value_flags_and_diff_in_the_users_own_keys() -> None:
     assert edit.because == ("LR004",)
     assert plan.overrides == ("--learning_rate", "6e-05")
     assert plan.diff is not None
-    assert '-    "learning_rate": 0.0002,\n+    "learning_rate": 6e-05,\n' in plan.diff
+    assert '-    "learning_rate": 0.0002,\n+    "learning_rate": 0.00006,\n' in plan.diff
 
 
 def test_secrets_of_the_file_are_hidden_in_the_diff() -> None:

@@ -192,7 +192,9 @@ def test_the_style_of_a_number_stays() -> None:
     ]  # fmt: skip
     assert [like(sample, 2) for sample in samples[5:]] == ["2.0", "2"]
     assert like("2e-4", 2.8e-4) == "2.8e-4"
-    assert like("0.0002", 8e-5, as_json=True) == scalar(8e-5, as_json=True) == "8e-05"
+    assert like("0.0002", 8e-5, as_json=True) == "0.00008"
+    assert like(".5", 0.25) == ".25"
+    assert scalar(8e-5, as_json=True) == "8e-05"
 
 
 def test_a_value_that_is_there_already_keeps_its_spelling() -> None:

@@ -117,7 +117,20 @@ def _replace(text: str, key: Any, node: Any, value: object, as_json: bool) -> st
         return text  # in the user's own way
     gap = " " if text[start - 1] in ":," else ""
     new = scalar(value, as_json) if tail else like(text[start:end], value, as_json)
-    return text[:start] + gap + new + tail + text[end:]
+    rest = text[end:] if tail else _comment_kept(text, end, len(gap + new) - (end - start))
+    return text[:start] + gap + new + tail + rest
+
+
+def _comment_kept(text: str, end: int, longer: int) -> str:
+    """Return the text after a value, its comment in the column that it had where there is room.
+
+    ``longer`` is by how many characters the value grew.
+    """
+    comment = re.compile(r"( +)#").match(text, end)
+    if comment is None:
+        return text[end:]
+    room = len(comment[1]) - longer
+    return " " * (room if room > 0 else min(len(comment[1]), 2)) + text[comment.end() - 1 :]
 
 
 def _says(text: str, value: object) -> bool:

@@ -13,7 +13,8 @@ from advisor.finite import finite
 _PLAIN = re.compile(r"[A-Za-z0-9_./+][\w ./+\-]*")
 _YES_NO = ("yes", "no", "on", "off", "y", "n")  # booleans of YAML 1.1
 _EXPONENT = re.compile(r"[-+]?\d+(?P<dot>\.\d*)?(?P<e>[eE])(?P<sign>[-+]?)(?P<pad>0*)\d+")
-_DECIMAL = re.compile(r"[-+]?\d+\.\d+")
+_DECIMAL = re.compile(r"[-+]?(?P<lead>\d*)\.\d+")
+_SMALLEST, _LARGEST = 1e-9, 1e9  # beyond, nobody reads the zeros of a decimal
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 
 
@@ -57,9 +58,10 @@ def _number_like(bare: str, value: int | float, as_json: bool) -> str:
     match = _EXPONENT.fullmatch(bare)
     if match is not None and value:
         return _with_exponent(value, match)
-    # json.dumps turns to exponents early; so will whoever writes this file next
-    if not as_json and _DECIMAL.fullmatch(bare) and 1e-5 <= abs(value) < 1e6:
-        return _positional(value)
+    decimal = _DECIMAL.fullmatch(bare)
+    if decimal is not None and (not value or _SMALLEST <= abs(value) < _LARGEST):
+        text = _positional(value)
+        return text if decimal["lead"] else re.sub(r"^(-?)0\.", r"\1.", text)
     return scalar(value, as_json)
 
 
