@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from advisor.discover import read_runs
+from advisor.pipeline import Request
+from advisor.rulebook import load_rules
 from advisor.run import Run
+from advisor.watch import Watcher
 from tests.cli.program import advise, asked
 from tests.trainer_states import falling, history, write_run, write_state
 
@@ -123,3 +126,18 @@ def test_compare_ranks_both_runs_of_one_folder(tmp_path: Path) -> None:
     done = advise("compare", tmp_path)
     assert "the lowest that each reached" in done.stdout
     assert "2.4 at step 24" in done.stdout
+
+
+def test_a_rerun_that_is_watched_is_told_apart_from_what_was_there(tmp_path: Path) -> None:
+    write_run(tmp_path, OLD, 72, 1e9)
+    watching = Watcher([tmp_path], load_rules(), Request())
+    news = watching.look()
+    assert {n.change.finding.code for n in news if n.change} >= {"EP004"}
+    write_run(tmp_path, NEW[:8], 24, 1e9 + 600, done=False)
+    news = watching.look(at_all=True)
+    write_run(tmp_path, NEW, 24, 1e9 + 900)
+    news += watching.look(at_all=True)
+    runs = {run.id: run for run in watching.runs.values()}
+    assert steps(runs[""].run) == 24 and runs[""].status == "ok"
+    assert steps(runs["earlier"].run) == 72 and runs["earlier"].status == "failing"
+    assert [n.kind for n in news if n.change is None].count("restarted") == 1

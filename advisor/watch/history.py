@@ -29,7 +29,7 @@ def follow_on(before: Run, now: Run, replaced: bool) -> tuple[Run, Turn]:
         return before, "grown"
     if replaced and int(new.steps[0]) > int(old.steps[min(START, len(old)) - 1]):
         return merged(before, now), "continued"
-    return now, "grown" if _is_rewritten(old, new) else "restarted"
+    return now, "grown" if _is_rewritten(old, new) and not _is_shorter(before, now) else "restarted"
 
 
 def main_series(run: Run) -> Series | None:
@@ -43,6 +43,12 @@ def main_series(run: Run) -> Series | None:
 def last_step(run: Run) -> int:
     """Return the last step that any metric was logged at."""
     return max((int(series.steps[-1]) for series in run.series.values() if len(series)), default=0)
+
+
+def _is_shorter(before: Run, now: Run) -> bool:
+    """Whether a log that went back plans another number of steps: the first ones may be alike."""
+    plans = (before.facts.get("max_steps"), now.facts.get("max_steps"))
+    return last_step(now) < last_step(before) and None not in plans and plans[0] != plans[1]
 
 
 def _is_rewritten(old: Series, new: Series) -> bool:

@@ -21,7 +21,7 @@ def text_of(change: Change) -> str:
     finding = change.finding
     head = f"{finding.severity}: {finding.code} {finding.name}"
     if change.kind == "withdrawn":
-        return f"{head}: no longer so"
+        return f"{head}: {change.by} takes its place" if change.by else f"{head}: no longer so"
     again = " (still)" if change.kind == "updated" else ""
     do = _short(finding.do)
     return f"{head}{again}: {redact_text(finding.message)}" + (f"; to do: {do}" if do else "")
@@ -30,7 +30,8 @@ def text_of(change: Change) -> str:
 def details_of(change: Change) -> Mapping[str, object]:
     """Return the finding as in the output contract, strict JSON with secrets hidden."""
     fields = {name: strict(value) for name, value in finding_of(change.finding).items()}
-    return {"change": change.kind, "action": change.action, **fields}
+    by = {"by": change.by} if change.by else {}
+    return {"change": change.kind, "action": change.action, **by, **fields}
 
 
 def _short(text: str) -> str:
