@@ -16,6 +16,7 @@ from advisor.dialects import DIALECTS, dialect_of, generic
 from advisor.dialects import tree as trees
 from advisor.dialects.keys import KINDS, coerce
 from advisor.errors import ConfigError
+from advisor.intervals import spaced
 from advisor.run import Config, Run
 
 __all__ = [
@@ -52,6 +53,7 @@ def attach_config(
     config = with_log(config, run)
     if facts:
         config = with_facts(config, facts)
+    run = spaced(run, config)
     return dataclasses.replace(run, config=config, notes=(*run.notes, *notes))
 
 

@@ -11,6 +11,7 @@ from advisor.readers import names
 from advisor.readers.epochs import across_epochs
 from advisor.run import FloatArray, IntArray
 
+COUNTED = "no step in the log: rows are counted"
 MOST_TEXTS = 40  # columns of words that are kept, and different words of each
 MOST_WORDS = 200
 
@@ -101,7 +102,7 @@ def steps_of(columns: Columns, main: IntArray, mapped: Mapping[str, str]) -> tup
         whole = bool((known == np.round(known)).all())
         if whole and np.unique(known).size > 0.8 * max(1, columns.rows):
             return _filled(epoch), "no step in the log: epochs are taken as steps"
-    return np.arange(1.0, columns.rows + 1), "no step in the log: rows are counted"
+    return np.arange(1.0, columns.rows + 1), COUNTED
 
 
 def _counts(steps: FloatArray) -> bool:

@@ -16,7 +16,7 @@ from advisor.readers.choose import choose
 from advisor.readers.console_endings import is_stop
 from advisor.readers.console_layouts import PairReader
 from advisor.readers.console_rows import LINE, STEP, Block, Part
-from advisor.readers.console_runs import Stretch, stretches
+from advisor.readers.console_runs import Stretch, go_on, stretches
 from advisor.readers.console_scan import Scan, scan
 from advisor.readers.console_steps import Placed, place_rows, planned_steps
 from advisor.readers.console_text import clean, decoder, lines
@@ -80,6 +80,7 @@ def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     parts = _parts(blocks) or _summary_part(found)
     if not parts:
         return [_without_series(path, found)]
+    go_on(parts, found.told)
     happened = found.events.happenings
     failures = [one.line for one in happened if one.kind in ("exception", "oom")]
     found_runs = stretches(parts, found.told, failures)
@@ -126,6 +127,8 @@ def _part(block: Block) -> Part | None:
         block.kind, steps = "pairs", places[:, STEP]
         if np.mean(np.diff(steps) < 0) > 0.2:  # a number of the process, and no step
             places[:, STEP] = np.nan
+    if block.split and len(block) > 1 and np.unique(places[:, STEP]).size == 1:
+        places[:, STEP] = np.nan  # the batches of each evaluation
     placed = np.isfinite(places[:, LINE + 1 : LINE + 4]).any(axis=1)
     if block.kind == "pairs" and not placed.any() and len(block) < 3:
         return None

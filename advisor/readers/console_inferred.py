@@ -13,7 +13,7 @@ PAIRED = 0.9  # share of rows that tell again what a row beside them tells
 
 
 def inferred(
-    parts: Sequence[Part], chosen: Sequence[int], facts: Mapping[str, object], notes: list[str]
+    parts: Sequence[Part], chosen: Sequence[int], facts: dict[str, object], notes: list[str]
 ) -> dict[int, Floats]:
     """Steps of the rows of the chosen parts."""
     main = max(chosen, key=lambda n: parts[n].places.shape[0])
@@ -90,7 +90,7 @@ def _behind(bars: Floats, epochs: Floats) -> float:
     return float(gaps[0]) if abs(at_start + gaps[0]) < 0.25 * gaps[0] else 0.0
 
 
-def _counted(places: Floats, facts: Mapping[str, object], notes: list[str]) -> Floats:
+def _counted(places: Floats, facts: dict[str, object], notes: list[str]) -> Floats:
     """The count of each row times the steps between two, from where the log begins."""
     count = places.shape[0]
     missed, resumed = _missed(places[:, EPOCH]), facts.get("resumed_at")
@@ -100,6 +100,8 @@ def _counted(places: Floats, facts: Mapping[str, object], notes: list[str]) -> F
         apart = apart or max(1, round(resumed / missed))
         begin = resumed if 0.5 < resumed / (missed * apart) < 2 else missed * apart
     interval = apart or 1
+    if apart is None:
+        facts["rows_counted"] = True
     if missed:
         notes.append(f"the log begins in mid-run: about {missed} rows before it are missing")
     notes.append(

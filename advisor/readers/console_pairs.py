@@ -54,6 +54,9 @@ HELD_OUT = re.compile(
     r"^[\s\[(*#>=-]*(val|valid|validation|validating|eval|evaluation|evaluating|test|dev)\b(?!\w)",
     re.IGNORECASE,
 )
+HELD_CELL = re.compile(  # 'Epoch 3 | Validation | Loss: 1.2'
+    r"\|\s*(?:val|valid|validation|eval|evaluation|test|dev)\s*\|", re.IGNORECASE
+)
 _SET = re.compile(r"\bname\s*[:=]?\s*[\"'“](\w[\w./-]{0,60})[\"'”]")
 
 _SCALE = {"k": 1e3, "m": 1e6, "%": 0.01, "ms": 1e-3, "us": 1e-6}
@@ -183,8 +186,7 @@ def parse_pairs(text: str, words: Words = DEFAULT) -> Found | None:
         found.spans.clear()
     elif found.step != found.step and any(name.endswith("loss") for name in found.values):
         _lead(text, found)
-    held_out = HELD_OUT.match(text)
-    if held_out:
+    if HELD_OUT.match(text) or HELD_CELL.search(text):
         chosen = _SET.search(text)
         name = chosen[1] if chosen else "default"
         found.split = "eval" if name == "default" else f"eval/{name}"

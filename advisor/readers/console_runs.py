@@ -24,6 +24,8 @@ class Told:
     headers: list[int] = field(default_factory=list)  # a run is about to begin
     summaries: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)  # one has ended
     resumes: list[int] = field(default_factory=list)  # one goes on from a checkpoint
+    own: list[int] = field(default_factory=list)  # one that this log tells of saving
+    _saved: set[str] = field(default_factory=set)
     _last: dict[str, object] = field(default_factory=dict)
 
     def state(self, line: int, name: str, value: object) -> None:
@@ -34,9 +36,15 @@ class Told:
     def resume(self, line: int, text: str) -> None:
         if len(self.resumes) < MOST:
             self.resumes.append(line)
+            if not self._saved.isdisjoint(map(_base, text.split())):
+                self.own.append(line)
         step = _AT_STEP.search(text)
         if step is not None:
             self.state(line, "resumed_at", int(step[1]))
+
+    def saved(self, path: str) -> None:
+        if len(self._saved) < MOST:
+            self._saved.add(_base(path))
 
     def header(self, line: int) -> None:
         if len(self.headers) < MOST:
@@ -76,6 +84,20 @@ def stretches(parts: Sequence[Part], told: Told, failures: Sequence[int]) -> lis
     lows = [0.0, *(_border(begin, rows, told, failures) for begin in begins[1:])]
     ends, highs = [*begins[1:], np.inf], [*lows[1:], np.inf]
     return [Stretch(*four) for four in zip(begins, ends, lows, highs, strict=True)]
+
+
+def go_on(parts: Sequence[Part], told: Told) -> None:
+    """Count epochs on where a log goes on from its own checkpoint and counts from 0 again."""
+    for line in told.own:
+        for part in parts:
+            epochs = part.places[:, EPOCH]
+            at = int(np.searchsorted(part.places[:, LINE], line))
+            if 0 < at < epochs.size and epochs[at] <= 1 < epochs[at - 1]:
+                epochs[at:] += np.floor(epochs[at - 1]) + 1 - epochs[at]
+
+
+def _base(path: str) -> str:
+    return re.split(r"[/\\]", path.strip("'\",.()[]:;"))[-1]
 
 
 def _border(begin: float, rows: Floats, told: Told, failures: Sequence[int]) -> float:
@@ -138,7 +160,7 @@ def _progress(part: Part) -> Floats | None:
     if part.places.shape[0] < 2:
         return None
     if np.isfinite(step).all():
-        backward = np.diff(step) < 0
+        backward = np.diff(step) <= 0
         if np.isfinite(epoch).all() and np.any(np.diff(epoch)[backward] > 0):
             return epoch * (float(np.nanmax(step)) + 1) + step
         return step

@@ -39,6 +39,7 @@ _FACT_HINT = re.compile(r"Num [Ee]|Total (?:opt|train|steps)|logging_steps")
 _HEADER = re.compile(
     r"Running training|Num examples\s*=|Starting training|Training starts at|^Build model"
 )
+_SAVED = re.compile(r"\b[Ss]av(?:ed|ing) .{0,200}\b(?:to|at|in|as):? ['\"]?(\S*[/\\]\S+)")
 # What an advisor said of the run is no metric and no event of it.
 _ADVICE = re.compile(r"\s*(?:\[(?:finding|rollback|stop)\]|advise:) ")
 
@@ -88,6 +89,10 @@ class Scan:
         if section is not None:
             self._section(section)
         if of_section:
+            return
+        if saved := _SAVED.search(text):
+            self.told.saved(saved[1])
+            self.events.feed(number, text)
             return
         found = None if self.events.in_traceback else self.reader.read(text)
         if found is not None and self._pairs(number, found):

@@ -33,7 +33,7 @@ class Placed:
     follows: bool = False  # the closing line of an epoch beside rows that have steps
 
 
-def place_rows(parts: list[Part], facts: Mapping[str, object]) -> tuple[list[Placed], list[str]]:
+def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed], list[str]]:
     """The step of each row of one run, and notes on how those were found."""
     notes: list[str] = []
     steps: dict[int, Floats] = {}

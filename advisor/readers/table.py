@@ -11,7 +11,7 @@ from advisor.errors import NotALog, ReadError
 from advisor.median import median
 from advisor.readers import names
 from advisor.readers.choose import choose
-from advisor.readers.columns import Columns, steps_of
+from advisor.readers.columns import COUNTED, Columns, steps_of
 from advisor.readers.options import ReadOptions
 from advisor.readers.series import Placing, place, series_at
 from advisor.run import Event, FloatArray, IntArray, Run, Series
@@ -40,6 +40,9 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
         raise NotALog(f"{source.path}: no metric found; name one with --map train/loss=COLUMN")
     main = chosen.get("train/loss") or next(iter(chosen.values()))
     steps, note = steps_of(columns, columns.column(main)[0], options.map)
+    facts = dict(source.facts)
+    if note == COUNTED and "train/loss" in chosen and counts[main] == columns.rows:
+        facts["rows_counted"] = True
     parts, events, said = _split(columns, steps, main, source.resumed)
     notes = (*source.notes, *([note] if note else []), *guessed, *said)
     runs = []
@@ -53,7 +56,7 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
             Run(
                 source.path, source.format, series, ident,
                 events=(*source.events, *(Event(e.kind, e.text, e.step) for e in inside)),
-                notes=(*notes, *more), facts=source.facts,
+                notes=(*notes, *more), facts=facts,
             )
         )  # fmt: skip
     if not runs:

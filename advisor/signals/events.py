@@ -165,7 +165,7 @@ SIGNALS = {
     "event.no_template": _events(
         "warning",
         "warnings that a sample lacks the template before its answer",
-        r"(?:response|instruction) (?:key|template)",
+        r"(?:response|instruction) (?:key|template)|tokenization mismatch",
     ),
     "event.no_grad": _events(
         "warning", "warnings that inputs carry no gradients", r"inputs have requires_grad"

@@ -29,7 +29,7 @@ LAYERS = (
         "trainer",
     ),
     ("run",),
-    ("findings",),
+    ("findings", "intervals"),
     ("agreement", "best", "condition", "ranges", "defaults", "dialects", "settings"),
     ("keys", "rule", "baseline", "readers", "edits", "config_files"),
     ("words",),

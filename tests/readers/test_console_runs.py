@@ -266,3 +266,33 @@ def test_a_closing_block_after_the_best_checkpoint_is_no_point_of_the_curve(read
     last = "***** eval metrics *****\n  epoch     = 3.0\n  eval_loss = 1.9\n"
     (run,) = reads("\n".join(_run(3, 5, 2.0)) + "\n" + last)
     assert float(run.series["eval/loss"].values[-1]) == pytest.approx(1.7)
+
+
+def _spoken(epoch: int, loss: float) -> list[str]:
+    return [
+        f"Epoch {epoch} |   Training | Elapsed Time: 2:40:25 | Steps: 600 | Loss: {loss}",
+        f"Epoch {epoch} | Validation | Elapsed Time: 0:15:08 | Steps: 78 | Loss: {loss + 1}",
+    ]
+
+
+def test_columns_that_name_the_side_and_the_batches_of_an_epoch(reads: Reads) -> None:
+    lines = [line for epoch in range(4) for line in _spoken(epoch, 4.0 - epoch)]
+    (run,) = reads("\n".join(lines))
+    assert _steps(run) == _steps(run, "eval/loss") == [600, 1200, 1800, 2400]
+    assert [float(value) for value in run.series["eval/loss"].values] == [5, 4, 3, 2]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_epochs_from_0_on_after_a_resume_go_on_where_the_checkpoint_is_the_logs_own(
+    reads: Reads, own: bool
+) -> None:
+    saved = "I Saved new best validating model with loss 1.0 to: /x/best_dev-1002347"
+    loaded = f"I Loading best validating checkpoint from /x/best_dev-{1002347 if own else 7}"
+    before = [line for epoch in range(5) for line in _spoken(epoch, 4.0 - epoch)]
+    after = [line for epoch in range(3) for line in _spoken(epoch, 9.0 - epoch)]
+    runs = reads("\n".join([*before, saved, loaded, *after]))
+    counts = [len(run.series["train/loss"]) for run in runs]
+    assert counts == ([8] if own else [5, 3])
+    if own:
+        assert [event.kind for event in runs[0].events] == ["resume"]
+        assert _steps(runs[0]) == list(range(600, 5400, 600))
