@@ -1,11 +1,11 @@
 """What half the points change: real logs, every second one kept.
 
-python benchmarks/metamorphic.py [--logs ../shared/logs] [--show]
+python benchmarks/metamorphic.py [--logs ../shared/logs] [--show] [--write]
 
 A log that was written half as often shows the same run. Each readable log of strangers is judged
 as it is and with every second point of its series; counted are the runs whose findings of warning
 or above name other symptoms, and those where one symptom takes another's place. A lone spike that
-stood at a point left out is gone for good. Writes benchmarks/results/metamorphic.md.
+stood at a point left out is gone for good. --write puts it into benchmarks/results/metamorphic.md.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from advisor.errors import AdvisorError
@@ -99,10 +100,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--logs", type=Path, default=LOGS)
     parser.add_argument("--show", action="store_true", help="list the runs that changed")
+    parser.add_argument("--first", type=int, help="only so many of the runs")
+    parser.add_argument("--write", action="store_true", help="put it into results/")
     args = parser.parse_args()
     if not (args.logs / "index.csv").exists():
         raise SystemExit(f"{args.logs}: no index.csv there; the logs are not part of the project")
-    runs, rulebook = list(runs_of(args.logs)), load_rules()
+    runs, rulebook = list(islice(runs_of(args.logs), args.first)), load_rules()
     lines = [
         "# Half the points of real logs",
         "",
@@ -121,8 +124,8 @@ def main() -> None:
                 print(name, each.run, "lost", sorted(each.lost), "new", sorted(each.new), sep="; ")
     text = "\n".join((*lines, ""))
     print(text)
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / "metamorphic.md").write_text(text)
+    if args.write:
+        (HERE / "results" / "metamorphic.md").write_text(text)
 
 
 if __name__ == "__main__":

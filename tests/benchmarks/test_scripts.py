@@ -44,6 +44,7 @@ NEED_TORCH = {
 }
 NEED_LOGS = {
     "real_logs.py --first 4 --repeats 1 --folds 2": "4 scored logs",
+    "metamorphic.py --first 3": "3 runs of strangers",
     "threads.py --first 2": r"\| thread \|",
 }
 
