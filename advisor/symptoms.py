@@ -27,8 +27,6 @@ SYMPTOMS: dict[str, str] = {
     "clipping": "Nearly every step is clipped, or clipping is missing where it is needed.",
     "lr_schedule": "The learning rate is at its floor too early, jumps, or warms up wrongly.",
     "oom": "The device or its host ran out of memory.",
-    "crash": "The log ends in an exception, a signal, a failed collective, or another end that "
-    "nobody meant.",
     "low_utilization": "The device is idle for much of each step.",
     "data_stall": "Steps wait for the data loader.",
     "no_eval": "There is no validation loss, so overfitting cannot be seen.",
@@ -38,6 +36,7 @@ SYMPTOMS: dict[str, str] = {
     "resume_jump": "The loss or the learning rate jumps where a run was resumed.",
     "forgetting": "The tuned model is worse than its base model outside the task.",
     "repetition": "The tuned model repeats itself or copies its training samples.",
-    "config": "A setting lies outside what is recommended, whatever the curves say.",
+    "config": "A setting lies outside what is recommended, or what the run stood on (code, device, "
+    "disk, scheduler) ended it, whatever the curves say.",
     "converged": "The loss has settled at a good level; nothing needs to be done.",
 }
