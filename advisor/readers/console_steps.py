@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advisor.readers import names
 from advisor.readers.console_inferred import inferred, interval_of
 from advisor.readers.console_rows import (
     BAR,
@@ -21,6 +22,7 @@ from advisor.readers.console_rows import (
 )
 from advisor.readers.epochs import across_epochs
 
+FEWER = 3  # times the rows of a run that its epochs have at least
 ROUNDED = 0.011  # of an epoch: logs give it with two digits
 
 
@@ -42,7 +44,11 @@ def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed
             steps[number] = across_epochs(
                 part.places[:, STEP], part.places[:, EPOCH], part.places[:, TOTAL]
             )
-    followers = {n for n, part in enumerate(parts) if n not in steps and _is_evaluation(part)}
+    most = max(map(_rows, parts))
+    followers = {
+        n for n, part in enumerate(parts)
+        if n not in steps and (_is_evaluation(part) or _closes(part, most))
+    }  # fmt: skip
     trained = [
         n for n, part in enumerate(parts)
         if part.block.kind == "dict" and n not in steps and n not in followers
@@ -66,7 +72,7 @@ def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed
         steps.update(_epochs(parts, waiting))
     else:
         _follow(parts, waiting, steps)
-    late = {*waiting} if len(waiting) < len(parts) else set()
+    late = {*waiting, *_repeating(parts, steps)} if len(waiting) < len(parts) else set()
     placed = [
         Placed(part, _whole(steps[n]), n in late and part.block.kind == "pairs")
         for n, part in enumerate(parts)
@@ -120,6 +126,24 @@ def _is_evaluation(part: Part) -> bool:
     if part.block.split:
         return True
     return bool(keys) and all(key.startswith(("eval", "test", "val")) for key in keys)
+
+
+def _closes(part: Part, most: int) -> bool:
+    """Whether dictionaries tell of both sides at the end of an epoch: means, and no steps."""
+    sides = {names.canonical(key) for key in part.block.keys}
+    both = "eval/loss" in sides and "train/lr" not in sides and "train/grad_norm" not in sides
+    return part.block.kind == "dict" and both and FEWER * _rows(part) <= most
+
+
+def _repeating(parts: list[Part], steps: Mapping[int, Floats]) -> set[int]:
+    """Lines that tell of an epoch as a whole at the step of its last row."""
+    main = max(steps, key=lambda n: _rows(parts[n]))
+    return {
+        n for n, part in enumerate(parts)
+        if FEWER * _rows(part) <= _rows(parts[main])
+        and np.isfinite(part.places[:, EPOCH]).all()
+        and np.isin(steps[n], steps[main]).all()
+    }  # fmt: skip
 
 
 def _one_each_epoch(part: Part) -> bool:

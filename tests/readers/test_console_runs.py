@@ -296,3 +296,25 @@ def test_epochs_from_0_on_after_a_resume_go_on_where_the_checkpoint_is_the_logs_
     if own:
         assert [event.kind for event in runs[0].events] == ["resume"]
         assert _steps(runs[0]) == list(range(600, 5400, 600))
+
+
+@pytest.mark.parametrize(
+    ("row", "summary"),
+    [
+        ("step {g} | loss {l:.3f}", "Epoch {e} | train loss {l:.3f} | val loss {v:.3f}"),
+        ("step {g} train_loss {l:.3f}", "epoch {e} step {g} train_loss 9 val_loss {v:.3f}"),
+        ("{{'step': {g}, 'loss': {l:.3f}}}",
+         "{{'epoch': {e}, 'train_loss': 9.0, 'val_loss': {v:.3f}}}"),
+        ("{{'loss': {l:.3f}, 'learning_rate': 1e-4, 'epoch': {e}.0}}",
+         "{{'train_loss': 9.0, 'eval_loss': {v:.3f}, 'epoch': {e}.0}}"),
+    ],
+)  # fmt: skip
+def test_the_summary_of_an_epoch_is_no_training_point(reads: Reads, row: str, summary: str) -> None:
+    lines = []
+    for at in range(1, 31):
+        said = {"g": 10 * at, "l": 3 - at * 0.05, "e": (at + 9) // 10, "v": 2 - at * 0.01}
+        lines += [row.format(**said)] + ([summary.format(**said)] if at % 10 == 0 else [])
+    (run,) = reads("\n".join(lines))
+    expected = [round(3 - at * 0.05, 3) for at in range(1, 31)]
+    assert [float(value) for value in run.series["train/loss"].values] == expected
+    assert _steps(run, "eval/loss") == _steps(run)[9::10]
