@@ -71,7 +71,8 @@ def test_a_config_value_cannot_colour_or_break_the_plan(tmp_path: Path) -> None:
 def test_secrets_of_config_and_log_are_in_no_output(tmp_path: Path, words: tuple[str, ...]) -> None:
     run = write_log(tmp_path / "run", float("nan"))
     (run / "training_args.yaml").write_text(
-        f"fp16: true\nhub_token: {TOKEN}\nwandb_api_key: {HEX}\nlearning_rate: 2.0e-4\n"
+        f"fp16: true\nnum_train_epochs: 3\nhub_token: {TOKEN}\nwandb_api_key: {HEX}\n"
+        "learning_rate: 2.0e-4\n"
     )
     (run / "train.err").write_text(f"RuntimeError: out of memory, token={TOKEN} api_key={HEX}\n")
     done = advise(words[0], run, *words[1:])
