@@ -39,6 +39,8 @@ CAUSES: dict[str, str] = {
     "graph_cut": "Checkpointing of activations cuts the adapter off from the loss.",
     "weights_newly_initialised": "Weights were not found in the checkpoint and began at random.",
     "embeddings_not_trained": "New tokens were added while their embeddings stay at random.",
+    "no_advantage": "All answers to a prompt earn the same reward, so that none is preferred.",
+    "policy_collapsed": "The policy has left what earned its rewards, and does not come back.",
     # numbers
     "fp16_overflow": "Values pass the range of float16, and steps are skipped or broken.",
     "bf16_rounding": "Updates are smaller than bfloat16 can hold and round to nothing.",

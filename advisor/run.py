@@ -78,5 +78,6 @@ class Run:
     events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()  # what was handled in reading: repeated steps, dropped lines
     # What the log states beside metrics: max_steps, num_train_epochs, steps_per_epoch,
-    # best_step, best_checkpoint, checkpoints ({step: name}), objective ('sft' | 'rl' | 'dpo').
+    # best_step, best_checkpoint, checkpoints ({step: name}), objective
+    # ('sft' | 'rl' | 'dpo' | 'orpo' | 'kto' | 'reward').
     facts: Mapping[str, object] = field(default_factory=dict)

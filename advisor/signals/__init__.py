@@ -18,6 +18,7 @@ from advisor.signals import (
     numerics,
     practice,
     rates,
+    rewards,
     schedule,
     setup,
     spikes,
@@ -46,6 +47,7 @@ SIGNALS: dict[str, Signal] = {
     **blowup.SIGNALS,
     **rates.SIGNALS,
     **now.SIGNALS,
+    **rewards.SIGNALS,
 }
 
 __all__ = ["SIGNALS", "Signal", "View", "resolve"]

@@ -14,23 +14,44 @@ from advisor.signals.facts import number, positive_fact
 from advisor.signals.view import Curve, View
 
 KEEPS_UP = 0.1  # of a step: who waits less gains nothing by more loader workers
+PREFERENCE = ("dpo", "orpo", "kto", "cpo", "simpo", "ipo", "reward")
+POLICY = ("rl", "grpo", "ppo", "rloo", "reinforce")
 PATIENCE = 2  # evaluations without a better one, after which runs are stopped
 NEARLY = 0.98  # of the planned steps or epochs: what is missing then is a matter of rounding
 PASSES = "step_scheduler.num_epochs"
 SPARSE = 0.2  # losses of policies stay below it; a likelihood among masked batches does not
 
 
-def is_rl(view: View) -> Reading:
-    """1 for a run whose loss is no likelihood: reward or KL logged, or a loss about 0."""
+def is_preference(view: View) -> Reading:
+    """1 where answers are compared: DPO, ORPO, KTO, a reward model. Their loss has a meaning, but
+    it is no likelihood, and single pairs weigh heavily in it."""
+    kind = str(view.run.facts.get("objective", "")).lower()
+    if kind in PREFERENCE:
+        return Reading(1.0, f"the loss of preference training ({kind}) does not tell this")
+    return Reading(0.0)
+
+
+def is_policy(view: View) -> Reading:
+    """1 where a policy is trained on rewards: the level of its loss says nothing. Reward or KL is
+    logged, or the loss lies about 0."""
+    if is_preference(view).value:
+        return Reading(0.0)
+    gate = Reading(1.0, "the loss of policy training (PPO, GRPO) does not tell this")
     series = view.run.series
-    if view.run.facts.get("objective") in ("rl", "dpo", "grpo", "ppo"):
-        return Reading(1.0)
+    if str(view.run.facts.get("objective", "")).lower() in POLICY:
+        return gate
     if any("reward" in name or name.endswith("/kl") for name in series):
-        return Reading(1.0)
+        return gate
     curve = view.loss if len(view.loss) else view.eval
     if not len(curve):
         return missing("no train/loss in the log")
-    return Reading(float(_hovers(curve) or _is_sparse(curve)))
+    return gate if _hovers(curve) or _is_sparse(curve) else Reading(0.0)
+
+
+def is_rl(view: View) -> Reading:
+    """1 for both: what the level of a likelihood says is not said by this loss."""
+    preference = is_preference(view)
+    return preference if preference.value else is_policy(view)
 
 
 def _hovers(curve: Curve) -> bool:
@@ -209,6 +230,8 @@ def memory_growth(view: View) -> Reading:
 
 
 SIGNALS = {
+    "run.is_preference": Signal("0 or 1", "answers are compared (DPO and its like)", is_preference),
+    "run.is_policy": Signal("0 or 1", "a policy is trained on rewards", is_policy),
     "run.is_rl": Signal("0 or 1", "reinforcement or preference learning", is_rl),
     "run.steps": Signal("steps", "last logged step", steps),
     "run.done": Signal("share", "of the planned steps", done),
