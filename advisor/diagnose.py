@@ -32,9 +32,9 @@ from advisor.words import language_of, speak
 
 MAX_EVIDENCE = 6
 MAX_QUOTE = 160  # characters of a line of the log that a message quotes
-# Judged means looked at: an answer that stands on a count alone ('fewer than 8 points') or on
-# the config says nothing about the curves, and must not let a run read as 'ok'.
-_CURVES = ("loss.", "eval.")
+# Signals of which one in each group must have a value before a run reads as 'ok'.
+_KNOWN = (("loss.stays_up", "eval.tail_drop"), ("loss.progress", "eval.tail_drop"))
+_KNOWN_OF_POLICY = (("reward.stays_down",), ("grad.zero_share", "reward.no_spread"))
 
 # One of a countable thing in a filled message, as '1 sudden jumps' or '1 losses are'.
 _ONE = re.compile(
@@ -94,7 +94,7 @@ def diagnose_view(
     shown = sorted(roots, key=_order)
     return Report(
         run=run,
-        status=_status(shown, judged),
+        status=_status(shown, view),
         findings=tuple(shown),
         suppressed=tuple((f, explained[c]) for c, f in findings.items() if c in explained),
         ran=tuple(j.rule.code for j in wanted if j.value is not None),
@@ -238,21 +238,22 @@ def _order(finding: Finding) -> tuple[int, float, str]:
 
 
 def _status(
-    findings: Sequence[Finding], judged: Iterable[Judgement]
+    findings: Sequence[Finding], view: View
 ) -> Literal["failing", "warning", "ok", "unknown"]:
     severities = {finding.severity for finding in findings}
     if "error" in severities:
         return "failing"
     if "warning" in severities:
         return "warning"
-    return "ok" if any(_looked_at_curves(j) for j in judged) else "unknown"
+    return "ok" if _is_known(view) else "unknown"
 
 
-def _looked_at_curves(judgement: Judgement) -> bool:
-    return judgement.value is not None and any(
-        name.startswith(_CURVES) and reading.first_step is not None
-        for name, reading in judgement.readings.items()
-    )
+def _is_known(view: View) -> bool:
+    """Whether the curves say enough for an 'ok': whether the run left its best level for good, and
+    whether anything was learnt. Of a policy its rewards and gradients tell that."""
+    policy = _read("run.is_policy", view).value
+    groups = _KNOWN_OF_POLICY if policy else _KNOWN
+    return all(any(_read(name, view).value is not None for name in group) for group in groups)
 
 
 def _evidence(readings: Iterable[Reading]) -> tuple[Evidence, ...]:

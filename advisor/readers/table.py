@@ -12,6 +12,7 @@ from advisor.median import median
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.columns import COUNTED, Columns, steps_of
+from advisor.readers.objective import objective_of
 from advisor.readers.options import ReadOptions
 from advisor.readers.series import Placing, place, series_at
 from advisor.run import Event, FloatArray, IntArray, Run, Series
@@ -51,6 +52,9 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
         if not series:
             continue
         ident = str(number) if len(parts) > 1 else ""
+        facts = dict(source.facts)
+        if "objective" not in facts and (objective := objective_of(series)):
+            facts["objective"] = objective
         inside = tuple(e for e in events if low <= (e.line or 0) < high)
         runs.append(
             Run(

@@ -23,6 +23,7 @@ STATUS = {"failing": "bold red", "warning": "bold yellow", "ok": "bold green", "
 MANY = 5  # runs from which the end sums them up, a line a run
 AXIS = 14  # columns of a plot that its margin and its labels take
 _ABSENT = re.compile(r"no ((?:train|eval)/\S+|validation loss)(?: in the log)?$")
+_RULED_OUT = re.compile(r"the (?:loss of|run )")  # what kind of run it is
 _UNKNOWN = re.compile(r"(\S+) is not known")
 
 
@@ -209,6 +210,7 @@ def _lacking(items: Sequence[NotJudged], language: str) -> str:
         names = list(dict.fromkeys(name_of(key, language) for key in unknown))
         more = ", ..." if len(names) > 3 else ""
         parts.append(f"not stated: {', '.join(names[:3])}{more}")
+    parts += dict.fromkeys(why for why in whys if _RULED_OUT.match(why))
     return f": {'; '.join(parts)}" if parts else ""
 
 
