@@ -1,4 +1,4 @@
-"""A loss that blows up within the first handful of points: what it shows, also in short logs."""
+"""A loss that blows up: within its first points, or after it had learnt, also in short logs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from advisor.signals.view import View
 MIN_POINTS = 4
 GUESS = 13.0  # above the logarithm of 262,144, the largest vocabulary in wide use
 SHORT = 10  # points: fewer do not tell their own noise
+LEFT_POINTS, SINCE = 6, 3  # points in all, and since the minimum: two may be two hard batches
 SHORT_NOISE, LEAST_NOISE = 0.2, 0.02  # of the logarithm: small batches swing by a fifth
 
 
@@ -83,7 +84,46 @@ def beyond_guess(view: View) -> Reading:
     return Reading(float(above.size), "", curve.at(first), curve.at(last), (evidence,))
 
 
+def _lowest(view: View) -> tuple[str, int]:
+    """Say why it is not known whether the loss has left its minimum; else the minimum's index, 0
+    where it has not, by some points."""
+    curve = view.loss
+    if why := need(curve, LEFT_POINTS):
+        return why, 0
+    if curve.y.min() <= 0:
+        return "the loss is not above 0", 0
+    best = int(np.argmin(curve.y))
+    return "", best if len(curve) - 1 - best >= SINCE else 0
+
+
+def left(view: View) -> Reading:
+    """Lowest loss since the minimum over the second lowest up to it: above 1 the run has not come
+    back to where it had been twice. Needs no noise, of which few points tell little."""
+    why, best = _lowest(view)
+    if why or not best:
+        return missing(why) if why else Reading(0.0)
+    curve = view.loss
+    value = float(curve.y[best + 1 :].min()) / float(np.partition(curve.y[: best + 1], 1)[1])
+    lowest = point(curve, best, "the lowest point")
+    after = point(curve, -1, f"never below {value:.3g} times what had been reached twice, since")
+    return Reading(value, "", curve.at(best), curve.at(-1), (lowest, after))
+
+
+def left_past(view: View) -> Reading:
+    """The rise from the minimum to the lowest loss since over the largest earlier rise, which
+    was undone; both of the logarithm."""
+    why, best = _lowest(view)
+    if why or not best:
+        return missing(why) if why else Reading(0.0)
+    logs = np.log(view.loss.y)
+    undone = float((logs[: best + 1] - np.minimum.accumulate(logs[: best + 1])).max())
+    usual = max(undone, SHORT_NOISE * view.loss.doubt)
+    return Reading(float(logs[best + 1 :].min() - logs[best]) / usual)
+
+
 SIGNALS = {
+    "loss.left": Signal("ratio", "lowest loss since the minimum over a second low before", left),
+    "loss.left_past": Signal("ratio", "the rise to it over the largest that was undone", left_past),
     "loss.blowup": Signal("ratio", "lowest late loss over the first one", blowup),
     "loss.blowup_noise": Signal("noise", "the same rise in noises of the logarithm", blowup_noise),
     "loss.blowup_at": Signal("points", "until the loss is first half way up", blowup_at),

@@ -10,6 +10,7 @@ from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.view import View
 
 MIN_POINTS = 10
+FEW = 20  # norms: of fewer the growth has to be plain
 FELT, FELT_NOISES = 0.1, 4.0  # of the level and of its noise: no frozen model falls so far
 SPIKE = 10.0  # times the median: LABELLING's definition of a gradient spike
 
@@ -64,16 +65,20 @@ def spike_ratio(view: View) -> Reading:
 
 
 def growth(view: View) -> Reading:
-    """Level of the last tenth over the median of the run's second to fifth tenth."""
-    curve = view.grad
-    if why := need(curve, 20):
+    """Level of the last tenth over the median of the run's second to fifth tenth; of few points
+    the last half over the first third, where each late norm exceeds each early one."""
+    curve, n = view.grad, len(view.grad)
+    if why := need(curve, MIN_POINTS):
         return missing(why)
-    n = len(curve)
-    base = median(curve.y[n // 10 : n // 2])
-    if base <= 0:
+    few = n < FEW
+    early = curve.y[1 : 1 + n // 3] if few else curve.y[n // 10 : n // 2]
+    last = n - n // 2 if few else n - max(3, n // 10)
+    if (base := median(early)) <= 0:
         return missing("the gradient norm is 0")
-    value = median(curve.y[-max(3, n // 10) :]) / base
-    return found(value, curve, n - max(3, n // 10), n - 1, f"{value:.1f} times its earlier level")
+    if few and curve.y[last:].min() <= early.max():
+        return missing(f"early and late norms overlap, and {n} points do not tell their growth")
+    value = median(curve.y[last:]) / base
+    return found(value, curve, last, n - 1, f"{value:.1f} times its earlier level")
 
 
 def zero_share(view: View) -> Reading:
