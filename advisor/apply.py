@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from advisor.atomic import write_atomic
+from advisor.atomic import refuse, write_atomic
 from advisor.configs import BEFORE
 from advisor.dialects import dialect_of, sniff
 from advisor.dialects import tree as trees
@@ -112,9 +112,17 @@ def _replace(path: Path, outcome: Outcome, config: Config) -> None:
             " or a new one with -o"
         )
     before = real.with_name(real.name + BEFORE)
-    if not _is_trained_with(before, config):
-        _atomic(before, real, outcome.old)
-    _atomic(real, real, outcome.new)
+    kept = _is_trained_with(before, config)
+    new = not kept and not before.exists()
+    try:
+        refuse(real)
+        if not kept:
+            write_atomic(before, outcome.old, real)
+        write_atomic(real, outcome.new, real)
+    except OSError as error:
+        if new:
+            before.unlink(missing_ok=True)  # nothing was changed: nothing is left behind
+        raise EditError(f"{real}: cannot be written ({error.strerror})") from None
 
 
 def _is_trained_with(before: Path, config: Config) -> bool:

@@ -23,7 +23,7 @@ def read_regular(place: Path, most: int = 64 << 20) -> bytes:
     return raw
 
 
-def _refuse(place: Path) -> None:
+def refuse(place: Path) -> None:
     """Raise OSError for what must not be replaced: a device, a folder, a file that is read-only."""
     try:
         mode = place.stat().st_mode
@@ -42,7 +42,7 @@ def write_atomic(place: Path, text: str, like: Path | None = None, fresh: bool =
     the rights of root know no such thing.
     """
     if not fresh:
-        _refuse(place)
+        refuse(place)
     mode = PLAIN if like is None else stat.S_IMODE(like.stat().st_mode)
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     temporary = Path(name)

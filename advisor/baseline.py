@@ -49,6 +49,8 @@ def read_baseline(path: Path) -> frozenset[Accepted]:
 
 def write_baseline(path: Path, reports: Iterable[Report]) -> int:
     """Write all findings as accepted and return how many there are."""
+    if path.is_symlink() and not path.exists():
+        raise ConfigError(f"{path}: is a link to no file; remove it, or give another file")
     if path.exists():
         read_baseline(path)  # what is no baseline is not ours to overwrite
     accepted = sorted(
@@ -57,7 +59,7 @@ def write_baseline(path: Path, reports: Iterable[Report]) -> int:
     )
     text = msgspec.json.format(msgspec.json.encode(Baseline(VERSION, accepted)), indent=1)
     try:
-        write_atomic(path, text.decode() + "\n")
+        write_atomic(path.resolve(), text.decode() + "\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
     return len(accepted)

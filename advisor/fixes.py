@@ -186,7 +186,7 @@ def _took(fix: Fix, run: Run) -> bool:
 
 
 def _agrees(key: str, wanted: object, run: Run) -> bool:
-    value = run.config.values[key]
+    value = redact_value(key, run.config.values[key])  # as it was remembered
     if key == "optimizer.lr" and is_number(value) and is_number(wanted):
         return abs(number(value) - number(wanted)) <= _LOGGED_RATE * number(wanted)
     return same(value, wanted)

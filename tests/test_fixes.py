@@ -68,6 +68,17 @@ def test_what_is_as_good_and_rid_of_its_fault_has_helped(tmp_path: Path) -> None
     assert told["verdict"] == "helped" and "EP004 is gone" in told["message"]
 
 
+def test_a_secret_in_the_config_hides_no_followup(tmp_path: Path) -> None:
+    root, secret = tmp_path / "out", "hf_" + "aB3" * 12
+    write_run(root, BEFORE, 72, 1e9)
+    words = ["--set", f"model.pretrained_model_name_or_path=https://me:{secret}@host/rows.jsonl"]
+    assert "num_train_epochs=2" in advise("fix", root, *words).stdout
+    assert secret not in (root / NAME).read_text()
+    write_run(root, rerun(2.3), 24, 1e9 + 600)
+    told = json.loads(advise("check", root, *words, "--format", "json").stdout)
+    assert [r["followup"]["verdict"] for r in told["runs"] if not r["id"]] == ["helped"]
+
+
 def test_before_the_rerun_nothing_is_said(tmp_path: Path) -> None:
     assert followup(fixed(tmp_path / "out")) is None
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,26 @@ def main(words: Sequence[str], env: Mapping[str, str]) -> int:
     """Run the command; return the exit status: 0, 2 for what a user can mend, 3 where the
     advisor stopped the run, 128 + signal."""
     try:
+        status = _status(words, env)
+        _flush()
+    except BrokenPipeError:  # the reader of our output is gone
+        _give_up()
+        return 128 + signal.SIGPIPE
+    return status
+
+
+def _flush() -> None:
+    """Let go of lines that a full disk did not take: at Python's own end they are a traceback."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        _give_up()
+
+
+def _status(words: Sequence[str], env: Mapping[str, str]) -> int:
+    try:
         return _run(parse(words), env)
     except TrainError as error:
         _say(str(error))
@@ -37,14 +57,27 @@ def main(words: Sequence[str], env: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         _say("stopped")
         return 128 + signal.SIGINT
-    except BrokenPipeError:  # the reader of our output is gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+
+
+def _give_up() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _answer(text: str) -> None:
+    """Print what was asked for; ConfigError where nothing takes it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_up()
+        raise ConfigError(f"standard output cannot be written ({error.strerror})") from None
 
 
 def _run(command: Command, env: Mapping[str, str]) -> int:
     if command.help:
-        sys.stdout.write(USAGE)
+        _answer(USAGE)
         return 0
     check_world(env)
     # Before torch comes. Threads of OpenMP that wait by spinning take the cores from those they
@@ -146,7 +179,7 @@ def _evaluate(command: Command, checkpoint: Path, env: Mapping[str, str]) -> int
                 f"--output {command.output}: cannot be written ({error.strerror})"
             ) from None
     count, tokens = len(measured.losses), sum(measured.tokens)
-    sys.stdout.write(f"loss {measured.loss:.6f} of {count} samples, {tokens} tokens: {folder}\n")
+    _answer(f"loss {measured.loss:.6f} of {count} samples, {tokens} tokens: {folder}\n")
     return 0
 
 
@@ -157,7 +190,7 @@ def _dry_run(loaded: Loaded) -> int:
 
         quieten()
         for line in describe(loaded):
-            sys.stdout.write(f"{line}\n")
+            _answer(f"{line}\n")
     return 0
 
 
@@ -181,5 +214,6 @@ def _say(line: str) -> None:
     """Tell it, once however many processes were started."""
     if os.environ.get("RANK", "0") != "0":
         return
-    sys.stderr.write(f"train: {line}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # a lost line must not take the work along
+        sys.stderr.write(f"train: {line}\n")
+        sys.stderr.flush()

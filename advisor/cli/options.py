@@ -117,6 +117,9 @@ def pairs(words: Sequence[str], option: str) -> dict[str, str]:
 _EXAMPLE = {"--map": "train/loss=my_column", "--set": "data.samples=5000"}
 
 
+_LAST = 2**62  # no step lies beyond
+
+
 def steps(text: str) -> tuple[int | None, int | None] | None:
     """Return A:B as a pair; either may be left out."""
     if not text:
@@ -124,7 +127,7 @@ def steps(text: str) -> tuple[int | None, int | None] | None:
     match = re.fullmatch(r"(\d*):(\d*)", text.strip())
     if match is None or text.strip() == ":":
         raise AdvisorError(f"--steps {text}: give A:B, A: or :B, as in --steps 100:500")
-    first, last = (int(part) if part else None for part in match.groups())
+    first, last = (min(int(part[:19]), _LAST) if part else None for part in match.groups())
     if first is not None and last is not None and first > last:
         raise AdvisorError(f"--steps {text}: {first} lies after {last}")
     return first, last

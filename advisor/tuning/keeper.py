@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 JOB, EXIT, ALIVE, CONSOLE, STARTED = "job.json", "exit.json", "alive", "console.log", "run.json"
 ATTEMPTS = "attempts.jsonl"
@@ -29,12 +30,29 @@ _LAST_WORD = 5.0
 
 def main(folder: Path) -> int:
     """Keep the run of a folder until it has ended."""
-    with (folder / ALIVE).open("a") as held:
+    with appended(folder / ALIVE) as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return BUSY
         return _Kept(folder, held.fileno()).run()
+
+
+def appended(place: Path, mode: int = 0o644) -> IO[bytes]:
+    """Open a file of a run's folder to append; a link or pipe planted there makes way for it."""
+    if place.is_symlink() or (place.exists() and not place.is_file()):
+        place.unlink()
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(place, flags, mode), "ab", buffering=0)
+
+
+def replaced(place: Path, value: object, mode: int = 0o644) -> None:
+    """Write a note whole or not at all."""
+    new = place.with_name(f".{place.name}.new")
+    new.unlink(missing_ok=True)
+    with appended(new, mode) as file:
+        file.write(json.dumps(value).encode() + b"\n")
+    new.replace(place)
 
 
 class _Kept:
@@ -55,8 +73,8 @@ class _Kept:
         try:
             child = self._start(job)
         except OSError as error:
-            with (self.folder / CONSOLE).open("a", encoding="utf-8") as out:
-                out.write(f"{job['words'][0]}: cannot be started ({error.strerror})\n")
+            with appended(self.folder / CONSOLE) as out:
+                out.write(f"{job['words'][0]}: cannot be started ({error.strerror})\n".encode())
             self._record(127, began, wall)
             return 0
         self._write(STARTED, {"group": child.pid, "keeper": os.getpid(), "started": wall})
@@ -68,7 +86,7 @@ class _Kept:
 
     def _start(self, job: dict[str, object]) -> subprocess.Popen[bytes]:
         words = [str(word) for word in job["words"]]  # type: ignore[attr-defined]
-        with (self.folder / CONSOLE).open("ab") as out:
+        with appended(self.folder / CONSOLE) as out:
             return subprocess.Popen(
                 words, cwd=str(job["cwd"]), stdin=subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT, process_group=0, pass_fds=[self.lock],
@@ -116,13 +134,11 @@ class _Kept:
         if self.why != "pause" or status == 0:  # else it is to be gone on with
             why = (self.why or "").removeprefix("stop").strip() if self.why != "pause" else ""
             self._write(EXIT, {**attempt, "stopped": why})
-        with (self.folder / ATTEMPTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(attempt) + "\n")
+        with appended(self.folder / ATTEMPTS) as file:
+            file.write(json.dumps(attempt).encode() + b"\n")
 
     def _write(self, name: str, value: dict[str, object]) -> None:
-        new = self.folder / f".{name}.new"
-        new.write_text(json.dumps(value) + "\n", encoding="utf-8")
-        new.replace(self.folder / name)
+        replaced(self.folder / name, value)
 
 
 def _die_with_parent() -> None:

@@ -74,10 +74,8 @@ def prepare(job: Job) -> None:
     job.folder.mkdir(parents=True, exist_ok=True)
     words = list(job.words)
     said = {"words": words, "cwd": str(job.cwd), "shown": redact_value("", words)}
-    new = job.folder / f".{keeper.JOB}.new"
-    new.touch(mode=0o600)  # until the keeper has read it, secrets of the command stand in it
-    new.write_text(json.dumps(said) + "\n", encoding="utf-8")
-    new.replace(job.folder / keeper.JOB)
+    # until the keeper has read it, secrets of the command stand in it
+    keeper.replaced(job.folder / keeper.JOB, said, 0o600)
 
 
 def start_keeper(folder: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -141,7 +139,7 @@ def settle(folder: Path) -> None:
     if not folder.is_dir():
         return
     began, killed = time.monotonic(), False
-    with (folder / keeper.ALIVE).open("a") as held:
+    with keeper.appended(folder / keeper.ALIVE) as held:
         while True:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

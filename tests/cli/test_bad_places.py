@@ -95,6 +95,28 @@ def test_only_a_baseline_is_overwritten_by_one(run: Path, tmp_path: Path) -> Non
     assert advise("check", run, "--baseline", mine).returncode == 0
 
 
+def test_a_link_to_a_baseline_stays_one(run: Path, tmp_path: Path) -> None:
+    link, real = tmp_path / "link.json", tmp_path / "of-all" / "real.json"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    done = advise("check", run, "--write-baseline", link)
+    assert done.returncode == 2 and "is a link to no file" in done.stderr and not real.exists()
+    assert advise("check", run, "--write-baseline", real).returncode == 1
+    before = real.read_text()
+    assert advise("check", run, "--write-baseline", link).returncode == 1
+    assert link.is_symlink() and real.read_text() != before
+    assert advise("check", run, "--baseline", link).returncode == 0
+
+
+@pytest.mark.parametrize("digits", ["4" * 400, "4" * 6000])
+def test_an_endless_number_of_an_option_is_no_fault_of_ours(run: Path, digits: str) -> None:
+    words = ["--steps", f"{digits}:"], ["--steps", f":{digits}"], ["--set", f"lora.dim={digits}"]
+    for option in words:
+        done = advise("check", run, *option)
+        assert "fault of ours" not in done.stderr + done.stdout
+        assert done.returncode in (0, 1, 2)
+
+
 def test_a_read_only_file_is_not_replaced(run: Path, tmp_path: Path) -> None:
     config = next(path for path in run.iterdir() if path.suffix in (".yaml", ".json", ".yml"))
     held = config.read_text()
@@ -102,6 +124,7 @@ def test_a_read_only_file_is_not_replaced(run: Path, tmp_path: Path) -> None:
     done = advise("fix", run, "--in-place")
     assert done.returncode == 2 and "read-only" in done.stderr
     assert config.read_text() == held and stat.S_IMODE(config.stat().st_mode) == 0o444
+    assert not list(run.glob("*.before")) and not (run / "advise-fix.json").exists()
     page = tmp_path / "page.html"
     page.write_text("mine")
     page.chmod(0o444)

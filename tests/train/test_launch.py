@@ -108,3 +108,16 @@ def test_the_signal_that_torchrun_passes_on_is_no_second_one(
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)  # would end this process
     assert stop.signal == signal.SIGINT
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_an_answer_that_nothing_takes_is_one_line(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            command(["--help"]), stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 2
+        (said,) = done.stderr.splitlines()
+        assert said.startswith("train: standard output cannot be written")
+        lost = subprocess.run(command(["nothing.yaml"]), stderr=full, cwd=tmp_path)
+    assert lost.returncode == 2  # words beside the answer may get lost

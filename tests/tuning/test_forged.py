@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,22 @@ OUTCOME = {
     "losses": [1.0], "best_val": 1.0, "noise": None, "tokens": 5, "findings": [], "edits": [],
 }  # fmt: skip
 HUGE = 10**400
+
+
+def test_a_planted_link_makes_way_for_the_output_of_a_run(tmp_path: Path) -> None:
+    mine, folder = tmp_path / "mine.txt", tmp_path / "run"
+    mine.write_text("mine")
+    folder.mkdir()
+    planted = [keeper.CONSOLE, keeper.ALIVE, keeper.ATTEMPTS, ".exit.json.new", ".job.json.new"]
+    for name in planted:
+        (folder / name).symlink_to(mine)
+    job = launch.Job(folder, [sys.executable, "-c", "print('said')"], tmp_path)
+    running = launch.Local().start(job)
+    while not running.poll():
+        time.sleep(0.05)
+    assert mine.read_text() == "mine"
+    assert (folder / keeper.CONSOLE).read_text() == "said\n"
+    assert launch.ended(folder) is not None
 
 
 @pytest.fixture

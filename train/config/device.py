@@ -27,7 +27,7 @@ def check_world(env: Mapping[str, str]) -> None:
     if size == "1":
         return
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not env.get(name)]
-    if not size.isdecimal() or int(size) < 1 or missing:
+    if not size.isdecimal() or int(size[:10]) < 1 or missing:
         what = f"{missing[0]} is not set" if missing else "that is no number of processes"
         raise ConfigError(
             f"WORLD_SIZE is {size}, but {what}: "

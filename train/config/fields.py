@@ -14,6 +14,7 @@ from train.config.values import NULLS, cast
 from train.errors import ConfigError
 
 T = TypeVar("T")
+_MOST = 2**63  # what lies beyond is no count of anything
 _BOOLS = {"yes": True, "on": True, "no": False, "off": False}
 _WANTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -100,10 +101,10 @@ def _single(node: Node, kind: type, path: str, env: Mapping[str, str]) -> object
         value = _BOOLS.get(text.strip().lower(), value)
         value = bool(value) if value in (0, 1) else value
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 10**300 else math.inf
     elif kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
-    wrong = type(value) is not kind
+    wrong = type(value) is not kind or (kind is int and abs(value) >= _MOST)  # type: ignore[arg-type]
     if wrong or (isinstance(value, float) and not math.isfinite(value)):
         raise ConfigError(f"{node.place}: {path} is '{text}', expected {_WANTED[kind]}")
     return value

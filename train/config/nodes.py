@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from advisor.redact import redact_value
+from advisor.redact import is_secret_key, redact_value
 from train.config.values import NULLS, cast, expand
 from train.errors import ConfigError
 
@@ -89,25 +89,28 @@ def to_yaml(section: Section) -> str:
     return "".join(f"{line}\n" for key, node in section for line in _lines(key, node, ""))
 
 
-def _lines(key: str, node: Node, indent: str) -> Iterator[str]:
+def _lines(key: str, node: Node, indent: str, owner: str = "") -> Iterator[str]:
+    """Yield the lines of one key; below the name of a credential, ``owner``, all is one."""
+    owner = owner or (key if is_secret_key(key) else "")
     name = f"{indent}{_key(key)}:"
     if isinstance(node, Scalar):
-        yield f"{name} {_value(key, node)}"
+        yield f"{name} {_value(owner or key, node)}"
     elif isinstance(node, Items):
-        yield f"{name} {_flow(key, node)}"
+        yield f"{name} {_flow(owner or key, node)}"
     elif not node.entries:
         yield f"{name} {{}}"
     else:
         yield name
         for inner, value in node:
-            yield from _lines(inner, value, indent + "  ")
+            yield from _lines(inner, value, indent + "  ", owner)
 
 
 def _flow(key: str, node: Node) -> str:
     if isinstance(node, Items):
         return f"[{', '.join(_flow(key, item) for item in node.items)}]"
     if isinstance(node, Section):
-        pairs = (f"{_key(name)}: {_flow(name, value)}" for name, value in node)
+        owner = key if is_secret_key(key) else ""
+        pairs = (f"{_key(name)}: {_flow(owner or name, value)}" for name, value in node)
         return f"{{{', '.join(pairs)}}}"
     return _value(key, node)
 

@@ -83,7 +83,7 @@ def _store(node: Node, part: str, value: Node, override: Override) -> None:
 
 
 def _index(node: Items, part: str, override: Override) -> int:
-    if not part.isdecimal() or int(part) >= len(node.items):
+    if not part.isdecimal() or int(part[:10]) >= len(node.items):
         raise ConfigError(
             f"{override.place}: '{part}' is no place in a list of {len(node.items)};"
             " give the whole list, as [a, b]"

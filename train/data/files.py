@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from train.data.types import Row
+from train.data.types import Row, parse_json
 from train.errors import DataError, MissingExtra
 
 _CONTAINERS = ("data", "rows", "examples", "instances", "train")
@@ -89,7 +89,7 @@ def _read_lines(file: Path) -> Iterator[Row]:
             if line.isspace():
                 continue
             try:
-                row = json.loads(line)
+                row = parse_json(line)
             except json.JSONDecodeError as error:
                 raise DataError(f"dataset: {file}:{number}: not JSON ({error.msg})") from error
             yield _as_row(row, f"{file}:{number}")
@@ -100,7 +100,7 @@ def _read_json(file: Path) -> Iterator[Row]:
     with _open(file) as handle:
         text = handle.read()
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             where = f"{file}:{error.lineno}"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from train.data.types import Row
+from train.data.types import Row, parse_json
 from train.errors import DataError
 
 Message = dict[str, object]
@@ -57,7 +57,7 @@ def _parsed(value: object, where: str) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parse_json(value)
     except json.JSONDecodeError as error:
         raise DataError(f"dataset: {where}: not JSON ({error.msg})") from error
 
@@ -110,7 +110,7 @@ def _function(function: Mapping[str, object]) -> Message:
     arguments = function.get("arguments", {})
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments)
+            arguments = parse_json(arguments)
         except json.JSONDecodeError:
             return {"name": function["name"], "arguments": arguments}
     return {"name": function["name"], "arguments": without_nulls(arguments)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from train.errors import DataError
 
-_SPLIT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<first>-?\d+%?)?:(?P<last>-?\d+%?)?\])?")
+_SPLIT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<first>-?\d{1,18}%?)?:(?P<last>-?\d{1,18}%?)?\])?")
 
 
 @dataclass(frozen=True, slots=True)

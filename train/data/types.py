@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, object]
 IGNORE = -100  # label of a position that is not supervised
+
+
+def parse_json(text: str) -> object:
+    """Return what JSON says; a number of more digits than Python reads stays text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        return json.loads(text, parse_int=lambda word: int(word) if len(word) < 4000 else word)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from train.data.messages import Chat, Message
-from train.data.types import Row
+from train.data.types import Row, parse_json
 from train.errors import DataError
 
 _TYPES = {
@@ -49,7 +49,7 @@ def _objects(row: Row, column: str, where: str) -> list[Mapping[str, object]]:
     value = row[column]
     if isinstance(value, str):
         try:
-            value = json.loads(value) if value.strip() else []
+            value = parse_json(value) if value.strip() else []
         except json.JSONDecodeError as error:
             raise DataError(
                 f"dataset: {where}: column {column!r}: not JSON ({error.msg})"

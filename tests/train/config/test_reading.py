@@ -101,3 +101,9 @@ def test_a_tree_written_and_read_is_the_same_tree(entries: dict[str, Node]) -> N
 def test_credentials_are_hidden_where_the_tree_is_written() -> None:
     text = to_yaml(read_text("wandb:\n  api_key: abc123\n  token_name: ${KEY}\n", "c"))
     assert "abc123" not in text and "${KEY}" in text
+
+
+def test_all_below_the_name_of_a_credential_is_hidden() -> None:
+    told = "hub_token: {value: abc123, more: [abc124, {x: abc125}], n: 7}\nopen: {value: abc126}\n"
+    text = to_yaml(read_text(f"{told}deep:\n  wandb_api_key:\n    a:\n      b: abc127\n", "c"))
+    assert [secret for secret in range(123, 128) if f"abc{secret}" in text] == [126]

@@ -283,3 +283,14 @@ def test_the_tokenizer_may_lie_elsewhere(tmp_path: Path, place: str) -> None:
     words = (f"--{place}._target_", "transformers.AutoTokenizer.from_pretrained")
     words += (f"--{place}.pretrained_model_name_or_path", "tok")
     assert config(tmp_path, *words).model.tokenizer == "tok"
+
+
+@pytest.mark.parametrize("digits", ["4" * 400, "4" * 6000, "-" + "4" * 30])
+@pytest.mark.parametrize("key", ["--seed", "--optimizer.lr", "--step_scheduler.max_steps"])
+def test_an_endless_number_is_one_line(tmp_path: Path, key: str, digits: str) -> None:
+    assert key.removeprefix("--") in error(tmp_path, key, digits)
+
+
+def test_a_batch_beyond_all_memory_is_refused_at_once(tmp_path: Path) -> None:
+    said = error(tmp_path, "--step_scheduler.global_batch_size", str(10**14 - 1))
+    assert "step_scheduler.global_batch_size" in said

@@ -134,3 +134,12 @@ def test_json_that_is_nested_too_deeply_is_one_clear_line(tmp_path):
     path.write_text('{"q": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
     with pytest.raises(DataError, match="nested too deeply"):
         list(open_source(DatasetConfig(kind="columns", source=str(path))).read(0))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_an_endless_number_in_a_row_harms_nothing(tmp_path, name):
+    row = '{"text": "a", "id": ' + "4" * 6000 + ', "n": ' + "5" * 400 + "}"
+    (tmp_path / name).write_text(row if name.endswith("l") else f"[{row}]")
+    source = DatasetConfig(kind="columns", source=str(tmp_path / name))
+    (found,) = open_source(source).read(0)
+    assert found["text"] == "a" and found["id"] == "4" * 6000
