@@ -42,6 +42,9 @@ _ONE = re.compile(
     r"(times|points|jumps|rises|falls|overflows|losses|norms)\b( are)?"
 )
 
+_ONE_BOUND = re.compile(r"(usual is ([\d.e+-]+)) to \2(?![\d.e+-])")  # both ends are one value
+_MINUS_ZERO = re.compile(r"(?<![\w.])-(0(?:\.0+)?%?)(?![\d.])")  # a share that rounds to zero
+
 _parse = lru_cache(maxsize=1024)(parse)
 
 
@@ -196,6 +199,7 @@ def fill(text: str, rule: Rule, view: View) -> str | None:
         return one_line(evidence[0].text)[:MAX_QUOTE] if evidence else "?"
 
     filled = _ONE.sub(_singular, PLACEHOLDER.sub(value, text))
+    filled = _MINUS_ZERO.sub(r"\1", _ONE_BOUND.sub(r"\1", filled))
     return PLACEHOLDER.sub(quote, filled)
 
 

@@ -200,9 +200,13 @@ def test_explaining_rules_are_followed_to_their_root() -> None:
         ("reported {loss.points:.0f} times", "reported 1 time"),
         ("1 sudden jumps in 11 points", "1 sudden jump in 11 points"),
         ("1.1 times", "1.1 times"),
+        ("of which -0.0% in the last third", "of which 0.0% in the last third"),
+        ("ends at -0.01, or 1e-05", "ends at -0.01, or 1e-05"),
+        ("0.5, usual is 0.01 to 0.01", "0.5, usual is 0.01"),
+        ("usual is 0.01 to 0.011", "usual is 0.01 to 0.011"),
     ],
 )
-def test_messages_count_one_as_one(text: str, said: str) -> None:
+def test_messages_read_as_a_person_writes_numbers(text: str, said: str) -> None:
     run = make_run({"train/loss": "2"})
     rule = next(iter(load_rules()))
     assert fill(text, rule, View(run)) == said

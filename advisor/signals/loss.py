@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -303,7 +303,8 @@ def stays_up(view: View) -> Reading:
     below = np.flatnonzero(after <= threshold)
     left = shape.best_index + (int(below[-1]) if below.size else 0)
     share = (len(curve) - 1 - left) / max(1, len(curve) - 1)
-    return found(share, curve, left, len(curve) - 1, "has left its best level since here")
+    from_here = point(curve, left, "from here on above its best level")
+    return replace(found(share, curve, left, len(curve) - 1), evidence=(from_here,))
 
 
 def early_progress(view: View) -> Reading:
