@@ -41,9 +41,9 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
         raise NotALog(f"{source.path}: no metric found; name one with --map train/loss=COLUMN")
     main = chosen.get("train/loss") or next(iter(chosen.values()))
     steps, note = steps_of(columns, columns.column(main)[0], options.map)
-    facts = dict(source.facts)
+    counted = {}
     if note == COUNTED and "train/loss" in chosen and counts[main] == columns.rows:
-        facts["rows_counted"] = True
+        counted["rows_counted"] = True
     parts, events, said = _split(columns, steps, main, source.resumed)
     notes = (*source.notes, *([note] if note else []), *guessed, *said)
     runs = []
@@ -52,7 +52,7 @@ def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]
         if not series:
             continue
         ident = str(number) if len(parts) > 1 else ""
-        facts = dict(source.facts)
+        facts = {**source.facts, **counted}
         if "objective" not in facts and (objective := objective_of(series)):
             facts["objective"] = objective
         inside = tuple(e for e in events if low <= (e.line or 0) < high)

@@ -52,7 +52,7 @@ def test_rules_lists_every_rule_with_its_rows_and_the_ranges_and_defaults() -> N
     assert set(whole["rules"][0]) >= {"code", "name", "symptom", "severity", "guide", "needs"}
     ids = {i for rule in whole["rules"] for i in rule["guide"]}
     ids |= {r["guide"] for r in whole["ranges"]} | {d["id"] for d in whole["defaults"]}
-    assert len(ids) == 103
+    assert len(ids - {""}) == 103  # what later work found is in no row of the guide
 
 
 def test_rules_test_runs_the_cases_of_a_file(tmp_path: Path) -> None:
@@ -69,6 +69,7 @@ def test_rules_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     text = (RULES / "loss" / "LR003-fast-fall-to-good-plateau.yaml").read_text()
     text = text.replace("LR003", "ZZ001").replace("fast-fall-to-good-plateau", "falls-at-all")
     text = text.replace("severity: info", "severity: error").replace("lr-3, clip-2", "")
+    text = text.replace("still: 0.02", "still: 0.5")  # the demo goes on falling a little
     (tmp_path / "ZZ001-falls-at-all.yaml").write_text(text)
     healthy = RULES.parent / "presets" / "demo" / "healthy"
     done = advise("check", healthy, "--rules", tmp_path, "--select", "ZZ")

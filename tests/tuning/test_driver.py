@@ -92,4 +92,4 @@ def test_a_config_is_written_in_its_own_language_and_the_rest_stays(tmp_path: Pa
     start = read_start(path)
     text, diff = write_values(start, [Change("optimizer.lr", "set", 1e-4, 3e-5)])
     assert json.loads(text) == {"learning_rate": 3e-5, "per_device_train_batch_size": 4}
-    assert diff.count("\n-") == 1 and '+ "learning_rate": 3e-05' in diff
+    assert diff.count("\n-") == 1 and '+ "learning_rate": 0.00003' in diff
