@@ -28,6 +28,8 @@ _CURVES = ("eval/loss", "train/loss")
 _FACTS = ("max_steps", "total_steps", "global_step", "num_train_epochs", "train_runtime",
           "objective")  # fmt: skip
 _LOGGED_RATE = 0.1  # relative: a log shows the peak of a rate at its own steps only
+_ALIKE = 0.4  # relative: a model begins on the same data about where it began before
+_CLOCKS = 60.0  # seconds by which the clocks of two machines may differ
 _DERIVED = ("data.samples", "lr_scheduler.lr_warmup_steps")
 
 
@@ -131,6 +133,8 @@ def followup(report: Report, rulebook: Rulebook) -> Followup | None:
         for fix in sorted(_read(place) or (), key=lambda fix: -fix.time):
             before = _before(fix)
             if not _is_same_run(before, report.run) and _took(fix, report.run):
+                if _is_elsewhere(place, report.run) and not _may_follow(before, report.run):
+                    continue
                 return _judged(fix, report, compare([before, report.run], rulebook))
     return None
 
@@ -147,6 +151,24 @@ def _records(run: Run) -> Iterator[Path]:
         return
     besides = (Path(name) / NAME for name in sorted(names))
     yield from (place for place in besides if place.is_file() and place.parent not in folders)
+
+
+def _is_elsewhere(place: Path, run: Run) -> bool:
+    return place.parent.resolve() != run_folder(Path(run.path)).resolve()
+
+
+def _may_follow(before: Run, now: Run) -> bool:
+    """Say whether a run of another folder may be the rerun: not an older one, nor other data."""
+    try:
+        if Path(now.path).stat().st_mtime < Path(before.path).stat().st_mtime - _CLOCKS:
+            return False
+    except OSError:
+        pass  # the run before is gone
+    old, new = before.series.get("train/loss"), now.series.get("train/loss")
+    if old is None or new is None or old.steps[0] != new.steps[0]:
+        return True
+    first, again = abs(float(old.values[0])), abs(float(new.values[0]))
+    return not abs(first - again) > _ALIKE * max(first, again)  # NaN proves nothing
 
 
 def _before(fix: Fix) -> Run:

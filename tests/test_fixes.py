@@ -50,6 +50,16 @@ def test_a_rerun_beside_the_run_is_told_too(tmp_path: Path) -> None:
     assert followup(tmp_path / "out-2")["verdict"] == "helped"
 
 
+def test_a_neighbour_is_no_rerun(tmp_path: Path) -> None:
+    """Neither one that was there before, nor one of other data, whatever values they share."""
+    fixed(tmp_path / "out")
+    write_run(tmp_path / "old", rerun(2.9), 24, 1e9 - 5000)
+    other = history(falling(12, first=9.0), {12: 8.1, 24: 8.0}, total=24)
+    write_run(tmp_path / "other", other, 24)
+    assert followup(tmp_path / "old") is None
+    assert followup(tmp_path / "other") is None
+
+
 def test_a_change_that_made_it_worse_is_to_be_taken_back(tmp_path: Path) -> None:
     root = fixed(tmp_path / "out")
     write_run(root, rerun(2.9), 24, 1e9 + 600)
