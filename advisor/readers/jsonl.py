@@ -88,8 +88,8 @@ def _events_alone(path: Path) -> list[Run]:
 def _flavour(keys: set[str]) -> str:
     if "current_steps" in keys:
         return "llamafactory"
-    training = {"step", "loss"} <= keys and keys & {"tps", "num_label_tokens", "mfu"}
-    return "automodel" if training or {"step", "val_loss", "num_label_tokens"} <= keys else NAME
+    rows = {"step", "num_label_tokens"} <= keys  # `tps` and `mfu` others log as well
+    return "automodel" if rows and keys & {"loss", "val_loss"} else NAME
 
 
 def _whole(path: Path) -> object:

@@ -34,8 +34,10 @@ def _rows(count: int = 10, first: int = 0) -> list[dict[str, object]]:
 
 def test_automodel_is_known_by_its_keys(reads: Reads) -> None:
     rows = [{**row, "grad_norm": 1.0, "lr": 1e-5, "tps": 100.0, "mem": 11.5} for row in _rows()]
-    (run,) = reads(rows)
+    (run,) = reads([{**row, "num_label_tokens": 900} for row in rows])
     assert run.format == "automodel"
+    (run,) = reads(rows)
+    assert run.format == "jsonl"  # anybody logs his tokens per second
     wanted = {"train/loss", "train/grad_norm", "train/lr", "train/tokens_per_second"}
     assert wanted <= set(run.series)
 
