@@ -91,7 +91,9 @@ class Target:
             if is_number(stated) and number(stated) > 0:
                 return number(stated)
         series = self.run.series.get("train/loss")
-        return float(series.steps[-1]) if series is not None and len(series) else None
+        if series is None or not len(series) or self.run.facts.get("rows_counted"):
+            return None
+        return float(series.steps[-1])
 
     def old(self, key: str) -> tuple[Value, str]:
         """Return the value trained with and, where no config states it, where it is from."""

@@ -10,6 +10,8 @@ import pytest
 
 from advisor.pipeline import Request, load_runs
 from advisor.run import Run
+from advisor.signals import View
+from advisor.signals.facts import total_steps
 
 ARGS = {"output_dir": "out", "learning_rate": 1e-5, "logging_steps": 25, "num_train_epochs": 2,
         "per_device_train_batch_size": 4}  # fmt: skip
@@ -57,3 +59,14 @@ def test_steps_of_the_log_stay_whatever_the_config_logs(tmp_path: Path) -> None:
     rows = [json.dumps({"step": 7 * i, "loss": 3 / i}) for i in range(1, 41)]
     (tmp_path / "log.jsonl").write_text("\n".join(rows))
     assert _run(tmp_path, ARGS).series["train/loss"].steps[-1] == 280
+
+
+@pytest.mark.parametrize(("interval", "length"), [(25, 1000.0), (0, None)])
+def test_the_length_of_a_run_is_not_worked_out_from_rows_that_are_only_counted(
+    tmp_path: Path, interval: int, length: float | None
+) -> None:
+    _log(tmp_path)
+    args = {**ARGS, "logging_steps": interval} if interval else dict(ARGS)
+    if not interval:
+        del args["logging_steps"]
+    assert total_steps(View(_run(tmp_path, args))).value == length

@@ -82,7 +82,8 @@ def samples(view: View) -> Reading:
     batch = global_batch(view).value
     per_epoch = positive_fact(view, "steps_per_epoch")
     logged = _logged_epochs(view)
-    if per_epoch is None and logged and len(view.loss):
+    counted = view.run.facts.get("rows_counted")  # of rows, nobody knows how many steps they are
+    if per_epoch is None and logged and len(view.loss) and not counted:
         per_epoch = float(view.loss.steps[-1]) / logged
     if batch and per_epoch:
         return Reading(batch * per_epoch)
