@@ -73,7 +73,7 @@ def read_source(path: Path) -> Source | None:
     wrapped = _unwrap(tree)
     record = wrapped is not tree or path.name.startswith("hparams")
     tree = wrapped
-    if path.name == "adapter_config.json" or "peft_type" in tree:
+    if "peft_type" in tree or (path.name == "adapter_config.json" and not stranger(tree)):
         return Source(path, "", _adapter(tree), record=True)
     dialect = sniff(tree)
     if dialect is None and "architectures" in tree:  # the model's own, beside its weights
@@ -138,8 +138,9 @@ def merge_sources(
     if values.get("quantization.load_in_4bit") and values.get("method") == "lora":
         values["method"] = "qlora"
     dialect = chosen.dialect if chosen else next((s.dialect for s in sources if s.dialect), "")
-    if not dialect and any(s.path.name == "adapter_config.json" for s in sources):
-        dialect = "transformers"
+    adapted = any(s.path.name == "adapter_config.json" for s in sources)
+    if not dialect and adapted and not any(s.stranger for s in sources):
+        dialect = "transformers"  # others, as torchtune, save their adapters in this form, too
     return Config(values, origin, dialect, str(chosen.path) if chosen else None)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from advisor.config_files import read_source
 from advisor.configs import with_facts
-from advisor.dialects import automodel, sniff
+from advisor.dialects import automodel, generic, sniff
 from advisor.dialects import tree as trees
 from advisor.dialects.front_ends import FRONT_ENDS, front_end
 from advisor.dialects.keys import KINDS
@@ -68,6 +68,47 @@ def test_what_a_stranger_plainly_says_is_read() -> None:
         (path,) = (p for p in FOREIGN if p.stem == name)
         source = read_source(path)
         assert source is not None and source.values["optimizer.lr"] == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("optimizer: {params: {lr: 5.0e-7}}\nscheduler: {params: {warmup_max_lr: 1.0e-3}}\n",
+         {"optimizer.lr": 1e-3}),
+        ("optimizer: {params: {lr: auto}}\nlearning_rate: 2.0e-5\n", {"optimizer.lr": 2e-5}),
+        ("iters: 1000\nlearning_rate: 1.0e-5\n",
+         {"optimizer.lr": 1e-5, "step_scheduler.max_steps": 1000}),
+        ("max_steps: -1\nlr: 1.0e-5\nnum_train_epochs: 3\n",
+         {"optimizer.lr": 1e-5, "step_scheduler.num_epochs": 3}),
+    ],
+)  # fmt: skip
+def test_the_value_that_decides_is_read(
+    tmp_path: Path, text: str, wanted: dict[str, object]
+) -> None:
+    assert generic.read(trees.parse(text, tmp_path / "config.yaml")) == wanted
+
+
+def test_a_file_with_few_names_of_the_trainer_gets_no_new_one() -> None:
+    weight_decay = Edit("optimizer.weight_decay", "set", 0.1, new=0.1, resolved=True)
+    lower = Edit("optimizer.lr", "set", 1e-5, new=1e-5, resolved=True)
+    for more, known in [
+        ({}, False), ({"per_device_train_batch_size": 8}, True),
+        ({"hidden": 64}, False), ({"lr_scheduler_type": "cosine"}, True),
+    ]:  # fmt: skip
+        tree = {"learning_rate": 1e-4, "num_train_epochs": 3, **more}
+        dialect = sniff(tree)
+        assert dialect is not None
+        written = {c.path[-1] for c in dialect.changes([weight_decay, lower], {}, tree)}
+        assert written == {"learning_rate", *(["weight_decay"] if known else [])}
+
+
+def test_no_key_of_the_guide_in_json_either(tmp_path: Path) -> None:
+    losses, _ = curve("spikes")
+    rows = "".join(f"{i},{loss},{rate(i)}\n" for i, loss in enumerate(losses))
+    (tmp_path / "metrics.csv").write_text("step,train_loss,lr\n" + rows)
+    lacking = report_of(judged(tmp_path))["checks"]["not_judged"]
+    assert any("--set lora_alpha=..." in item["why"] for item in lacking)
+    assert not any(GUIDE_KEY.search(item["why"]) for item in lacking)
 
 
 def test_a_batch_of_a_part_of_a_step_is_not_the_global_one() -> None:

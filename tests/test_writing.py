@@ -44,6 +44,7 @@ KNOWN = {
         "bf16": flags,
     },
 }
+SURE = "per_device_train_batch_size"
 EDITS: dict[str, st.SearchStrategy[Any]] = {
     "optimizer.lr": st.floats(1e-7, 1e-2),
     "optimizer.weight_decay": st.sampled_from((0.0, 0.05, 0.1)),
@@ -62,6 +63,8 @@ def yaml_texts(draw: st.DrawFn, dialect: str) -> str:
     """Draw a config with its sections, comments, blank lines and strange keys in any order."""
     keys = draw(st.permutations(sorted(KNOWN[dialect])))
     keys = keys[: draw(st.integers(2, len(keys)))]
+    if dialect == "transformers" and SURE not in keys:  # a file without it gets no new key
+        keys = [*keys, SURE]
     step = draw(st.sampled_from((2, 4)))
     sections: dict[str, list[str]] = {}
     for key in keys:

@@ -114,7 +114,8 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
     if asked or not ready:
         keys = ", ".join(f"--set {flag_of(e.key, language)}=..." for e in (open_edits or edits))
         why = "; ".join(left_out) or "no config was found beside this log"
-        named = "" if "--config" in why else "; name it with --config FILE"
+        seen = "--config" in why or "never changed" in why
+        named = "" if seen else "; name it with --config FILE"
         raise EditError(f"{path}: {why}{named}, or state what the run was trained with: {keys}")
     for note in left_out:
         sys.stderr.write(f"advise: {clean(note)}\n")

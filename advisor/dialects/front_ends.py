@@ -68,7 +68,8 @@ FRONT_ENDS = (
     FrontEnd(
         "ms-swift",
         (
-            "train_type", "tuner_type learning_rate", "sft_type learning_rate",
+            "train_type learning_rate num_train_epochs", "train_type per_device_train_batch_size",
+            "train_type lora_rank", "tuner_type learning_rate", "sft_type learning_rate",
             "lora_rank target_modules torch_dtype", "swift_version",
         ),
         {
@@ -83,7 +84,11 @@ FRONT_ENDS = (
     ),
     FrontEnd(
         "TRL",
-        ("use_peft", "lora_r learning_rate", "dataset_train_split", "dataset_mixer"),
+        (
+            "use_peft model_name_or_path", "use_peft num_train_epochs", "dataset_train_split",
+            "lora_r per_device_train_batch_size", "lora_r num_train_epochs", "dataset_mixer",
+            "lora_r lr_scheduler_type", "lora_r eval_strategy",
+        ),
         {
             "peft.dim": "lora_r", "peft.target_modules": "lora_target_modules",
             "peft.modules_to_save": "lora_modules_to_save", "dataset.seq_length": "max_length",

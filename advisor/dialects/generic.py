@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from advisor.dialects.keys import coerce
+from advisor.finite import finite
 
 NAME = ""
 _TABLE = {
-    "optimizer.lr": ("lr", "learning_rate", "base_lr", "max_lr"),
+    # a warmup schedule of DeepSpeed sets the rate, whatever its optimizer states
+    "optimizer.lr": ("warmup_max_lr", "lr", "learning_rate", "base_lr", "max_lr", "unet_lr"),
     "optimizer.weight_decay": ("weight_decay", "wd"),
-    "step_scheduler.num_epochs": ("num_epochs", "max_epochs", "epochs", "n_epochs"),
-    "step_scheduler.max_steps": ("max_steps", "max_iters"),
+    "step_scheduler.num_epochs": (
+        "num_epochs", "max_epochs", "epochs", "n_epochs", "num_train_epochs", "max_train_epochs",
+    ),
+    "step_scheduler.max_steps": (
+        "max_steps", "max_iters", "iters", "train_iters", "max_train_steps",
+    ),
     "step_scheduler.global_batch_size": ("global_batch_size", "total_batch_size", "batch_size"),
     "lr_scheduler.lr_warmup_steps": (
         "warmup_steps", "warmup_iters", "num_warmup_steps", "lr_warmup_steps", "warmup_num_steps",
@@ -48,13 +54,19 @@ def read(tree: Mapping[str, object]) -> dict[str, object]:
     if any(name in leaves for name in _PARTS):
         leaves.pop("batch_size", None)
     for key, names in _TABLE.items():
-        name = next((name for name in names if name in leaves), "")
-        value = leaves.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        found = (leaves[name] for name in names if _is_number(leaves.get(name)))
+        value = next(found, None)
+        if value is not None:
             values[key] = coerce(key, value)
+    if (finite(values.get("step_scheduler.max_steps")) or 0) <= 0:
+        values.pop("step_scheduler.max_steps", None)  # -1 is 'not set'
     if values.get("peft.dim"):
         values["method"] = "lora"
     return values
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _leaves(tree: Mapping[str, object], depth: int) -> dict[str, object]:

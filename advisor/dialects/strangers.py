@@ -27,6 +27,8 @@ STRANGERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "*.class_path=^litgpt",
     )),
     ("Megatron-LM", ("micro_batch_size train_iters", "*.lr_warmup_iters", "*.lr_decay_iters")),
+    ("lit-llama's scripts", ("micro_batch_size max_iters", "lora_query", "max_iters lora_r")),
+    ("nanoGPT", ("max_iters eval_interval", "max_iters lr_decay_iters", "block_size n_embd")),
     ("NeMo", (
         "exp_manager", "model.optim trainer", "*.tensor_model_parallel_size", "megatron_cfg",
         "policy.train_global_batch_size",
@@ -38,8 +40,14 @@ STRANGERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("kohya's scripts", (
         "network_dim", "network_module", "unet_lr", "max_train_epochs train_batch_size",
     )),
-    ("diffusers' scripts", ("max_train_steps learning_rate", "num_train_epochs lr_warmup_steps")),
-    ("MLX", ("iters adapter_path", "iters steps_per_report", "lora_parameters", "steps_per_eval")),
+    ("diffusers' scripts", (
+        "max_train_steps learning_rate", "num_train_epochs lr_warmup_steps", "adam_weight_decay",
+        "num_train_epochs checkpointing_steps", "num_warmup_steps learning_rate",
+    )),
+    ("MLX", (
+        "iters adapter_path", "iters steps_per_report", "lora_parameters", "steps_per_eval",
+        "iters val_batches",
+    )),
     ("LLM Foundry", (
         "max_duration", "device_train_microbatch_size", "global_train_batch_size",
     )),

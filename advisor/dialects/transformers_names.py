@@ -122,7 +122,8 @@ SHARED = (
     "gradient_checkpointing", "adam_epsilon", "adam_beta1", "weight_decay", "report_to", "bf16",
     "fp16", "lora_alpha", "lora_r", "model_name_or_path", "logging_strategy", "save_strategy",
 )  # fmt: skip
-ENOUGH = 5  # shared names that together are Hugging Face's, too
+ENOUGH = 99
+_LESS = {"num_train_epochs", "lr_scheduler_type"}  # scripts without the Trainer take them too
 ROOTS = {"adam_beta1", "adam_beta2", "fp16", "quantization_bit", "lora_target_linear", "peft_type"}
 ROOTS |= {section.split(".")[0] for section in _SECTIONS} | {*OWN, *SHARED}
 _PACED = {
@@ -144,7 +145,18 @@ def _holds_arguments(part: object) -> bool:
     if not isinstance(part, Mapping):
         return False
     own, shared = (sum(name in part for name in names) for names in (OWN, SHARED))
-    return (own >= 1 and own + shared >= 2) or ("learning_rate" in part and shared >= ENOUGH)
+    return own >= 1 and own + shared >= 2
+
+
+def takes_more(tree: Mapping[str, object]) -> bool:
+    """Say whether a file is so surely of Hugging Face's arguments that a new one is read."""
+    section = home(tree)
+    part = dig(tree, section) if section else tree
+    if section is None or not isinstance(part, Mapping):
+        return True  # of a front end, or named by the user
+    held = {name for name in (*OWN, *SHARED) if name in part}
+    own = held & {*OWN}
+    return bool(own - _LESS) or len(own) > 1 or len(held) > 3
 
 
 def find(tree: Mapping[str, object], name: str) -> str:
@@ -188,6 +200,8 @@ def native_path(key: str, tree: Mapping[str, object]) -> str:
         return _beside(key, tree) + own if front.reads(key) else ""
     if tree and key.startswith(_NOT_ARGUMENTS) and not _has_kin(key, tree):
         return ""  # TrainingArguments refuses what is not its own
+    if tree and not takes_more(tree):
+        return ""  # nobody knows whether its script reads more than it holds
     return _beside(key, tree) + names[0]
 
 

@@ -12,6 +12,7 @@ from advisor.apply import Outcome
 from advisor.findings import Best, Edit, Finding, Followup, Report
 from advisor.pipeline import Failure
 from advisor.redact import redact_value
+from advisor.words import language_of, speak
 
 SCHEMA = 1
 
@@ -94,7 +95,7 @@ def best_of(best: Best | None) -> dict[str, Any] | None:
 
 def report_of(report: Report) -> dict[str, Any]:
     """Return one run of the contract."""
-    run, plan = report.run, report.plan
+    run, plan, language = report.run, report.plan, language_of(report.run)
     return {
         "path": run.path,
         "id": run.id,
@@ -112,7 +113,9 @@ def report_of(report: Report) -> dict[str, Any]:
         ],
         "checks": {
             "ran": list(report.ran),
-            "not_judged": [{"code": n.code, "why": n.why} for n in report.not_judged],
+            "not_judged": [
+                {"code": n.code, "why": speak(n.why, language)} for n in report.not_judged
+            ],
         },
         "plan": {
             "edits": [edit_of(e) for e in plan.edits],
