@@ -249,7 +249,8 @@ def _status(
         return "failing"
     if "warning" in severities:
         return "warning"
-    return "ok" if _is_known(view) else "unknown"
+    broken_off = view.run.facts.get("broken_off")  # by what is another run's history
+    return "ok" if _is_known(view) and not broken_off else "unknown"
 
 
 def _is_known(view: View) -> bool:

@@ -70,10 +70,11 @@ def _alike(mine: Series, theirs: Series, at: IntArray, there: IntArray) -> bool:
 
 def _completed(run: Run, other: Run, steps: dict[int, int]) -> Run:
     place = one_line(Path(other.path).name)
-    same = all(old == new for old, new in steps.items())
+    found = {name: _at_steps(one, steps) for name, one in other.series.items()}
     missing = {
-        name: one for name, one in other.series.items()
-        if same and name not in run.series and "loss" not in name.removeprefix("train/")
+        name: one for name, one in found.items()
+        if one is not None and name not in run.series
+        and ("loss" not in name.removeprefix("train/") or name.startswith("eval/"))
     }  # fmt: skip
     known = {(event.kind, event.text) for event in run.events}
     events = tuple(
@@ -91,6 +92,17 @@ def _completed(run: Run, other: Run, steps: dict[int, int]) -> Run:
         events=(*run.events, *events),
         notes=(*run.notes, f"{', '.join(what)} from {place}"),
     )
+
+
+def _at_steps(series: Series, steps: dict[int, int]) -> Series | None:
+    """A series of another log at the run's own steps; None where they cannot be told apart."""
+    if all(old == new for old, new in steps.items()):
+        return series
+    theirs = np.array(sorted({0: 0, **steps}), dtype=np.float64)
+    mine = np.array([{0: 0, **steps}[int(step)] for step in theirs], dtype=np.float64)
+    beyond = np.maximum(0.0, series.steps - theirs[-1]) * (mine[-1] / theirs[-1])
+    moved = np.rint(np.interp(series.steps, theirs, mine) + beyond).astype(np.int64)
+    return replace(series, steps=moved) if np.all(np.diff(moved) > 0) else None
 
 
 def held_out(run: Run) -> Run:

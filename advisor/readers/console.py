@@ -22,7 +22,12 @@ from advisor.readers.console_steps import Placed, place_rows, planned_steps
 from advisor.readers.console_text import clean, decoder, lines
 from advisor.readers.console_words import DEFAULT as WORDS
 from advisor.readers.console_words import words_for
-from advisor.readers.console_writers import one_writer, printed_once
+from advisor.readers.console_writers import (
+    one_writer,
+    printed_once,
+    skipped_once,
+    without_closings,
+)
 from advisor.readers.files import read_head
 from advisor.readers.objective import objective_of
 from advisor.readers.options import DEFAULT, ReadOptions
@@ -31,6 +36,7 @@ from advisor.run import Event, FloatArray, Run, Series
 
 NAME = "console"
 LOOK_CLOSELY = 1 << 14
+BROKEN = "broken off before the next run began"
 SAID_LAST = 30  # lines at the end of a short text that may say how a process ended
 LOOK = 1 << 20  # bytes of a file that are looked at before it is called no log
 
@@ -170,7 +176,7 @@ def _run(
 ) -> Run | None:
     facts = found.told.of_run(stretch.low, stretch.high)
     single = [printed_once(part) for part in parts]
-    placed, notes = place_rows([part for part, _ in single], facts)
+    placed, notes = place_rows([one for part, _ in single for one in without_closings(part)], facts)
     if (times := max(size for _, size in single)) > 1:
         notes.append(f"each row stands {times} times in the log: they count once")
     series, more = _series(placed, options, path)
@@ -186,6 +192,8 @@ def _run(
     if objective := objective_of(series):
         facts["objective"] = objective
     events, said = _events(found, placed, stretch)
+    if any(note.startswith(BROKEN) for note in said):
+        facts["broken_off"] = True
     events, notes = (*events, *_resumes(placed)), [*notes, *said]
     return Run(str(path), NAME, series, ident, events=events, notes=tuple(notes), facts=facts)
 
@@ -240,12 +248,12 @@ def _events(
     steps = np.concatenate([one.steps for one in placed])
     order = np.argsort(at, kind="stable")
     at, steps = at[order], steps[order]
-    last = {}
-    if stretch.high == np.inf:  # of a run that another one follows, an end is history
-        words = found.events.endings.last_words(at[-1], stretch.low, stretch.high)
-        last = {word[0]: word for word in words}
+    words = found.events.endings.last_words(at[-1], stretch.low, stretch.high)
+    last = {word[0]: word for word in words} if stretch.high == np.inf else {}
     events, failed = [], []
-    for one in found.events.happenings:
+    if words and not last:  # of a run that another one follows, an end is history
+        failed.append(f"{BROKEN}, line {words[0][0]}: {words[0][2][:120]}")
+    for one in skipped_once(found.events.happenings):
         if stretch.low <= one.line < stretch.high:
             before = int(np.searchsorted(at, one.line, side="right")) - 1
             step = int(steps[before]) if before >= 0 else None
@@ -286,7 +294,7 @@ def _without_series(path: Path, found: Scan) -> Run:
     last = {word[0] for word in found.events.endings.last_words(0.0, 0.0, np.inf)}
     events = tuple(
         Event(one.kind, one.text, None, one.line, one.line in last)
-        for one in found.events.happenings
+        for one in skipped_once(found.events.happenings)
     )
     facts = found.told.of_run(0.0, np.inf)
     return Run(str(path), NAME, {}, events=events, notes=("no metric in the log",), facts=facts)

@@ -17,7 +17,8 @@ HINT = re.compile(
     r"TERM_|oom|OOM|exit|return code|died with|signal|Signal|Fatal|terminate called|corrupt|"
     r"free\(\)|malloc|munmap|NCCL|nccl|Gloo|gloo|Watchdog|HCCL|RCCL|No space left|quota|Xid|ECC|"
     r"the bus|Assertion|assert|[Pp]reempt|Evicted|Deadline|wall ?time|Interrupted|interrupted|\^C|"
-    r"CANCELLED|raining (?:has )?(?:failed|crashed|aborted)|Detected Keyboard|timed? ?out|MPI_ABORT"
+    r"CANCELLED|raining (?:has )?(?:failed|crashed|aborted)|Detected Keyboard|timed? ?out|"
+    r"MPI_ABORT|SIG[A-Z]{2}|[Ss]pot |Exit|ErrorMessage|UserScript"
 )
 STOP = re.compile(
     # the shell of the process
@@ -36,13 +37,20 @@ STOP = re.compile(
     r"active longer than (?:the )?specified deadline|"
     r"(?:time|wall ?time|run ?time) limit (?:was |has been |is )?(?:reached|exceeded|hit)|"
     r"[Ee]xceed(?:ed|s) (?:the |its |job )*(?:wall ?time|time limit|run ?time|walltime)|"
-    r"(?:job|[Jj]ob \S+|instance|node|VM|[Ww]orker) (?:was |has been |is being |got )?preempted|"
+    r"(?i:job(?: \S+)?|instance|node|VM|worker|machine|pod) "
+    r"(?:was |has been |is being |got )?(?:preempted|evicted)|"
+    r"[Pp]reemption (?:notice |signal |request )?(?:was )?received|"
+    r"[Rr]eceived (?:a )?preemption|[Ss]pot (?:instance )?(?:interruption|termination|reclaim)|"
     # the launcher
     r"failed \(exitcode: -?[1-9]|exit(?:s|ed)? with (?:return |exit )?(?:code|status)[: =]+-?[1-9]|"
     r"terminated with (?:exit code|signal|the following error)|died with <Signals\.|"
+    r"exited on signal \d|ExecuteUserScriptError|^ErrorMessage [\"']|"
     r"returned non-zero exit status|[Cc]ommand terminated by signal|"
     r"[Rr]eceived (?:Signals\.\w+|SIG\w+|\d+) death signal|Process got signal: \d|"
-    r"exit code: ?-?[1-9]\d*\b|"
+    r"(?:[Rr]eceived|[Cc]aught|[Gg]ot) (?:signal:? )?(?:Signals\.)?"
+    r"SIG(?:TERM|INT|HUP|USR[12]|XCPU|QUIT)\b|(?:[Rr]eceived|[Cc]aught|[Gg]ot|with) "
+    r"signal:? ?(?:1|2|10|12|15)\b|"
+    r"[Ee]xit ?[Cc]ode(?: is| was|:) ?-?[1-9]\d*\b|"
     # the process itself
     r"Fatal Python error: |Caught signal \d|\*\*\* Process received signal|"
     r"^terminate called (?:after|without)|double free or corruption|corrupted (?:size|double)|"
@@ -68,7 +76,7 @@ STOP = re.compile(
 # Not the end of a training: another process of the shell, a code of 0, what is only announced.
 _NO_STOP = re.compile(
     r"exit ?code:? 0\b|return code ?=? 0\b|will be (?:killed|preempted|overridden)|"
-    r"nvidia-smi|Sending process \d+ closing signal"
+    r"nvidia-smi|Sending process \d+ closing signal|TORCH_USE_CUDA_DSA"
 )
 # What an interpreter says on its way out, or of a thread beside the training, ends nothing.
 ASIDE = re.compile(
@@ -85,7 +93,9 @@ CLOSING_HINT = re.compile(r"raining|reached|train_runtime")
 # A fence opens or closes text that is quoted: samples, generated answers, code.
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 # What may stand before a real 'Traceback': a bar, a time, a level, a rank.
-_BEFORE = re.compile(r"\]\s*$|\d{2}:\d{2}|ERROR|CRITICAL|\brank|\bpid\b|\|\s*$")
+_BEFORE = re.compile(
+    r"\+ Exception Group $|\]\s*$|\d{2}:\d{2}|ERROR|CRITICAL|\brank|\bpid\b|\|\s*$"
+)
 
 
 @dataclass(slots=True)

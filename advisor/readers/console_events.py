@@ -20,7 +20,8 @@ OUT_OF_MEMORY = re.compile(
 )
 # The same, where it is the host whose memory ran out: a smaller batch is no cure for that.
 _HOST = re.compile(
-    r"^\s*Killed\s*$|oom-kill|Out of memory: Kill|Cannot allocate memory|exitcode: -9|^MemoryError"
+    r"^\s*Killed\s*$|oom-kill|Out of memory: Kill|Cannot allocate memory|exitcode: -9|^MemoryError|"
+    r"running low on memory|^ray\.exceptions\.OutOfMemoryError"
 )
 _SKIP = re.compile(
     r"OVERFLOW!|[Gg]radient overflow|[Oo]verflow detected|"
@@ -41,6 +42,7 @@ _EVALUATION = re.compile(
 # transformers 5 tells of weights that it did not find in a table: `lm_head.weight | MISSING |`
 _LOADING = re.compile(r"(\w+) LOAD REPORT")
 _NOT_FOUND = re.compile(r"^\s*([\w.{}, -]+?)\s*\|\s*MISSING\b")
+_GUTTER = re.compile(r"^\s*(?:\|\s?|\+-[+-]*\s?)")  # of an exception group's parts
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -51,6 +53,7 @@ class Happening:
     kind: str
     text: str
     line: int
+    writer: str = ""  # the mark of the process that wrote the line
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class Scanner:
     happenings: list[Happening] = field(default_factory=list)
     checkpoints: dict[int, str] = field(default_factory=dict)
     endings: Endings = field(default_factory=Endings)
+    writer: str = ""  # of the line that is looked at
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _counts: dict[str, int] = field(default_factory=dict)
     _trace_line: int = 0  # 0: not within a traceback
@@ -139,6 +143,7 @@ class Scanner:
     def _in_traceback(self, number: int, text: str) -> None:
         if _EVALUATION.search(text):
             self._evaluating = True
+        text = _GUTTER.sub("", text, count=1)
         stripped = text.strip()
         if text[:1].isspace() or not stripped or stripped[0] in "^~":
             self._framed |= stripped.startswith("File ")
@@ -184,4 +189,4 @@ class Scanner:
             return
         self._seen.add(key)
         self._counts[kind] = self._counts.get(kind, 0) + 1
-        self.happenings.append(Happening(kind, text, number))
+        self.happenings.append(Happening(kind, text, number, self.writer))

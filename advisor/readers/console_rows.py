@@ -64,6 +64,7 @@ class Part:
     block: Block
     values: Floats
     places: Floats
+    closing: bool = False  # means at the end of epochs, at the steps of rows before them
 
 
 @dataclass(slots=True)

@@ -69,6 +69,7 @@ class Scan:
         if raw[:1] == "{" and not self._open and self._templates.take(number, raw, self._bar()):
             return
         self._writer, text = parted(raw)
+        self.events.writer = self._writer
         if _ADVICE.match(text):
             return
         if self._open or (text.strip() == "{" and not self.events.in_traceback):

@@ -74,7 +74,7 @@ def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed
         _follow(parts, waiting, steps)
     late = {*waiting, *_repeating(parts, steps)} if len(waiting) < len(parts) else set()
     placed = [
-        Placed(part, _whole(steps[n]), n in late and part.block.kind == "pairs")
+        Placed(part, _whole(steps[n]), part.closing or (n in late and part.block.kind == "pairs"))
         for n, part in enumerate(parts)
     ]
     return placed, list(dict.fromkeys(notes))

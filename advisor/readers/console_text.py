@@ -17,7 +17,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 # What launchers put before a line to say which process wrote it.
 _PREFIX = re.compile(
     r"^\s*(?:"
-    r"\[[\w.-]*(?:rank|default|trainer|worker|node)[ _:=-]?\d+\]:?\s*|"  # torchrun, accelerate
+    r"\[[\w.-]*(?:rank|default|trainer|worker|node)[ _:=-]{0,2}\d+\]:?\s*|"  # torchrun, accelerate
     r"\[\d{1,4}(?:,\s?\d{1,4})?\](?:<std(?:out|err)>:?\s*|:\s*(?=\{))|"  # mpirun, horovodrun
     r"\(?[\w-]+ pid=\d+[^)]*\)\s*|"  # Ray
     r"\d{1,4}: (?=\{|\[|(?:global_?)?(?:step|iter|epoch))|"  # srun --label

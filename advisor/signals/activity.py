@@ -89,7 +89,7 @@ def done(view: View) -> Reading:
 def unfinished(view: View) -> Reading:
     """1 where something broke the run off, or where it stops short of the steps or epochs that were
     planned and tells of no end: nothing is known of where its settings would have led."""
-    if cause_of_end(view)[0]:
+    if cause_of_end(view)[0] or view.run.facts.get("broken_off"):
         return Reading(1.0, "the run was broken off")
     if has_ended(view) or not _is_short(view) or _seems_stopped(view):
         return Reading(0.0)

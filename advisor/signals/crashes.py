@@ -16,45 +16,57 @@ KINDS: dict[str, re.Pattern[str]] = {
     kind: re.compile(pattern)
     for kind, pattern in {
         "disk": r"No space left on device|[Dd]isk quota exceeded|Errno (?:28|122)\b|ENOSPC|"
-        r"[Nn]ot enough (?:free )?(?:disk )?space|file write failed|failed writing file",
+        r"unexpected pos \d+ vs|[Nn]ot enough (?:free )?(?:disk )?space|"
+        r"file write failed|failed writing file",
         "device_assert": r"device-side assert|block: \[\d+,\d+,\d+\], thread|"
         r"[Ii]ndex out of range in self|[Ii]ndexing\.cu|CUDA error: assert",
         "host_memory": r"oom[-_ ]?kill|Out Of Memory|[Oo]ut of memory: Kill|OOMKilled|"
         r"(?:^|\s)Killed\b|zsh: killed|\bMemoryError\b|Cannot allocate memory|SIGKILL|"
         r"TERM_MEMLIMIT|"
-        r"exit ?code\W{1,3}(?:-9|137)\b|return code ?[=:] ?(?:-9|137)\b|signal (?:9|KILL)\b|"
+        r"[Ee]xit ?[Cc]ode(?: is| was)?\W{1,3}(?:-9|137)\b|return code ?[=:] ?(?:-9|137)\b|"
+        r"signal (?:9|KILL)\b|running low on memory|memory usage threshold|"
         r"[Ee]xceeded (?:job|step) memory limit|job killed: v?mem",
         "outside": r"TIME LIMIT|TERM_RUNLIMIT|TERM_CPULIMIT|wall ?time|run ?time limit|"
-        r"time limit|DeadlineExceeded|deadline|PREEMPT|[Pp]reempted|NODE.?FAIL|Evicted|"
+        r"time limit|DeadlineExceeded|deadline|PREEMPT|[Pp]reempt|NODE.?FAIL|[Ee]victed|"
+        r"[Ss]pot (?:instance )?(?:interr|termin|reclaim)|SIGQUIT|"
         r"TERM_(?:PREEMPT|SYSTEM|ADMIN|REQUEUE)|Terminated|SIGTERM|SIGHUP|SIGXCPU|Hangup|"
         r"exit ?code\W{1,3}(?:-15|143|-1|129)\b|return code ?[=:] ?(?:-15|143)\b|"
-        r"(?:[Rr]eceived|signal:?) (?:15|1)\b|SIGUSR",
-        "signal": r"Segmentation fault|SIGSEGV|Aborted|SIGABRT|core dumped|Bus error|SIGBUS|"
-        r"Illegal instruction|SIGILL|Floating point exception|SIGFPE|Fatal Python error|"
-        r"double free|corrupt|munmap_chunk|free\(\)|malloc\(\)|Caught signal|"
-        r"Process received signal|exit ?code\W{1,3}(?:-11|-6|-7|-4|-8|139|134|135|132|136)\b|"
-        r"return code ?[=:] ?(?:-11|-6|-7|-4|-8)\b|DataLoader worker",
+        r"(?:[Rr]eceived|signal:?) (?:15|12|10|1)\b|SIGUSR",
+        "signal": r"Segmentation fault|SIGSEGV|Bus error|SIGBUS|"
+        r"Illegal instruction|SIGILL|Floating point exception|SIGFPE|"
+        r"Fatal Python error(?!: Aborted)|double free|corrupt|munmap_chunk|free\(\)|malloc\(\)|"
+        r"Caught signal (?!6\b)|"
+        r"Process received signal|exit ?code\W{1,3}(?:-11|-7|-4|-8|139|135|132|136)\b|"
+        r"return code ?[=:] ?(?:-11|-7|-4|-8)\b|DataLoader worker",
         "device": r"\bXid\b|uncorrectable|ECC|fallen off the bus|illegal memory access|"
         r"unspecified launch failure|misaligned address|IllegalAddress|device unavailable|"
         r"(?:device|GPU)s? (?:is|are) (?:lost|busy or unavailable)|unable to determine the device|"
-        r"CU(?:BLAS|DNN)_STATUS_(?:EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR)|"
-        r"Memory access fault by GPU|HSA_STATUS_ERROR|CUDA error: (?:unknown|hardware)|"
+        r"CU[A-Z]{3,6}_STATUS_(?!ALLOC|NOT_SUPPORTED)[A-Z_]+|"
+        r"Memory access fault by GPU|HSA_STATUS_ERROR|"
+        r"(?:CUDA|HIP) error: (?!invalid device ordinal|no kernel image|out of memory)|"
         r"no (?:CUDA-capable|NVIDIA) |driver shutting down",
         "by_hand": r"KeyboardInterrupt|SIGINT|\^C|[Ii]nterrupted|by (?:the )?user|TERM_OWNER|"
         r"(?:[Rr]eceived|signal:?) 2\b|exit ?code\W{1,3}(?:-2|130)\b|CANCELLED",
         "collective": r"NCCL|nccl|DistBackendError|Dist(?:Network|Store)Error|ProcessGroup|c10d|"
         r"[Gg]loo|HCCL|RCCL|TCPStore|[Ww]atchdog|Timed out waiting|Rendezvous|MPI_ABORT|"
         r"[Cc]onnection closed by peer|\bALLREDUCE\b|\bALLGATHER\b|barrier",
-        "launcher": r"ChildFailedError|exit ?code|exits? with|exited with|return code|exit status|"
-        r"CalledProcessError|ProcessExitedException|ProcessRaisedException|terminated with|"
+        # what follows upon almost anything: C++ ends a process by it
+        "abort": r"Aborted|SIGABRT|terminate called|core dumped|Caught signal 6\b|"
+        r"exit ?code\W{1,3}(?:-6|134)\b|return code ?[=:] ?-6\b",
+        "launcher": r"ChildFailedError|[Ee]xit ?[Cc]ode|exits? with|exited with|return code|"
+        r"ExecuteUserScriptError|(?:python|torchrun|accelerate|deepspeed|mpirun|bash|\.sh)"
+        r".{0,300}(?:exit status|died with)|"
+        r"ProcessExitedException|ProcessRaisedException|terminated with|"
         r"srun: |ActorDiedError|WorkerCrashedError|ChildProcessError",
     }.items()
 }
 # 'memory' is that of a device, which MEM001 tells of; 'exception' is any of no other kind
 _ORDER = (
     "memory", "disk", "device_assert", "host_memory", "outside", "signal", "device", "by_hand",
-    "exception", "collective", "launcher",
+    "exception", "collective", "abort", "launcher",
 )  # fmt: skip
+
+_LIMIT = re.compile(r"TIME LIMIT|RUNLIMIT|CPULIMIT|wall ?time|time limit|Deadline|deadline")
 
 
 def kind_of(event: Event) -> str:
@@ -99,18 +111,20 @@ def has_ended(view: View) -> bool:
     return bool(view.run.facts.get("ended")) or "train_runtime" in view.run.facts
 
 
-def _by(kind: str) -> Callable[[View], Reading]:
+def _by(*kinds: str) -> Callable[[View], Reading]:
     def function(view: View) -> Reading:
         root, events = cause_of_end(view)
-        return _said(events if root == kind and not has_ended(view) else [])
+        return _said(events if root in kinds and not has_ended(view) else [])
 
     return function
 
 
 def after_end(view: View) -> Reading:
-    """Last words of any kind but a person's, where training had come to its end before."""
+    """Last words where training had come to its end before: neither a person's, nor those of what
+    is sent home when the work is done."""
     root, events = cause_of_end(view)
-    return _said(events if has_ended(view) and root != "by_hand" else [])
+    sent_home = root == "outside" and not any(_LIMIT.search(event.text) for event in events)
+    return _said(events if has_ended(view) and root != "by_hand" and not sent_home else [])
 
 
 def _tells(pattern: str) -> Callable[[View], Reading]:
@@ -137,13 +151,14 @@ _DOCS = {
 }
 SIGNALS = {
     **{f"crash.{kind}": Signal("times", doc, _by(kind)) for kind, doc in _DOCS.items()},
+    "crash.signal": Signal("times", _DOCS["signal"], _by("signal", "abort")),
     "crash.after_end": Signal("times", "an error after training had ended", after_end),
     "crash.full": Signal(
         "0 or 1", "the last words name a full disk", _tells(KINDS["disk"].pattern),
     ),
     "crash.time_limit": Signal(
         "0 or 1", "the last words name a limit of time",
-        _tells(r"TIME LIMIT|RUNLIMIT|CPULIMIT|wall ?time|time limit|Deadline|deadline"),
+        _tells(_LIMIT.pattern),
     ),
     "crash.preempted": Signal(
         "0 or 1", "the last words name a preemption or a lost node",

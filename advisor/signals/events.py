@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from advisor.run import Event
 from advisor.signals.base import Signal, missing, need
 from advisor.signals.view import Curve, View
 
-LATE = 5  # logged points that a run got through before it ran out of memory
+LATE = 5  # logged points that a run got through before it ran out of memory, or after it
 # Layers that a task adds to a model begin at random on purpose, and buffers are worked out anew.
 _ADDED = re.compile(
     r"\b(?:score|\w*classifier|qa_outputs|pooler|v_head|value_head|reward\w*|\w*projector|"
@@ -70,9 +70,24 @@ def _is_own(text: str) -> bool:
     return any(not _ADDED.search(name) for name in names)
 
 
+def _ran_out(view: View) -> list[Event]:
+    """Where memory ran out for good: a run that goes on has found a way, or was resumed."""
+    steps = view.loss.steps
+    return [
+        e for e in view.run.events
+        if e.kind == "oom"
+        and (e.final or e.step is None or int((steps > e.step).sum()) < LATE)
+    ]  # fmt: skip
+
+
+def _oom(pattern: str) -> Callable[[View], Reading]:
+    wanted = re.compile(pattern, re.IGNORECASE)
+    return lambda view: _reading([e for e in _ran_out(view) if wanted.search(e.text)])
+
+
 def oom_late(view: View) -> Reading:
     """1 where memory ran out after steps that had fitted: only a longer batch explains that."""
-    events = [e for e in view.run.events if e.kind == "oom"]
+    events = _ran_out(view)
     if not events:
         return missing("no out of memory is reported")
     if not len(view.loss):
@@ -142,8 +157,8 @@ SIGNALS = {
     "run.resumed": Signal("times", "the run was resumed", resumed),
     "run.resume_jump": Signal("noise", "change of level at a resume", resume_jump),
     "run.resume_up": Signal("0 or 1", "the loss went up at a resume", resume_up),
-    "event.oom": _events("oom", "out of memory is reported"),
-    "event.oom_eval": _events("oom", "the same, within evaluation", r"eval|predict"),
+    "event.oom": Signal("times", "out of memory is reported", _oom("")),
+    "event.oom_eval": Signal("times", "the same, within evaluation", _oom(r"eval|predict")),
     "event.oom_late": Signal("0 or 1", "memory ran out after steps that had fitted", oom_late),
     "event.exception": _events("exception", "an exception is reported"),
     "event.nan": _events(

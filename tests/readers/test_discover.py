@@ -82,6 +82,21 @@ def test_a_console_beside_the_state_adds_its_failure(tmp_path: Path) -> None:
     assert any("train.log" in note for note in run.notes)
 
 
+def test_a_console_that_counts_its_rows_adds_its_evaluations_at_the_steps_of_the_run(
+    tmp_path: Path,
+) -> None:
+    _jsonl(tmp_path / "log.jsonl", [{"step": 10 * i, "loss": 3 - i / 20} for i in range(1, 41)])
+    lines = []
+    for i in range(1, 41):
+        lines.append(f"{{'loss': {3 - i / 20:.4f}, 'learning_rate': {1e-4 / i:.4g}}}")
+        if i % 10 == 0:
+            lines.append(f"{{'eval_loss': {3 - i / 30:.4f}}}")
+    _write(tmp_path / "train.log", "\n".join(lines))
+    (run,) = read_runs(tmp_path)
+    assert run.series["eval/loss"].steps.tolist() == [100, 200, 300, 400]
+    assert run.series["train/lr"].steps.tolist() == list(range(10, 401, 10))
+
+
 def test_a_console_of_another_run_is_left_out_and_that_is_said(tmp_path: Path) -> None:
     _state(tmp_path / "trainer_state.json", 20)
     _write(tmp_path / "old.log", "".join(f"step {i} loss {9 + i}\n" for i in range(20)))
