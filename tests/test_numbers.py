@@ -134,7 +134,7 @@ def test_a_short_run_that_blows_up_names_its_first_point_and_its_last() -> None:
     assert "begins at 2.1 and ends at 10.2" in finding.message
 
 
-def test_a_loss_that_falls_below_nought_falls_by_no_per_cent() -> None:
+def test_a_loss_that_falls_below_zero_falls_by_no_per_cent() -> None:
     run = make_run(
         {"train/loss": "2-0.04~0.02x100", "eval/loss": "2 1 0 -1 -2"}, every={"eval/loss": 20}
     )

@@ -98,14 +98,14 @@ def test_a_held_out_loss_that_rises_while_training_falls_overfits() -> None:
     assert onset("overfits", run) == 30
 
 
-def test_a_loss_of_nought_beside_a_nan_norm_is_nonfinite() -> None:
+def test_a_loss_of_zero_beside_a_nan_norm_is_nonfinite() -> None:
     losses, norms = [*falling(6, 3, 30), *[0.0] * 30], [*[1.0] * 30, *[math.nan] * 30]
     run = outcome(losses, norms=norms)
     assert kind_of(run, GOOD_RUN) == "nonfinite"
     assert onset("nonfinite", run) == 31
 
 
-def test_gradients_of_nought_all_along_are_no_signal() -> None:
+def test_gradients_of_zero_all_along_are_no_signal() -> None:
     run = outcome(falling(6, 5.9), norms=[0.0] * STEPS, after=6.0)
     assert kind_of(run, GOOD_RUN) == "no_signal"
 

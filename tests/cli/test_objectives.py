@@ -121,7 +121,7 @@ def policy(i: int, draw: random.Random) -> Row:
     }
 
 
-def test_a_policy_whose_loss_rises_from_nought_is_healthy(tmp_path: Path) -> None:
+def test_a_policy_whose_loss_rises_from_zero_is_healthy(tmp_path: Path) -> None:
     folder = written(tmp_path, policy)
     run, whys = judged(folder)
     assert not symptoms(run)
@@ -139,7 +139,7 @@ def test_groups_without_an_advantage_are_told(tmp_path: Path) -> None:
     assert run["findings"][0]["causes"][0]["cause"] == "no_advantage"
 
 
-def test_a_policy_with_gradients_of_nought_has_no_signal(tmp_path: Path) -> None:
+def test_a_policy_with_gradients_of_zero_has_no_signal(tmp_path: Path) -> None:
     def row(i: int, draw: random.Random) -> Row:
         return {"loss": 0.0, "grad_norm": 0.0, "reward": 0.0, "reward_std": 0.0, "kl": 0.0}
 

@@ -57,7 +57,7 @@ def test_new_tokens_need_trained_embeddings() -> None:
     assert read("setup.new_tokens", config={**config, "method": "full"}) == 0
 
 
-def test_a_gradient_norm_that_stands_still_above_nought_is_constant() -> None:
+def test_a_gradient_norm_that_stands_still_above_zero_is_constant() -> None:
     assert read("grad.constant", {"train/grad_norm": "1.5x20"}) == 1
     assert read("grad.constant", {"train/grad_norm": "0x20"}) == 0
     assert read("grad.constant", {"train/grad_norm": "1.5~0.1x20"}) == 0
