@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.compiler.config
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -239,9 +240,23 @@ def _checkpoint_activations(causal: PreTrainedModel) -> None:
 
 def _compile(causal: PreTrainedModel) -> None:
     """Compile layer by layer: one small graph that all layers share."""
+    _part_compiled_code_by_processor()
     layers = [m for m in causal.modules() if isinstance(m, nn.ModuleList)]
     for layer in max(layers, key=len, default=()):
         layer.compile(dynamic=True)
+
+
+def _part_compiled_code_by_processor() -> None:
+    """Keep what was compiled for other vector widths out of what torch takes from its cache.
+
+    torch 2.13 keys compiled graphs by everything but the width: on a cache that another processor
+    (or ATEN_CPU_CAPABILITY) filled, it builds loops of 16 numbers with vectors of 8. Half of each
+    result is then memory nobody wrote: NaN, or gradients a little wrong.
+    """
+    settings = torch.compiler.config
+    processor = f"cpu={torch.backends.cpu.get_cpu_capability()}"
+    others = [t for t in settings.cache_key_tag.split() if not t.startswith("cpu=")]
+    settings.cache_key_tag = " ".join([*others, processor])
 
 
 def _slower(name: str, plan: ForwardPlan) -> str:

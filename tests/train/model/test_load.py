@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,6 +156,38 @@ def test_compiled_layers_give_the_same_loss_and_gradients(peft, saved, batch):
         torch.testing.assert_close(results[1][1][name], gradient, rtol=DEEP32, atol=DEEP32)
 
 
+@pytest.mark.slow
+def test_code_compiled_for_another_processor_is_not_taken_from_the_cache(tmp_path):
+    """torch's own cache would hand it out: the loss is then NaN, or the process dies."""
+    program = Path(__file__).with_name("compiled.py")
+    losses = {}
+    for processor in ("", "avx2", ""):  # either may come first
+        env = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        env.pop("ATEN_CPU_CAPABILITY", None)
+        env |= {"ATEN_CPU_CAPABILITY": processor} if processor else {}
+        done = subprocess.run(
+            [sys.executable, program], env=env, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        eager, compiled = json.loads(done.stdout.splitlines()[-1])
+        assert compiled == pytest.approx(eager, rel=DEEP32)
+        losses[processor] = compiled
+    assert losses[""] == pytest.approx(losses["avx2"], rel=DEEP32)
+
+
+@pytest.mark.parametrize("tag", ["", "mine", "mine cpu=OLD"])
+def test_a_users_own_cache_tag_stays(tag):
+    from train.model.load import _part_compiled_code_by_processor
+
+    with torch.compiler.config.patch(cache_key_tag=tag):
+        _part_compiled_code_by_processor()
+        once = torch.compiler.config.cache_key_tag
+        _part_compiled_code_by_processor()
+        assert torch.compiler.config.cache_key_tag == once
+    own = tag.replace("cpu=OLD", "").split()
+    assert once.split() == [*own, f"cpu={torch.backends.cpu.get_cpu_capability()}"]
+
+
 def test_eager_attention_is_honoured(saved, batch):
     loaded = load_model(config_for(saved(), model={"attn_implementation": "eager"}))
     assert loaded.model.config._attn_implementation == "eager"
@@ -227,8 +263,6 @@ def test_code_of_a_model_is_not_run_without_the_opt_in(saved):
 
 
 def test_a_model_with_code_of_its_own_names_both_switches(saved):
-    import json
-
     folder = saved()
     path = folder / "config.json"
     settings = json.loads(path.read_text()) | {
