@@ -18,7 +18,8 @@ HINT = re.compile(
     r"free\(\)|malloc|munmap|NCCL|nccl|Gloo|gloo|Watchdog|HCCL|RCCL|No space left|quota|Xid|ECC|"
     r"the bus|Assertion|assert|[Pp]reempt|Evicted|Deadline|wall ?time|Interrupted|interrupted|\^C|"
     r"CANCELLED|raining (?:has )?(?:failed|crashed|aborted)|Detected Keyboard|timed? ?out|"
-    r"MPI_ABORT|SIG[A-Z]{2}|[Ss]pot |Exit|ErrorMessage|UserScript"
+    r"MPI_ABORT|SIG[A-Z]{2}|[Ss]pot |Exit|(?:CUDA|HIP) err|^make|session crashed|"
+    r"ernel (?:appears|died)|ErrorMessage|UserScript"
 )
 STOP = re.compile(
     # the shell of the process
@@ -45,6 +46,8 @@ STOP = re.compile(
     r"failed \(exitcode: -?[1-9]|exit(?:s|ed)? with (?:return |exit )?(?:code|status)[: =]+-?[1-9]|"
     r"terminated with (?:exit code|signal|the following error)|died with <Signals\.|"
     r"exited on signal \d|ExecuteUserScriptError|^ErrorMessage [\"']|"
+    r"^make(?:\[\d+\])?: \*\*\* .*Error [1-9]|session crashed (?:after|for)|"
+    r"[Kk]ernel (?:appears to have )?died|"
     r"returned non-zero exit status|[Cc]ommand terminated by signal|"
     r"[Rr]eceived (?:Signals\.\w+|SIG\w+|\d+) death signal|Process got signal: \d|"
     r"(?:[Rr]eceived|[Cc]aught|[Gg]ot) (?:signal:? )?(?:Signals\.)?"
@@ -63,7 +66,8 @@ STOP = re.compile(
     r"[Gg]loo.{0,80}(?:[Tt]imed? ?out|failed|error|[Cc]onnection closed)|"
     r"Timed out waiting \d+ ?ms for|(?:HCCL|RCCL) (?:error|.*timeout)|"
     # device and disk
-    r"No space left on device|[Dd]isk quota exceeded|device-side assert|"
+    r"^(?:Error: |.*\b(?:FATAL|ERROR|CRITICAL)\b.*)(?:CUDA|HIP) error: |No space left on device|"
+    r"[Dd]isk quota exceeded|device-side assert|"
     r"block: \[\d+,\d+,\d+\], thread: .*Assertion .*failed|NVRM: Xid|"
     r"fallen off the bus|uncorrectable (?:NVLink|ECC)|"
     # a logger, a person

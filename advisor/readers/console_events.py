@@ -13,7 +13,7 @@ MOST = 2_000  # events of one kind that are kept
 _TEXT = 400  # characters of a text that are kept
 
 OUT_OF_MEMORY = re.compile(
-    r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError|"
+    r"\b(?:CUDA|NPU|XPU|MLU|MUSA) out of memory|CUDA error: out of memory|OutOfMemoryError|"
     r"DefaultCPUAllocator: (?:not enough|can't allocate) memory|MPS backend out of memory|"
     r"HIP out of memory|RESOURCE_EXHAUSTED|Cannot allocate memory|oom-kill|Out of memory: Kill|"
     r"^\s*Killed\s*$|CUDNN_STATUS_ALLOC_FAILED"

@@ -27,7 +27,7 @@ _METRICS: dict[str, str] = {
     "lr": """lr learning_rate lr_adamw lr_adam lr_sgd lr/pg0 lr_group_0 lr_adamw/pg1 last_lr
         current_lr optim/lr lr_group0 l.r. learningrate lr_abs lr_scheduler lr/0 lr0 optimizer/lr
         lr_decoupledadamw/group0 lr_fusedadam lr_adam/pg1 base_lr lr_step schedule/lr lr(1e_3)
-        lr/group0 lr/group_0 lr_adamw/group0 optimizer_lr""",
+        lr/group0 lr/group_0 lr_adamw/group0 optimizer_lr actor/lr""",
     "accuracy": """accuracy acc token_accuracy mean_token_accuracy token_acc top1 acc1 acc@1
         accuracy_top1 sparse_categorical_accuracy categorical_accuracy binary_accuracy
         languageaccuracy""",
@@ -45,7 +45,8 @@ _METRICS: dict[str, str] = {
     "gpu_utilization": "gpu_utilization gpu_util gpu_util_percent utilization_gpu",
     "loss_scale": "loss_scale grad_scale amp_scale scale",
     "num_label_tokens": "num_label_tokens",
-    "reward": "reward rewards mean_reward reward_mean rewards/chosen rewards/margins",
+    "reward": """reward rewards mean_reward reward_mean critic/rewards/mean critic/score/mean
+        objective/rlhf_reward objective/scores rewards/chosen rewards/margins""",
     "kl": "kl kl_divergence approx_kl objective/kl kl_div",
 }
 _HELD_METRICS = ("loss", "epoch_loss", "accuracy")  # the others mean nothing of a held-out set

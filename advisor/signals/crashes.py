@@ -24,7 +24,8 @@ KINDS: dict[str, re.Pattern[str]] = {
         r"(?:^|\s)Killed\b|zsh: killed|\bMemoryError\b|Cannot allocate memory|SIGKILL|"
         r"TERM_MEMLIMIT|"
         r"[Ee]xit ?[Cc]ode(?: is| was)?\W{1,3}(?:-9|137)\b|return code ?[=:] ?(?:-9|137)\b|"
-        r"signal (?:9|KILL)\b|running low on memory|memory usage threshold|"
+        r"signal (?:9|KILL)\b|running low on memory|all available RAM|: \*\*\* .*Error 137|"
+        r"memory usage threshold|"
         r"[Ee]xceeded (?:job|step) memory limit|job killed: v?mem",
         "outside": r"TIME LIMIT|TERM_RUNLIMIT|TERM_CPULIMIT|wall ?time|run ?time limit|"
         r"time limit|DeadlineExceeded|deadline|PREEMPT|[Pp]reempt|NODE.?FAIL|[Ee]victed|"
@@ -32,7 +33,8 @@ KINDS: dict[str, re.Pattern[str]] = {
         r"TERM_(?:PREEMPT|SYSTEM|ADMIN|REQUEUE)|Terminated|SIGTERM|SIGHUP|SIGXCPU|Hangup|"
         r"exit ?code\W{1,3}(?:-15|143|-1|129)\b|return code ?[=:] ?(?:-15|143)\b|"
         r"(?:[Rr]eceived|signal:?) (?:15|12|10|1)\b|SIGUSR",
-        "signal": r"Segmentation fault|SIGSEGV|Bus error|SIGBUS|"
+        "signal": r"Segmentation fault|SIGSEGV|Bus error|SIGBUS|[Kk]ernel .{0,20}died|"
+        r": \*\*\* .*Error 139|"
         r"Illegal instruction|SIGILL|Floating point exception|SIGFPE|"
         r"Fatal Python error(?!: Aborted)|double free|corrupt|munmap_chunk|free\(\)|malloc\(\)|"
         r"Caught signal (?!6\b)|"
@@ -56,7 +58,7 @@ KINDS: dict[str, re.Pattern[str]] = {
         "launcher": r"ChildFailedError|[Ee]xit ?[Cc]ode|exits? with|exited with|return code|"
         r"ExecuteUserScriptError|(?:python|torchrun|accelerate|deepspeed|mpirun|bash|\.sh)"
         r".{0,300}(?:exit status|died with)|"
-        r"ProcessExitedException|ProcessRaisedException|terminated with|"
+        r"\bmake\S*: \*\*\*|ProcessExitedException|ProcessRaisedException|terminated with|"
         r"srun: |ActorDiedError|WorkerCrashedError|ChildProcessError",
     }.items()
 }

@@ -77,6 +77,23 @@ KINDS = {
         "MEM003", "signal 9",
     ),
     "a container": ("Container killed on request. Exit code is 137\n", "MEM003", "137"),
+    "an NPU short of memory": (
+        TRACE + "RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB\n",
+        "MEM001", "NPU out of memory",
+    ),
+    "an error of CUDA without a traceback": (
+        "Error: CUDA error: device kernel image is invalid\n", "CR007", "kernel image is invalid",
+    ),
+    "a notebook short of memory": (
+        "Your session crashed after using all available RAM.\n", "MEM003", "available RAM",
+    ),
+    "a kernel of a notebook": (
+        "The kernel appears to have died. It will restart automatically.\n", "CR003", "kernel",
+    ),
+    "make": ("make: *** [Makefile:12: train] Error 1\n", "CR009", "Error 1"),
+    "make, of a killed process": (
+        "make: *** [Makefile:12: train] Error 137\n", "MEM003", "Error 137",
+    ),
     "a compiler that fails is no launcher": (
         TRACE + "InductorError: CalledProcessError: Command '['/usr/bin/gcc', 'x.c']' returned "
         "non-zero exit status 1.\n",

@@ -318,3 +318,15 @@ def test_the_summary_of_an_epoch_is_no_training_point(reads: Reads, row: str, su
     expected = [round(3 - at * 0.05, 3) for at in range(1, 31)]
     assert [float(value) for value in run.series["train/loss"].values] == expected
     assert _steps(run, "eval/loss") == _steps(run)[9::10]
+
+
+def test_names_of_two_slashes_tell_the_reward_of_a_policy(reads: Reads) -> None:
+    rows = [
+        f"(TaskRunner pid=12) step:{i} - actor/pg_loss:0.01 - actor/grad_norm:0.4 - actor/lr:1e-06"
+        f" - critic/score/mean:{i / 50} - critic/rewards/mean:{i / 40} - critic/rewards/max:1.0"
+        for i in range(1, 41)
+    ]
+    (run,) = reads("\n".join(rows))
+    assert run.series["train/reward"].values.tolist() == [i / 40 for i in range(1, 41)]
+    assert set(run.series["train/lr"].values) == {1e-06}
+    assert run.facts["objective"] == "rl"
