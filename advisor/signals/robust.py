@@ -135,14 +135,20 @@ def falling_points(values: Array) -> float:
     return float(values.size) if bool((np.diff(values) < 0).all()) else 0.0
 
 
+def _means(values: Array, count: int) -> Array:
+    """Return the means of so many stretches of about equal length."""
+    edges = np.linspace(0, values.size, count + 1).astype(int)
+    return np.asarray(np.add.reduceat(values, edges[:-1]) / np.diff(edges))
+
+
 def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
-    """Return the median slope of all pairs (Theil 1950, Sen 1968), of at most ``limit`` points."""
+    """Return the median slope of all pairs (Theil 1950, Sen 1968), of means where there are more
+    than ``limit`` points: single points of a long log would throw most of it away."""
     n = y.size
     if n < 2:
         return 0.0
     if n > limit:
-        keep = np.linspace(0, n - 1, limit).astype(int)
-        x, y, n = x[keep], y[keep], limit
+        x, y, n = _means(x, limit), _means(y, limit), limit
     i, j = _pairs(n)
     dx = x[j] - x[i]
     good = dx > 0
@@ -226,9 +232,7 @@ def mann_kendall_z(values: Array, limit: int = 400) -> float:
     if n < 4:
         return 0.0
     if n > limit:
-        edges = np.linspace(0, n, limit + 1).astype(int)
-        values = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
-        n = limit
+        values, n = _means(values, limit), limit
     i, j = _pairs(n)
     score = float(np.sign(values[j] - values[i]).sum())
     x = np.arange(n, dtype=float)
