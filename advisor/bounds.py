@@ -54,20 +54,23 @@ def _rate_bounds(edit: Edit, view: View, old: float, known: Range | None) -> tup
     if edit.op != "multiply" or top is None or steps_otherwise(view):
         return edit, high
     if direction(edit) < 0:
-        return _lowered(edit, known, old, HOPELESS * top), math.inf
+        return _lowered(edit, known, old, top), math.inf
     if known is not None and old < high:
         return edit, high
     field = math.inf if known is None or known.field_high is None else known.field_high
     return edit, min(BEYOND * top, field)
 
 
-def _lowered(edit: Edit, known: Range | None, old: float, most: float) -> Edit:
+def _lowered(edit: Edit, known: Range | None, old: float, top: float) -> Edit:
     """Lower a rate by its rule's factor; one far above what later work found best, by a LEAP.
 
-    What began higher also ends no lower, and none stays where no model bears it.
+    What began higher also ends no lower, and none stays where no model bears it. ``top`` is the
+    highest usual rate, of any method where the run's is not known.
     """
-    wanted = min(old * number(edit.operand), most)
-    if known is not None and known.high is not None:
+    wanted = min(old * number(edit.operand), HOPELESS * top)
+    if known is None:
+        wanted = min(wanted, max(BEYOND * top, old / LEAP))
+    elif known.high is not None:
         best = max(known.high, known.field_best or 0.0)
         wanted = min(wanted, max(best, old / LEAP))
         if float(f"{wanted:.2g}") > known.high:

@@ -18,6 +18,7 @@ BEFORE = ".before"  # added to a file's name: what it held before an edit in pla
 _CHECKPOINT = re.compile(r"(checkpoint|step|epoch|global_step|ckpt)[-_]?\d+.*|model|LATEST")
 _INSIDE = re.compile(r"version_\d+|logs?|runs|files|tensorboard|metrics")
 _NAMES = re.compile(r"(?i)arg|config|param|train|sft|lora|finetune|recipe|hyp")
+_REMARK = re.compile(r"(?m)(^|\s)(#|//)|,\s*[}\]]")
 _LIMIT = 40  # config candidates looked at in one folder
 _WEIGHTS = re.compile(r"(model|pytorch_model)([-\w]*)\.(safetensors|bin)")
 _TELLING = re.compile(  # one of these stands in every config that a dialect knows
@@ -69,7 +70,7 @@ def look_around(log_path: Path) -> Found:
 
 def read_source(path: Path) -> Source | None:
     text = trees.read_text(path)
-    tree = trees.parse(text, path, ROOTS if path.suffix != ".json" else None)
+    tree = _parsed(text, path)
     wrapped = _unwrap(tree)
     record = wrapped is not tree or path.name.startswith("hparams")
     tree = wrapped
@@ -87,6 +88,25 @@ def read_source(path: Path) -> Source | None:
         values.pop("dataset.seq_length", None)  # a tracker logs the model's generation length
     snapshot = bool(_CHECKPOINT.fullmatch(path.parent.name))
     return Source(path, dialect.NAME, values, record, snapshot)
+
+
+def _parsed(text: str, path: Path) -> dict[str, object]:
+    """Return the tree of a config; a stranger's JSON may hold comments, as DeepSpeed allows."""
+    if path.suffix != ".json":
+        return trees.parse(text, path, ROOTS)
+    try:
+        return trees.parse(text, path)
+    except ConfigError:
+        if not _REMARK.search(text) or len(text) > trees.MAX_YAML:
+            raise
+        bare = re.sub(r"(?m)(^|\s)//.*$", "", text).replace("\t", " ")
+        try:  # read as YAML, of which JSON with '#' and a last comma is a part
+            tree = trees.parse("#\n" + bare, path.with_suffix(".yaml"))
+        except ConfigError:
+            tree = {}
+        if not stranger(tree):
+            raise
+        return tree
 
 
 def _adapter(tree: Mapping[str, object]) -> dict[str, object]:

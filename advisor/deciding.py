@@ -11,6 +11,8 @@ from advisor.findings import Edit
 from advisor.finite import finite
 from advisor.target import Target
 
+LONGER = 1.5  # times as many steps, where an epoch more is meant and nobody knows its length
+
 
 def deciding(edit: Edit, target: Target) -> Edit:
     """Return the Edit as one of max_steps where that ends the run, whatever the epochs say.
@@ -19,11 +21,16 @@ def deciding(edit: Edit, target: Target) -> Edit:
     trainer ends at whichever comes first, so that there both are moved (``coupling``).
     """
     steps = target.values.get(coupling.STEPS)
-    if edit.key != coupling.EPOCHS or edit.applies == "advice" or target.name != "transformers":
+    if edit.key != coupling.EPOCHS or edit.applies == "advice" or target.name == "automodel":
         return edit
     if not is_number(steps) or number(steps) <= 0:
         return edit
+    if target.name != "transformers" and coupling.EPOCHS in target.values:
+        return edit  # which of the two ends the run, nobody knows
     epochs = _epochs(target, number(steps))
+    if epochs is None and edit.op == "add" and is_number(edit.operand):
+        factor = LONGER if number(edit.operand) > 0 else 1 / LONGER
+        return replace(edit, key=coupling.STEPS, op="multiply", operand=factor, low=None, high=None)
     done = resolve(bounded(edit, target.view, epochs), epochs)
     if epochs is None or not done.resolved or not is_number(done.new):
         return edit  # both are moved alike

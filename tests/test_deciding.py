@@ -16,7 +16,7 @@ from advisor.dialects import dialect_of
 from advisor.dialects import tree as trees
 from advisor.findings import Edit
 from advisor.plan import make_plan
-from advisor.run import Run, Series
+from advisor.run import Config, Run, Series
 from tests.plans import EPOCHS, by_key, finding, put
 
 STEPS, WARMUP = "step_scheduler.max_steps", "lr_scheduler.lr_warmup_steps"
@@ -134,3 +134,23 @@ def test_an_attention_backend_is_named_as_llama_factory_names_it() -> None:
     assert written(ARGUMENTS + "attn_implementation: sdpa\n", replace(edit, old="sdpa")) == {
         "attn_implementation": "eager"
     }
+
+
+@pytest.mark.parametrize(("more", "steps"), [(1, 450), (-1, 200)])
+def test_a_run_of_steps_alone_is_made_longer_or_shorter_in_steps(more: int, steps: int) -> None:
+    loss = Series("train/loss", np.arange(10, 310, 10), np.linspace(2, 1, 30))
+    config = Config({STEPS: 300, "optimizer.lr": 1e-5}, {STEPS: "lora_config.yaml"})
+    run = Run("run", "console", {"train/loss": loss}, config=config)
+    plan = make_plan([finding("EP001", Edit(EPOCHS, "add", more))], config, run)
+    assert [(e.key, e.new) for e in plan.edits] == [(STEPS, steps)]
+
+
+@pytest.mark.parametrize(("old", "new"), [(1e-3, 3e-4), (3e-3, 6e-4), (9.92e-3, 9.9e-4)])
+def test_a_rate_that_no_method_bears_comes_down_by_a_leap_where_none_is_known(
+    old: float, new: float
+) -> None:
+    loss = Series("train/loss", np.arange(10, 310, 10), np.linspace(2, 1, 30))
+    config = Config({"optimizer.lr": old}, {"optimizer.lr": "log"})
+    run = Run("run", "console", {"train/loss": loss}, config=config)
+    lower = Edit("optimizer.lr", "multiply", 0.3)
+    assert [e.new for e in make_plan([finding("LR007", lower)], config, run).edits] == [new]

@@ -19,6 +19,7 @@ from advisor.dialects import tree as trees
 from advisor.dialects.front_ends import FRONT_ENDS, front_end
 from advisor.dialects.keys import KINDS
 from advisor.dialects.strangers import STRANGERS, stranger
+from advisor.errors import ConfigError
 from advisor.findings import Edit, Report
 from advisor.pipeline import Request, check_paths
 from advisor.report import github
@@ -86,6 +87,26 @@ def test_the_value_that_decides_is_read(
     tmp_path: Path, text: str, wanted: dict[str, object]
 ) -> None:
     assert generic.read(trees.parse(text, tmp_path / "config.yaml")) == wanted
+
+
+def test_json_with_remarks_is_read_where_its_tool_takes_them(tmp_path: Path) -> None:
+    text = """{
+      "bf16": { # no overflow
+        "enabled": true,
+      },
+      "optimizer": {"type": "AdamW", "params": {"lr": 5e-7}},
+      // the schedule sets the rate
+      "scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 10}},
+      "train_micro_batch_size_per_gpu": 1,
+    }"""
+    path = tmp_path / "ds_config.json"
+    path.write_text(text)
+    source = read_source(path)
+    assert source is not None and source.stranger == "DeepSpeed"
+    assert source.values["optimizer.lr"] == 1e-3  # DeepSpeed's own, whatever its optimizer states
+    path.write_text('{"learning_rate": 1e-4, "num_train_epochs": 3, # mine\n}')
+    with pytest.raises(ConfigError, match="not valid JSON"):
+        read_source(path)
 
 
 def test_a_file_with_few_names_of_the_trainer_gets_no_new_one() -> None:
@@ -228,3 +249,12 @@ def test_a_file_gets_no_key_that_its_front_end_does_not_read(stem: str) -> None:
         edit = Edit(key, "set", None, new=samples[kind], resolved=True)  # type: ignore[arg-type]
         for change in dialect.changes([edit], dialect.read(tree), tree):
             assert change.path[0] not in REFUSED[stem] - set(tree), key
+
+
+def test_axolotl_trains_all_weights_where_it_names_no_adapter(tmp_path: Path) -> None:
+    text = "base_model: a/b\nmicro_batch_size: 2\nlearning_rate: 1.0e-4\nnum_epochs: 3\n"
+    for more, method in [("", "full"), ("adapter:\n", "full"), ("adapter: lora\n", "lora")]:
+        path = tmp_path / "config.yml"
+        path.write_text(text + more)
+        source = read_source(path)
+        assert source is not None and source.values["method"] == method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from advisor.dialects import tree as trees
 from advisor.dialects.keys import coerce
 from advisor.finite import finite
 
@@ -51,6 +52,8 @@ def read(tree: Mapping[str, object]) -> dict[str, object]:
     """Return the values found under common names, at most three sections deep."""
     leaves = _leaves(tree, 3)
     values: dict[str, object] = {}
+    if trees.dig(tree, "scheduler.type") in ("WarmupLR", "WarmupDecayLR"):  # DeepSpeed's
+        leaves.setdefault("warmup_max_lr", 1e-3)
     if any(name in leaves for name in _PARTS):
         leaves.pop("batch_size", None)
     for key, names in _TABLE.items():

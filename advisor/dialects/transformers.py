@@ -142,6 +142,9 @@ def _read_adapter(tree: Mapping[str, object], values: dict[str, object]) -> None
     if bits in (4, 8):
         values[f"quantization.load_in_{bits}bit"] = True
     named = str(values.pop("method", "")).lower()
+    front = front_end(tree)
+    if front is not None and front.name == "axolotl" and not dig(tree, "adapter"):
+        named = "full"  # it says an adapter wherever it trains one
     adapter = any(values.get(key) is not None for key in ("peft.dim", "peft.alpha"))
     if named in ("full", "lora", "qlora", "dora"):
         adapter = named != "full"
