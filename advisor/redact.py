@@ -284,6 +284,9 @@ def _line_below(text: str, start: int, stop: int) -> list[Span]:
     """Return what one line below holds: the value of its own name, or all of it."""
     own = _PAIR.match(text, start, stop)
     items, _ = _items(text, start if own is None else own.end(), stop)
-    if own is not None or all(is_plain(text[slice(*item)]) for item in items):
+    if not items or all(is_plain(text[slice(*item)]) for item in items):
         return items
-    return [(items[0][0], items[-1][1])]
+    whole = items[0][0], items[-1][1]
+    if is_plain(text[slice(*whole)]):  # a number with its unit
+        return []
+    return items if own is not None else [whole]

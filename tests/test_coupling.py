@@ -83,10 +83,10 @@ def test_fewer_epochs_shorten_the_warmup() -> None:
     assert isinstance(warmup.new, int) and 5 <= warmup.new <= 20
 
 
-def test_max_steps_moves_with_the_epochs_that_it_caps() -> None:
+def test_max_steps_grows_by_half_where_no_log_tells_how_long_an_epoch_is() -> None:
     config = with_facts(load_config(FIXTURES / "args.json"), {"max_steps": 300})
     plan = make_plan([finding("EP001", Edit(EPOCHS, "add", 1))], config, run_of())
-    assert by_key(plan)["step_scheduler.max_steps"].new == 400
+    assert by_key(plan)["step_scheduler.max_steps"].new == 450
 
 
 def test_a_rank_takes_its_alpha_along() -> None:

@@ -151,5 +151,6 @@ def test_a_resume_tells_which_way_the_loss_went(after: str, up: float) -> None:
 
 @pytest.mark.parametrize(("step", "late"), [(1, 0.0), (30, 1.0)])
 def test_memory_that_runs_out_after_many_steps_is_late(step: int, late: float) -> None:
-    run = make_run(LOSS, events=[{"kind": "oom", "text": "CUDA out of memory", "step": step}])
+    events = [{"kind": "oom", "text": "CUDA out of memory", "step": step}]  # the run ends there
+    run = make_run({"train/loss": f"2>1x{step}"}, events=events)
     assert resolve("event.oom_late", View(run)).value == late

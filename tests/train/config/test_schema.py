@@ -292,5 +292,6 @@ def test_an_endless_number_is_one_line(tmp_path: Path, key: str, digits: str) ->
 
 
 def test_a_batch_beyond_all_memory_is_refused_at_once(tmp_path: Path) -> None:
-    said = error(tmp_path, "--step_scheduler.global_batch_size", str(10**14 - 1))
+    batch = ("--step_scheduler.local_batch_size", "8")
+    said = error(tmp_path, *batch, "--step_scheduler.global_batch_size", str(10**14 - 1))
     assert "step_scheduler.global_batch_size" in said
