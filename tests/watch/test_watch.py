@@ -84,7 +84,7 @@ def test_a_finding_that_no_longer_holds_is_withdrawn(tmp_path: Path) -> None:
     with watching(path) as seen:
         seen.until_kind("raised", "NUM001")
         state(path, rows(1, 40))
-        state(path, rows(1, 120))  # resumed from a checkpoint before the fault
+        state(path, rows(1, 400))  # resumed from a checkpoint before the fault, to its end
         seen.until_kind("withdrawn", "NUM001")
 
 
