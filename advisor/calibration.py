@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from advisor.condition import clauses
 from advisor.errors import RuleError
 from advisor.rule import CONFIDENCES, Rule
 
@@ -59,7 +60,8 @@ def checksum(rule: Rule) -> int:
     """Return a checksum of what decides whether the rule holds of a log."""
     live = {*_NAMES.findall(rule.live_when)} - {*_NAMES.findall(rule.when)}
     limits = ",".join(f"{n}={value:g}" for n, value in sorted(rule.limits.items()) if n not in live)
-    return zlib.crc32(f"{rule.when};{limits}".encode())
+    lines = clauses(rule.when) if rule.when else ()
+    return zlib.crc32(f"{lines};{limits}".encode())  # of what it says, however it is written
 
 
 def read_calibration(folder: Path) -> Calibration:

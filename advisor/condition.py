@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from advisor.errors import RuleError
 
@@ -92,6 +93,68 @@ def parse(text: str) -> Condition:
     numbers: list[float] = []
     _check(tree, names, numbers)
     return Condition(text, tuple(dict.fromkeys(names)), tuple(numbers), _ready(tree))
+
+
+def join(clauses: Sequence[object]) -> str:
+    """Return the one expression that a `when` of clauses stands for.
+
+    A list is joined by 'and', the list under `any` by 'or'; RuleError says what is no clause.
+    """
+    return " and ".join(f"({_clause(clause)})" for clause in clauses)
+
+
+def _clause(clause: object) -> str:
+    match clause:
+        case str() if clause.strip():
+            parse(clause)  # by itself, so that no bracket reaches into the next one
+            return clause.strip()
+        case [*clauses] if clauses:
+            return join(clauses)
+        case {"any": [*sides]} if len(clause) == 1 and sides:
+            return " or ".join(f"({_clause(side)})" for side in sides)
+    raise RuleError(f"{clause!r} is no clause: a condition, a list of them, or any: with a list")
+
+
+def exchange(text: str, names: Mapping[str, float | str]) -> str:
+    """Return the condition with some of its names read as others, or as numbers."""
+    return ast.unparse(_Exchange(names).visit(ast.parse(text, mode="eval")))
+
+
+class _Exchange(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, float | str]) -> None:
+        self.names = names
+
+    def _replaced(self, node: ast.expr) -> ast.expr:
+        new = self.names.get(_dotted(node))
+        return node if new is None else ast.parse(str(new), mode="eval").body
+
+    visit_Name = visit_Attribute = _replaced  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One line of a checklist; `kind` says how `parts` are joined, '' where it is a line."""
+
+    text: str
+    kind: Literal["", "all", "any"] = ""
+    parts: tuple[Clause, ...] = ()
+
+
+def clauses(text: str) -> tuple[Clause, ...]:
+    """Return the lines that `join` made a condition of, as a person reads them."""
+    whole = _split(ast.parse(text.strip(), mode="eval").body)
+    return whole.parts if whole.kind == "all" else (whole,)
+
+
+def _split(node: ast.expr) -> Clause:
+    text = ast.unparse(node)
+    if not isinstance(node, ast.BoolOp):
+        return Clause(text)
+    kind: Literal["all", "any"] = "all" if isinstance(node.op, ast.And) else "any"
+    parts = [_split(value) for value in node.values]
+    # the brackets around a clause say nothing that its own joint does not say
+    flat = [inner for part in parts for inner in (part.parts if part.kind == kind else (part,))]
+    return Clause(text, kind, tuple(flat))
 
 
 def _check(node: ast.expr, names: list[str], numbers: list[float]) -> None:

@@ -11,15 +11,16 @@ from typing import Any
 
 from advisor.atomic import read_regular
 from advisor.causes import CAUSES
-from advisor.condition import Condition, parse
+from advisor.condition import Condition, exchange, join, parse
 from advisor.errors import RuleError
 from advisor.keys import CANONICAL_KEYS, SECTIONS
 from advisor.rule import PLACEHOLDER, QUOTE, Case, Cause, Rule, RuleEdit
-from advisor.rule_fields import CASE, EDIT, EDIT_OPERAND, RULE, TEXT_LIMITS, Shape
+from advisor.rule_fields import CASE, EDIT, EDIT_OPERAND, LIVE, RULE, TEXT_LIMITS, Shape
 from advisor.strict_yaml import Document, Fault, parse_yaml
 from advisor.symptoms import SYMPTOMS
 
 _CODE = re.compile(r"[A-Z]{2,4}[0-9]{3}")
+_NAME_IN = re.compile(r"[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -99,6 +100,7 @@ class _Reader:
             self.check_names(values)
             self.check_texts(values)
             self.check_when(values)
+            self.check_live(values)
             causes, edits, cases = self.causes(values), self.edits(values), self.cases(values)
         if self.faults:
             faults = sorted(set(self.faults), key=lambda fault: (fault.line, fault.what))
@@ -178,17 +180,43 @@ class _Reader:
             if limits:
                 self.fault(("limits",), "limits without a 'when'")
             return
-        condition = self.condition(values["when"], limits, ("when",))
+        values["when"] = self.joined(values["when"], ("when",))
+        condition = self.condition(values["when"], limits, ("when",)) if values["when"] else None
         if condition is None:
             return
         parts = (*values.get("edits", ()), *values.get("causes", ()))
         used = " ".join(str(part.get("when", "")) for part in parts if isinstance(part, dict))
-        if "live_when" in values:
-            self.condition(values["live_when"], limits, ("live_when",))
-            used += f" {values['live_when']}"
+        used += str(self.data.get("live", {}))
         for limit in limits:
             if limit not in condition.names and not re.search(rf"\b{re.escape(limit)}\b", used):
                 self.fault(("limits", limit), f"the limit '{limit}' is not used in 'when'")
+
+    def joined(self, clauses: Sequence[object], place: Sequence[str | int]) -> str:
+        try:
+            return join(clauses)
+        except RuleError as error:
+            self.fault(place, str(error))
+            return ""
+
+    def check_live(self, values: dict[str, Any]) -> None:
+        """Turn `live` into the share from which, and the condition by which, a run is judged."""
+        if "live" not in values:
+            return
+        live = self.take(values["live"], LIVE, ("live",))
+        values["live"], other = live.get("from", 0.0), live.get("with", {})
+        limits = values.get("limits", {})
+        extra = self.joined(live.get("and", ()), ("live", "and"))
+        if extra:
+            self.condition(extra, limits, ("live", "and"))
+        names = _NAME_IN.findall(values.get("when", ""))
+        for name, new in other.items():
+            if name not in names:
+                self.fault(("live", "with", name), f"'{name}' does not stand in 'when'")
+            if isinstance(new, str):
+                self.check_name(new, limits, ("live", "with", name))
+        if values.get("when") and (other or extra) and not self.faults:
+            whole = exchange(values["when"], other)
+            values["live_when"] = f"{whole} and {extra}" if extra else whole
 
     def condition(
         self, text: str, limits: Mapping[str, float], place: Sequence[str | int]
@@ -201,7 +229,7 @@ class _Reader:
         for name in condition.names:
             self.check_name(name, limits, place)
         for number in condition.numbers:
-            if number not in (0, 1):
+            if number not in (0, 1, 2, 3):
                 self.fault(place, f"the number {number:g} needs a name under 'limits'")
         return condition
 

@@ -46,6 +46,10 @@ def _is_map_of(value: object, fits: Callable[[object], bool]) -> bool:
     return isinstance(value, dict) and all(fits(item) for item in value.values())
 
 
+def _is_operand(value: object) -> bool:
+    return _is_number(value) or _is_text(value)
+
+
 def _is_share(value: object) -> bool:
     return _is_number(value) and 0 < value <= 1  # type: ignore[operator]
 
@@ -75,6 +79,7 @@ _FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 _TEXTS = Kind("a list of texts", _is_texts)
 _MAPS = Kind("a list of mappings", _is_maps)
 _MAP = Kind("a mapping", lambda value: isinstance(value, dict))
+_CLAUSES = Kind("a list of clauses", lambda value: isinstance(value, list) and bool(value))
 _SCALAR = Kind("one value", _is_scalar)
 
 RULE: Shape = {
@@ -90,7 +95,7 @@ RULE: Shape = {
     "severity": _one_of(get_args(Severity), required=True),
     "confidence": _one_of(get_args(Confidence), required=True),
     "limits": Kind("names with numbers", lambda value: _is_map_of(value, _is_number)),
-    "when": _text(),
+    "when": _CLAUSES,
     "unless": _TEXTS,
     "causes": Kind(
         "a list like [{lr_too_high: 0.6}, {missing_clipping: 0.5, when: not run.clips}] with "
@@ -101,11 +106,15 @@ RULE: Shape = {
     "plots": _TEXTS,
     "related": _TEXTS,
     "needs": _one_of(("trainer", "data", "loop")),
-    "live": Kind("a share of the run from 0 to 1", lambda v: v == 0 or _is_share(v)),
-    "live_when": _text(),
+    "live": _MAP,
     "cases": _MAPS,
 }
 
+LIVE: Shape = {
+    "from": Kind("a share of the run from 0 to 1", lambda v: v == 0 or _is_share(v)),
+    "with": Kind("names with a number or another name", lambda v: _is_map_of(v, _is_operand)),
+    "and": _CLAUSES,
+}
 EDIT: Shape = {
     "op": _one_of(("set", "multiply", "add", "append", "remove", "advice"), required=True),
     "key": _text(required=True),

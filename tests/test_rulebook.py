@@ -23,7 +23,7 @@ message: "ends at {loss.end:.2f}"
 severity: warning
 confidence: low
 limits: {high: 3}   # made up
-when: loss.end > high
+when: [loss.end > high]
 causes: [{lr_too_low: 0.6}, {rank_too_low: 0.2, when: setup.lr > 0}]
 edits:
   - {op: multiply, key: optimizer.lr, by: 3, max: 1e-3, when: setup.clips > 0}
@@ -63,7 +63,7 @@ def test_a_good_file_becomes_a_rule(tmp_path: Path) -> None:
     [
         ("symptom: plateau", "symptom: plato", 3, "nearest is plateau"),
         ("loss.end > high", "loss.ends > high", 11, "nearest is loss.end"),
-        ("loss.end > high", "loss.end > 3", 11, "needs a name under 'limits'"),
+        ("loss.end > high", "loss.end > 4", 11, "needs a name under 'limits'"),
         ("loss.end > high", "loss.end > 0", 10, "limit 'high' is not used"),
         ("loss.end > high", "max(loss.end) > high", 11, "a call in a condition"),
         ("severity: warning", "severity: bad", 8, "expected one of error, warning, info"),
@@ -80,7 +80,7 @@ def test_a_good_file_becomes_a_rule(tmp_path: Path) -> None:
         ("[{lr_too_low: 0.6}", "[{lr_too_low: 6}", 12, "shares above 0 and up to 1"),
         ("[{lr_too_low: 0.6}", "[{lr_to_low: 0.6}", 12, "unknown cause 'lr_to_low', nearest is"),
         ("when: setup.lr > 0", "when: setup.lrr > 0", 12, "nearest is setup.lr"),
-        ("when: setup.lr > 0", "when: setup.lr > 3", 12, "needs a name under 'limits'"),
+        ("when: setup.lr > 0", "when: setup.lr > 4", 12, "needs a name under 'limits'"),
     ],
 )
 def test_a_fault_is_told_with_its_line(

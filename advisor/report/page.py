@@ -10,6 +10,7 @@ from pathlib import Path
 from advisor.causes import CAUSES
 from advisor.paths import data_dir
 from advisor.ranges import COMPILED, compile_ranges
+from advisor.report.checklist import checklist
 from advisor.report.practice import load_rows, practice_page
 from advisor.report.readme import readme
 from advisor.rule import Case, Rule, Rulebook, RuleEdit
@@ -121,31 +122,15 @@ def _cell(text: str) -> str:
 def _condition(rule: Rule) -> str:
     if rule.needs:
         return f"## When\n\nNot judged from a log: it needs {_NEEDS[rule.needs]}."
-    lines = [f"## When\n\n```\n{_line(rule.when)}\n```"]
+    lines = [f"## When\n\n{checklist(rule.when, rule.limits)}"]
     if rule.live_when:
         lines.append(
-            f"While a training runs it is told of where\n\n```\n{_line(rule.live_when)}\n```"
+            "While the training runs, this takes its place:\n\n"
+            + checklist(rule.live_when, rule.limits)
         )
-    if rule.limits:
-        lines.append("\n".join(f"- `{name}` = {value:g}" for name, value in rule.limits.items()))
     if rule.unless:
         lines.append(f"Left out where one of these explains it: {_codes(rule.unless)}.")
-    lines.append(_signals(rule))
-    return "\n\n".join(line for line in lines if line)
-
-
-def _signals(rule: Rule) -> str:
-    from advisor.condition import parse
-    from advisor.signals import SIGNALS
-
-    asked = [*parse(rule.when).names, *(parse(rule.live_when).names if rule.live_when else ())]
-    names = [name for name in dict.fromkeys(asked) if name in SIGNALS]
-    rows = [f"| `{name}` | {SIGNALS[name].unit} | {_cell(SIGNALS[name].doc)} |" for name in names]
-    return (
-        "| signal | unit | what it measures |\n| --- | --- | --- |\n" + "\n".join(rows)
-        if rows
-        else ""
-    )
+    return "\n\n".join(lines)
 
 
 def _causes(rule: Rule) -> str:

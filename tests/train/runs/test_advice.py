@@ -112,7 +112,7 @@ def test_rules_that_cannot_be_read_switch_the_advisor_off_and_nothing_else(
     world: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "XX001-broken.yaml"
-    broken.write_text("code: XX001\nwhen: loss.end >\n")
+    broken.write_text("code: XX001\nwhen: [loss.end >]\n")
     path = config(world, tmp_path / "run")
     outcome = run(path, tmp_path / "run", "--advisor.rules", f"[{broken}]")
     assert outcome.status == "finished"
