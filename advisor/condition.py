@@ -110,7 +110,7 @@ def _clause(clause: object) -> str:
             return clause.strip()
         case [*clauses] if clauses:
             return join(clauses)
-        case {"any": [*sides]} if len(clause) == 1 and sides:
+        case {"any": [*sides], **rest} if not rest and sides:
             return " or ".join(f"({_clause(side)})" for side in sides)
     raise RuleError(f"{clause!r} is no clause: a condition, a list of them, or any: with a list")
 
@@ -128,7 +128,7 @@ class _Exchange(ast.NodeTransformer):
         new = self.names.get(_dotted(node))
         return node if new is None else ast.parse(str(new), mode="eval").body
 
-    visit_Name = visit_Attribute = _replaced  # noqa: N815
+    visit_Name = visit_Attribute = _replaced
 
 
 @dataclass(frozen=True, slots=True)

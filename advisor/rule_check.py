@@ -172,7 +172,7 @@ class _Reader:
         if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
             self.fault(place, "braces hold a signal and a format: {loss.end:.3f}")
 
-    def check_when(self, values: Mapping[str, Any]) -> None:
+    def check_when(self, values: dict[str, Any]) -> None:
         limits = values.get("limits", {})
         if "when" not in values:
             if not values.get("needs") and "when" not in self.data:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.condition import parse
+from advisor.condition import clauses, exchange, join, parse
 from advisor.errors import RuleError
 
 
@@ -110,3 +110,37 @@ def test_filling_in_a_missing_value_never_turns_a_known_answer(
     known = condition.evaluate(values.get)
     if known is not None and all(v is None or not math.isnan(v) for v in values.values()):
         assert answers <= {known}
+
+
+WHOLE = ["a > 1", {"any": ["b", ["c < 2", "not d"]]}, "e >= 3"]
+
+
+def test_clauses_are_joined_by_and_those_under_any_by_or() -> None:
+    condition = parse(join(WHOLE))
+    values = {"a": 2.0, "b": 0.0, "c": 1.0, "d": 0.0, "e": 3.0}
+    assert condition.evaluate(values.get) is True
+    assert condition.evaluate({**values, "d": 1.0}.get) is False
+    assert condition.evaluate({**values, "b": 1.0, "d": 1.0}.get) is True
+    assert condition.evaluate({**values, "e": 2.0}.get) is False
+
+
+def test_a_joined_condition_reads_as_the_clauses_it_was_made_of() -> None:
+    first, either, last = clauses(join(WHOLE))
+    assert (first.text, last.text) == ("a > 1", "e >= 3")
+    assert either.kind == "any" and either.parts[0].text == "b"
+    assert [part.text for part in either.parts[1].parts] == ["c < 2", "not d"]
+
+
+def test_how_a_condition_is_bracketed_does_not_change_its_clauses() -> None:
+    assert clauses("a and b and (c or d)") == clauses("((a) and b) and ((c) or (d))")
+
+
+@pytest.mark.parametrize("bad", [3, "", [], {"any": []}, {"any": ["a"], "all": ["b"]}, "a) or (b"])
+def test_what_is_no_clause_is_refused(bad: object) -> None:
+    with pytest.raises(RuleError):
+        join([bad])
+
+
+def test_names_are_exchanged_whole() -> None:
+    text = exchange("loss.end > high and loss.ending < high", {"loss.end": "loss.now", "high": 2})
+    assert text == "loss.now > 2 and loss.ending < 2"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor.cases import run_cases
+from advisor.condition import parse
 from advisor.errors import RuleError
 from advisor.rule import Cause
 from advisor.rulebook import load_full, load_rules, parse_rules
@@ -159,3 +160,26 @@ def test_the_rule_in_the_docs_on_adding_one_works(tmp_path: Path) -> None:
     )
     results = run_cases(rule)
     assert all(result.passed for result in results), results
+
+
+def test_live_says_what_differs_while_a_training_runs(tmp_path: Path) -> None:
+    live = "live: {from: 0.1, with: {loss.end: loss.best}, and: [loss.points > 2]}\ncauses"
+    (rule,) = parse_rules([write(tmp_path, GOOD.replace("causes", live, 1))])
+    assert rule.live == 0.1
+    names = {"loss.best": 4.0, "loss.points": 3.0, "high": 3.0}
+    assert parse(rule.live_when).evaluate(names.get) is True
+    assert parse(rule.live_when).evaluate({**names, "loss.points": 2.0}.get) is False
+
+
+@pytest.mark.parametrize(
+    ("live", "said"),
+    [
+        ("{from: 2}", "a share of the run"),
+        ("{with: {lower: 2}}", "'lower' does not stand in 'when'"),
+        ("{with: {high: hihg}}", "unknown signal or limit 'hihg'"),
+        ("{and: [loss.endd > 0]}", "nearest is loss.end"),
+        ("{when: [loss.end > 0]}", "unknown field 'when'"),
+    ],
+)
+def test_a_fault_of_live_is_reported(tmp_path: Path, live: str, said: str) -> None:
+    assert said in "\n".join(faults(tmp_path, GOOD.replace("causes", f"live: {live}\ncauses", 1)))
