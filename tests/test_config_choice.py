@@ -61,7 +61,8 @@ def test_the_span_holds_the_peak_of_any_linear_schedule(
     rates = decay(peak, rows, every, int(share * rows * every))
     span = rate_span(run_of([float(f"{r:.3g}") for r in rates] if rounded else rates, every))
     if span is not None:
-        assert span[0] * 0.99 <= peak <= span[2] * 1.01
+        slack = 0.05 if rounded else 0.01  # three digits, and a slope drawn through two of them
+        assert span[0] * (1 - slack) <= peak <= span[2] * (1 + slack)
 
 
 @pytest.mark.parametrize("other", [0.05, 2e-3, 2e-5, 6e-5])
