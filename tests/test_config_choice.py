@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.agreement import agreement, rate_span
+from advisor.agreement import FAR, agreement, rate_span
 from advisor.configs import attach_config
 from advisor.run import Config, Run, Series
 
@@ -61,8 +61,8 @@ def test_the_span_holds_the_peak_of_any_linear_schedule(
     rates = decay(peak, rows, every, int(share * rows * every))
     span = rate_span(run_of([float(f"{r:.3g}") for r in rates] if rounded else rates, every))
     if span is not None:
-        slack = 0.05 if rounded else 0.01  # three digits, and a slope drawn through two of them
-        assert span[0] * (1 - slack) <= peak <= span[2] * (1 + slack)
+        # the peak may lie between two rows: the config that has it is within FAR all the same
+        assert span[0] / FAR <= peak <= span[2] * FAR
 
 
 @pytest.mark.parametrize("other", [0.05, 2e-3, 2e-5, 6e-5])
