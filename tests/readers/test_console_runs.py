@@ -222,7 +222,7 @@ def test_a_log_that_begins_at_a_checkpoint_goes_on_from_its_step(reads: Reads) -
         "[INFO] [Torch] Loading checkpoint from ./ck/global_step1000/mp_rank_00_model_states.pt...",
         "Loaded checkpoint checkpoints/checkpoint_last.pt (epoch 12 @ 1000 updates)",
         "=> loaded checkpoint 'model_best.pth.tar' (epoch 12)",
-        "I Loading best validating checkpoint from /work/best_dev-1002347",
+        "I Loading best validating checkpoint from exp/best_dev-1002347",
         "resumed epoch: 12, iter 7716",
     ],
 )
