@@ -19,6 +19,8 @@ _FACTS = (
     "max_steps", "steps_per_epoch", "num_train_epochs", "samples", "tokens", "supervised",
     "vocab_size",
 )  # fmt: skip
+ROLLBACK = "rollback"
+_OF_STEPS = ("overflow_skip", "warning")  # are undone with their steps
 _MOST = 20_000_000  # bytes of the file that are read
 _TEXT = 400
 
@@ -56,29 +58,34 @@ def read(path: Path) -> Happenings:
     facts: dict[str, object] = {}
     back: list[tuple[float, int]] = []
     cuts: list[tuple[int, float]] = []
-    broken: int | None = None  # the exception that nothing followed
+    broken: Event | None = None  # the exception that nothing followed
     for row in rows(path):
         kind, step = str(row["kind"]), row.get("step")
         if kind in _KINDS:
             number = step if isinstance(step, int) and abs(step) < 2**62 else None
             events.append(Event(kind, str(row["text"])[:_TEXT], number))
-            broken = len(events) - 1 if kind == "exception" else broken
+            broken = events[-1] if kind == "exception" else broken
         if kind in ("start", "end"):
             facts["ended"] = kind == "end"  # a run that goes on after its end starts anew
             broken = None
         details = row.get("details")
-        if kind == "rollback" and isinstance(details, Mapping):
+        if kind == ROLLBACK and isinstance(details, Mapping):
+            events = [each for each in events if not _is_undone(each, details.get("to_step"))]
             back += _way_back(row.get("timestamp"), details.get("to_step"))
             cuts += _cut(details)
         if kind == "start" and isinstance(details, Mapping):
             facts["fp32_masters"] = True  # whatever is trained, this trainer holds it in fp32
             numbers = {key: details.get(key) for key in _FACTS}
             facts |= {k: v for k, v in numbers.items() if isinstance(v, int | float) and v > 0}
-    if broken is not None:
-        events[broken] = replace(events[broken], final=True)
+    events = [replace(each, final=True) if each is broken else each for each in events]
     if cuts:
         facts["lr_cuts"] = tuple(cuts)
     return Happenings(tuple(events), facts, tuple(back))
+
+
+def _is_undone(event: Event, back: object) -> bool:
+    late = isinstance(back, int) and event.step is not None and event.step >= back
+    return event.kind in _OF_STEPS and late
 
 
 def _way_back(time: object, step: object) -> list[tuple[float, int]]:

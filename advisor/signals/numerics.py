@@ -23,6 +23,12 @@ def _train(view: View) -> Points | None:
     return view.points("train/loss")
 
 
+def _broken(points: Points) -> tuple[int, int, tuple[Evidence, ...]]:
+    """Return the first and the last step that is not finite, and the first as evidence."""
+    first, value = int(points.bad_steps[0]), float(points.bad_values[0])
+    return first, int(points.bad_last_step), _at(first, value, f"{value} at step {first}")
+
+
 def nonfinite(view: View) -> Reading:
     """Count of NaN and inf in the training loss, with the first and last step."""
     points = _train(view)
@@ -30,9 +36,7 @@ def nonfinite(view: View) -> Reading:
         return missing(NO_LOSS)
     if not points.bad:
         return Reading(0.0)
-    first, value = int(points.bad_steps[0]), float(points.bad_values[0])
-    evidence = _at(first, value, f"{value} at step {first}")
-    return Reading(float(points.bad), "", first, points.bad_last_step, evidence)
+    return Reading(float(points.bad), "", *_broken(points))
 
 
 def nonfinite_end(view: View) -> Reading:
@@ -40,7 +44,9 @@ def nonfinite_end(view: View) -> Reading:
     points = _train(view)
     if points is None:
         return missing(NO_LOSS)
-    return Reading(float(not math.isfinite(points.last_value)))
+    if math.isfinite(points.last_value):
+        return Reading(0.0)
+    return Reading(1.0, "", *_broken(points))
 
 
 def nonfinite_start(view: View) -> Reading:
@@ -48,7 +54,9 @@ def nonfinite_start(view: View) -> Reading:
     points = _train(view)
     if points is None:
         return missing(NO_LOSS)
-    return Reading(float(points.bad_at[0]) / points.count if points.bad else 1.0)
+    if not points.bad:
+        return Reading(1.0)
+    return Reading(float(points.bad_at[0]) / points.count, "", *_broken(points))
 
 
 def nonfinite_step(view: View) -> Reading:
@@ -58,7 +66,7 @@ def nonfinite_step(view: View) -> Reading:
         return missing(NO_LOSS)
     if not points.bad:
         return missing("all losses are finite")
-    return Reading(float(points.bad_steps[0]))
+    return Reading(float(points.bad_steps[0]), "", *_broken(points))
 
 
 def hidden_nan(view: View) -> Reading:

@@ -27,19 +27,23 @@ def past_of(run_dir: Path, before: int) -> Past:
 
 
 def _told(run_dir: Path, before: int) -> frozenset[str]:
-    """Return the findings that stand: those of the config, and those told before the step."""
-    standing: set[str] = set()
+    """Return the findings that stand: those of steps that count, and those of the config."""
+    standing: dict[str, int] = {}
     for row in happenings.rows(run_dir / happenings.NAME):
-        details = row.get("details")
-        if row["kind"] != KIND or not isinstance(details, Mapping):
+        details, step = row.get("details"), row.get("step")
+        if not isinstance(details, Mapping):
             continue
-        step, code = row.get("step"), str(details.get("code"))
-        early = isinstance(step, int) and step < before
-        if details.get("change") == "withdrawn":
-            standing.discard(code)
-        elif early or details.get("first_step") is None:
-            standing.add(code)
-    return frozenset(standing)
+        back = details.get("to_step")
+        if row["kind"] == happenings.ROLLBACK and isinstance(back, int):
+            standing = {code: at for code, at in standing.items() if at < back}
+        elif row["kind"] == KIND:
+            code = str(details.get("code"))
+            standing.pop(code, None)
+            if details.get("change") != "withdrawn":
+                # what the config shows holds from the first step on
+                of_run = details.get("evidence") or details.get("first_step") is not None
+                standing[code] = step if of_run and isinstance(step, int) else -1
+    return frozenset(code for code, at in standing.items() if at < before)
 
 
 def _past(run: Run, before: int) -> Past:

@@ -16,12 +16,17 @@ from typing import Any, Protocol
 from advisor.findings import Edit
 from advisor.monitor import Change
 from advisor.pipeline import fault_of_ours
+from advisor.readers import names
 from train.advice.telling import KIND, details_of, text_of
 from train.metrics.records import EventRecord, Record, StepRecord, ValidationRecord
 from train.metrics.sinks import Sink
 
-# Of a step's row: what signals read. The rest costs time and says nothing to a rule.
-_METRICS = ("loss", "grad_norm", "lr", "mem", "tps", "time_step", "time_data")
+# Of a step's row: what signals read. The rest costs time and says nothing to a rule. The names
+# are those under which a run is read back: a second name would begin a second curve.
+_METRICS = {
+    name: names.canonical(name)
+    for name in ("loss", "grad_norm", "lr", "mem", "tps", "time_step", "time_data")
+}
 _HAPPENINGS = ("exception", "oom", "resume", "checkpoint", "overflow_skip", "warning")
 _FACTS = ("max_steps", "steps_per_epoch", "num_train_epochs")
 
@@ -138,7 +143,7 @@ class Advised:
         if monitor is None:
             return
         if isinstance(record, StepRecord):
-            row = {name: getattr(record, name) for name in _METRICS}
+            row = {name: getattr(record, own) for own, name in _METRICS.items()}
             self._tell(monitor.observe(record.step, epoch=record.epoch, **row))
         elif isinstance(record, ValidationRecord):
             name = "eval/loss" if record.name == "default" else f"eval/{record.name}/loss"

@@ -39,7 +39,7 @@ class Scripted:
 
     def observe(self, step: int, **metrics: float) -> tuple[Change, ...]:
         self.rows.append((step, metrics))
-        return tuple(self.script.get(step, ())) if "loss" in metrics else ()
+        return tuple(self.script.get(step, ())) if "train/loss" in metrics else ()
 
     def event(self, kind: str, text: str = "", step: int | None = None) -> tuple[Change, ...]:
         self.kinds.append(kind)
