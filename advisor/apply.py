@@ -10,9 +10,9 @@ from advisor.atomic import refuse, write_atomic
 from advisor.configs import BEFORE
 from advisor.dialects import dialect_of, sniff
 from advisor.dialects import tree as trees
-from advisor.edits import same
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit, Plan
+from advisor.finite import same
 from advisor.plan import CHANGED, refusal
 from advisor.run import Config
 from advisor.target import held_values

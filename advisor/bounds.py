@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 
 from advisor import coupling
-from advisor.edits import LEAP, direction, is_number, note, number
+from advisor.edits import LEAP, note
 from advisor.findings import Edit
+from advisor.finite import is_number, number
 from advisor.ranges import Range, top_of
 from advisor.signals import View
 from advisor.signals.facts import text
@@ -53,7 +54,7 @@ def _rate_bounds(edit: Edit, view: View, old: float, known: Range | None) -> tup
     top = top_of(edit.key, text(view, "method"))
     if edit.op != "multiply" or top is None or steps_otherwise(view):
         return edit, high
-    if direction(edit) < 0:
+    if edit.direction < 0:
         return _lowered(edit, known, old, top), math.inf
     if known is not None and old < high:
         return edit, high

@@ -1,24 +1,19 @@
-"""The cases inside rule files: small runs in shorthand, and whether a rule answers as told."""
+"""The cases inside rule files: small runs in shorthand."""
 
 from __future__ import annotations
 
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advisor.causes import CAUSES
-from advisor.diagnose import judge, make_finding
-from advisor.edits import direction
+from advisor.dialects.keys import CANONICAL_KEYS
 from advisor.errors import RuleError
-from advisor.findings import Edit, Finding
-from advisor.keys import CANONICAL_KEYS
-from advisor.rule import Case, Expect, Rule, Rulebook
-from advisor.run import Config, Event, FloatArray, Run, Scalar, Series
-from advisor.signals import View
+from advisor.rule import Case
+from advisor.run import Config, Event, FloatArray, Run, Series
 
 BoolArray = NDArray[np.bool_]
 EVENT_KINDS = ("exception", "oom", "stop", "resume", "checkpoint", "overflow_skip", "warning")
@@ -29,22 +24,6 @@ _ITEM = re.compile(
     rf"(?:~(?P<noise>{_NUMBER}))?(?:x(?P<count>\d+))?"
 )
 _DECAY = 5.0  # 'A>BxN' covers e-fold 5 of the way, so that it ends within 1% of B
-
-
-@dataclass(frozen=True, slots=True)
-class CaseResult:
-    """How a rule answered one of its cases."""
-
-    rule: Rule
-    case: Case
-    answer: Expect
-    why: str = ""
-
-    wrong: str = ""  # what is not as the case says, although the answer is
-
-    @property
-    def passed(self) -> bool:
-        return self.answer == self.case.expect and not self.wrong
 
 
 def make_run(
@@ -90,42 +69,6 @@ def run_of(case: Case) -> Run:
         events=case.events,
         name=case.name,
     )
-
-
-def run_cases(rule: Rule, rulebook: Rulebook | None = None) -> list[CaseResult]:
-    """Answer all cases of a rule; with a rulebook, what its `unless` names explains is silent."""
-    return [run_case(rule, case, rulebook) for case in rule.cases]
-
-
-def run_case(rule: Rule, case: Case, rulebook: Rulebook | None = None) -> CaseResult:
-    view = View(run_of(case))
-    judgement = judge(rule, view)
-    if judgement.value is None:
-        return CaseResult(rule, case, "not_judged", judgement.why)
-    if not judgement.value:
-        return CaseResult(rule, case, "silent")
-    for other in rulebook or ():
-        if other.code in rule.unless and judge(other, view).value:
-            return CaseResult(rule, case, "silent", f"explained by {other.code}")
-    wrong = _wrong(case, make_finding(judgement, view))
-    return CaseResult(rule, case, "fires", wrong, wrong)
-
-
-def _wrong(case: Case, finding: Finding) -> str:
-    """Say which cause or edit of a finding is not what its case wants; '' where all are."""
-    first = finding.causes[0][0] if finding.causes else "none"
-    if case.causes and first != case.causes:
-        return f"the first cause is {first}, expected {case.causes}"
-    moved = {e.key: _move(e) for e in finding.edits if e.applies != "advice"}
-    for key, wanted in case.edits.items():
-        if moved.get(key, "none") != wanted:
-            return f"{key}: {moved.get(key, 'none')}, expected {wanted}"
-    return ""
-
-
-def _move(edit: Edit) -> Scalar:
-    way = direction(edit)
-    return edit.operand if not way else "up" if way > 0 else "down"
 
 
 def check_case(case: Case, guide: Sequence[str]) -> list[str]:

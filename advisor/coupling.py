@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from advisor.edits import LEAP, Value, is_number, number, rounded
+from advisor.edits import LEAP, Value, rounded
 from advisor.findings import Edit
+from advisor.finite import is_number, number
 from advisor.ranges import warmup_range
 
 LR, METHOD = "optimizer.lr", "method"

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from advisor import coupling
 from advisor.bounds import bounded
-from advisor.edits import is_number, note, number, resolve
+from advisor.edits import note, resolve
 from advisor.findings import Edit
-from advisor.finite import finite
+from advisor.finite import finite, is_number, number
 from advisor.target import Target
 
 LONGER = 1.5  # times as many steps, where an epoch more is meant and nobody knows its length

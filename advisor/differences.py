@@ -9,8 +9,8 @@ from pathlib import Path
 
 from advisor.dialects import Dialect, default_of, dialect_of
 from advisor.dialects import tree as trees
-from advisor.edits import is_number, number, same
 from advisor.errors import ConfigError
+from advisor.finite import is_number, number, same
 from advisor.redact import redact_value
 from advisor.run import Run
 from advisor.words import language_of, name_of

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from advisor.dialects.keys import KINDS
 from advisor.findings import SEVERITIES, Edit, Severity
-from advisor.finite import finite
+from advisor.finite import is_number, number, same
 from advisor.run import Scalar
 
 Value = Scalar | list[Scalar]
@@ -28,23 +27,6 @@ class Proposal:
     @property
     def weight(self) -> tuple[int, float]:
         return SEVERITIES.index(self.severity), self.confidence
-
-
-def is_number(value: object) -> bool:
-    """Say whether a value is a finite number (true and false are none)."""
-    return not isinstance(value, bool) and finite(value) is not None
-
-
-def number(value: object) -> float:
-    """Return a value known to be a number as float."""
-    return float(cast(float, value))
-
-
-def same(left: object, right: object, tolerance: float = 1e-6) -> bool:
-    """Say whether two values mean the same in a config."""
-    if is_number(left) and is_number(right):
-        return math.isclose(number(left), number(right), rel_tol=tolerance, abs_tol=1e-300)
-    return left == right
 
 
 def resolve(edit: Edit, old: Value) -> Edit:
@@ -148,17 +130,6 @@ def _as_kind(key: str, value: float) -> float | int:
     return int(value) if KINDS.get(key) == "int" and value.is_integer() else value
 
 
-def direction(edit: Edit) -> int:
-    """Return 1 for an Edit that raises (or would, but for a bound) its number, -1 or 0."""
-    if edit.resolved and is_number(edit.old) and is_number(edit.new) and edit.old != edit.new:
-        return 1 if number(edit.new) > number(edit.old) else -1
-    if edit.op == "multiply" and is_number(edit.operand):
-        return (number(edit.operand) > 1) - (number(edit.operand) < 1)
-    if edit.op == "add" and is_number(edit.operand):
-        return (number(edit.operand) > 0) - (number(edit.operand) < 0)
-    return 0
-
-
 def merge(
     proposals: Sequence[Proposal], current: Callable[[Edit], Edit]
 ) -> tuple[list[Proposal], list[Edit]]:
@@ -205,10 +176,10 @@ def _why_idle(edit: Edit) -> str:
 
 def _decide(live: list[Proposal], idle: list[Proposal]) -> tuple[list[Proposal], list[Edit]]:
     """Return what is taken of one key, and what is not; ``idle`` would change nothing."""
-    wishes = {direction(p.edit) for p in (*live, *idle)} - {0}
+    wishes = {p.edit.direction for p in (*live, *idle)} - {0}
     opposed = {p.edit.op for p in live} == {"append", "remove"}
     if live and (len(wishes) == 2 or opposed):
-        all_of_them = [p for p in (*live, *idle) if direction(p.edit) or opposed]
+        all_of_them = [p for p in (*live, *idle) if p.edit.direction or opposed]
         names = " and ".join(dict.fromkeys(_codes(p.edit) for p in all_of_them))
         why = f"conflict: {names} want opposite changes"
         return [], [_noted(p.edit, why) for p in (*live, *idle)]

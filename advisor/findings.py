@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from advisor.finite import is_number, number
 from advisor.run import Run, Scalar
 
 Severity = Literal["error", "warning", "info"]
@@ -65,6 +66,17 @@ class Edit:
     note: str = ""
     native_old: Scalar | list[Scalar] = None
     native_new: Scalar | list[Scalar] = None
+
+    @property
+    def direction(self) -> int:
+        """1 for an Edit that raises (or would, but for a bound) its number, -1, or 0."""
+        if self.resolved and is_number(self.old) and is_number(self.new) and self.old != self.new:
+            return 1 if number(self.new) > number(self.old) else -1
+        if self.op == "multiply" and is_number(self.operand):
+            return (number(self.operand) > 1) - (number(self.operand) < 1)
+        if self.op == "add" and is_number(self.operand):
+            return (number(self.operand) > 0) - (number(self.operand) < 0)
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Numbers of logs and configs as floats, whatever was written there."""
+"""Numbers of logs and configs, whatever was written there."""
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 
 def finite(value: object) -> float | None:
@@ -17,3 +18,20 @@ def finite(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def is_number(value: object) -> bool:
+    """Say whether a value is a finite number (true and false are none)."""
+    return not isinstance(value, bool) and finite(value) is not None
+
+
+def number(value: object) -> float:
+    """Return a value known to be a number as float."""
+    return float(cast(float, value))
+
+
+def same(left: object, right: object, tolerance: float = 1e-6) -> bool:
+    """Say whether two values mean the same in a config."""
+    if is_number(left) and is_number(right):
+        return math.isclose(number(left), number(right), rel_tol=tolerance, abs_tol=1e-300)
+    return left == right

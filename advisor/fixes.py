@@ -14,8 +14,8 @@ import numpy as np
 
 from advisor.atomic import write_atomic
 from advisor.compare import Comparison, compare, ended_as_planned
-from advisor.edits import is_number, number, same
 from advisor.findings import Edit, Followup, Report, Reversal, Verdict
+from advisor.finite import is_number, number, same
 from advisor.folders import run_folder
 from advisor.redact import redact_text, redact_value
 from advisor.rule import Rulebook

@@ -13,9 +13,10 @@ from advisor.bounds import bounded, cure_range
 from advisor.causes import CURES
 from advisor.deciding import deciding
 from advisor.dialects import tree as trees
-from advisor.edits import Proposal, is_number, merge, note, number, resolve, same
+from advisor.edits import Proposal, merge, note, resolve
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit, Finding, Plan
+from advisor.finite import is_number, number, same
 from advisor.ranges import warmup_range
 from advisor.redact import redact_text
 from advisor.run import Config, Run

@@ -12,8 +12,8 @@ from typing import Any
 from advisor.atomic import read_regular
 from advisor.causes import CAUSES
 from advisor.condition import Condition, exchange, join, parse
+from advisor.dialects.keys import CANONICAL_KEYS, SECTIONS
 from advisor.errors import RuleError
-from advisor.keys import CANONICAL_KEYS, SECTIONS
 from advisor.rule import PLACEHOLDER, QUOTE, Case, Cause, Rule, RuleEdit
 from advisor.rule_fields import CASE, EDIT, EDIT_OPERAND, LIVE, RULE, TEXT_LIMITS, Shape
 from advisor.strict_yaml import Document, Fault, parse_yaml

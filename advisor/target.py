@@ -11,8 +11,9 @@ from advisor.agreement import FAR, rate_span
 from advisor.configs import peak_lr
 from advisor.dialects import Dialect, default_of, dialect_of
 from advisor.dialects import tree as trees
-from advisor.edits import Value, is_number, number, same
+from advisor.edits import Value
 from advisor.errors import ConfigError
+from advisor.finite import is_number, number, same
 from advisor.run import Config, Run
 from advisor.signals import View
 from advisor.words import language_of

@@ -6,8 +6,8 @@ import re
 
 from advisor.dialects import dialect_of, generic, transformers
 from advisor.dialects.keys import KINDS
-from advisor.edits import direction, is_number, number
 from advisor.findings import Edit
+from advisor.finite import is_number, number
 from advisor.redact import redact_value
 from advisor.run import Run
 
@@ -163,7 +163,7 @@ def tell(edit: Edit) -> str:
     if isinstance(new, bool):
         return f"turn {what} {'on' if new else 'off'}"
     if is_number(old) and is_number(new):
-        verb = "raise" if direction(edit) > 0 else "lower"
+        verb = "raise" if edit.direction > 0 else "lower"
         return f"{verb} {what} from {old} to {new}"
     if edit.op in ("append", "remove"):
         verb, to = ("add", "to") if edit.op == "append" else ("remove", "from")

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from advisor.cases import check_case, make_run, run_cases
+from advisor.cases import check_case, make_run
+from advisor.cli.rule_cases import run_cases
 from advisor.errors import RuleError
 from advisor.rule import Case, Rule, Rulebook
 

@@ -10,8 +10,8 @@ import pytest
 from advisor.cases import make_run
 from advisor.causes import CAUSES, CURES
 from advisor.diagnose import diagnose
+from advisor.dialects.keys import CANONICAL_KEYS
 from advisor.findings import Finding, Plan
-from advisor.keys import CANONICAL_KEYS
 from advisor.plan import make_plan
 from advisor.rulebook import load_rules
 from advisor.run import Run

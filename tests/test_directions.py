@@ -10,7 +10,6 @@ import pytest
 
 from advisor.cases import make_run
 from advisor.diagnose import diagnose
-from advisor.edits import direction
 from advisor.findings import Edit, Plan
 from advisor.plan import make_plan
 from advisor.rulebook import load_rules
@@ -41,7 +40,7 @@ def plan_of(
 
 
 def moves(plan: Plan) -> dict[str, int]:
-    return {e.key: direction(e) for e in plan.edits if e.resolved and e.applies != "advice"}
+    return {e.key: e.direction for e in plan.edits if e.resolved and e.applies != "advice"}
 
 
 def edit_of(plan: Plan, key: str) -> Edit:

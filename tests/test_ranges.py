@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.cases import make_run
-from advisor.keys import CANONICAL_KEYS
+from advisor.dialects.keys import CANONICAL_KEYS
 from advisor.ranges import load_ranges, range_for, scale_of, warmup_range
 from advisor.signals import SIGNALS, View, resolve
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.cases import run_case
+from advisor.cli.rule_cases import run_case
 from advisor.rule import Case, Rule
 from advisor.rulebook import load_full
 

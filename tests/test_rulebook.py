@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cases import run_cases
+from advisor.cli.rule_cases import run_cases
 from advisor.condition import parse
 from advisor.errors import RuleError
 from advisor.rule import Cause

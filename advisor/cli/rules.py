@@ -100,7 +100,7 @@ def _list_keys() -> None:
 
 
 def _test(paths: list[Path]) -> None:
-    from advisor.cases import run_cases
+    from advisor.cli.rule_cases import run_cases
 
     files = listed(paths)
     results = [r for rule in parse_rules(files, load_rules().codes) for r in run_cases(rule)]

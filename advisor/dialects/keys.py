@@ -100,3 +100,7 @@ def coerce(key: str, value: object) -> object:
     if kind == "list" and isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
+
+
+CANONICAL_KEYS: frozenset[str] = frozenset(KINDS)
+SECTIONS: frozenset[str] = frozenset(key.split(".")[0] for key in KINDS)

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from advisor.edits import is_number, number
 from advisor.errors import AdvisorError
+from advisor.finite import is_number, number
 from advisor.redact import restored
 from advisor.tuning import keeper
 from advisor.tuning.budget import time_at_most

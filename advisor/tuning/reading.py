@@ -12,9 +12,9 @@ import numpy as np
 
 from advisor.configs import attach_config
 from advisor.discover import read_all
-from advisor.edits import is_number, number
 from advisor.errors import AdvisorError
 from advisor.findings import Edit, Report
+from advisor.finite import is_number, number
 from advisor.pipeline import Request, judge_run
 from advisor.readers.console_events import OUT_OF_MEMORY
 from advisor.rule import Rulebook

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor import coupling
-from advisor.edits import is_number, number, same
 from advisor.findings import Edit
+from advisor.finite import is_number, number, same
 
 LR, BATCH, LOCAL = coupling.LR, coupling.GLOBAL, coupling.LOCAL
 EPOCHS, STEPS, RANK = coupling.EPOCHS, coupling.STEPS, coupling.RANK

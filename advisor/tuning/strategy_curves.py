@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.edits import is_number, number, same
+from advisor.finite import is_number, number, same
 from advisor.median import median
 from advisor.tuning.space import BATCH, EPOCHS, STEPS, alike
 from advisor.tuning.trial import Steps, Trial

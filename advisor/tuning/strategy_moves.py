@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advisor.edits import is_number, number, same
+from advisor.finite import is_number, number, same
 from advisor.plan import group_of
 from advisor.run import Config, Run
 from advisor.signals.rates import range_of

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from advisor.edits import is_number, number
+from advisor.finite import is_number, number
 from advisor.tuning.choice import noise_of
 from advisor.tuning.space import LR, Room, alike, rate_of
 from advisor.tuning.strategy_curves import (

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.edits import is_number, number
 from advisor.errors import AdvisorError, EditError
+from advisor.finite import is_number, number
 from advisor.median import median
 from advisor.redact import redact_text
 from advisor.run import Run

@@ -9,9 +9,9 @@ from pathlib import Path
 from advisor.dialects import DIALECTS, Dialect, dialect_of, sniff
 from advisor.dialects import tree as trees
 from advisor.differences import leaves
-from advisor.edits import same
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit
+from advisor.finite import same
 from advisor.plan import group_of, unified
 from advisor.run import Config
 from advisor.target import plain
