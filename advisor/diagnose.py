@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from advisor.best import best_point
-from advisor.causes import CURES
-from advisor.condition import Lookup, parse
+from advisor.base.strict_yaml import scalar
+from advisor.dialects.words import language_of, speak
 from advisor.errors import AdvisorError, one_line
 from advisor.findings import (
     SEVERITIES,
@@ -23,12 +22,13 @@ from advisor.findings import (
     Report,
     Severity,
 )
-from advisor.ranking import rank_causes
-from advisor.rule import PLACEHOLDER, QUOTE, Rule, Rulebook, RuleEdit
+from advisor.rulebook.causes import CURES
+from advisor.rulebook.condition import Lookup, parse
+from advisor.rulebook.ranking import rank_causes
+from advisor.rulebook.rule import PLACEHOLDER, QUOTE, Rule, Rulebook, RuleEdit
 from advisor.run import Run, Scalar
 from advisor.signals import View, resolve
-from advisor.strict_yaml import scalar
-from advisor.words import language_of, speak
+from advisor.signals.best import best_point
 
 MAX_EVIDENCE = 6
 MAX_QUOTE = 160  # characters of a line of the log that a message quotes

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from advisor.finite import is_number, number
+from advisor.base.numbers import is_number, number
 from advisor.run import Run, Scalar
 
 Severity = Literal["error", "warning", "info"]

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from advisor.baseline import Accepted, without_accepted
-from advisor.configs import attach_config
+from advisor.compare.baseline import Accepted, without_accepted
+from advisor.compare.fixes import followup
+from advisor.config.attach import attach_config
 from advisor.diagnose import diagnose
-from advisor.discover import read_all, read_runs
 from advisor.errors import AdvisorError
 from advisor.findings import Report, Severity
-from advisor.fixes import followup
-from advisor.plan import make_plan
+from advisor.plan.make import make_plan
+from advisor.readers.discover import read_all, read_runs
 from advisor.readers.options import ReadOptions
-from advisor.rule import Rulebook
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Run
 
 

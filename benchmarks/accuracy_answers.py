@@ -80,7 +80,7 @@ def _known(path: Path) -> dict[str, dict[str, Any]]:
 
 def _judge(path: Path) -> dict[str, Any]:
     from advisor.pipeline import Request, check_paths
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     reports, _ = check_paths([path], load_rules(), Request())
     findings = [

@@ -29,11 +29,11 @@ def delays(pairs: Sequence[Pair]) -> dict[str, list[Any]]:
 
 def delay(labelled: Labelled) -> int | None:
     """Logged points from the onset to the first prefix that says it; None where none does."""
-    from advisor.configs import attach_config
+    from advisor.config.attach import attach_config
     from advisor.diagnose import diagnose
-    from advisor.discover import read_runs
     from advisor.errors import AdvisorError
-    from advisor.rulebook import load_rules
+    from advisor.readers.discover import read_runs
+    from advisor.rulebook.load import load_rules
 
     try:
         run = attach_config(read_runs(labelled.path)[0], labelled.path, {})

@@ -31,8 +31,8 @@ def log_for_peers(run: Labelled) -> Path | None:
 
 
 def _rewritten(run: Labelled) -> Path | None:
-    from advisor.discover import read_runs
     from advisor.errors import AdvisorError
+    from advisor.readers.discover import read_runs
 
     try:
         read = read_runs(run.path)

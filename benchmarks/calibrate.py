@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
-    from advisor.calibration import Calibration
-    from advisor.rule import Rulebook
+    from advisor.rulebook.calibration import Calibration
+    from advisor.rulebook.rule import Rulebook
 
 RESULT = ROOT / "benchmarks" / "results" / "calibration.json"
 PICTURE = ROOT / "docs" / "calibration.svg"
@@ -81,7 +81,7 @@ def counts_of(found: Iterable[Judged]) -> dict[str, list[int]]:
 def calibration_of(
     found: Sequence[Judged], rules: Rulebook, weight: float, share: float
 ) -> Calibration:
-    from advisor.calibration import Calibration, Counted, checksum
+    from advisor.rulebook.calibration import Calibration, Counted, checksum
 
     trained = counts_of(item for item in found if item.trained)
     made = counts_of(item for item in found if not item.trained)
@@ -118,8 +118,8 @@ def left_out_loss(found: Sequence[Judged], rules: Rulebook, weight: float, share
 
 def sureness_of(fitted: Calibration, rules: Rulebook) -> dict[str, float]:
     """The confidence of each rule, however few its counts."""
-    from advisor.calibration import Counted
-    from advisor.rule import CONFIDENCES
+    from advisor.rulebook.calibration import Counted
+    from advisor.rulebook.rule import CONFIDENCES
 
     none = Counted(0)
     return {
@@ -149,7 +149,7 @@ def look(found: Sequence[Judged], sureness: Mapping[str, float]) -> dict[str, An
 def summary(
     sets: Mapping[str, Sequence[Judged]], fitted: Calibration, rules: Rulebook
 ) -> dict[str, Any]:
-    from advisor.rule import CONFIDENCES
+    from advisor.rulebook.rule import CONFIDENCES
 
     words = {rule.code: CONFIDENCES[rule.confidence] for rule in rules}
     after = {rule.code: fitted.confidence(rule) or words[rule.code] for rule in rules}
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--no-limits", action="store_true", help="keep what is known of limits")
     parser.add_argument("--check", action="store_true", help="print, write nothing")
     args = parser.parse_args()
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     rules = load_rules()
     sets = ask_sets(args.seeds, args.held)
@@ -224,7 +224,7 @@ def limits_of(keep: bool) -> Any:
 def write(fitted: Calibration, result: dict[str, Any]) -> None:
     import msgspec
 
-    from advisor.calibration import CALIBRATION
+    from advisor.rulebook.calibration import CALIBRATION
 
     text = msgspec.json.format(msgspec.json.encode(fitted), indent=1).decode()
     (ROOT / "rules" / CALIBRATION).write_text(text + "\n")

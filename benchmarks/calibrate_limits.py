@@ -21,7 +21,7 @@ from accuracy_scores import is_alarmed, loud, macro_f1, near, symptoms
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 if TYPE_CHECKING:
-    from advisor.rule import Rule
+    from advisor.rulebook.rule import Rule
     from advisor.signals import View
 
 MOVES = {"-25%": 0.75, "+25%": 1.25}
@@ -39,7 +39,7 @@ class Kept:
 
 def sensitivity(runs: Sequence[Labelled]) -> dict[str, Any]:
     """The most influential limits, and what choosing limits anew would have given."""
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     rules = {rule.code: rule for rule in load_rules() if not rule.needs}
     kept = [item for run in runs if (item := keep(run, rules)) is not None]
@@ -69,10 +69,10 @@ def sensitivity(runs: Sequence[Labelled]) -> dict[str, Any]:
 
 
 def keep(labelled: Labelled, rules: Mapping[str, Rule]) -> Kept | None:
-    from advisor.configs import attach_config
+    from advisor.config.attach import attach_config
     from advisor.diagnose import judge
-    from advisor.discover import read_runs
     from advisor.errors import AdvisorError
+    from advisor.readers.discover import read_runs
     from advisor.signals import View
 
     try:

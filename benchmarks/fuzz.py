@@ -31,14 +31,14 @@ from rich.console import Console
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from advisor.configs import attach_config  # noqa: E402
-from advisor.discover import read_all  # noqa: E402
+from advisor.config.attach import attach_config  # noqa: E402
 from advisor.errors import AdvisorError  # noqa: E402
 from advisor.pipeline import Failure, Request, judge_run  # noqa: E402
+from advisor.readers.discover import read_all  # noqa: E402
 from advisor.report.contract import to_json  # noqa: E402
 from advisor.report.text import show_reports  # noqa: E402
-from advisor.rule import Rulebook  # noqa: E402
-from advisor.rulebook import load_rules  # noqa: E402
+from advisor.rulebook.load import load_rules  # noqa: E402
+from advisor.rulebook.rule import Rulebook  # noqa: E402
 from advisor.run import Run  # noqa: E402
 
 SHARED = HERE.parent.parent / "shared" / "logs"

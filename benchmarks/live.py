@@ -29,8 +29,8 @@ from live_runs import (
 )
 
 from advisor.monitor import Monitor
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.signals import View, resolve
 
 RESULT = Path(__file__).resolve().parent / "results" / "live.md"

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.monitor import Monitor
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 
 LENGTHS = (100, 1_000, 2_000, 4_000, 10_000, 100_000)
 RESULT = Path(__file__).resolve().parent / "results" / "live_cost.md"

@@ -19,7 +19,7 @@ from generator_curves import SHARED_LOGS, Sketch
 from advisor.monitor import Change, Monitor
 from advisor.readers import names
 from advisor.readers.numbers import to_float
-from advisor.rule import Rulebook
+from advisor.rulebook.rule import Rulebook
 
 GALLERY = Path(__file__).resolve().parent / "gallery"
 CACHE = Path(__file__).resolve().parent / "cache" / "gallery"

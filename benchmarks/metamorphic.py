@@ -19,8 +19,8 @@ from pathlib import Path
 
 from advisor.errors import AdvisorError
 from advisor.pipeline import Request, judge_run, load_runs
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Run, Series
 
 HERE = Path(__file__).resolve().parent

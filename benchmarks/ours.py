@@ -15,7 +15,7 @@ from generator import Case
 from scoring import Answer
 
 if TYPE_CHECKING:
-    from advisor.rule import Rulebook
+    from advisor.rulebook.rule import Rulebook
     from advisor.run import Run
 
 # The checkout that this file lies in is what is measured, installed or not; so the imports of
@@ -48,7 +48,7 @@ class Asked:
 
 @cache
 def _rules() -> Rulebook:
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     return load_rules()
 
@@ -64,9 +64,9 @@ def _judge(runs: Sequence[Run], began: float) -> Asked:
 
 def answers(path: Path) -> Asked:
     """Judge a log file or folder as the command line would."""
-    from advisor.configs import attach_config
-    from advisor.discover import read_runs
+    from advisor.config.attach import attach_config
     from advisor.errors import AdvisorError
+    from advisor.readers.discover import read_runs
 
     began = time.process_time()
     try:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.apply import Outcome, apply_edits, default_output, preview_edits
-from advisor.configs import find_config, load_config, with_facts
+from advisor.config.attach import find_config, load_config, with_facts
 from advisor.errors import EditError
 from advisor.findings import Edit, Finding, Plan
-from advisor.plan import make_plan
+from advisor.plan.apply import Outcome, apply_edits, default_output, preview_edits
+from advisor.plan.make import make_plan
 from advisor.run import Config, Run
 
 FIXTURES = Path(__file__).parent / "fixtures" / "configs"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from advisor.calibration import Calibration, Counted, checksum, read_calibration
-from advisor.cases import run_of
+from advisor.base.paths import data_dir
 from advisor.diagnose import diagnose
 from advisor.errors import RuleError
-from advisor.paths import data_dir
-from advisor.rule import Rule
-from advisor.rulebook import load_full, load_rules
+from advisor.rulebook.calibration import Calibration, Counted, checksum, read_calibration
+from advisor.rulebook.cases import run_of
+from advisor.rulebook.load import load_full, load_rules
+from advisor.rulebook.rule import Rule
 
 
 def rule() -> Rule:

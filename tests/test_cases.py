@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from advisor.cases import check_case, make_run
 from advisor.cli.rule_cases import run_cases
 from advisor.errors import RuleError
-from advisor.rule import Case, Rule, Rulebook
+from advisor.rulebook.cases import check_case, make_run
+from advisor.rulebook.rule import Case, Rule, Rulebook
 
 
 def values(text: str) -> list[float]:

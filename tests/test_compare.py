@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.cases import make_run
-from advisor.compare import Comparison, compare, labels_of
-from advisor.discover import read_runs
-from advisor.loss_table import ROWS
-from advisor.rulebook import load_rules
+from advisor.compare.loss_table import ROWS
+from advisor.compare.runs import Comparison, compare, labels_of
+from advisor.readers.discover import read_runs
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.load import load_rules
 from advisor.run import Config, Run, Series
 
 FALL = "3>1.2x10"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.condition import clauses, exchange, join, parse
 from advisor.errors import RuleError
+from advisor.rulebook.condition import clauses, exchange, join, parse
 
 
 def answer(text: str, **values: float | None) -> bool | None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.agreement import FAR, agreement, rate_span
-from advisor.configs import attach_config
+from advisor.config.agreement import FAR, agreement, rate_span
+from advisor.config.attach import attach_config
 from advisor.run import Config, Run, Series
 
 ARGUMENTS = (

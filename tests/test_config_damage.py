@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from advisor.apply import apply_edits
-from advisor.configs import attach_config, load_config
+from advisor.config.attach import attach_config, load_config
 from advisor.errors import ConfigError
 from advisor.findings import Edit
-from advisor.plan import make_plan
+from advisor.plan.apply import apply_edits
+from advisor.plan.make import make_plan
 from tests.plans import FIXTURES, finding, run_of
 
 _ARGS = '{"learning_rate": 1e-4, "num_train_epochs": 1, "x": '

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advisor.configs import attach_config, find_config, load_config, with_facts
+from advisor.config.attach import attach_config, find_config, load_config, with_facts
 from advisor.dialects import default_of
 from advisor.errors import ConfigError
 from advisor.run import Config, Run, Series

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advisor.configs import load_config, with_facts
+from advisor.config.attach import load_config, with_facts
 from advisor.findings import Edit
-from advisor.plan import make_plan
+from advisor.plan.make import make_plan
 from tests.plans import (
     EPOCHS,
     FIXTURES,

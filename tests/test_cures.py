@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cases import make_run
-from advisor.causes import CAUSES, CURES
 from advisor.diagnose import diagnose
 from advisor.dialects.keys import CANONICAL_KEYS
 from advisor.findings import Finding, Plan
-from advisor.plan import make_plan
-from advisor.rulebook import load_rules
+from advisor.plan.make import make_plan
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.causes import CAUSES, CURES
+from advisor.rulebook.load import load_rules
 from advisor.run import Run
 from tests.cli.program import advise
 

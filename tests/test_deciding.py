@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.apply import apply_edits
-from advisor.configs import load_config
+from advisor.config.attach import load_config
 from advisor.dialects import dialect_of
 from advisor.dialects import tree as trees
 from advisor.findings import Edit
-from advisor.plan import make_plan
+from advisor.plan.apply import apply_edits
+from advisor.plan.make import make_plan
 from advisor.run import Config, Run, Series
 from tests.plans import EPOCHS, by_key, finding, put
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.cases import make_run
 from advisor.diagnose import diagnose, explain, fill
-from advisor.plan import make_plan
-from advisor.rule import Cause, Rule, Rulebook, RuleEdit
-from advisor.rulebook import load_rules
+from advisor.plan.make import make_plan
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Cause, Rule, Rulebook, RuleEdit
 from advisor.run import Run
 from advisor.signals import View
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from advisor.cases import make_run
 from advisor.diagnose import diagnose
 from advisor.findings import Edit, Plan
-from advisor.plan import make_plan
-from advisor.rulebook import load_rules
+from advisor.plan.make import make_plan
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.load import load_rules
 
 RULES = load_rules()
 LR, WARMUP = "optimizer.lr", "lr_scheduler.lr_warmup_steps"

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.edits import Proposal, merge, resolve
 from advisor.findings import Edit, Severity
+from advisor.plan.edits import Proposal, merge, resolve
 
 
 def times(by: float, key: str = "optimizer.lr", code: str = "A1", **more: float) -> Edit:

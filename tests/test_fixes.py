@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from advisor.fixes import NAME
+from advisor.compare.fixes import NAME
 from tests.cli.program import advise, asked
 from tests.cli.sick_runs import automodel
 from tests.trainer_states import falling, history, write_run

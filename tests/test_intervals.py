@@ -11,7 +11,7 @@ import pytest
 from advisor.pipeline import Request, load_runs
 from advisor.run import Run
 from advisor.signals import View
-from advisor.signals.facts import total_steps
+from advisor.signals.run_size import total_steps
 
 ARGS = {"output_dir": "out", "learning_rate": 1e-5, "logging_steps": 25, "num_train_epochs": 2,
         "per_device_train_batch_size": 4}  # fmt: skip

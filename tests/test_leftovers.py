@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from advisor.discover import read_runs
 from advisor.pipeline import Request
-from advisor.rulebook import load_rules
+from advisor.readers.discover import read_runs
+from advisor.rulebook.load import load_rules
 from advisor.run import Run
 from advisor.watch import Watcher
 from tests.cli.program import advise, asked

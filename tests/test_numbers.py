@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advisor.best import best_point
-from advisor.cases import make_run
-from advisor.cases import run_of as run_of_case
 from advisor.diagnose import diagnose
 from advisor.errors import AdvisorError
 from advisor.findings import Evidence, Finding, Report
 from advisor.pipeline import Request, judge_run, load_runs
 from advisor.report.evidence import evidence_lines
-from advisor.rule import Rule, Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.cases import run_of as run_of_case
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rule, Rulebook
 from advisor.run import Run
 from advisor.signals import View
+from advisor.signals.best import best_point
 
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / "tests" / "fixtures" / "gallery"

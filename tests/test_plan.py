@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from advisor.apply import apply_edits
-from advisor.configs import find_config, load_config, with_facts
+from advisor.config.attach import find_config, load_config, with_facts
 from advisor.findings import Edit
-from advisor.plan import make_plan, plan_snippet
+from advisor.plan.apply import apply_edits
+from advisor.plan.make import make_plan, plan_snippet
 from advisor.run import Config
 from tests.plans import (
     EPOCHS,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.cases import make_run
+from advisor.config.ranges import load_ranges, range_for, scale_of, warmup_range
 from advisor.dialects.keys import CANONICAL_KEYS
-from advisor.ranges import load_ranges, range_for, scale_of, warmup_range
+from advisor.rulebook.cases import make_run
 from advisor.signals import SIGNALS, View, resolve
 
 METHODS = ("full", "lora", "dora", "qlora", "", "other")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from advisor.causes import CAUSES
-from advisor.ranking import rank_causes
-from advisor.rule import Cause
-from advisor.rulebook import load_full
+from advisor.rulebook.causes import CAUSES
+from advisor.rulebook.load import load_full
+from advisor.rulebook.ranking import rank_causes
+from advisor.rulebook.rule import Cause
 
 CHOICE = (Cause("a", 0.4), Cause("b", 0.6, "x > 0"))
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.cases import make_run
-from advisor.configs import load_config
+from advisor.config.attach import load_config
+from advisor.config.ranges import Range, range_for, top_of, width_of, with_field
 from advisor.diagnose import diagnose
-from advisor.plan import make_plan
-from advisor.ranges import Range, range_for, top_of, width_of, with_field
-from advisor.rulebook import load_rules
+from advisor.plan.make import make_plan
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.load import load_rules
 from advisor.run import Config, Run
 from advisor.signals import View, resolve
 from advisor.signals.rates import range_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.redact import HIDDEN, is_secret_key, redact_text, redact_value
+from advisor.base.redact import HIDDEN, is_secret_key, redact_text, redact_value
 
 
 @pytest.mark.parametrize(

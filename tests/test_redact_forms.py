@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.redact import HIDDEN, is_secret_key, redact_text, redact_value, restored
+from advisor.base.redact import HIDDEN, is_secret_key, redact_text, redact_value, restored
 
 WORDS = ("Zq7xV", "m4NwK2", "tR9bL0", "pY3sD8", "hJ6gFc")
 SECRET = "".join(WORDS)  # 28 letters and digits

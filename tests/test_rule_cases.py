@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from advisor.cli.rule_cases import run_case
-from advisor.rule import Case, Rule
-from advisor.rulebook import load_full
+from advisor.rulebook.load import load_full
+from advisor.rulebook.rule import Case, Rule
 
 RULEBOOK = load_full()
 CASES = [

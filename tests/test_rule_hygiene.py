@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.cases import make_run
-from advisor.condition import parse
-from advisor.rule import Rule
-from advisor.rulebook import load_full
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.condition import parse
+from advisor.rulebook.load import load_full
+from advisor.rulebook.rule import Rule
 from advisor.signals import SIGNALS, View, resolve
 
 RULES = [rule for rule in load_full() if not rule.needs]

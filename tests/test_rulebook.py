@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from advisor.cli.rule_cases import run_cases
-from advisor.condition import parse
 from advisor.errors import RuleError
-from advisor.rule import Cause
-from advisor.rulebook import load_full, load_rules, parse_rules
+from advisor.rulebook.condition import parse
+from advisor.rulebook.load import load_full, load_rules, parse_rules
+from advisor.rulebook.rule import Cause
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD = """\

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from advisor.config_files import read_source
-from advisor.configs import with_facts
+from advisor.config.attach import with_facts
+from advisor.config.files import read_source
 from advisor.dialects import automodel, generic, sniff
 from advisor.dialects import tree as trees
 from advisor.dialects.front_ends import FRONT_ENDS, front_end
 from advisor.dialects.keys import KINDS
 from advisor.dialects.strangers import STRANGERS, stranger
+from advisor.dialects.words import WORDS, flag_of, language_of, speak, tell
 from advisor.errors import ConfigError
 from advisor.findings import Edit, Report
 from advisor.pipeline import Request, check_paths
@@ -26,9 +27,8 @@ from advisor.report import github
 from advisor.report.contract import report_of
 from advisor.report.runs_html import to_html
 from advisor.report.text import show_reports
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.run import Config
-from advisor.words import WORDS, flag_of, language_of, speak, tell
 from tests.cli.sick_runs import curve, rate
 
 HERE = Path(__file__).parent

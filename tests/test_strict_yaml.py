@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from advisor.strict_yaml import parse_yaml
+from advisor.base.strict_yaml import parse_yaml
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.apply import preview_edits
-from advisor.configs import load_config
+from advisor.config.attach import load_config
 from advisor.dialects import tree as trees
-from advisor.edits import rounded
 from advisor.findings import Plan
-from advisor.plan import make_plan, plan_snippet
+from advisor.plan.apply import preview_edits
+from advisor.plan.edits import rounded
+from advisor.plan.make import make_plan, plan_snippet
 from advisor.run import Config
 from tests.cli.program import advise
 from tests.plans import LR, finding, run_of, times

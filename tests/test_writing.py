@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from advisor.base.numbers import same
 from advisor.dialects import Dialect, dialect_of
 from advisor.dialects import tree as trees
 from advisor.dialects.scalars import like, scalar
 from advisor.findings import Edit
-from advisor.finite import same
 
 YAML_FILE, JSON_FILE = Path("config.yaml"), Path("args.json")
 rates = st.sampled_from(("2.0e-4", "2e-4", "0.0002", '"2e-4"', "'2.0e-4'", "2.0E-4", "1.0e-05"))

@@ -22,9 +22,7 @@ from typing import Any, Protocol
 
 import torch
 
-from train.errors import CheckpointError
-from train.plain import from_plain, to_plain
-from train.saved import (
+from train.checkpoint_files import (
     load_optimizer,
     point,
     pointed,
@@ -36,6 +34,8 @@ from train.saved import (
     sync,
     write_json,
 )
+from train.errors import CheckpointError
+from train.state_json import from_plain, to_plain
 
 LATEST, LOWEST_VAL = "LATEST", "LOWEST_VAL"
 _NAME = re.compile(r"epoch_(\d+)_step_(\d+)")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from train.checkpoint_files import pointed
 from train.config.load import Loaded, load_config
 from train.config.rundir import CONFIG
 from train.config.types import LoaderConfig, PackingConfig, TrainConfig
@@ -25,7 +26,6 @@ from train.errors import ConfigError, DataError
 from train.model.forward import loss_sum
 from train.model.load import LoadedModel, load_model, load_tokenizer
 from train.model.outline import draw_outline, limits_of
-from train.saved import pointed
 from train.weights import ModelWeights
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.atomic import write_atomic
+from advisor.base.atomic import write_atomic
 from train.config.command import USAGE, Command, parse
 from train.config.dataset import OPT_IN
 from train.config.device import check_world, fit_to_device
@@ -144,7 +144,7 @@ def _train(loaded: Loaded, place: Place, world: World) -> int:
     try:
         with _extra():
             from train import sft
-            from train.quiet import quieten
+            from train.quiet_libraries import quieten
 
             quieten()
             outcome = sft.run(loaded, place.run_dir, place.resume, _say, world)
@@ -165,7 +165,7 @@ def _evaluate(command: Command, checkpoint: Path, env: Mapping[str, str]) -> int
         import torch
 
         from train.evaluate_checkpoint import evaluate, load
-        from train.quiet import quieten
+        from train.quiet_libraries import quieten
 
         quieten()
         loaded, folder = load(checkpoint, command.overrides, env)
@@ -186,7 +186,7 @@ def _evaluate(command: Command, checkpoint: Path, env: Mapping[str, str]) -> int
 def _dry_run(loaded: Loaded) -> int:
     with _extra():
         from train.dry_run import describe
-        from train.quiet import quieten
+        from train.quiet_libraries import quieten
 
         quieten()
         for line in describe(loaded):

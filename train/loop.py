@@ -11,19 +11,19 @@ from itertools import islice
 from pathlib import Path
 
 from train.advice.decide import Decision
-from train.advice.good import Good
-from train.advice.telling import way_back, why_stopped
-from train.advice.way_back import take_up
+from train.advice.messages import way_back, why_stopped
+from train.advice.rollback import take_up
+from train.advice.saved_states import Good
 from train.checkpoint import Progress, Snapshot
+from train.checkpoint_files import remove_folder
+from train.components import Outcome, Parts
 from train.data.types import Batch
 from train.errors import CheckpointError, StepError
 from train.metrics.records import BASELINE_STEP
-from train.parts import Outcome, Parts
-from train.pieces import Pieces
 from train.reporting import Timing, worse_than_base
-from train.saved import remove_folder
 from train.schedule import lr_at
 from train.seeds import seed_step
+from train.smaller_steps import Pieces
 from train.step import StepResult
 from train.stopping import StopRequest
 

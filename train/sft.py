@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.advice.build import advised
+from train.build import build_parts, introduce, resume_from
+from train.components import Outcome
 from train.config.load import Loaded
 from train.data.batches import build_data
 from train.device import is_out_of_memory
@@ -20,12 +22,10 @@ from train.metrics.sinks import Console, Fan, Locked, Sink
 from train.metrics.trackers import About, open_trackers
 from train.model.load import load_model, load_tokenizer
 from train.model.outline import check_method, draw_outline, limits_of
-from train.parts import Outcome
 from train.plan import plan_steps
 from train.ranks.sharded import shard
 from train.ranks.world import World
 from train.seeds import SETUP_STEP, seed_step
-from train.setup import build_parts, introduce, resume_from
 
 
 def run(

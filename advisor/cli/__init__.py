@@ -9,10 +9,10 @@ from importlib import import_module
 
 import typer
 
+from advisor.base.version import __version__
 from advisor.cli import streams
 from advisor.cli.group import COMMANDS, PathOrCommand, command_of
 from advisor.errors import AdvisorError
-from advisor.version import __version__
 
 _HELP = (
     "Say what is wrong with a fine-tuning run, show the evidence, and change the config.\n\n"

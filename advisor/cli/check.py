@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from advisor.baseline import read_baseline, write_baseline
 from advisor.cli import options as given
+from advisor.compare.baseline import read_baseline, write_baseline
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES, Report
 from advisor.pipeline import Failure, Request, check_paths
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.settings import Settings, find_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from advisor.apply import Outcome
+    from advisor.plan.apply import Outcome
 
 FORMATS = ("text", "json", "github")
 
@@ -126,8 +126,8 @@ def check(
 
 def write_fixes(answer: Answer, kinds: Sequence[str], out: Path | None, in_place: bool) -> Answer:
     """Write each run's Plan into its config; what cannot be written becomes a Failure."""
-    from advisor.apply import apply_edits
-    from advisor.fixes import remember
+    from advisor.compare.fixes import remember
+    from advisor.plan.apply import apply_edits
 
     fixable = [r for r in answer.reports if r.run.config.path and r.plan.edits]
     failures = list(answer.failures)

@@ -11,13 +11,13 @@ import typer
 
 from advisor.cli import options as given
 from advisor.cli.check import console, make_request, print_json
-from advisor.compare import Comparison
-from advisor.compare import compare as compare_runs
+from advisor.compare.runs import Comparison
+from advisor.compare.runs import compare as compare_runs
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES
 from advisor.pipeline import Failure, Request, fault_of_ours, load_runs
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Run
 from advisor.settings import Settings, find_settings
 

@@ -13,14 +13,14 @@ from typing import Annotated
 
 import typer
 
-from advisor.apply import apply_edits
+from advisor.base.paths import data_dir
 from advisor.cli.check import Answer, console, show
 from advisor.errors import AdvisorError
 from advisor.findings import Report
-from advisor.paths import data_dir
 from advisor.pipeline import Request, check_paths
+from advisor.plan.apply import apply_edits
 from advisor.report.text import written
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 
 MENDED = "rate-too-high"
 

@@ -11,9 +11,9 @@ import typer
 
 from advisor.cli.check import console
 from advisor.errors import AdvisorError
-from advisor.rule import Rule, Rulebook
-from advisor.rulebook import load_full, load_rules, parse_rules
-from advisor.symptoms import SYMPTOMS
+from advisor.rulebook.load import load_full, load_rules, parse_rules
+from advisor.rulebook.rule import Rule, Rulebook
+from advisor.rulebook.symptoms import SYMPTOMS
 
 
 def explain(

@@ -11,15 +11,15 @@ from typing import Annotated
 
 import typer
 
-from advisor.apply import Outcome, apply_edits, preview_edits
 from advisor.cli import options as given
 from advisor.cli.check import console, make_request
+from advisor.compare.fixes import remember
+from advisor.dialects.words import flag_of, language_of, name_of, tell
 from advisor.errors import AdvisorError, EditError
 from advisor.findings import Edit, Report
-from advisor.fixes import remember
-from advisor.folders import run_folder
 from advisor.pipeline import judge_run, load_runs
-from advisor.plan import (
+from advisor.plan.apply import Outcome, apply_edits, preview_edits
+from advisor.plan.make import (
     CHANGED,
     NO_KEY,
     OTHERWISE,
@@ -28,11 +28,11 @@ from advisor.plan import (
     plan_snippet,
     unified,
 )
-from advisor.rulebook import load_rules
+from advisor.plan.target import Target
+from advisor.readers.folders import run_folder
+from advisor.rulebook.load import load_rules
 from advisor.run import Run
 from advisor.settings import find_settings
-from advisor.target import Target
-from advisor.words import flag_of, language_of, name_of, tell
 
 
 def fix(

@@ -14,8 +14,8 @@ import typer
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES, Severity
 from advisor.readers.options import ReadOptions
-from advisor.rule import Rulebook
-from advisor.symptoms import SYMPTOMS
+from advisor.rulebook.rule import Rulebook
+from advisor.rulebook.symptoms import SYMPTOMS
 
 Paths = Annotated[list[Path], typer.Argument(help="Run folders or log files.", show_default=False)]
 MapOption = Annotated[

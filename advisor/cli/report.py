@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from advisor.atomic import write_atomic
+from advisor.base.atomic import write_atomic
 from advisor.cli import options as given
 from advisor.cli.check import Answer, console, make_request, print_json, show
 from advisor.errors import AdvisorError
 from advisor.pipeline import check_paths
 from advisor.report.contract import strict
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.settings import find_settings
 from advisor.tuning.account import Account, best_config, dumped, read_account
 from advisor.tuning.session import is_session

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from advisor.cases import run_of
 from advisor.diagnose import judge, make_finding
 from advisor.findings import Edit, Finding
-from advisor.rule import Case, Expect, Rule, Rulebook
+from advisor.rulebook.cases import run_of
+from advisor.rulebook.rule import Case, Expect, Rule, Rulebook
 from advisor.run import Scalar
 from advisor.signals import View
 

@@ -10,8 +10,8 @@ import typer
 
 from advisor.cli.check import console, print_json
 from advisor.errors import AdvisorError
-from advisor.rule import Rule, Rulebook
-from advisor.rulebook import listed, load_rules, parse_rules
+from advisor.rulebook.load import listed, load_rules, parse_rules
+from advisor.rulebook.rule import Rule, Rulebook
 
 WIDE = 100  # columns from which the guide's rows stand beside a rule
 
@@ -65,8 +65,8 @@ def _list(book: Rulebook) -> None:
 def _as_json(book: Rulebook) -> str:
     import msgspec
 
-    from advisor.defaults import load_defaults
-    from advisor.ranges import load_ranges
+    from advisor.config.defaults import load_defaults
+    from advisor.config.ranges import load_ranges
 
     whole: dict[str, Any] = {
         "schema": 1,

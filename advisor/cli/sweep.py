@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from advisor.atomic import write_atomic
+from advisor.base.atomic import write_atomic
 from advisor.cli import options as given
 from advisor.cli.check import console, print_json
 from advisor.cli.tune import prepared, reader_of
-from advisor.compare import Comparison, compare
+from advisor.compare.runs import Comparison, compare
 from advisor.errors import AdvisorError
 from advisor.pipeline import Failure
 from advisor.report import compare as drawn

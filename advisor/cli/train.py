@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import typer
 
+from advisor.base.trainer import command
 from advisor.errors import AdvisorError
-from advisor.trainer import command
 
 SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

@@ -12,16 +12,16 @@ from typing import Annotated, cast
 
 import typer
 
-from advisor.atomic import write_atomic
+from advisor.base.atomic import write_atomic
+from advisor.base.paths import data_dir
 from advisor.cli import options as given
 from advisor.cli.check import console, make_request, print_json
 from advisor.errors import AdvisorError
-from advisor.paths import data_dir
 from advisor.report.contract import strict
 from advisor.report.escaping import clean
 from advisor.report.session_html import to_html
 from advisor.report.session_text import show_session
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.settings import find_settings
 from advisor.tuning.account import best_config, dumped, read_account
 from advisor.tuning.budget import estimate
@@ -228,7 +228,7 @@ def reader_of() -> Reader:
 
 
 def _strategy() -> Strategy:
-    from advisor.tuning import strategy
+    from advisor.tuning.strategy import next_run as strategy
 
     return cast(Strategy, strategy)
 

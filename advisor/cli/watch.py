@@ -17,7 +17,7 @@ from advisor.cli import options as given
 from advisor.cli.check import Answer, console, make_request, show
 from advisor.errors import AdvisorError
 from advisor.monitor.command import OnFinding
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.settings import find_settings
 from advisor.watch import News, Watcher
 

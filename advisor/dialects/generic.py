@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from advisor.base.numbers import finite
 from advisor.dialects import tree as trees
 from advisor.dialects.keys import coerce
-from advisor.finite import finite
 
 NAME = ""
 _TABLE = {

@@ -7,8 +7,8 @@ import math
 import re
 from decimal import Decimal
 
+from advisor.base.numbers import finite
 from advisor.dialects.tree import cast
-from advisor.finite import finite
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+][\w ./+\-]*")
 _YES_NO = ("yes", "no", "on", "off", "y", "n")  # booleans of YAML 1.1

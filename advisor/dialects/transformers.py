@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from advisor.base.numbers import finite
 from advisor.dialects.change import Change
 from advisor.dialects.document import rewrite
 from advisor.dialects.front_ends import front_end
@@ -22,7 +23,6 @@ from advisor.dialects.transformers_names import (
 )
 from advisor.dialects.tree import dig, has
 from advisor.findings import Edit
-from advisor.finite import finite
 
 __all__ = [
     "DEFAULTS", "KEYS", "NAME", "ROOTS", "changes", "default_of", "native_path", "overrides",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from advisor.base.numbers import finite
 from advisor.dialects.front_ends import front_end
 from advisor.dialects.keys import KINDS
 from advisor.dialects.tree import dig, has
-from advisor.finite import finite
 
 _SECTIONS = (
     "", "training_args", "training_arguments", "training", "train", "trainer", "TrainingArguments",

@@ -11,7 +11,7 @@ from advisor.dialects import generic
 from advisor.findings import Severity
 from advisor.integrations.advice import Advice, Say
 from advisor.monitor import Policy
-from advisor.rule import Rulebook
+from advisor.rulebook.rule import Rulebook
 
 
 class AdvisorTracker(GeneralTracker):  # type: ignore[misc]

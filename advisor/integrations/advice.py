@@ -17,8 +17,8 @@ from advisor.pipeline import fault_of_ours
 from advisor.readers import names
 from advisor.report.escaping import one_line
 from advisor.report.live_lines import change_json, change_text
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Config
 
 Say = Callable[[str], object]

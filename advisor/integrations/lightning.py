@@ -11,7 +11,7 @@ from advisor.integrations.advice import Advice, Say, finite_steps
 from advisor.integrations.ranks import Together
 from advisor.monitor import Policy
 from advisor.readers.names import canonical
-from advisor.rule import Rulebook
+from advisor.rulebook.rule import Rulebook
 
 # The package that the user's own Trainer is of: the two are not interchangeable.
 if "pytorch_lightning" in sys.modules and "lightning" not in sys.modules:

@@ -13,7 +13,7 @@ from advisor.findings import Severity
 from advisor.integrations.advice import Advice, Asked, Say, finite_steps
 from advisor.integrations.ranks import Together
 from advisor.monitor import Policy
-from advisor.rule import Rulebook
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Config
 
 _FACTS = ("max_steps", "num_train_epochs", "logging_steps", "eval_steps", "save_steps",

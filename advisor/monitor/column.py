@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advisor.run import FloatArray, IntArray, Series
-from advisor.signals.points import Points
-from advisor.signals.view import Blocks, Curve, block_size, blocks_of, curve_from
+from advisor.signals.curves import Blocks, Curve, block_size, blocks_of, curve_from
+from advisor.signals.summaries import Points
 
 RING = 65536  # recent points that are kept one by one
 SLACK = 8192  # ... and so many more before the oldest are put into blocks

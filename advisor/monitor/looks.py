@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from advisor.condition import Condition, parse
 from advisor.diagnose import judge, make_finding
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES, Finding
-from advisor.rule import Rule, Rulebook
+from advisor.rulebook.condition import Condition, parse
+from advisor.rulebook.rule import Rule, Rulebook
 from advisor.signals import View, resolve
 
 Kind = Literal["full", "quick", "eval", "flat", "end"]

@@ -21,11 +21,11 @@ from advisor.monitor.schedule import Schedule
 from advisor.monitor.screens import Screens
 from advisor.monitor.stream import CLOSING, FAILURES, MOST_EVENTS, Stream
 from advisor.pipeline import fault_of_ours
-from advisor.plan import make_plan
+from advisor.plan.make import make_plan
 from advisor.readers import names
 from advisor.readers.numbers import to_float
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Config, Event, Run
 
 URGENT = frozenset(("nonfinite", "zero", "spike", "rise", "gradient", "event"))

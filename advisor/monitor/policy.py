@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from advisor.errors import AdvisorError
 from advisor.findings import Finding
-from advisor.rule import Rulebook
-from advisor.symptoms import SYMPTOMS
+from advisor.rulebook.rule import Rulebook
+from advisor.rulebook.symptoms import SYMPTOMS
 
 Mode = Literal["off", "warn", "stop", "act"]
 Action = Literal["warn", "stop", "act"]

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from advisor.configs import with_log
-from advisor.median import median
+from advisor.base.median import median
+from advisor.config.attach import with_log
 from advisor.monitor.column import RING, SLACK, Column
 from advisor.readers.choose import choose
 from advisor.readers.objective import objective_of
 from advisor.run import Config, Event, Run, Series
-from advisor.signals.points import Hidden, Points, hidden_in
-from advisor.signals.view import Curve, View
+from advisor.signals.curves import Curve, View
+from advisor.signals.summaries import Hidden, Points, hidden_in
 
 MOST_COLUMNS = 400
 MOST_EVENTS = 1000  # of one kind; the first ones are kept, and the last

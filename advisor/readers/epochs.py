@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from advisor.median import median
+from advisor.base.median import median
 from advisor.run import FloatArray
 
 

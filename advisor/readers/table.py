@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.errors import NotALog, ReadError
-from advisor.median import median
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.columns import COUNTED, Columns, steps_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from advisor.condition import Clause, clauses
+from advisor.rulebook.condition import Clause, clauses
 from advisor.signals import SIGNALS
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*")

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from advisor.compare import Comparison
-from advisor.loss_table import Cell, Contestant
+from advisor.compare.loss_table import Cell, Contestant
+from advisor.compare.runs import Comparison
 from advisor.pipeline import Failure
 from advisor.report.contract import SCHEMA, best_of, finding_of, strict
 from advisor.report.escaping import one_line

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from advisor.apply import Outcome
+from advisor.base.redact import redact_value
+from advisor.dialects.words import language_of, speak
 from advisor.findings import Best, Edit, Finding, Followup, Report
 from advisor.pipeline import Failure
-from advisor.redact import redact_value
-from advisor.words import language_of, speak
+from advisor.plan.apply import Outcome
 
 SCHEMA = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from advisor.redact import redact_text
+from advisor.base.redact import redact_text
 
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from advisor.dialects.words import language_of, speak
 from advisor.findings import Report
 from advisor.pipeline import Failure
 from advisor.report.escaping import clean, plain
-from advisor.words import language_of, speak
 
 _LEVEL = {"error": "error", "warning": "warning", "info": "notice"}
 

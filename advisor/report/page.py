@@ -7,15 +7,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from advisor.causes import CAUSES
-from advisor.paths import data_dir
-from advisor.ranges import COMPILED, compile_ranges
+from advisor.base.paths import data_dir
+from advisor.config.ranges import COMPILED, compile_ranges
 from advisor.report.checklist import checklist
 from advisor.report.practice import load_rows, practice_page
 from advisor.report.readme import readme
-from advisor.rule import Case, Rule, Rulebook, RuleEdit
-from advisor.rulebook import INDEX, compile_index, load_full
-from advisor.symptoms import SYMPTOMS
+from advisor.rulebook.causes import CAUSES
+from advisor.rulebook.load import INDEX, compile_index, load_full
+from advisor.rulebook.rule import Case, Rule, Rulebook, RuleEdit
+from advisor.rulebook.symptoms import SYMPTOMS
 
 _NEEDS = {
     "trainer": "the trained model, or the trainer while it runs",

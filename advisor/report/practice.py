@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from advisor.base.paths import data_dir
+from advisor.base.strict_yaml import parse_yaml
 from advisor.errors import RuleError
-from advisor.paths import data_dir
-from advisor.rule import Rule
-from advisor.strict_yaml import parse_yaml
+from advisor.rulebook.rule import Rule
 
 ROWS = "practice.yaml"
 _INTRO = (

@@ -18,7 +18,7 @@ def sample(root: Path) -> str:
 
     from advisor.pipeline import Request, check_paths
     from advisor.report.text import show_reports
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     with contextlib.chdir(root):
         reports, failures = check_paths([Path(SHOWN)], load_rules(), Request())

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from advisor.dialects.words import line_of
 from advisor.findings import Finding, Report
 from advisor.report.curves_svg import Curve, draw
 from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
 from advisor.report.html_page import page
-from advisor.words import line_of
 
 _SHOWN = (("train/loss", "var(--c0)"), ("eval/loss", "var(--c1)"))
 _TONE = {"error": "bad", "warning": "bad", "info": "soft"}

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from advisor.redact import redact_value
+from advisor.base.redact import redact_value
 from advisor.report.escaping import clean, one_line
 from advisor.report.layout import Page
 from advisor.report.plots import COLOURS, DOTS, plot

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from advisor.compare import Comparison
+from advisor.compare.runs import Comparison
 from advisor.report.curves_svg import Curve, colour, draw
 from advisor.report.escaping import one_line
 from advisor.report.html_page import page

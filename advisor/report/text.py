@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from advisor.apply import Outcome
+from advisor.dialects.words import language_of, line_of, name_of, speak
 from advisor.findings import Edit, Finding, NotJudged, Report
 from advisor.pipeline import Failure
+from advisor.plan.apply import Outcome
 from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
 from advisor.report.layout import Page
 from advisor.report.plots import COLOURS, DOTS, MARK, WIDTH, plot
-from advisor.words import language_of, line_of, name_of, speak
 
 COLOUR = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 STATUS = {"failing": "bold red", "warning": "bold yellow", "ok": "bold green", "unknown": "magenta"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from advisor.base.numbers import finite
 from advisor.findings import Reading
-from advisor.finite import finite
 from advisor.signals import (
     activity,
     blowup,
@@ -14,20 +14,20 @@ from advisor.signals import (
     generalisation,
     gradient,
     loss,
-    now,
     numerics,
     practice,
     rates,
     rewards,
     schedule,
-    setup,
     spikes,
     swings,
     tail,
     validation,
 )
+from advisor.signals import config_checks as setup
+from advisor.signals import live as now
 from advisor.signals.base import Signal, missing
-from advisor.signals.view import View
+from advisor.signals.curves import View
 
 SIGNALS: dict[str, Signal] = {
     **loss.SIGNALS,

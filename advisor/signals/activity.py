@@ -6,12 +6,12 @@ import re
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Reading
-from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.crashes import cause_of_end, has_ended
-from advisor.signals.facts import number, positive_fact
-from advisor.signals.view import Curve, View
+from advisor.signals.curves import Curve, View
+from advisor.signals.run_size import number, positive_fact
 
 KEEPS_UP = 0.1  # of a step: who waits less gains nothing by more loader workers
 PREFERENCE = ("dpo", "orpo", "kto", "cpo", "simpo", "ipo", "reward")

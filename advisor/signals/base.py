@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from advisor.findings import Evidence, Reading
-from advisor.signals.view import Curve, View
+from advisor.signals.curves import Curve, View
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need, point
+from advisor.signals.curves import View
 from advisor.signals.robust import Array
-from advisor.signals.view import View
 
 MIN_POINTS = 4
 GUESS = 13.0  # above the logarithm of 262,144, the largest vocabulary in wide use

@@ -7,8 +7,8 @@ import re
 
 from advisor.findings import Evidence, Reading
 from advisor.signals.base import Signal, missing
-from advisor.signals.facts import number, text, unknown
-from advisor.signals.view import View
+from advisor.signals.curves import View
+from advisor.signals.run_size import number, text, unknown
 
 _SLICE = re.compile(r"([^\[\]]+?)\s*(?:\[\s*(-?\d+%?)?\s*:\s*(-?\d+%?)?\s*\])?")
 _ATTENTION = frozenset(

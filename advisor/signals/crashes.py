@@ -8,7 +8,7 @@ from collections.abc import Callable
 from advisor.findings import Evidence, Reading
 from advisor.run import Event
 from advisor.signals.base import Signal
-from advisor.signals.view import View
+from advisor.signals.curves import View
 
 # Of several last words the first kind in this order is what brought the others about: one rank
 # that runs out of memory leaves its peers with a broken collective, and all with the launcher.

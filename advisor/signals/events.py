@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
 from advisor.run import Event
 from advisor.signals.base import Signal, missing, need
-from advisor.signals.view import Curve, View
+from advisor.signals.curves import Curve, View
 
 LATE = 5  # logged points that a run got through before it ran out of memory, or after it
 # Layers that a task adds to a model begin at random on purpose, and buffers are worked out anew.

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from advisor.median import median, medians
+from advisor.base.median import median, medians
 from advisor.signals.robust import Array
 
 # Exponents seen for loss curves lie between 0.1 and 1 (Hestness 2017, Kaplan 2020); the

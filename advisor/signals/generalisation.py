@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need, point
+from advisor.signals.curves import View
 from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
 from advisor.signals.validation import eval_noise, levels_of, lowest, new_ground
-from advisor.signals.view import View
 
 
 def _between(view: View, first: float, last: float) -> Array:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
-from advisor.signals.view import View
+from advisor.signals.curves import View
 
 MIN_POINTS = 10
 FEW = 20  # norms: of fewer the growth has to be plain

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, found, missing, need, point
-from advisor.signals.view import FEW, Curve, View
+from advisor.signals.curves import FEW, Curve, View
 
 MIN_POINTS = 5  # fewer than FEW points have to show more: their noise is hardly known
 LATE_POINTS = 5  # that a log may lack at its beginning

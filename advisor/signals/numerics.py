@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
 from advisor.signals.base import Signal, missing
-from advisor.signals.points import Points
-from advisor.signals.view import View
+from advisor.signals.curves import View
+from advisor.signals.summaries import Points
 
 NO_LOSS = "no train/loss in the log"
 

@@ -7,15 +7,15 @@ import re
 
 import numpy as np
 
+from advisor.base.median import median
+from advisor.base.numbers import finite
 from advisor.findings import Evidence, Reading
-from advisor.finite import finite
-from advisor.median import median
-from advisor.signals import facts
+from advisor.signals import run_size as facts
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.choices import fp16
-from advisor.signals.facts import number, positive, text, unknown
+from advisor.signals.curves import View
 from advisor.signals.loss import first
-from advisor.signals.view import View
+from advisor.signals.run_size import number, positive, text, unknown
 
 # Families that were pretrained in bfloat16 and hold values that float16 cannot.
 _BF16_NATIVE = re.compile(

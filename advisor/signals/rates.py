@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from advisor.config.ranges import Range, range_for, top_of, with_field
 from advisor.findings import Reading
-from advisor.ranges import Range, range_for, top_of, with_field
 from advisor.run import Run
-from advisor.signals import facts, schedule
+from advisor.signals import run_size as facts
+from advisor.signals import schedule
 from advisor.signals.base import Signal, missing
-from advisor.signals.facts import number, text, unknown
-from advisor.signals.view import View
+from advisor.signals.curves import View
+from advisor.signals.run_size import number, text, unknown
 
 LR = "optimizer.lr"
 _OTHERS = ("dadapt", "prodigy", "schedule", "adafactor", "adagrad", "adadelta")

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Reading
-from advisor.median import median
 from advisor.run import Run
 from advisor.signals import loss
 from advisor.signals.activity import is_preference
 from advisor.signals.base import Signal, found, missing, need
-from advisor.signals.view import Curve, View
+from advisor.signals.curves import Curve, View
 
 SATURATED = 8.0  # a margin of 8 leaves a loss of 0.0003, which prints as 0
 LEAST = 12  # points of a reward, as of a loss, below which its shape is not read

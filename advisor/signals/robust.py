@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.median import median, medians
+from advisor.base.median import median, medians
 
 Array = NDArray[np.float64]
 

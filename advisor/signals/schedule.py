@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.base.median import median
+from advisor.base.numbers import finite
 from advisor.findings import Reading
-from advisor.finite import finite
-from advisor.median import median
 from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.curves import View
 from advisor.signals.robust import Array
-from advisor.signals.view import View
 
 MIN_POINTS = 5
 LEAST = 3  # rates that say where a schedule stands

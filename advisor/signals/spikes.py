@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need
+from advisor.signals.curves import Curve, View
 from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
-from advisor.signals.view import Curve, View
 
 MIN_POINTS = 15
 NOISES = 8.0  # a spike exceeds its surroundings by so many noises ...

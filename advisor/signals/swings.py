@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
 from advisor.signals import robust
 from advisor.signals.base import Signal, missing, need, point
+from advisor.signals.curves import Curve, View
 from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
-from advisor.signals.view import Curve, View
 
 MIN_POINTS = 24
 REGULAR = 0.2  # autocorrelation at a period that is one: persistent noise stays below

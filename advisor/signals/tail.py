@@ -7,9 +7,9 @@ import numpy as np
 from advisor.findings import Reading
 from advisor.signals import robust
 from advisor.signals.base import Signal, found, missing, need
+from advisor.signals.curves import View
 from advisor.signals.fits import fit_curve
 from advisor.signals.loss import MIN_POINTS, loss_shape
-from advisor.signals.view import View
 
 LEVEL = 0.015  # of the level: less than this is no progress to speak of
 

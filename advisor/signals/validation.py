@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
+from advisor.base.median import median
 from advisor.findings import Evidence, Reading
-from advisor.median import median
-from advisor.signals import facts, robust
+from advisor.signals import robust
+from advisor.signals import run_size as facts
 from advisor.signals.base import Signal, found, missing, need, point
+from advisor.signals.curves import FEW, Curve, View
 from advisor.signals.loss import MEDIAN_COST, MIN_POINTS, loss_shape
 from advisor.signals.robust import Array
-from advisor.signals.view import FEW, Curve, View
 
 DENSE = 5  # training points for each evaluation, from which on they bound its noise
 UNSEEN = 9.0  # a rise that nothing before can be held against

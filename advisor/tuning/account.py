@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advisor.base.redact import redact_value, restored
 from advisor.errors import AdvisorError
-from advisor.redact import redact_value, restored
 from advisor.tuning.ledger import Entry, Ledger
 from advisor.tuning.proof import Outcome, outcome_from
 from advisor.tuning.session import Setup, setup_of

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from advisor.finite import is_number, number
+from advisor.base.numbers import is_number, number
 from advisor.tuning.driver import Length, planned_steps
 from advisor.tuning.ledger import Entry
 from advisor.tuning.trial import Limits, Proposal, Trial

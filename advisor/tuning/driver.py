@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from advisor.base.numbers import is_number, number
+from advisor.base.trainer import command as trainer
 from advisor.errors import AdvisorError
-from advisor.finite import is_number, number
-from advisor.trainer import command as trainer
 from advisor.tuning.ledger import Plan
 from advisor.tuning.session import Setup, checkpoints
 from advisor.tuning.watching import CONDEMNED

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from advisor.base.redact import redact_value
 from advisor.errors import AdvisorError
-from advisor.redact import redact_value
 from advisor.tuning import keeper
 
 _PATIENCE = 20.0  # seconds that a run of a killed loop gets to end by itself

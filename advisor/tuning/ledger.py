@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from advisor.base.redact import redact_text, redact_value
 from advisor.errors import AdvisorError
-from advisor.redact import redact_text, redact_value
 from advisor.tuning.rows import bare, change, checked, from_row, to_row
 from advisor.tuning.trial import Change, Kind, Trial
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from advisor.base.numbers import is_number, number
+from advisor.base.redact import restored
 from advisor.errors import AdvisorError
-from advisor.finite import is_number, number
-from advisor.redact import restored
 from advisor.tuning import keeper
 from advisor.tuning.budget import time_at_most
 from advisor.tuning.choice import best_of, noise_of, verdict

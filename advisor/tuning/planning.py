@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from advisor.base.redact import redact_value
 from advisor.errors import EditError
-from advisor.plan import group_of
-from advisor.redact import redact_value
+from advisor.plan.make import group_of
+from advisor.plan.target import Target, plain
 from advisor.run import Run
-from advisor.target import Target, plain
 from advisor.tuning.budget import budget_of, spent
 from advisor.tuning.choice import counts, noise_of
 from advisor.tuning.driver import Length

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.configs import attach_config
-from advisor.discover import read_all
+from advisor.base.numbers import is_number, number
+from advisor.config.attach import attach_config
 from advisor.errors import AdvisorError
 from advisor.findings import Edit, Report
-from advisor.finite import is_number, number
 from advisor.pipeline import Request, judge_run
-from advisor.readers.console_events import OUT_OF_MEMORY
-from advisor.rule import Rulebook
+from advisor.readers.console.events import OUT_OF_MEMORY
+from advisor.readers.discover import read_all
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Event, Run, Series
 from advisor.signals.robust import successive_noise
 from advisor.tuning import keeper

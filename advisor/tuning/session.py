@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import msgspec
 
+from advisor.base.redact import HIDDEN, redact_text, restored
 from advisor.dialects import tree as trees
 from advisor.errors import AdvisorError, ConfigError
-from advisor.redact import HIDDEN, redact_text, restored
 from advisor.tuning.launch import settle
 from advisor.tuning.ledger import NAME, SCHEMA, Ledger
 from advisor.tuning.writing import Start, read_start

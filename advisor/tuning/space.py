@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor import coupling
+from advisor.base.numbers import is_number, number, same
 from advisor.findings import Edit
-from advisor.finite import is_number, number, same
+from advisor.plan import coupling
 
 LR, BATCH, LOCAL = coupling.LR, coupling.GLOBAL, coupling.LOCAL
 EPOCHS, STEPS, RANK = coupling.EPOCHS, coupling.STEPS, coupling.RANK

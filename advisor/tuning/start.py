@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.configs import with_facts
+from advisor.config.attach import with_facts
 from advisor.dialects import tree as trees
 from advisor.errors import AdvisorError, EditError
 from advisor.run import Run

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from advisor.base.median import median
+from advisor.base.numbers import is_number, number
+from advisor.base.redact import redact_text
 from advisor.errors import AdvisorError, EditError
-from advisor.finite import is_number, number
-from advisor.median import median
-from advisor.redact import redact_text
 from advisor.run import Run
 from advisor.signals.robust import running_median
 from advisor.tuning.driver import Driver, Length

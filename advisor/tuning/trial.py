@@ -93,7 +93,7 @@ class Stop:
 
 
 class Strategy(Protocol):
-    """What decides. ``advisor.tuning.strategy`` is one; all its functions are pure."""
+    """What decides. ``advisor.tuning.strategy.next_run`` is one; all its functions are pure."""
 
     def propose(
         self,

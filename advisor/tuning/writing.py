@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from advisor.base.numbers import same
+from advisor.compare.differences import leaves
 from advisor.dialects import DIALECTS, Dialect, dialect_of, sniff
 from advisor.dialects import tree as trees
-from advisor.differences import leaves
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit
-from advisor.finite import same
-from advisor.plan import group_of, unified
+from advisor.plan.make import group_of, unified
+from advisor.plan.target import plain
 from advisor.run import Config
-from advisor.target import plain
 from advisor.tuning.trial import Change
 
 

@@ -12,7 +12,7 @@ from advisor.findings import Finding, Report, Status
 from advisor.monitor import Change, Look, Tracker
 from advisor.monitor.looks import done_of
 from advisor.pipeline import Request, judge_run, with_config
-from advisor.rule import Rule, Rulebook
+from advisor.rulebook.rule import Rule, Rulebook
 from advisor.run import Run
 from advisor.signals import View
 from advisor.watch.history import Turn, follow_on, last_step, main_series, with_parts

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from advisor.folders import walk
 from advisor.readers import happenings
+from advisor.readers.folders import walk
 
 MOST_BESIDE, MOST_PARTS = 2_000, 4  # files of a folder that are looked at, and read
 _PACKED = re.compile(r"\.(gz|bz2|xz)$")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from advisor.discover import read_all
 from advisor.findings import Report
-from advisor.folders import run_folder
 from advisor.monitor import Change
 from advisor.pipeline import Failure, Request, caught
-from advisor.rule import Rulebook
+from advisor.readers.discover import read_all
+from advisor.readers.folders import run_folder
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Run
 from advisor.watch.followed import Followed
 from advisor.watch.places import Print, holder, present, print_of, rotated

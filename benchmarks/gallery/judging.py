@@ -10,8 +10,8 @@ from typing import Any
 
 from advisor.findings import Report
 from advisor.pipeline import Request, check_paths
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 
 Row = Mapping[str, Any]
 ONE_NAME = ({"spike", "spikes"}, {"slow", "lr_too_low"}, {"plateau", "underfit", "early_plateau"},

@@ -16,8 +16,8 @@ from typing import Any
 from surface import Ran, Surface, World, start_of
 from tasks import BATCH, EPOCHS, LR, RANK
 
-from advisor.tuning import strategy
 from advisor.tuning.choice import noise_of
+from advisor.tuning.strategy import next_run as strategy
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 
 TENTHS = 10

@@ -25,8 +25,8 @@ from grid import run, warm_up
 from surface import diagnosed, start_of
 from tasks import ALPHA, BATCH, CACHE, EPOCHS, LR, RANK, TASKS, write_rows
 
-from advisor.tuning import strategy
 from advisor.tuning.choice import noise_of
+from advisor.tuning.strategy import next_run as strategy
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 from advisor.tuning.writing import changes_between
 

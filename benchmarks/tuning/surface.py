@@ -14,10 +14,10 @@ import numpy as np
 from grid import load
 from tasks import BATCH, Task, config_of
 
-from advisor.configs import with_log
+from advisor.config.attach import with_log
 from advisor.dialects import dialect_of
 from advisor.pipeline import Request, judge_run
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.run import Config, Run, Series
 from advisor.tuning.planning import start_values
 from advisor.tuning.reading import trial_of

@@ -144,8 +144,8 @@ def test_causes_that_one_change_mends_count_as_one() -> None:
 def test_every_cause_with_a_cure_is_one_that_rules_may_name() -> None:
     from accuracy_causes import CURES
 
-    from advisor.causes import CAUSES
     from advisor.dialects.keys import KINDS
+    from advisor.rulebook.causes import CAUSES
 
     assert set(CURES) <= set(CAUSES)
     assert {key for key, _ in CURES.values()} <= set(KINDS)

@@ -38,7 +38,7 @@ def test_bins_hold_mean_sureness_share_and_number() -> None:
 def test_folds_that_disagree_call_for_a_heavier_word() -> None:
     from calibrate import Judged, fit
 
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     rules = load_rules()
     steady = [Judged("LR007", "error", True, f"f{i % 4}", True) for i in range(40)]
@@ -49,7 +49,7 @@ def test_folds_that_disagree_call_for_a_heavier_word() -> None:
 def test_trained_and_generated_runs_are_counted_apart() -> None:
     from calibrate import Judged, calibration_of
 
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     found = [
         Judged("LR007", "error", True, "a", True),

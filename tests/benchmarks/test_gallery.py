@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from advisor.causes import CAUSES
-from advisor.rulebook import load_rules
-from advisor.symptoms import SYMPTOMS
+from advisor.rulebook.causes import CAUSES
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.symptoms import SYMPTOMS
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "gallery"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cases import make_run
 from advisor.pipeline import Request, load_runs
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import pytest
 
 from advisor.pipeline import Request, check_paths
 from advisor.report.contract import report_of
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 
 TRACE = 'Traceback (most recent call last):\n  File "/a/train.py", line 8, in main\n    step()\n'
 ASYNC = (

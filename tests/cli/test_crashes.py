@@ -11,8 +11,8 @@ import pytest
 
 from advisor.pipeline import Request, check_paths
 from advisor.report.contract import report_of
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from tests.cli.program import advise, asked
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "field" / "faults" / "crashed-run-ok"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from advisor.defaults import load_defaults
-from advisor.paths import data_dir
-from advisor.ranges import load_ranges
+from advisor.base.paths import data_dir
+from advisor.base.strict_yaml import parse_yaml
+from advisor.config.defaults import load_defaults
+from advisor.config.ranges import load_ranges
 from advisor.report.practice import Row, load_rows
-from advisor.rulebook import load_full
-from advisor.strict_yaml import parse_yaml
+from advisor.rulebook.load import load_full
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advisor.ranges import COMPILED, compile_ranges
+from advisor.config.ranges import COMPILED, compile_ranges
 from advisor.report.page import documents
 from advisor.report.readme import SHOWN, readme
-from advisor.rulebook import INDEX, compile_index, load_full, load_rules
+from advisor.rulebook.load import INDEX, compile_index, load_full, load_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 HINT = "stale: run `make docs`"

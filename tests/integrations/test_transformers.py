@@ -135,7 +135,7 @@ def test_the_config_is_that_of_the_arguments(tmp_path: Path) -> None:
 
 def test_what_it_found_is_what_check_finds_in_the_state(tmp_path: Path) -> None:
     from advisor.pipeline import Request, check_paths
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     callback = AdvisorCallback(say=Heard())
     trainer = trained(tmp_path, callback, learning_rate=3.0, warmup_steps=0)

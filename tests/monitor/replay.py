@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from advisor.configs import with_log
+from advisor.config.attach import with_log
 from advisor.diagnose import diagnose
 from advisor.errors import AdvisorError
 from advisor.findings import Finding
@@ -19,7 +19,7 @@ from advisor.readers.objective import objective_of
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable
 from advisor.readers.table import Source, runs_of
-from advisor.rule import Rulebook
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Config, Event, Run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ from advisor.monitor.column import RING, SLACK, Column
 from advisor.monitor.stream import Stream
 from advisor.readers.series import make_series
 from advisor.run import Config, Series
-from advisor.signals.points import points_of
-from advisor.signals.view import Curve, curve_of
+from advisor.signals.curves import Curve, curve_of
+from advisor.signals.summaries import points_of
 
 Log = list[tuple[int, float]]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from advisor.monitor import Monitor
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Event
 from tests.monitor.replay import Row, expected, feed, generator, logged_rows, read_prefix
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.errors import ReadError
-from advisor.readers import console
+from advisor.readers.console import reader as console
 from advisor.readers.options import ReadOptions
 from advisor.run import Run
 

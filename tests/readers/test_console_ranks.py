@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.readers import console
+from advisor.readers.console import reader as console
 from advisor.run import Run
 
 Reads = Callable[[str], Run]

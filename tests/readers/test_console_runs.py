@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from advisor.readers import console
-from advisor.readers.console_resumes import resumes
-from advisor.readers.console_warnings import HINT
+from advisor.readers.console import reader as console
+from advisor.readers.console.resumes import resumes
+from advisor.readers.console.warnings import HINT
 from advisor.run import Run
 
 Reads = Callable[[str], list[Run]]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from advisor.configs import attach_config
-from advisor.discover import read_all, read_runs
+from advisor.config.attach import attach_config
 from advisor.errors import ReadError
-from advisor.folders import walk
+from advisor.readers.discover import read_all, read_runs
+from advisor.readers.folders import walk
 
 
 def _rows(count: int, first: float = 3.0, every: int = 1) -> list[dict[str, float]]:
@@ -182,7 +182,7 @@ def test_control_characters_in_a_name_do_not_reach_the_message(tmp_path: Path) -
 def test_a_huge_directory_is_cut_and_that_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("advisor.folders.MAX_FILES", 50)
+    monkeypatch.setattr("advisor.readers.folders.MAX_FILES", 50)
     for number in range(60):
         _write(tmp_path / f"{number:03}" / "x.dat", "")
     _jsonl(tmp_path / "000" / "log.jsonl", _rows(9))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advisor.discover import read_runs
+from advisor.readers.discover import read_runs
 
 FORMATS = Path(__file__).resolve().parents[1] / "fixtures" / "formats"
 EXPECTED = {

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from advisor.diagnose import diagnose
-from advisor.discover import read_runs
 from advisor.errors import ReadError
 from advisor.readers import read_file
-from advisor.rulebook import load_rules
+from advisor.readers.discover import read_runs
+from advisor.rulebook.load import load_rules
 
 
 def write(path: Path, rows: list[dict[str, object]], tail: str = "") -> None:

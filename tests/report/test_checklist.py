@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.condition import join
 from advisor.report.checklist import checklist, in_words
+from advisor.rulebook.condition import join
 from advisor.signals import SIGNALS
 
 

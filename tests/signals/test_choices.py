@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.cases import make_run
+from advisor.rulebook.cases import make_run
 from advisor.signals import View, resolve
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.cases import make_run
-from advisor.readers.console_events import Scanner
+from advisor.readers.console.events import Scanner
+from advisor.rulebook.cases import make_run
 from advisor.run import Event, Run
 from advisor.signals import View, resolve
 

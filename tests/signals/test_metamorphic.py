@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.cases import make_run
 from advisor.diagnose import diagnose
 from advisor.readers import read_file
-from advisor.rule import Rulebook
-from advisor.rulebook import load_rules
+from advisor.rulebook.cases import make_run
+from advisor.rulebook.load import load_rules
+from advisor.rulebook.rule import Rulebook
 from advisor.run import Run, Series
 
 EVALS = {"eval/loss": 20}

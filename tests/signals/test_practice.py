@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from advisor.cases import make_run
+from advisor.rulebook.cases import make_run
 from advisor.signals import View, resolve
 
 

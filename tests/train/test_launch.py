@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.trainer import command
+from advisor.base.trainer import command
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("train", "advisor", "rules", "presets", "config", "data", "model", "plan")

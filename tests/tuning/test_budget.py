@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.tuning import strategy
 from advisor.tuning.budget import Budget, budget_of, estimate, spent, time_at_most
 from advisor.tuning.driver import Length
 from advisor.tuning.ledger import Entry, Plan
+from advisor.tuning.strategy import next_run as strategy
 from advisor.tuning.trial import Kind, Limits, Proposal, Stop, Trial
 from tests.tuning.test_strategy import LR, START, rate, simulate
 

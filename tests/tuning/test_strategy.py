@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.tuning import strategy
 from advisor.tuning.choice import noise_of
 from advisor.tuning.space import Room, with_change
-from advisor.tuning.strategy_curves import broke, lead, probe_samples
-from advisor.tuning.strategy_moves import more_steps
+from advisor.tuning.strategy import next_run as strategy
+from advisor.tuning.strategy.curves import broke, lead, probe_samples
+from advisor.tuning.strategy.moves import more_steps
 from advisor.tuning.trial import Change, Limits, Proposal, Said, Stop, Trial
 
 LR, BATCH = "optimizer.lr", "step_scheduler.global_batch_size"

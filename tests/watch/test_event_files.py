@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 from torch.utils.tensorboard import SummaryWriter
 
 from advisor.pipeline import Request, check_paths
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.watch import Watcher
 from tests.watch.following import News, rows
 

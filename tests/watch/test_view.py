@@ -19,7 +19,7 @@ from rich.console import Console
 
 from advisor.pipeline import Request
 from advisor.report.live import screen_of
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.watch import Watcher
 from tests.cli.program import DEMO
 from tests.watch.following import LONGEST, append, rows

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from tests.cli.program import advise, asked
 from tests.watch.following import append, rows, state, watching
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from advisor.pipeline import Request
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.watch import News, Watcher
 from tests.watch.following import News as Row
 from tests.watch.following import append, rows, state

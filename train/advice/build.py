@@ -6,16 +6,16 @@ import sys
 import time
 from pathlib import Path
 
-from advisor.configs import find_config
+from advisor.config.attach import find_config
 from advisor.dialects import automodel
 from advisor.errors import AdvisorError
 from advisor.monitor import Monitor
 from advisor.monitor.command import OnFinding
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.run import Config
-from train.advice.adviser import Adviser
-from train.advice.good import GoodStates
+from train.advice.recovery import Adviser
 from train.advice.replay import past_of
+from train.advice.saved_states import GoodStates
 from train.advice.sink import Advised, Runner
 from train.config.advice import policy_of
 from train.config.load import Loaded

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from advisor.findings import Edit, Finding
 from advisor.monitor import Change
-from train.advice.pulse import Pulse
+from train.advice.health import Pulse
 
 Kind = Literal["stop", "early_stop", "roll_back"]
 CUT, LEAP = 0.5, 0.1  # of the learning rate: where the plan has no factor, where a cut was too mild

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from advisor.discover import read_runs
 from advisor.errors import AdvisorError
 from advisor.readers import happenings
+from advisor.readers.discover import read_runs
 from advisor.run import Run
+from train.advice.messages import KIND
 from train.advice.sink import Past
-from train.advice.telling import KIND
 
 _MOST = 50_000  # rows; of a longer past the end is taken
 

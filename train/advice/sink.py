@@ -17,7 +17,7 @@ from advisor.findings import Edit
 from advisor.monitor import Change
 from advisor.pipeline import fault_of_ours
 from advisor.readers import names
-from train.advice.telling import KIND, details_of, text_of
+from train.advice.messages import KIND, details_of, text_of
 from train.metrics.records import EventRecord, Record, StepRecord, ValidationRecord
 from train.metrics.sinks import Sink
 

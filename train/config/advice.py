@@ -59,7 +59,7 @@ def _check_words(config: AdvisorConfig, section: Section) -> None:
     """Refuse words that are no code, name or symptom; rules of one's own may have their own."""
     if config.rules or not (config.stop_on or config.act_on):
         return
-    from advisor.rulebook import load_rules
+    from advisor.rulebook.load import load_rules
 
     try:
         rules = load_rules()

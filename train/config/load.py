@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from advisor.paths import data_dir
+from advisor.base.paths import data_dir
 from train.config.dataset import OPT_IN
 from train.config.fields import Context
 from train.config.nodes import Section, to_yaml, unexpanded

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from advisor.redact import is_secret_key, redact_value
+from advisor.base.redact import is_secret_key, redact_value
 from train.config.values import NULLS, cast, expand
 from train.errors import ConfigError
 

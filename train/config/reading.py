@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advisor.atomic import read_regular
+from advisor.base.atomic import read_regular
 from train.config.nodes import Items, Node, Scalar, Section
 from train.errors import ConfigError
 

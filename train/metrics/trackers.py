@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advisor.redact import redact_text, redact_value
+from advisor.base.redact import redact_text, redact_value
 from train.config.tracking import REQUIRED
 from train.config.types import TrackingConfig
 from train.errors import ConfigError, MissingExtra, TrainError

@@ -10,13 +10,13 @@ from typing import Any
 from advisor.findings import Edit, Finding, Plan
 from advisor.monitor import Change
 from tests.train.loop.standins import Kept, Setup, loss_sum, make_batch
-from train.advice.adviser import Adviser
-from train.advice.good import GoodStates
+from train.advice.recovery import Adviser
+from train.advice.saved_states import GoodStates
 from train.advice.sink import Advised
 from train.checkpoint import Checkpoints, Snapshot
+from train.components import Outcome, Parts
 from train.config.types import StepConfig
 from train.loop import Loop
-from train.parts import Outcome, Parts
 
 
 def finding(code: str = "LR007", symptom: str = "divergence", **fields: Any) -> Finding:

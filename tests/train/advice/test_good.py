@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.advice.good import Good, GoodStates  # noqa: E402
+from train.advice.saved_states import Good, GoodStates  # noqa: E402
 
 
 def states(folder: Path) -> tuple[GoodStates, torch.nn.Linear]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from train.advice.pulse import Pulse
+from train.advice.health import Pulse
 
 
 def fed(losses: list[float], norms: list[float] | None = None) -> Pulse:

@@ -17,11 +17,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from tests.train.loop.standins import Setup, with_steps  # noqa: E402
 from train.checkpoint import Checkpoints, Progress, Snapshot  # noqa: E402
-from train.config.types import OptimizerConfig, StepConfig  # noqa: E402
-from train.errors import CheckpointError  # noqa: E402
-from train.optim import build_optimizer  # noqa: E402
-from train.plain import from_plain, to_plain  # noqa: E402
-from train.saved import (  # noqa: E402
+from train.checkpoint_files import (  # noqa: E402
     load_optimizer,
     point,
     pointed,
@@ -29,6 +25,10 @@ from train.saved import (  # noqa: E402
     replace_folder,
     save_optimizer,
 )
+from train.config.types import OptimizerConfig, StepConfig  # noqa: E402
+from train.errors import CheckpointError  # noqa: E402
+from train.optim import build_optimizer  # noqa: E402
+from train.state_json import from_plain, to_plain  # noqa: E402
 
 leaves = (
     st.none() | st.booleans() | st.integers() | st.text() | st.binary() | st.floats(allow_nan=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.trainer import command
+from advisor.base.trainer import command
 
 ROWS = 24
 

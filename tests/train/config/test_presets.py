@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from advisor.configs import load_config as read_as_advisor
-from advisor.configs import with_facts
+from advisor.base.paths import data_dir
+from advisor.config.attach import load_config as read_as_advisor
+from advisor.config.attach import with_facts
+from advisor.config.ranges import range_for
 from advisor.diagnose import diagnose
-from advisor.paths import data_dir
-from advisor.ranges import range_for
-from advisor.rulebook import load_rules
+from advisor.rulebook.load import load_rules
 from advisor.run import Run
 from train.config.command import parse
 from train.config.load import find_config, load_config, presets

@@ -14,13 +14,13 @@ from torch import nn
 
 from train.checkpoint import Checkpoints
 from train.clock import HostClock
+from train.components import Outcome, Parts
 from train.config.types import OptimizerConfig, SafetyConfig, ScheduleConfig, StepConfig
 from train.data.types import IGNORE, Batch
 from train.evaluate import Evaluator
 from train.loop import Loop
 from train.metrics.records import EventRecord, Record, StepRecord, ValidationRecord
 from train.optim import build_optimizer
-from train.parts import Outcome, Parts
 from train.plan import plan_steps
 from train.reporting import Reporter
 from train.schedule import plan_schedule

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from advisor.trainer import command
+from advisor.base.trainer import command
 from tests.precision import TRAINED32
 from tests.train.runs.launch import environment, events, rows, run
 from tests.train.runs.tiny import LORA, config_text, make_world

@@ -92,7 +92,7 @@ def test_advice_changes_neither_a_run_nor_what_is_said_of_it_later(
 def test_a_console_log_reads_the_same_with_advice_in_it(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from advisor.discover import read_runs
+    from advisor.readers.discover import read_runs
 
     sections = {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 3.0}}
     run(config(world, tmp_path / "run", **sections), tmp_path / "run")
@@ -182,7 +182,7 @@ def _nan_once(stepper: Any, real: Any, model: Any, batch: Any) -> Any:
 def test_an_acted_run_is_read_as_what_it_became(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from advisor.discover import read_runs
+    from advisor.readers.discover import read_runs
 
     poisoned(monkeypatch, 33)
     run(config(world, tmp_path / "run"), tmp_path / "run", "--advisor.policy", "act")

@@ -104,7 +104,7 @@ def test_a_signal_saves_and_ends_with_its_status_and_the_run_goes_on_exactly(
 
 
 def test_a_resumed_run_is_one_run_for_the_advisor(world: Path, tmp_path: Path) -> None:
-    from advisor.discover import read_runs
+    from advisor.readers.discover import read_runs
 
     path, run_dir = config(world, tmp_path), tmp_path / "run"
     process = start(path)

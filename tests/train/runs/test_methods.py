@@ -38,8 +38,8 @@ def config(world: Path, place: Path, **sections: Any) -> Path:
 def test_a_run_learns_and_is_read_as_what_it_is(
     method: str, packed: bool, world: Path, tmp_path: Path
 ) -> None:
-    from advisor.configs import attach_config
-    from advisor.discover import read_runs
+    from advisor.config.attach import attach_config
+    from advisor.readers.discover import read_runs
 
     sections = {**METHODS[method], **(PACKED if packed else {})}
     outcome = run(config(world, tmp_path, **sections), tmp_path / "run")

@@ -1,0 +1,1 @@
+"""What everything else stands on: files, numbers, text; knows nothing of training."""

@@ -1,0 +1,1 @@
+"""The config of a run: found beside its log, chosen, filled with defaults, held to its ranges."""

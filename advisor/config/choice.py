@@ -1,0 +1,104 @@
+"""Which of the configs beside a log was this run's: the one whose values the log shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.config.agreement import Agreement, Clash, agreement
+from advisor.config.files import Found, Source, candidates, is_next, trained_with
+from advisor.dialects.words import name_of
+from advisor.run import Run
+
+_MINUTE = 60.0  # a config that is newer than its log by more was changed after the run
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The config that was taken, those that are another run's, and what to say of it."""
+
+    taken: Source | None
+    others: tuple[Source, ...] = ()  # left out with all that they say
+    notes: tuple[str, ...] = ()
+
+
+def choose(found: Found, run: Run | None) -> Choice:
+    """Return the config of this run; None is taken where none agrees or several could be."""
+    files = candidates(found.sources)
+    alien, notes = _alien(found, run)
+    if run is None or not files:
+        return Choice(files[0] if files else None, alien, notes)
+    judged = [(file, agreement(trained_with(file, found.log_time), run)) for file in files]
+    own = [pair for pair in judged if not pair[1].is_other and (pair[1].score > 0)]
+    if own:
+        best = max(own, key=lambda pair: pair[1].score)[0]  # the likelier one of equals
+        notes = (*notes, *_beside(best, files))
+        return Choice(best, (*alien, *_without(files, best)), notes)
+    likely = [pair for pair in judged if not is_next(pair[0].path)] or judged
+    live = [pair for pair in likely if not _is_others(*pair, found)]
+    same = live and all(file.values == live[0][0].values for file, _ in live)
+    if same or (live and all(file.snapshot for file, _ in live[1:])):
+        best = live[0][0]
+        return Choice(best, (*alien, *_without(files, best)), notes)
+    said = _none_of(likely, [file for file, _ in live])
+    return Choice(None, (*alien, *(file for file in files if not file.snapshot)), (*notes, said))
+
+
+def _is_others(source: Source, found: Agreement, around: Found) -> bool:
+    """Say whether a config is plainly another run's, and not this one's changed since."""
+    if not found.is_other or source.snapshot:
+        return False
+    return not (found.only_rate and _is_newer(source, around.log_time))
+
+
+def _is_newer(source: Source, log_time: float | None) -> bool:
+    try:
+        return log_time is not None and source.path.stat().st_mtime > log_time + _MINUTE
+    except OSError:
+        return False
+
+
+def _alien(found: Found, run: Run | None) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """Return the records of other runs, and what is to be said of configs of other trainers."""
+    strangers = [source for source in found.sources if source.stranger]
+    notes = [
+        f"config: {source.path.name} is in the language of {source.stranger}: read, never changed"
+        for source in strangers
+    ]
+    if run is None:
+        return (), tuple(notes)
+    out = []
+    for source in found.sources:
+        if source.dialect or not source.record:
+            continue
+        judged = agreement(source.values, run)
+        if judged.is_other:
+            out.append(source)
+            notes.append(f"config: {_clash(source, judged.clashes)}: left out")
+    return tuple(out), tuple(notes)
+
+
+def _without(files: Sequence[Source], best: Source) -> list[Source]:
+    return [file for file in files if file is not best and not file.snapshot]
+
+
+def _beside(best: Source, files: Sequence[Source]) -> list[str]:
+    """Name the rivals; what a checkpoint keeps, and what we wrote for a next run, is none."""
+    stem = f"{best.path.stem}.next"
+    left = [f.path.name for f in _without(files, best) if f.path.stem != stem]
+    return [f"config: {best.path.name} taken, not {', '.join(left)}"] if left else []
+
+
+def _none_of(judged: Sequence[tuple[Source, Agreement]], live: Sequence[Source]) -> str:
+    """Say why no config was taken, and what to do."""
+    if live:
+        names = " or ".join(source.path.name for source in live)
+        return f"config: {names}? nothing in the log tells, so none is taken; give --config FILE"
+    said = "; ".join(_clash(source, found.clashes) for source, found in judged[:3])
+    more = f" and {len(judged) - 3} more" if len(judged) > 3 else ""
+    return f"config: none taken: {said}{more}; give --config FILE if one is this run's all the same"
+
+
+def _clash(source: Source, clashes: Sequence[Clash]) -> str:
+    what = " and ".join(f"{name_of(c.key, source.dialect)} {c}" for c in clashes[:2])
+    return f"{source.path.name} is another run's ({what})"

@@ -1,0 +1,1 @@
+"""From findings to the edits to take next, and into the file."""

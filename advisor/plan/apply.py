@@ -1,0 +1,166 @@
+"""Writing a Plan into a config file: atomic, never over another file, never twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from advisor.base.atomic import refuse, write_atomic
+from advisor.base.numbers import same
+from advisor.config.attach import BEFORE
+from advisor.dialects import dialect_of, sniff
+from advisor.dialects import tree as trees
+from advisor.errors import ConfigError, EditError
+from advisor.findings import Edit, Plan
+from advisor.plan.make import CHANGED, refusal
+from advisor.plan.target import held_values
+from advisor.run import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one Edit: written, or why not."""
+
+    edit: Edit
+    written: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where a Plan was written (None: nothing was), what the text is, and each Edit's fate."""
+
+    path: Path | None
+    old: str
+    new: str
+    applied: tuple[Applied, ...]
+
+
+def default_output(path: Path) -> Path:
+    """Return the file that takes the edits when none is named: ``config.next.yaml``."""
+    return path.with_name(f"{path.name.removesuffix(path.suffix)}.next{path.suffix}")
+
+
+def preview_edits(
+    path: Path, plan: Plan, config: Config, include: Collection[str] = ("safe", "review")
+) -> Outcome:
+    """Say what writing the Plan's edits of the kinds in ``include`` would do; write nothing."""
+    raw = _read_exact(path)
+    tree = trees.parse(raw.removeprefix("\ufeff"), path) if raw.strip() else {}
+    dialect = dialect_of(config.dialect) or sniff(tree)
+    if dialect is None:
+        raise EditError(f"{path}: in no config language that we can write")
+    held = held_values(dialect, tree, config)
+    fates = [_judge(edit, held, include) for edit in plan.edits]
+    for at, fate in enumerate(fates):
+        if fate.written and not dialect.changes([fate.edit], held, tree):
+            fates[at] = Applied(fate.edit, False, fate.edit.note or "no such key in this file")
+    edits = [fate.edit for fate in fates if fate.written]
+    new = dialect.write(raw, path, edits, config.values, tree) if edits else raw
+    return Outcome(None, raw, new, tuple(fates))
+
+
+def apply_edits(
+    path: Path,
+    plan: Plan,
+    config: Config,
+    out: Path | None = None,
+    in_place: bool = False,
+    include: Collection[str] = ("safe", "review"),
+) -> Outcome:
+    """Write the Plan's edits of the kinds in ``include`` and say what was done with each."""
+    if in_place and out is not None:
+        raise EditError("-o and --in-place exclude each other; give one of them")
+    outcome = preview_edits(path, plan, config, include)
+    if outcome.new == outcome.old:
+        return outcome
+    place = path if in_place else (out or default_output(path))
+    if in_place:
+        _replace(path, outcome, config)
+    else:
+        _create(place, path, outcome.new)
+    return replace(outcome, path=place)
+
+
+def _read_exact(path: Path) -> str:
+    """Return the text with its line ends as they are."""
+    trees.read_text(path)  # within bounds, and text
+    with path.open(encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def _judge(edit: Edit, held: Mapping[str, object], include: Collection[str]) -> Applied:
+    if edit.applies == "advice":
+        return Applied(edit, False, "advice for people")
+    if edit.applies not in include:
+        return Applied(edit, False, f"{edit.applies}: not asked for")
+    if not edit.resolved:
+        return Applied(edit, False, "relative: give its value with --set or --config")
+    if CHANGED in edit.note:
+        return Applied(edit, False, CHANGED)
+    why = refusal(edit, held)
+    return Applied(edit, not why, why)
+
+
+def _replace(path: Path, outcome: Outcome, config: Config) -> None:
+    """Replace the file a link points to, and keep beside it what the run was trained with."""
+    real = path.resolve()
+    if not real.is_relative_to(path.parent.resolve()):
+        raise EditError(
+            f"{path}: is a link to {real}, in another folder; name that file with --config,"
+            " or a new one with -o"
+        )
+    before = real.with_name(real.name + BEFORE)
+    kept = _is_trained_with(before, config)
+    new = not kept and not before.exists()
+    try:
+        refuse(real)
+        if not kept:
+            write_atomic(before, outcome.old, real)
+        write_atomic(real, outcome.new, real)
+    except OSError as error:
+        if new:
+            before.unlink(missing_ok=True)  # nothing was changed: nothing is left behind
+        raise EditError(f"{real}: cannot be written ({error.strerror})") from None
+
+
+def _is_trained_with(before: Path, config: Config) -> bool:
+    """Say whether what was kept earlier is still what the run was trained with."""
+    dialect = dialect_of(config.dialect)
+    if dialect is None or not before.is_file():
+        return False
+    try:
+        kept = dialect.read(trees.parse(trees.read_text(before), before))
+    except ConfigError:
+        return False
+    name = before.name.removesuffix(BEFORE)
+    return all(
+        same(kept.get(key), value)
+        for key, value in config.values.items()
+        if config.origin.get(key) == name
+    )
+
+
+def _create(place: Path, like: Path, new: str) -> None:
+    if place.is_symlink() or place.exists():
+        if place.is_file() and not place.is_symlink() and _equals(place, new):
+            return  # the same plan was written here before
+        raise EditError(f"{place}: exists already; give another file with -o, or --in-place")
+    if not place.parent.is_dir():
+        raise EditError(f"{place.parent}: no such folder; create it or give another file with -o")
+    _atomic(place, like, new, fresh=True)
+
+
+def _equals(place: Path, text: str) -> bool:
+    try:
+        return place.read_bytes() == text.encode("utf-8")
+    except OSError:
+        return False
+
+
+def _atomic(place: Path, like: Path, text: str, fresh: bool = False) -> None:
+    try:
+        write_atomic(place, text, like, fresh)
+    except OSError as error:
+        raise EditError(f"{place}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,289 @@
+"""From Findings to the Plan: the consistent, ordered Edits that the next run takes."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from advisor.base.numbers import is_number, number, same
+from advisor.base.redact import redact_text
+from advisor.config.ranges import warmup_range
+from advisor.dialects import tree as trees
+from advisor.errors import ConfigError, EditError
+from advisor.findings import Edit, Finding, Plan
+from advisor.plan import coupling
+from advisor.plan.bounds import bounded, cure_range
+from advisor.plan.deciding import deciding
+from advisor.plan.edits import Proposal, merge, note, resolve
+from advisor.plan.target import Target, plain
+from advisor.rulebook.causes import CURES
+from advisor.run import Config, Run
+
+CHANGED = "already changed"
+NO_KEY = "no such key in"
+VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
+OTHERWISE = "the file holds"  # a value that this run was not trained with
+GROUPS = ("measuring", "numerics and memory", "learning rate", "batch", "epochs", "regularisation")
+_VARIABLE = re.compile(r"\$\{|\$\w|\{\{|%\(|<\w+>")
+_GROUP_OF = (
+    (("validation", "checkpoint.", "logging.", "step_scheduler.val_", "step_scheduler.ckpt_"), 0),
+    (("lr_scheduler.", "optimizer.lr", "optimizer.betas", "optimizer._target_", "method"), 2),
+    (("step_scheduler.global_batch_size",), 3),
+    (("step_scheduler.num_epochs", "step_scheduler.max_steps"), 4),
+    (("optimizer.weight_decay", "peft.", "dataset.limit"), 5),
+)
+
+
+def group_of(key: str) -> int:
+    """Return the place of a key in the guide's order of tuning (an index into GROUPS)."""
+    return next((group for starts, group in _GROUP_OF if key.startswith(starts)), 1)
+
+
+def make_plan(
+    findings: Sequence[Finding], config: Config, run: Run, one_group: bool = True
+) -> Plan:
+    """Return the Plan that the findings ask for, in the guide's order of tuning."""
+    target = Target(config, run)
+    proposals = [
+        Proposal(
+            deciding(edit if edit.because else replace(edit, because=(finding.code,)), target),
+            finding.severity,
+            finding.confidence,
+        )
+        for finding in findings
+        for edit in finding.edits
+    ]
+    kept, dropped = merge(proposals, lambda edit: _resolved(edit, target))
+    ready, mild = _unasked(findings, kept)
+    ready, unknown, waits = _led(ready, findings) if one_group else (ready, [], [])
+    now, later = _grouped(ready, [*mild, *waits], one_group, target)
+    now += unknown
+    taken = frozenset(p.edit.key for p in kept if p.edit.applies != "advice")
+    extra, held_back = _coupled(now, taken, target)
+    edits = [_named(edit, target) for edit in _ordered([*now, *extra])]
+    edits = _spelt([_checked(edit, target) for edit in edits], target)
+    waiting = [_named(edit, target) for edit in later]
+    plan = Plan(tuple(edits), tuple(waiting), (*dropped, *held_back))
+    return _written(plan, target)
+
+
+def _unasked(
+    findings: Sequence[Finding], kept: Sequence[Proposal]
+) -> tuple[list[Proposal], list[Edit]]:
+    """Set mild wishes aside while an error stands that no edit answers: they are not the cure."""
+    answered = {code for p in kept if p.edit.applies != "advice" for code in p.edit.because}
+    if all(f.code in answered for f in findings if f.severity == "error"):
+        return list(kept), []
+    mild = [p for p in kept if p.severity == "info" and p.edit.applies != "advice"]
+    return [p for p in kept if p not in mild], [p.edit for p in mild]
+
+
+def _led(
+    kept: Sequence[Proposal], findings: Sequence[Finding]
+) -> tuple[list[Proposal], list[Edit], list[Edit]]:
+    """Let what is for a lesser cause wait for the edit of a finding's likeliest one.
+
+    Numerics go before the learning rate, unless the rate is the first suspect itself. Returns
+    what is left, what leads although its value is not known, so that nothing waits for it, and
+    what waits.
+    """
+    leads: dict[str, tuple[str, ...]] = {}
+    unknown: list[Edit] = []
+    for finding in findings:
+        keys = CURES.get(finding.causes[0][0], ()) if finding.causes else ()
+        own = [p.edit for p in kept if finding.code in p.edit.because]
+        first = [e for e in own if e.key in keys and e.applies == "review"]
+        unknown += [e for e in first if not e.resolved and e not in unknown]
+        if any(e.resolved and group_of(e.key) > 1 for e in first):
+            leads[finding.code] = keys
+    waits = [
+        p.edit
+        for p in kept
+        if p.edit.applies == "review"
+        and group_of(p.edit.key) == 1
+        and all(code in leads and p.edit.key not in leads[code] for code in p.edit.because)
+    ]
+    return [p for p in kept if p.edit not in (*waits, *unknown)], unknown, waits
+
+
+def _coupled(
+    now: Sequence[Edit], taken: frozenset[str], target: Target
+) -> tuple[list[Edit], list[Edit]]:
+    """Return what comes along within its range, and what the range does not let come along."""
+    method = next((e.new for e in now if e.key == coupling.METHOD and e.resolved), None)
+    extra = coupling.coupled(now, target.full, taken, target.name, target.steps)
+    along = []
+    for edit in extra:
+        known = cure_range(edit.key, target.view, str(method or ""))
+        if known is not None and not isinstance(edit.new, list):
+            free = replace(edit, operand=edit.new, low=known.low, high=known.high)
+            edit = resolve(free, edit.old)
+        along.append(edit)
+    moved = [edit for edit in along if not same(edit.old, edit.new)]
+    return moved, [edit for edit in along if edit not in moved]
+
+
+def _resolved(edit: Edit, target: Target) -> Edit:
+    if edit.applies == "advice":
+        return replace(edit, old=target.old(edit.key)[0])
+    old, whence = target.old(edit.key)
+    if edit.key in (coupling.GLOBAL, coupling.LOCAL) and old is None:
+        old = plain(target.full.get(edit.key))
+    if edit.key == coupling.WARMUP and edit.op == "multiply" and not old and target.steps:
+        edit = _first_warmup(edit, target.steps)
+    done = resolve(bounded(edit, target.view, old), old)
+    if done.resolved and edit.key in (coupling.GLOBAL, coupling.LOCAL) and is_number(done.new):
+        values = target.full
+        fit, why = coupling.fit_batch(done, values, coupling.GLOBAL in values)
+        done = note(replace(done, new=fit), why) if why else done
+    return note(done, whence) if whence and done.resolved else done
+
+
+def _first_warmup(edit: Edit, steps: float) -> Edit:
+    """Start from the guide's table where there is no warmup to multiply."""
+    if not is_number(edit.operand) or number(edit.operand) <= 1:
+        return edit
+    low, high = warmup_range(steps)
+    return replace(edit, op="set", operand=max(1, round((low + high) / 2)))
+
+
+def _grouped(
+    kept: Sequence[Proposal], later: Sequence[Edit], one_group: bool, target: Target
+) -> tuple[list[Edit], list[Edit]]:
+    """Split into what the next run takes, and what waits so that a change can be credited."""
+    waiting = [p for p in kept if p.edit.applies == "review" and group_of(p.edit.key) > 0]
+    if not one_group or not waiting:
+        return [p.edit for p in kept], _ordered(later)
+    heavy = [p for p in waiting if p.severity != "info"] or waiting
+    # What cannot be written (no value, no such key) must not hold up what can.
+    ready = [p for p in heavy if p.edit.resolved and _has_key(p.edit, target)] or heavy
+    first = min(group_of(p.edit.key) for p in ready)
+    later = [*later, *(p.edit for p in waiting if group_of(p.edit.key) != first)]
+    return [p.edit for p in kept if p.edit not in later], _ordered(later)
+
+
+def _has_key(edit: Edit, target: Target) -> bool:
+    return NO_KEY not in _named(edit, target).note
+
+
+def _ordered(edits: Sequence[Edit]) -> list[Edit]:
+    return sorted(edits, key=lambda e: (e.applies == "advice", group_of(e.key)))
+
+
+def _named(edit: Edit, target: Target) -> Edit:
+    if target.dialect is None:
+        return edit  # told in words: nobody knows what this trainer calls it
+    native = target.dialect.native_path(edit.key, target.tree)
+    if native or edit.applies == "advice":
+        return replace(edit, native_key=native)
+    if edit.key == "method" and target.name == "automodel":
+        return replace(edit, native_key="peft")
+    elsewhere = target.dialect.native_path(edit.key, {})
+    if elsewhere:
+        return note(replace(edit, native_key=elsewhere), "not in this file: set it in the script")
+    return note(edit, f"{NO_KEY} {target.name}")
+
+
+def _checked(edit: Edit, target: Target) -> Edit:
+    """Mark an Edit whose value the file no longer holds, or never held itself."""
+    if not edit.resolved or edit.applies == "advice":
+        return edit
+    why = refusal(edit, target.held)
+    return note(edit, why) if why else edit
+
+
+def refusal(edit: Edit, held: Mapping[str, object]) -> str:
+    """Say why an Edit is not to be written over what a file holds now; '' where it is."""
+    if edit.key not in held:
+        return ""
+    value = held[edit.key]
+    if isinstance(value, str) and (_VARIABLE.search(value) or is_number(edit.new)):
+        return f"{VARIABLE} {value}: change that, or give the flag"
+    if same(value, edit.new):
+        return CHANGED
+    if same(value, edit.old, 0.05 if "inferred from the log" in edit.note else 1e-6):
+        return ""
+    if is_number(value) and is_number(edit.old) and is_number(edit.new):
+        moved, wanted = number(value) - number(edit.old), number(edit.new) - number(edit.old)
+        if moved * wanted > 0:
+            return CHANGED
+    return f"{OTHERWISE} {value}, the run had {edit.old}"
+
+
+def _spelt(edits: Sequence[Edit], target: Target) -> list[Edit]:
+    """Add the values as the user's own config spells them."""
+    dialect = target.dialect
+    if dialect is None:
+        return [replace(e, native_old=e.old, native_new=e.new) for e in edits]
+    ready = [edit for edit in edits if edit.resolved and edit.applies != "advice"]
+    before = dialect.changes([replace(e, new=e.old) for e in ready], target.values, target.tree)
+    after = dialect.changes(ready, target.values, target.tree)
+    old, new = ({".".join(c.path): c.value for c in changes} for changes in (before, after))
+    found = []
+    for edit in edits:
+        there = trees.dig(target.tree, edit.native_key)
+        native = old.get(edit.native_key, edit.old if there is None else there)
+        if edit in ready and edit.native_key in new:
+            edit = replace(edit, native_old=plain(native), native_new=plain(new[edit.native_key]))
+        else:
+            edit = replace(edit, native_old=edit.old, native_new=edit.new)
+        found.append(edit)
+    return found
+
+
+def is_takeable(edit: Edit) -> bool:
+    """Say whether the next run is to take an Edit, by file or by flag."""
+    return edit.resolved and edit.applies != "advice" and CHANGED not in edit.note
+
+
+def is_writable(edit: Edit) -> bool:
+    """Say whether an Edit of a Plan is to be written into a file."""
+    return is_takeable(edit) and VARIABLE not in edit.note and OTHERWISE not in edit.note
+
+
+def _written(plan: Plan, target: Target) -> Plan:
+    taken = [edit for edit in plan.edits if is_takeable(edit)]
+    if target.dialect is None or not taken:
+        return plan
+    plan = replace(
+        plan, overrides=tuple(target.dialect.overrides(taken, target.values, target.tree))
+    )
+    edits = [edit for edit in taken if is_writable(edit)]
+    if not target.config.path or not edits:
+        return plan
+    path = Path(target.config.path)
+    try:
+        if target.problem:
+            raise ConfigError(target.problem)
+        new = target.dialect.write(target.text, path, edits, target.values, target.tree)
+    except (EditError, ConfigError) as error:
+        said = tuple(note(e, f"no diff: {error}") if e in edits else e for e in plan.edits)
+        return replace(plan, edits=said)
+    return replace(plan, diff=unified(target.text, new, path))
+
+
+def unified(old: str, new: str, path: Path) -> str | None:
+    """Return the unified diff of two texts of one file, secrets hidden; None where equal."""
+    if old == new:
+        return None
+    lines: list[str] = []
+    for line in difflib.unified_diff(
+        old.splitlines(keepends=True),
+        new.splitlines(keepends=True),
+        f"a/{path.name}",
+        f"b/{path.name}",
+    ):
+        lines.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+    return redact_text("".join(lines))
+
+
+def plan_snippet(plan: Plan, config: Config, run: Run) -> str:
+    """Return the Plan as text to paste (keyword arguments, YAML) where no file can be written."""
+    target = Target(config, run)
+    edits = [edit for edit in plan.edits if is_takeable(edit)]
+    if target.dialect is None or not edits:
+        return ""
+    return target.dialect.snippet(edits, target.values)

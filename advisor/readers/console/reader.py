@@ -1,0 +1,295 @@
+"""Console text logs: dictionaries, 'key number' lines and progress bars, whoever printed them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from advisor.base.median import median
+from advisor.errors import NotALog, ReadError
+from advisor.readers import names
+from advisor.readers.choose import choose
+from advisor.readers.console.endings import is_stop
+from advisor.readers.console.layouts import PairReader
+from advisor.readers.console.rows import LINE, STEP, Block, Part
+from advisor.readers.console.runs import Stretch, go_on, stretches
+from advisor.readers.console.scan import Scan, scan
+from advisor.readers.console.steps import Placed, place_rows, planned_steps
+from advisor.readers.console.text import clean, decoder, lines
+from advisor.readers.console.words import DEFAULT as WORDS
+from advisor.readers.console.words import words_for
+from advisor.readers.console.writers import one_writer, printed_once, skipped_once, without_closings
+from advisor.readers.files import read_head
+from advisor.readers.objective import objective_of
+from advisor.readers.options import DEFAULT, ReadOptions
+from advisor.readers.series import make_series
+from advisor.run import Event, FloatArray, Run, Series
+
+NAME = "console"
+LOOK_CLOSELY = 1 << 14
+BROKEN = "broken off before the next run began"
+SAID_LAST = 30  # lines at the end of a short text that may say how a process ended
+LOOK = 1 << 20  # bytes of a file that are looked at before it is called no log
+
+_SOURCE = {".py", ".ipynb", ".yaml", ".yml", ".toml", ".sh", ".cfg", ".ini", ".html", ".js"}
+_HINT = re.compile(
+    r"(?:loss|损失|grad[_ ]norm)[\w)]*[\"']?\s*[:=| ]\s*[\"'(]?[-+]?(?:\d|nan|inf)|"
+    r"Traceback \(most recent|out of memory|OutOfMemoryError|OVERFLOW!|not enough memory|"
+    r"overflow detected|grad(?:ient)? overflow|"
+    r"(?m:^Killed\s*$)|(?m:^[A-Za-z_.]+Error: )",
+    re.IGNORECASE,
+)
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the file is text in which a metric or a failure is reported."""
+    if path.suffix.lower() in _SOURCE or not _is_text(head):
+        return False
+    if _hints(head) or _reports(path, LOOK_CLOSELY):
+        return True
+    more = read_head(path, LOOK)
+    if len(more) > len(head):
+        return _is_text(more) and _hints(more)
+    return any(map(is_stop, head.decode("utf-8", "replace").splitlines()[-SAID_LAST:]))
+
+
+def _is_text(head: bytes) -> bool:
+    control = sum(head.count(code) for code in (0, 1, 2, 3, 4, 5, 6, 14, 15, 16, 17, 18))
+    return bool(head.strip()) and control <= len(head) // 500
+
+
+def _reports(path: Path, size: int) -> bool:
+    """Whether a close look finds rows of metrics that no simple pattern shows."""
+    found = Scan(WORDS, PairReader(WORDS))
+    for number, raw in lines(1, read_head(path, size).decode("utf-8", "replace")):
+        found.feed(number, raw)
+    return sum(len(block) for block in found.rows.blocks.values()) > 2
+
+
+def _hints(head: bytes) -> bool:
+    return _HINT.search(clean(decoder(head).decode(head))) is not None
+
+
+def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
+    """Read the Runs of one text log; ReadError where it reports neither metric nor failure."""
+    found = scan(path, words_for(options.map.values()), options.growing)
+    blocks, said = one_writer(found.rows.blocks.values())
+    parts = _parts(blocks) or _summary_part(found)
+    if not parts:
+        return [_without_series(path, found)]
+    go_on(parts, found.told)
+    happened = found.events.happenings
+    failures = [one.line for one in happened if one.kind in ("exception", "oom")]
+    found_runs = stretches(parts, found.told, failures)
+    runs = []
+    for number, stretch in enumerate(found_runs, 1):
+        ident = str(number) if len(found_runs) > 1 else ""
+        inside = [part for one in parts if (part := _within(one, stretch)) is not None]
+        run = _run(path, ident, inside, found, stretch, options)
+        if run is not None:
+            runs.append(replace(run, notes=(*said, *run.notes)))
+    if not runs:
+        raise ReadError(f"{path}: no point is left between the steps of --steps")
+    return runs
+
+
+def _parts(blocks: Sequence[Block]) -> list[Part]:
+    """The rows that tell how training goes, by their shape."""
+    parts = [part for block in blocks if (part := _part(block)) is not None]
+    if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
+        parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number
+    # closing blocks tell again what rows told, and after the best checkpoint was loaded
+    sections = [part for part in parts if part.block.kind == "section"]
+    parts = [part for part in parts if part.block.kind != "section"]
+    if not any(_holds(part, "eval/loss") for part in parts) and sum(map(_rows, sections)) > 1:
+        parts += sections
+    if any(_has_loss(part) for part in parts):
+        parts = [part for part in parts if _rows(part) > 1 or _has_loss(part)]
+    return parts
+
+
+def _rows(part: Part) -> int:
+    return int(part.places.shape[0])
+
+
+def _holds(part: Part, name: str) -> bool:
+    split = f"{part.block.split}/" if part.block.split else ""
+    return any(names.canonical(split + key) == name for key in part.block.keys)
+
+
+def _part(block: Block) -> Part | None:
+    """The rows of a block, unless a few lines only happen to hold a number."""
+    places = block.place_table()
+    if block.kind == "bare":
+        block.kind, steps = "pairs", places[:, STEP]
+        if np.mean(np.diff(steps) < 0) > 0.2:  # a number of the process, and no step
+            places[:, STEP] = np.nan
+    if block.split and len(block) > 1 and np.unique(places[:, STEP]).size == 1:
+        places[:, STEP] = np.nan  # the batches of each evaluation
+    placed = np.isfinite(places[:, LINE + 1 : LINE + 4]).any(axis=1)
+    if block.kind == "pairs" and not placed.any() and len(block) < 3:
+        return None
+    return Part(block, block.table(), places) if len(block) else None
+
+
+def _has_loss(part: Part) -> bool:
+    return any(key.endswith("loss") for key in part.block.keys)
+
+
+def _summary_part(found: Scan) -> list[Part]:
+    """Only the closing averages are there: one point is better than none."""
+    averages = found.told.of_run(0.0, np.inf)
+    losses = {k: float(str(v)) for k, v in averages.items() if k in ("train_loss", "eval_loss")}
+    if not losses:
+        return []
+    block = Block("dict", "", tuple(losses))
+    values = np.array([list(losses.values())], dtype=np.float64)
+    return [Part(block, values, np.array([[1.0, 1.0, *[np.nan] * 4]]))]
+
+
+def _within(part: Part, stretch: Stretch) -> Part | None:
+    lines = part.places[:, LINE]
+    if stretch.begin <= lines[0] and lines[-1] < stretch.end:
+        return part
+    inside = (lines >= stretch.begin) & (lines < stretch.end)
+    if not inside.any():
+        return None
+    return Part(part.block, part.values[inside], part.places[inside])
+
+
+def _run(
+    path: Path,
+    ident: str,
+    parts: Sequence[Part],
+    found: Scan,
+    stretch: Stretch,
+    options: ReadOptions,
+) -> Run | None:
+    facts = found.told.of_run(stretch.low, stretch.high)
+    single = [printed_once(part) for part in parts]
+    placed, notes = place_rows([one for part, _ in single for one in without_closings(part)], facts)
+    if (times := max(size for _, size in single)) > 1:
+        notes.append(f"each row stands {times} times in the log: they count once")
+    series, more = _series(placed, options, path)
+    if not series:
+        return None
+    notes += more
+    if "max_steps" not in facts and (planned := planned_steps(placed)) is not None:
+        facts["max_steps"] = planned
+    if found.events.checkpoints:
+        facts["checkpoints"] = dict(found.events.checkpoints)
+    if found.events.endings.closed and stretch.low <= found.events.endings.closed < stretch.high:
+        facts["ended"] = True
+    if objective := objective_of(series):
+        facts["objective"] = objective
+    events, said = _events(found, placed, stretch)
+    if any(note.startswith(BROKEN) for note in said):
+        facts["broken_off"] = True
+    events, notes = (*events, *_resumes(placed)), [*notes, *said]
+    return Run(str(path), NAME, series, ident, events=events, notes=tuple(notes), facts=facts)
+
+
+def _native(one: Placed, key: str) -> str:
+    block = one.part.block
+    if one.follows and not block.split and names.canonical(key) == "train/loss":
+        return "epoch_loss"  # a mean over the epoch is no point among those of single steps
+    if not block.split or not names.canonical(key).startswith("train/"):
+        return key
+    return f"{block.split}/{key}"
+
+
+def _series(
+    placed: Sequence[Placed], options: ReadOptions, path: Path
+) -> tuple[dict[str, Series], list[str]]:
+    pieces: dict[str, list[tuple[Placed, int]]] = {}
+    for one in placed:
+        for column, key in enumerate(one.part.block.keys):
+            pieces.setdefault(_native(one, key), []).append((one, column))
+    series: dict[str, Series] = {}
+    dropped = 0
+    counts = {k: sum(one.steps.size for one, _ in found) for k, found in pieces.items()}
+    chosen, notes = choose(counts, options.map, str(path))
+    for name, native in chosen.items():
+        lines = np.concatenate([one.part.places[:, LINE] for one, _ in pieces[native]])
+        order = np.argsort(lines, kind="stable")
+        steps = np.concatenate([one.steps for one, _ in pieces[native]])[order]
+        values = np.concatenate([one.part.values[:, at] for one, at in pieces[native]])[order]
+        epochs: FloatArray = np.concatenate([one.part.places[:, 3] for one, _ in pieces[native]])
+        made = make_series(
+            name, steps.astype(np.float64), values, native, epochs[order], None, options.steps
+        )
+        if made is not None:
+            series[name] = made
+            dropped = max(dropped, made.dropped)
+    if dropped:
+        notes.append(f"{dropped} repeated steps were dropped, the last one wins")
+    return series, notes
+
+
+def _events(
+    found: Scan, placed: Sequence[Placed], stretch: Stretch
+) -> tuple[tuple[Event, ...], list[str]]:
+    """The events of one run, each with the step of the last row before it.
+
+    A failure before the first row ended an attempt that this run was started after: a note.
+    """
+    if not found.events.happenings:
+        return (), []
+    at = np.concatenate([one.part.places[:, LINE] for one in placed])
+    steps = np.concatenate([one.steps for one in placed])
+    order = np.argsort(at, kind="stable")
+    at, steps = at[order], steps[order]
+    words = found.events.endings.last_words(at[-1], stretch.low, stretch.high)
+    last = {word[0]: word for word in words} if stretch.high == np.inf else {}
+    events, failed = [], []
+    if words and not last:  # of a run that another one follows, an end is history
+        failed.append(f"{BROKEN}, line {words[0][0]}: {words[0][2][:120]}")
+    for one in skipped_once(found.events.happenings):
+        if stretch.low <= one.line < stretch.high:
+            before = int(np.searchsorted(at, one.line, side="right")) - 1
+            step = int(steps[before]) if before >= 0 else None
+            if step is None and one.kind in ("exception", "oom", "stop"):
+                failed.append(f"line {one.line}, before the first metric: {one.text[:120]}")
+            else:
+                events.append(Event(one.kind, one.text, step, one.line, one.line in last))
+    known = {event.line for event in events}
+    again = [word for line, word in last.items() if line not in known]  # said before, word by word
+    said = {kind: Event(kind, text, int(steps[-1]), line, True) for line, kind, text in again[::-1]}
+    return (*events, *said.values()), failed[:3]
+
+
+def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:
+    """Steps that go back within a run."""
+    if not placed:
+        return ()
+    main = max(placed, key=lambda one: one.steps.size)
+    change = np.diff(main.steps)
+    usual = median(np.abs(change[change != 0])) if np.any(change) else 1.0
+    return tuple(
+        Event(
+            "resume",
+            f"steps go back from {main.steps[at]} to {main.steps[at + 1]}",
+            int(main.steps[at + 1]),
+            int(main.part.places[at + 1, LINE]),
+        )
+        for at in np.flatnonzero(change < -2 * usual)[:20]
+    )
+
+
+def _without_series(path: Path, found: Scan) -> Run:
+    if not found.events.happenings:
+        raise NotALog(
+            f"{path}: no metric found in this text; name one with --map train/loss=NAME, "
+            "or point at the trainer's own log"
+        )
+    last = {word[0] for word in found.events.endings.last_words(0.0, 0.0, np.inf)}
+    events = tuple(
+        Event(one.kind, one.text, None, one.line, one.line in last)
+        for one in skipped_once(found.events.happenings)
+    )
+    facts = found.told.of_run(0.0, np.inf)
+    return Run(str(path), NAME, {}, events=events, notes=("no metric in the log",), facts=facts)

@@ -1,0 +1,240 @@
+"""Finding the logs below a directory, and which of them belong to one run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from advisor.errors import NoColumn, NotALog, ReadError, one_line
+from advisor.readers import leftovers, read_file
+from advisor.readers.folders import Folder, Walk, natural, side_of, walk
+from advisor.readers.joining import join, side_by_side
+from advisor.readers.options import DEFAULT, ReadOptions
+from advisor.run import Run
+
+LOOKED_FOR = "trainer_state.json, *.jsonl, *.csv, events.out.tfevents.*, *.log"
+MAX_RUNS = 1_000
+STALE = 60.0  # seconds: what was written so long before the log itself is of an earlier attempt
+NESTED = 4  # levels below a run's folder where its own TensorBoard files may lie
+
+# What a process or its scheduler prints goes into files of such names.
+_OUTPUT = re.compile(
+    r"\.(?:err|stderr|stdout|out)(?:\.\d+)?$|\.[eo]\d+$|"
+    r"^(?:std|err|slurm|nohup|train|console|output|run|log|job)"
+)
+
+
+@dataclass(slots=True)
+class Found:
+    """The runs below a path, and one line for each log that cannot be read."""
+
+    runs: list[Run] = field(default_factory=list)
+    errors: list[ReadError] = field(default_factory=list)
+
+
+def read_runs(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
+    """Read all Runs of a file or below a directory; ReadError where there is none.
+
+    What fails beside runs that were read is kept as a note of the first one.
+    """
+    found = read_all(path, options)
+    if not found.runs:
+        raise found.errors[0]
+    notes = tuple(f"not read: {error}" for error in found.errors[:5])
+    first = replace(found.runs[0], notes=(*found.runs[0].notes, *notes))
+    return [first, *found.runs[1:]]
+
+
+def read_all(path: Path, options: ReadOptions = DEFAULT) -> Found:
+    """Read all Runs of a file or below a directory, with the errors of what cannot be read."""
+    try:
+        if not path.is_dir():
+            if not path.exists():
+                raise ReadError(f"{path}: no such file or directory")
+            return Found(read_file(path, options))
+    except OSError as error:
+        return Found(errors=[ReadError(f"{path}: cannot be read: {error.strerror or error}")])
+    except ValueError as error:  # a NUL in the path
+        return Found(errors=[ReadError(f"{path}: cannot be read: {error}")])
+    except ReadError as error:
+        return Found(errors=[error])
+    return _below(path, options)
+
+
+def _below(top: Path, options: ReadOptions) -> Found:
+    walked = walk(top)
+    found = _read_walk(top, walked, options)
+    if walked.trackers and not found.runs:
+        walked = walk(top, into_trackers=True)
+        found = _read_walk(top, walked, options)
+    if walked.stores and not found.runs:
+        found.errors.insert(0, ReadError(walked.stores[0]))
+    return found
+
+
+def _read_walk(top: Path, walked: Walk, options: ReadOptions) -> Found:
+    found = Found()
+    others: list[ReadError] = []
+    by_root: dict[Path, list[Run]] = {}
+    for folder in walked.folders:
+        reading = _Reading(folder, options)
+        runs = _joined_above(reading.runs(), folder, by_root)
+        by_root[folder.root] = runs
+        found.errors += reading.errors
+        others += reading.others
+        if sum(map(len, by_root.values())) > MAX_RUNS:
+            walked.cut = f"read the first {MAX_RUNS} runs below {top} only; name a folder in it"
+            break
+    _pair_folders(by_root)
+    found.runs = [run for root in sorted(by_root, key=natural) for run in by_root[root]]
+    if walked.cut:
+        found.errors.append(ReadError(walked.cut))
+    if not found.runs and not found.errors:
+        nothing = ReadError(f"{top}: no training log below it; looked for {LOOKED_FOR}")
+        found.errors = others[:1] if len(others) == 1 else [nothing]
+    return found
+
+
+def _joined_above(runs: list[Run], folder: Folder, by_root: dict[Path, list[Run]]) -> list[Run]:
+    """Leave out TensorBoard files that show a run of a folder above: Trainer's runs/<date>."""
+    if folder.states or folder.tables or folder.texts:
+        return runs
+    kept = []
+    for run in runs:
+        above = [p for p in list(folder.root.parents)[:NESTED] if by_root.get(p)]
+        if not any(join(by_root[place], run) for place in above):
+            kept.append(run)
+    return kept
+
+
+def _pair_folders(by_root: dict[Path, list[Run]]) -> None:
+    """Make one run of sibling folders 'train' and 'validation', as Keras and add_scalars write."""
+    for root in list(by_root):
+        side, rest = side_of(root.name)
+        if side not in ("eval", "test") or len(by_root[root]) != 1:
+            continue
+        mates = [
+            other for other in by_root
+            if other.parent == root.parent and side_of(other.name) == ("train", rest)
+            and len(by_root[other]) == 1
+        ]  # fmt: skip
+        if mates:
+            mate = by_root[mates[0]]
+            mate[0] = side_by_side(mate[0], by_root.pop(root)[0])
+
+
+class _Reading:
+    """Reads the files of one folder, and keeps the errors."""
+
+    def __init__(self, folder: Folder, options: ReadOptions) -> None:
+        self.folder = folder
+        self.options = options
+        self.errors: list[ReadError] = []
+        self.others: list[ReadError] = []  # of files that only looked like logs
+        self.lacking: dict[Path, NoColumn] = {}
+
+    def runs(self) -> list[Run]:
+        """Return the folder's runs; what --map names must stand in one of its files, not in all."""
+        runs = self._runs()
+        missing = [set(error.missing) for error in self.lacking.values()]
+        if missing and (runs or not set.intersection(*missing)):
+            self.errors, self.others = [], []
+            return self._runs()
+        self.errors += self.lacking.values()
+        return runs
+
+    def _runs(self) -> list[Run]:
+        folder = self.folder
+        runs: list[Run] = []
+        if folder.states:
+            runs += self._states()
+        for table in self._tables():
+            runs += [run for run in table if not join(runs, run)]
+        if folder.events:
+            runs += [run for run in self._events() if not join(runs, run)]
+        with_logs = bool(runs)
+        for path in folder.texts:
+            read = [self._beside(run, path) for run in self._read(path)]
+            others = [run for run in read if not join(runs, run)]
+            if with_logs and others:
+                note = f"{one_line(path.name)} beside it shows other losses and was left out"
+                runs[0] = replace(runs[0], notes=(*runs[0].notes, note))
+            else:
+                runs += others
+        if folder.checkpoints and not folder.states:
+            facts = {"checkpoints": dict(sorted(folder.checkpoints.items()))}
+            runs = [replace(run, facts={**run.facts, **facts}) for run in runs]
+        return runs
+
+    def _states(self) -> list[Run]:
+        """The runs of the trainer states: the one that is there now, then what others left."""
+        apart = leftovers.apart(self.folder.states, self.folder.root)
+        found: list[Run] = []
+        for states in apart:
+            names = leftovers.checkpoints_of(states, apart, self.folder.checkpoints)
+            for run in self._read(states[-1].path):
+                run = replace(run, facts={**run.facts, "checkpoints": names})
+                found.append(leftovers.told(run, states, apart))
+        return found
+
+    def _beside(self, run: Run, path: Path) -> Run:
+        """A text without metrics tells how the run beside it ended only where it is what that run
+        printed, and not left by an earlier attempt."""
+        folder = self.folder
+        logs = [*folder.states, *folder.tables, *folder.events]
+        logs += [other for other in folder.texts if other != path]
+        if run.series or not logs:
+            return run
+        newest = max(map(_written, logs))
+        if _OUTPUT.search(path.name.lower()) and _written(path) > newest - STALE:
+            return run
+        return replace(run, events=tuple(replace(event, final=False) for event in run.events))
+
+    def _tables(self) -> list[list[Run]]:
+        """The runs of each table; a table of evaluations goes with that of training."""
+        read = {path: self._read(path) for path in self.folder.tables}
+        taken: set[Path] = set()
+        for path, runs in read.items():
+            side, rest = side_of(path.name)
+            for other, more in read.items():
+                held, same = side_of(other.name)
+                mates = (side, same) == ("train", rest) and held in ("eval", "test")
+                if mates and runs and len(more) == 1:
+                    runs[-1] = side_by_side(runs[-1], more[0])
+                    taken.add(other)
+        return [runs for path, runs in read.items() if path not in taken]
+
+    def _events(self) -> list[Run]:
+        from advisor.readers import tensorboard
+
+        try:
+            return tensorboard.read_many(self.folder.events, self.options)
+        except NotALog as error:
+            self.others.append(error)
+        except ReadError as error:
+            self.errors.append(error)
+        return []
+
+    def _read(self, path: Path) -> list[Run]:
+        options = self.options
+        if path in self.lacking:
+            missing = self.lacking[path].missing
+            kept = {name: column for name, column in options.map.items() if column not in missing}
+            options = replace(options, map=kept)
+        try:
+            return read_file(path, options)
+        except NoColumn as error:
+            self.lacking[path] = error
+        except NotALog as error:
+            self.others.append(error)
+        except ReadError as error:
+            self.errors.append(error)
+        return []
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,1 @@
+"""The rule language, and how rule files are read, checked and ranked."""

@@ -1,0 +1,325 @@
+"""Turn one rule file into a Rule, or into every fault of it as `file:line: CODE: what`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from advisor.base.atomic import read_regular
+from advisor.base.strict_yaml import Document, Fault, parse_yaml
+from advisor.dialects.keys import CANONICAL_KEYS, SECTIONS
+from advisor.errors import RuleError
+from advisor.rulebook.causes import CAUSES
+from advisor.rulebook.condition import Condition, exchange, join, parse
+from advisor.rulebook.fields import CASE, EDIT, EDIT_OPERAND, LIVE, RULE, TEXT_LIMITS, Shape
+from advisor.rulebook.rule import PLACEHOLDER, QUOTE, Case, Cause, Rule, RuleEdit
+from advisor.rulebook.symptoms import SYMPTOMS
+
+_CODE = re.compile(r"[A-Z]{2,4}[0-9]{3}")
+_NAME_IN = re.compile(r"[A-Za-z_][\w.]*")
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def read_rule(path: Path) -> Rule:
+    """Read one rule file; RuleError holds all its faults, a line each."""
+    try:
+        text = read_regular(path).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RuleError(f"{path}:1: cannot be read as UTF-8 text: {error}") from None
+    return _Reader(path, parse_yaml(text)).rule()
+
+
+def check_together(
+    rules: Sequence[Rule], known: frozenset[str], complete: bool = True
+) -> list[str]:
+    """Return the faults that only show among rules: repeated codes, unknown and circular ones."""
+    faults: list[str] = []
+    by_code: dict[str, Rule] = {}
+    for rule in rules:
+        if rule.code in by_code:
+            other = by_code[rule.code].path
+            faults.append(f"{rule.path}:1: {rule.code}: the code is taken by {other}")
+        by_code[rule.code] = rule
+    if not complete:
+        return faults
+    for rule in rules:
+        for code in (*rule.unless, *rule.related):
+            if code not in by_code and code not in known:
+                near = _nearest(code, by_code.keys() | known)
+                faults.append(f"{rule.path}:1: {rule.code}: names the unknown rule {code}{near}")
+        if _explains_itself(rule.code, by_code):
+            faults.append(
+                f"{rule.path}:1: {rule.code}: 'unless' leads back to itself, so that both rules "
+                "would vanish"
+            )
+    return faults
+
+
+def _explains_itself(code: str, rules: Mapping[str, Rule]) -> bool:
+    todo, seen = list(rules[code].unless), set[str]()
+    while todo:
+        other = todo.pop()
+        if other == code:
+            return True
+        if other not in seen and other in rules:
+            seen.add(other)
+            todo += rules[other].unless
+    return False
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, sorted(known), 1, 0.5)
+    return f", nearest is {near[0]}" if near else ""
+
+
+class _Reader:
+    """The state of reading one file: the document, and the faults so far."""
+
+    def __init__(self, path: Path, document: Document) -> None:
+        self.path = path
+        self.document = document
+        data = document.data
+        self.data: dict[str, Any] = data if isinstance(data, dict) else {}
+        self.code = str(self.data.get("code", path.stem.split("-")[0]))
+        self.faults: list[Fault] = list(document.faults)
+
+    def fault(self, place: Sequence[str | int], what: str) -> None:
+        self.faults.append(Fault(self.document.line(place), what))
+
+    def rule(self) -> Rule:
+        values: dict[str, Any] = {}
+        if not isinstance(self.document.data, dict):
+            if not self.faults:
+                self.fault((), "a rule file is a mapping of fields (code, name, symptom, ...)")
+        else:
+            values = self.take(self.data, RULE, ())
+            self.check_names(values)
+            self.check_texts(values)
+            self.check_when(values)
+            self.check_live(values)
+            causes, edits, cases = self.causes(values), self.edits(values), self.cases(values)
+        if self.faults:
+            faults = sorted(set(self.faults), key=lambda fault: (fault.line, fault.what))
+            raise RuleError(
+                "\n".join(f"{self.path}:{f.line}: {self.code}: {f.what}" for f in faults)
+            )
+        known = {field.name for field in fields(Rule)}
+        values |= {
+            "section": self.path.parent.name,
+            "path": f"{self.path.parent.name}/{self.path.name}",
+            "causes": causes,
+            "edits": edits,
+            "cases": cases,
+        }
+        return Rule(**{key: value for key, value in values.items() if key in known})
+
+    def take(
+        self, data: Mapping[str, Any], shape: Shape, place: tuple[str | int, ...]
+    ) -> dict[str, Any]:
+        """Return the fields of a mapping that are well-formed; report the others."""
+        values: dict[str, Any] = {}
+        for key, value in data.items():
+            if key not in shape:
+                near = _nearest(key, shape)
+                self.fault((*place, key), f"unknown field '{key}'{near}")
+                continue
+            kind = shape[key]
+            if not kind.fits(value):
+                self.fault((*place, key), f"'{key}' is {value!r}, expected {kind.what}")
+                continue
+            values[key] = tuple(value) if isinstance(value, list) else value
+        for key, kind in shape.items():
+            if kind.required and key not in data:
+                self.fault(place, f"'{key}' is missing")
+        return values
+
+    def check_names(self, values: Mapping[str, Any]) -> None:
+        code, name = values.get("code", ""), values.get("name", "")
+        if code and not _CODE.fullmatch(code):
+            self.fault(("code",), f"code '{code}' is not two to four letters and three digits")
+        if name and not _NAME.fullmatch(name):
+            self.fault(("name",), f"name '{name}' is not lower-case words joined by '-'")
+        if code and name and self.path.stem != f"{code}-{name}":
+            self.fault(("code",), f"the file must be called {code}-{name}.yaml")
+        symptom = values.get("symptom")
+        if symptom is not None and symptom not in SYMPTOMS:
+            near = _nearest(symptom, SYMPTOMS)
+            self.fault(("symptom",), f"unknown symptom '{symptom}'{near}")
+
+    def check_texts(self, values: Mapping[str, Any]) -> None:
+        for key, longest in TEXT_LIMITS.items():
+            text = values.get(key, "")
+            if len(text) > longest:
+                self.fault((key,), f"'{key}' has {len(text)} characters, at most {longest}")
+        limits = values.get("limits", {})
+        self.check_placeholders(values.get("message", ""), limits, ("message",))
+
+    def check_placeholders(
+        self, text: str, limits: Mapping[str, float], place: Sequence[str | int]
+    ) -> None:
+        for name, form in PLACEHOLDER.findall(text):
+            self.check_name(name, limits, place)
+            if form == QUOTE and place == ("message",):
+                continue
+            try:
+                format(1.0, form)
+            except ValueError:
+                self.fault(place, f"'{form}' is not a number format")
+        if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
+            self.fault(place, "braces hold a signal and a format: {loss.end:.3f}")
+
+    def check_when(self, values: dict[str, Any]) -> None:
+        limits = values.get("limits", {})
+        if "when" not in values:
+            if not values.get("needs") and "when" not in self.data:
+                self.fault((), "'when' is missing")
+            if limits:
+                self.fault(("limits",), "limits without a 'when'")
+            return
+        values["when"] = self.joined(values["when"], ("when",))
+        condition = self.condition(values["when"], limits, ("when",)) if values["when"] else None
+        if condition is None:
+            return
+        parts = (*values.get("edits", ()), *values.get("causes", ()))
+        used = " ".join(str(part.get("when", "")) for part in parts if isinstance(part, dict))
+        used += str(self.data.get("live", {}))
+        for limit in limits:
+            if limit not in condition.names and not re.search(rf"\b{re.escape(limit)}\b", used):
+                self.fault(("limits", limit), f"the limit '{limit}' is not used in 'when'")
+
+    def joined(self, clauses: Sequence[object], place: Sequence[str | int]) -> str:
+        try:
+            return join(clauses)
+        except RuleError as error:
+            self.fault(place, str(error))
+            return ""
+
+    def check_live(self, values: dict[str, Any]) -> None:
+        """Turn `live` into the share from which, and the condition by which, a run is judged."""
+        if "live" not in values:
+            return
+        live = self.take(values["live"], LIVE, ("live",))
+        values["live"], other = live.get("from", 0.0), live.get("with", {})
+        limits = values.get("limits", {})
+        extra = self.joined(live.get("and", ()), ("live", "and"))
+        if extra:
+            self.condition(extra, limits, ("live", "and"))
+        names = _NAME_IN.findall(values.get("when", ""))
+        for name, new in other.items():
+            if name not in names:
+                self.fault(("live", "with", name), f"'{name}' does not stand in 'when'")
+            if isinstance(new, str):
+                self.check_name(new, limits, ("live", "with", name))
+        if values.get("when") and (other or extra) and not self.faults:
+            whole = exchange(values["when"], other)
+            values["live_when"] = f"{whole} and {extra}" if extra else whole
+
+    def condition(
+        self, text: str, limits: Mapping[str, float], place: Sequence[str | int]
+    ) -> Condition | None:
+        try:
+            condition = parse(text)
+        except RuleError as error:
+            self.fault(place, str(error))
+            return None
+        for name in condition.names:
+            self.check_name(name, limits, place)
+        for number in condition.numbers:
+            if number not in (0, 1, 2, 3):
+                self.fault(place, f"the number {number:g} needs a name under 'limits'")
+        return condition
+
+    def check_name(
+        self, name: str, limits: Mapping[str, float], place: Sequence[str | int]
+    ) -> None:
+        from advisor.signals import SIGNALS
+
+        if name in limits or name in SIGNALS:
+            return
+        if name.startswith("config.") and name.removeprefix("config.") in CANONICAL_KEYS:
+            return
+        keys = {f"config.{key}" for key in CANONICAL_KEYS}
+        near = _nearest(name, {*limits, *SIGNALS, *keys})
+        self.fault(place, f"unknown signal or limit '{name}'{near}")
+
+    def causes(self, values: Mapping[str, Any]) -> tuple[Cause, ...]:
+        result = []
+        for i, item in enumerate(values.get("causes", ())):
+            when, place = item.get("when", ""), ("causes", i)
+            (name, share) = next(pair for pair in item.items() if pair[0] != "when")
+            if name not in CAUSES:
+                self.fault(place, f"unknown cause '{name}'{_nearest(name, CAUSES)}")
+            if when:
+                self.condition(when, values.get("limits", {}), (*place, "when"))
+            result.append(Cause(name, float(share), when))
+        return tuple(result)
+
+    def edits(self, values: Mapping[str, Any]) -> tuple[RuleEdit, ...]:
+        result = []
+        limits = values.get("limits", {})
+        for i, item in enumerate(values.get("edits", ())):
+            place: tuple[str | int, ...] = ("edits", i)
+            before = len(self.faults)
+            edit = self.take(item, EDIT, place)
+            operand = EDIT_OPERAND.get(edit.get("op", ""), "")
+            self.check_edit(edit, operand, place)
+            if "when" in edit:
+                self.condition(edit["when"], limits, (*place, "when"))
+            value = edit.get(operand)
+            if isinstance(value, str):
+                self.check_placeholders(value, limits, (*place, operand))
+            if len(self.faults) == before:
+                result.append(
+                    RuleEdit(
+                        edit["op"],
+                        edit["key"],
+                        value,
+                        edit.get("min"),
+                        edit.get("max"),
+                        edit.get("applies", "advice" if edit["op"] == "advice" else "review"),
+                        edit.get("when", ""),
+                        edit.get("text", ""),
+                    )
+                )
+        return tuple(result)
+
+    def check_edit(
+        self, edit: Mapping[str, Any], operand: str, place: tuple[str | int, ...]
+    ) -> None:
+        op, key = edit.get("op"), edit.get("key", "")
+        if op == "advice":
+            if not edit.get("text"):
+                self.fault(place, "advice needs a 'text'")
+            known = key in CANONICAL_KEYS or key in SECTIONS
+        else:
+            known = key in CANONICAL_KEYS
+            if operand and operand not in edit:
+                self.fault(place, f"'{op}' needs '{operand}'")
+        for other in {"by", "to", "item"} - {operand}:
+            if other in edit:
+                self.fault((*place, other), f"'{other}' does not belong to '{op}'")
+        if key and not known:
+            near = _nearest(key, CANONICAL_KEYS | SECTIONS)
+            self.fault((*place, "key"), f"unknown config key '{key}'{near}")
+
+    def cases(self, values: Mapping[str, Any]) -> tuple[Case, ...]:
+        from advisor.rulebook.cases import check_case  # the shorthand is read there
+
+        result: list[Case] = []
+        for i, item in enumerate(values.get("cases", ())):
+            place: tuple[str | int, ...] = ("cases", i)
+            before = len(self.faults)
+            taken = self.take(item, CASE, place)
+            if len(self.faults) > before:
+                continue
+            case = Case(**taken)
+            for what in check_case(case, values.get("guide", ())):
+                self.fault(place, f"case '{case.name}': {what}")
+            if case.name in {other.name for other in result}:
+                self.fault(place, f"two cases are called '{case.name}'")
+            result.append(case)
+        return tuple(result)

@@ -1,0 +1,1 @@
+"""Which run a tuning session takes next."""

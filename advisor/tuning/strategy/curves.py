@@ -1,0 +1,183 @@
+"""Comparing runs, whole or cut off: over the same samples, in units of their own noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.base.median import median
+from advisor.base.numbers import is_number, number, same
+from advisor.tuning.space import BATCH, EPOCHS, STEPS, alike
+from advisor.tuning.trial import Steps, Trial
+
+FLOOR = 1e-3  # of the level: no loss is known better than that
+FEWEST = 2  # values, for a difference to say something
+BROKEN = ("nonfinite", "oom", "crashed")
+UNLEARNT = 1.15  # times its first losses: the samples of a step differ by less
+SHARE = 0.25  # of a run, as long as a probe is: in it rates rank as they do at the end
+SHORTEST = 4  # logged losses of a probe
+MOST = 0.6  # of a run: a longer probe is hardly cheaper than a whole run
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """By how much one run's loss lies above another's over the same samples; standard error."""
+
+    value: float
+    error: float
+
+    def better(self, times: float = 1.0) -> bool:
+        return self.value < -times * self.error
+
+
+def broke(trial: Trial) -> bool:
+    """Say whether a run ended in numbers or an error that say: not so far."""
+    said = any(f.severity == "error" and f.symptom in ("divergence", "nonfinite")
+               for f in trial.findings)  # fmt: skip
+    return trial.status in BROKEN or (said and not _still_gains(trial))
+
+
+def _still_gains(trial: Trial) -> bool:
+    """Say whether the last evaluation is the lowest: losses of a few samples only look wild."""
+    held = trial.val_losses
+    if held.size == 0 or is_above_start(trial):
+        return False
+    return bool(np.isfinite(held).all() and held[-1] <= held.min())
+
+
+def is_above_start(trial: Trial) -> bool:
+    """Say whether a run is far above the loss that it began with: it unlearns."""
+    if trial.losses.size < SHORTEST:
+        return False
+    later = trial.losses[trial.losses.size // 2 :]
+    return not float(np.median(later)) <= UNLEARNT * float(trial.losses[:2].max())
+
+
+def batch_of(trial: Trial) -> float:
+    value = trial.values.get(BATCH)
+    return number(value) if is_number(value) and number(value) > 0 else 1.0
+
+
+def length_of(trial: Trial) -> int:
+    """Return how many steps a run took, as far as its log says."""
+    return int(trial.loss_steps[-1]) + 1 if trial.loss_steps.size else 0
+
+
+def best_share(trial: Trial) -> float:
+    """Return which share of the run was over at its lowest validation loss."""
+    if trial.val_losses.size == 0 or not length_of(trial):
+        return 1.0
+    at = min(range(trial.val_losses.size), key=lambda i: float(trial.val_losses[i]))
+    return float(trial.val_steps[at] + 1) / length_of(trial)
+
+
+def probe_samples(base: Trial) -> float | None:
+    """Return how many samples a probe sees; None where a run is too short to be probed."""
+    total = length_of(base)
+    if base.loss_steps.size < SHORTEST:
+        return None
+    steps = max(SHARE * total, int(base.loss_steps[SHORTEST - 1]) + 1)
+    return steps * batch_of(base) if steps <= MOST * total else None
+
+
+def same_length(one: Trial, other: Trial) -> bool:
+    """Say whether two runs go over as many samples in all, so that their schedules agree."""
+    return all(same(one.values.get(key), other.values.get(key)) for key in (EPOCHS, STEPS))
+
+
+def lead(
+    one: Trial, other: Trial, samples: float | None = None, noise: float | None = None
+) -> Lead | None:
+    """Return how much higher the training loss of ``one`` lies, over the later half of what
+    both have of the first ``samples``; of the validation loss where both have one there.
+
+    Runs of one seed see the same samples in the same order: step by step their differences hold
+    far less noise than their losses. ``noise`` is that of an evaluation. None where they share
+    too few values.
+    """
+    held = _held(one, other, samples, noise)
+    if held is not None:
+        return held
+    if one.loss_steps.size == 0 or other.loss_steps.size == 0:
+        return None
+    if alike(one.values, other.values, [k for k in one.values if k != BATCH]):
+        return _paired(one, other, None if samples is None else samples / batch_of(other))
+    ends = [float(t.loss_steps[-1] + 1) * batch_of(t) for t in (one, other)]
+    high = min(*ends, math.inf if samples is None else samples)
+    left, right = (_between(t, high / 2, high) for t in (one, other))
+    if min(left.size, right.size) < FEWEST:
+        return None
+    if not np.isfinite(left).all():
+        return Lead(math.inf, 0.0)
+    spread = math.sqrt(_variance(left) / left.size + _variance(right) / right.size)
+    return Lead(float(left.mean() - right.mean()), max(spread / 2, _floor(right)))
+
+
+def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) -> Lead | None:
+    """Return the lead at the last evaluation within what both have; the other curve is read there
+    between its own evaluations. None where that lies in the first half."""
+    curves = [_evaluated(trial) for trial in (one, other)]
+    if not all(seen.size for seen, _ in curves):
+        return None
+    most = math.inf if samples is None else samples
+    (seen, losses), (others, known) = curves
+    end = min(*(float(t.loss_steps[-1] + 1) * batch_of(t) for t in (one, other)), most)
+    last = min(float(seen[seen <= most + 1e-9].max(initial=0.0)), float(others.max()))
+    if last < max(end / 2, float(seen.min()), float(others.min())):
+        return None
+    gap = float(np.interp(last, seen, losses) - np.interp(last, others, known))
+    return Lead(gap, max((noise or 0.0) * math.sqrt(2), FLOOR * abs(float(known[-1]))))
+
+
+def _evaluated(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    fine = np.isfinite(trial.val_losses)
+    return _seen(trial, trial.val_steps[fine]), trial.val_losses[fine]
+
+
+def _seen(trial: Trial, steps: Steps) -> NDArray[np.float64]:
+    """Return how many samples a run has seen after its steps."""
+    return (steps + 1).astype(np.float64) * batch_of(trial)
+
+
+def _paired(one: Trial, other: Trial, until: float | None) -> Lead | None:
+    steps, at, to = np.intersect1d(one.loss_steps, other.loss_steps, return_indices=True)
+    if until is not None:
+        at, to = at[steps < until], to[steps < until]
+    half = len(at) // 2
+    gaps = one.losses[at][half:] - other.losses[to][half:]
+    if gaps.size < FEWEST:
+        return None
+    if not np.isfinite(gaps).all():
+        broken = not np.isfinite(one.losses[at]).all()
+        return Lead(math.inf if broken else -math.inf, 0.0)
+    error = math.sqrt(_variance(gaps) / gaps.size)
+    return Lead(float(gaps.mean()), max(error, _floor(other.losses[to])))
+
+
+def _between(trial: Trial, low: float, high: float) -> NDArray[np.float64]:
+    seen = _seen(trial, trial.loss_steps)
+    return trial.losses[(seen > low) & (seen <= high + 1e-9)]
+
+
+def _variance(values: NDArray[np.float64]) -> float:
+    spread = 1.4826 * median(np.abs(values - np.median(values)))
+    return float(spread**2)
+
+
+def _floor(values: NDArray[np.float64]) -> float:
+    return FLOOR * abs(median(values))
+
+
+def started_at(trials: Sequence[Trial]) -> float | None:
+    """Return the loss before anything was learnt: the median of the first losses of all runs, or
+    the highest first evaluation of a run that learnt too little to tell."""
+    firsts = [float(t.losses[0]) for t in trials if t.losses.size and math.isfinite(t.losses[0])]
+    if not firsts:
+        return None
+    held = [float(t.val_losses[0]) for t in trials if t.val_losses.size and not broke(t)
+            and not is_above_start(t) and math.isfinite(t.val_losses[0])]  # fmt: skip
+    return max(median(np.array(firsts)), *held, -math.inf)

@@ -1,0 +1,237 @@
+"""What to turn beside the rate: one group of the guide a run, the likeliest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from advisor.base.numbers import is_number, number, same
+from advisor.plan.make import group_of
+from advisor.run import Config, Run
+from advisor.signals.rates import range_of
+from advisor.tuning.space import (
+    BATCH,
+    DECAY,
+    DROPOUT,
+    EPOCHS,
+    LOCAL,
+    LR,
+    MOST_RANK,
+    RANK,
+    STEPS,
+    Room,
+    Values,
+    alike,
+    distance,
+    has,
+    with_changes,
+)  # fmt: skip
+from advisor.tuning.strategy.curves import best_share, length_of
+from advisor.tuning.trial import Trial
+
+FEW_STEPS = 200  # a run of fewer gains by more steps of fewer samples each
+SHORT = 24  # steps: a run of fewer says little of its rate, and has the fewest chances to learn
+FINE = 2.5  # the factor of the last steps of the rate, which only whole runs can judge
+CALM = 100  # steps: in runs of fewer the rate does not move with the batch
+NEARBY = 1.2  # doublings of the rate
+ROUGH = 4.0  # the factor of a move in a value that is far off
+PROBED = (LR, BATCH, RANK, "peft.alpha")  # judged by probes, over the same samples
+TURNED = (BATCH, EPOCHS, RANK, DECAY, DROPOUT, STEPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Changes of one group, and why."""
+
+    changes: tuple[tuple[str, object], ...]
+    reason: str
+    because: tuple[str, ...] = ()
+
+
+def first_new(
+    moves: Iterator[Move], front: Trial, history: Sequence[Trial], room: Room
+) -> tuple[dict[str, object], Move] | None:
+    """Return the values of the first move that was not tried and whose like did not fail."""
+    for move in moves:
+        values = with_changes(front.values, move.changes, room, length_of(front))
+        key = move.changes[0][0]
+        if same(values.get(key), front.values.get(key)):
+            continue  # a bound holds it
+        if any(_was_tried(key, values, trial) for trial in history):
+            continue
+        changed = [key for key in TURNED if not same(values.get(key), front.values.get(key))]
+        if not any(_went_there(key, values, front, history) for key in changed):
+            return values, move
+    return None
+
+
+def _was_tried(key: str, values: Values, trial: Trial) -> bool:
+    """Say whether a run had these values; a near rate does where it is not what is turned."""
+    if not alike(values, trial.values, (LR, "lr_scheduler.min_lr")):
+        return False
+    if key == LR:
+        return trial.kind == "full" and abs(distance(trial.values, values, LR)) < 0.5
+    return _near(values, trial)
+
+
+def _went_there(key: str, values: Values, front: Trial, history: Sequence[Trial]) -> bool:
+    """Say whether a run turned this key the same way, no further, and was not built on."""
+    way = distance(front.values, values, key)
+    for trial in history:
+        if trial is front or not alike(trial.values, front.values, _along(key)):
+            continue
+        moved = distance(front.values, trial.values, key)
+        if way * moved > 0 and abs(moved) <= abs(way) + 0.1 and _near(values, trial):
+            return True
+    return False
+
+
+def _near(values: Values, trial: Trial) -> bool:
+    """Say whether two rates are so alike that what one run showed holds for the other."""
+    return abs(distance(trial.values, values, LR)) < NEARBY
+
+
+def is_near(values: Values, trial: Trial) -> bool:
+    """Say whether a run had these values, or nearly so: another rate that hardly differs."""
+    return alike(values, trial.values, (LR, "lr_scheduler.min_lr")) and _near(values, trial)
+
+
+def _along(key: str) -> tuple[str, ...]:
+    """Return the keys that may differ where only one was turned: it and what moves with it."""
+    return (key, LR, "lr_scheduler.min_lr", "lr_scheduler.lr_warmup_steps", "peft.alpha",
+            "lr_scheduler.lr_decay_steps", "step_scheduler.local_batch_size", STEPS)  # fmt: skip
+
+
+def probed_moves(front: Trial, base: Trial) -> Iterator[Move]:
+    """Yield what the first part of a run can judge: as many samples, the same schedule."""
+    values, symptoms = front.values, _symptoms(base)
+    if has(values, BATCH) and "noisy" in symptoms:
+        more = ((BATCH, number(values[BATCH]) * 2),)
+        yield Move(more, "noise hides the trend: more samples a step")
+    else:
+        yield from more_steps(front, base)
+    if has(values, RANK) and number(values[RANK]) < MOST_RANK and "overfit" not in symptoms:
+        # the more rows an adapter has, the further one step of each moves the weights
+        grown = 2 ** distance(base.values, values, RANK) if has(base.values, RANK) else 1.0
+        factor = ROUGH * min(max(1.0, grown), ROUGH)  # what gained once is turned further at once
+        for rate in _rates(values):
+            larger = ((RANK, number(values[RANK]) * factor), *rate)
+            yield Move(larger, "does more capacity learn more?")
+
+
+def _rates(values: Values) -> list[tuple[tuple[str, object], ...]]:
+    """Return what the rate may be beside another batch or rank: lower, or as it is."""
+    if not has(values, LR):
+        return [()]
+    return [((LR, number(values[LR]) / FINE),), ((LR, values[LR]),)]
+
+
+def more_steps(front: Trial, base: Trial) -> Iterator[Move]:
+    """Yield a smaller batch for a run of few steps, a larger one for a run of many."""
+    if not has(front.values, BATCH):
+        return
+    size, steps = number(front.values[BATCH]), length_of(base) * _share(base, front)
+    if steps >= FEW_STEPS:
+        yield Move(((BATCH, size * 2),), "is a smoother gradient worth fewer steps?")
+        return
+    smaller = max(1, round(size / (ROUGH if steps < SHORT else 2.0)))
+    # the rate stays: what holds back so few steps is their number, not the noise in them
+    rates = reversed(_rates(front.values)) if steps < CALM else [()]
+    for rate in rates:
+        yield Move(((BATCH, smaller), *rate), f"{steps:.0f} steps are few: more, of fewer samples")
+
+
+def _share(base: Trial, front: Trial) -> float:
+    """Return how many steps the front takes for one of the base."""
+    if not has(base.values, BATCH) or not has(front.values, BATCH):
+        return 1.0
+    return number(base.values[BATCH]) / max(1.0, number(front.values[BATCH]))
+
+
+def asked_moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
+    """Yield what only a whole run can judge and what the diagnosis or the curve asks for."""
+    values, symptoms = base.values, _symptoms(base)
+    yield from _planned(base)
+    yield from _again(base, history)
+    if "overfit" not in symptoms and _falls_to_the_end(base):
+        yield from _longer(values, 2.0, "still learning at the end")
+    elif has(values, EPOCHS):
+        share = best_share(base)
+        if share <= 0.75 and number(values[EPOCHS]) > 1:
+            new = max(1, round(number(values[EPOCHS]) * share))
+            yield Move(
+                ((EPOCHS, new),), "the best checkpoint came early: a schedule that ends there"
+            )
+
+
+def last_moves(base: Trial) -> Iterator[Move]:
+    """Yield what a whole run may gain a little by."""
+    values = base.values
+    yield from _into_range(values)
+    if has(values, LR):
+        for factor, word in ((1 / FINE, "lower"), (FINE, "higher")):
+            beside = ((LR, number(values[LR]) * factor),)
+            yield Move(beside, f"the best run so far at a slightly {word} rate")
+    yield from _longer(values, 2.0, "more passes")
+
+
+def _symptoms(trial: Trial) -> set[str]:
+    return {said.symptom for said in trial.findings if said.severity != "info"}
+
+
+def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
+    """Go on the way that brought the base: the same factor again."""
+    for parent in reversed([t for t in history if t.kind == "full" and t.number < base.number]):
+        moved = [key for key in (EPOCHS, DECAY, DROPOUT) if has(base.values, key)
+                 and abs(distance(parent.values, base.values, key)) > 0.4]  # fmt: skip
+        if len(moved) == 1:
+            key = moved[0]
+            factor = 2 ** distance(parent.values, base.values, key)
+            yield Move(((key, number(base.values[key]) * factor),), "this way was better: further")
+        return
+
+
+def mending_moves(broken: Trial) -> Iterator[Move]:
+    """Yield what may let a run that crashed or ran out of memory go through."""
+    yield from _planned(broken, ())
+    if broken.status == "oom" and has(broken.values, LOCAL):
+        half = ((LOCAL, max(1, int(number(broken.values[LOCAL])) // 2)),)
+        yield Move(half, "out of memory: fewer samples at a time, as many a step")
+
+
+def _planned(base: Trial, judged: Sequence[str] = PROBED) -> Iterator[Move]:
+    """Yield the plan's edits that no probe judges, a group at a time in the guide's order.
+
+    How a run is measured (group 0) changes no loss.
+    """
+    edits = [e for e in base.edits if not same(base.values.get(e.key), e.new)]
+    edits = [e for e in edits if group_of(e.key) > 0 and e.key not in judged]
+    for group in sorted({group_of(e.key) for e in edits}):
+        chosen = [e for e in edits if group_of(e.key) == group]
+        because = tuple(dict.fromkeys(code for e in chosen for code in e.because))
+        yield Move(tuple((e.key, e.new) for e in chosen), f"the plan of run {base.number}", because)
+
+
+def _falls_to_the_end(trial: Trial) -> bool:
+    """Say whether the lowest validation loss is that of the last evaluation."""
+    return trial.val_losses.size < 2 or best_share(trial) > 0.95
+
+
+def _longer(values: Values, factor: float, why: str) -> Iterator[Move]:
+    if is_number(values.get(STEPS)) and number(values[STEPS]) > 0:
+        yield Move(((STEPS, number(values[STEPS]) * factor),), why)
+    elif has(values, EPOCHS):
+        yield Move(((EPOCHS, number(values[EPOCHS]) * factor),), why)
+
+
+def _into_range(values: Values) -> Iterator[Move]:
+    """Yield the edge of the recommended range for what lies well outside it."""
+    run = Run("", "", {}, config=Config(values))
+    for key in (DECAY, DROPOUT):
+        known = range_of(key, run)
+        if known is None or known.low is None or known.high is None or not has(values, key):
+            continue
+        value = number(values[key])
+        if not known.low / 1.5 <= value <= known.high * 1.5:
+            edge = known.low if value < known.low else known.high
+            yield Move(((key, edge),), f"usual is {known.low:g} to {known.high:g}")

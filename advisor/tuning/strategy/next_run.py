@@ -1,0 +1,243 @@
+"""What a person does in three to five runs: probes of the rate, the batch and the capacity, each
+cut off early and judged over the same samples; a whole run of what they found; then what only
+whole runs can judge, one group of the guide at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from advisor.tuning.choice import counts, margin, noise_of
+from advisor.tuning.space import LR, Room, alike, has, rate_of, with_rate
+from advisor.tuning.strategy.curves import (  # fmt: skip
+    Lead,
+    batch_of,
+    best_share,
+    broke,
+    lead,
+    length_of,
+    probe_samples,
+    same_length,
+    started_at,
+)
+from advisor.tuning.strategy.moves import (
+    Move,
+    asked_moves,
+    first_new,
+    is_near,
+    last_moves,
+    mending_moves,
+    more_steps,
+    probed_moves,
+)
+from advisor.tuning.strategy.rates import RATES, leaning, next_rate, was_bracketed
+from advisor.tuning.trial import Limits, Proposal, Stop, Trial
+
+MOST_PROBES = 12
+MOST_BROKEN = 4  # runs in a row
+FAILURES = 3  # whole runs in a row that gained nothing: what is left gains less than the noise
+DETOUR = 0.02  # relative: so much worse a run may be that can be probed, where the base cannot
+CLOSE_BY = 0.1  # of what was learnt by then: no probe tells runs so near each other apart
+EARLY, LATE = 0.4, 0.1  # of what the best run had learnt by then: a run so far behind is lost
+
+
+def propose(
+    history: Sequence[Trial], start: Mapping[str, object], limits: Limits, noise: float | None
+) -> Proposal | Stop:
+    """Return the next run, or why there is none; a pure function of what is known."""
+    if not history:
+        return Proposal(start, reason="the start: your config as it is")
+    room = Room(limits.ranges)
+    base = base_of(history, noise)
+    if base.status in ("oom", "crashed"):
+        return _mended(history, room)
+    front = front_of(base, history)
+    probe = _probe(base, front, history, room) if limits.probes else None
+    if probe is not None:
+        return probe
+    if front is not base and not any(_is_whole(t, front) for t in history):
+        return Proposal(front.values, reason="the best of the probes, as a whole run",
+                        because=_codes(base))  # fmt: skip
+    if _idle(history, noise) >= FAILURES:
+        return Stop(f"the last {FAILURES} whole runs gained nothing beyond the noise")
+    found = first_new(asked_moves(base, history), base, history, room)
+    close = _close_behind(base, history) if found is None else None
+    if close is not None:
+        return close
+    found = found or first_new(last_moves(base), base, history, room)
+    if found is None:
+        return Stop("nothing that was not tried promises more than the noise")
+    return _proposal(*found)
+
+
+def _mended(history: Sequence[Trial], room: Room) -> Proposal | Stop:
+    """Return what may let the last run go through, where none has gone through yet."""
+    found = first_new(mending_moves(history[-1]), history[-1], history, room)
+    if found is None or len(history) > MOST_BROKEN:
+        return Stop("no run went through, and no log says what would let one")
+    return _proposal(*found)
+
+
+def _proposal(values: Mapping[str, object], move: Move, steps: int | None = None) -> Proposal:
+    kind = "probe" if steps else "full"
+    return Proposal(values, kind, steps, move.reason, move.because)  # type: ignore[arg-type]
+
+
+def base_of(history: Sequence[Trial], noise: float | None) -> Trial:
+    """Return the run that the next one builds on: the earliest that none beats beyond the noise."""
+    whole = [t for t in history if counts(t) and not broke(t)] or [t for t in history if counts(t)]
+    if not whole:
+        return history[0]
+    base = whole[0]
+    for trial in whole[1:]:
+        gain = float(base.best_val or 0.0) - float(trial.best_val or 0.0)
+        beyond = margin(trial, base, noise) / 2
+        if gain > (-max(beyond, DETOUR * abs(base.best_val or 0.0)) if _can_be_probed(trial, base)
+                   else -beyond if _was_sooner(trial, base) else beyond):  # fmt: skip
+            base = trial
+    return base
+
+
+def _can_be_probed(trial: Trial, base: Trial) -> bool:
+    """Say whether a run shows by its first part what the base is too short to show."""
+    return probe_samples(base) is None and probe_samples(trial) is not None
+
+
+def _was_sooner(trial: Trial, base: Trial) -> bool:
+    """Say whether a run that ends alike was there sooner: a shorter schedule may serve it."""
+    return same_length(trial, base) and best_share(trial) < 0.75 * best_share(base)
+
+
+def front_of(base: Trial, history: Sequence[Trial]) -> Trial:
+    """Return the run that leads over the samples of a probe; the base where none does clearly."""
+    front, best, noise = base, 0.0, noise_of(history)
+    for trial in history:
+        if trial is base or broke(trial) or not same_length(trial, base):
+            continue
+        ahead = lead(trial, base, probe_samples(base), noise)
+        if ahead is not None and ahead.better() and ahead.value < best:
+            front, best = trial, ahead.value
+    return front
+
+
+def _probe(base: Trial, front: Trial, history: Sequence[Trial], room: Room) -> Proposal | None:
+    """Return the next probe: the rate, then batch and capacity, then the rate beside those."""
+    if sum(t.kind == "probe" for t in history) >= MOST_PROBES:
+        return None
+    tried = [t for t in history if same_length(t, base)]
+    if was_bracketed(history) and not was_bracketed(tried) and not leaning(base):
+        return None  # what was found beside another length holds here too
+    if probe_samples(base) is None and len(history) == 1 and not leaning(base):
+        longer = first_new(more_steps(base, base), base, history, room)
+        if longer is not None:
+            return _proposal(*longer)
+    rate = next_rate(front, base, tried, room) if has(front.values, LR) else None
+    if rate is not None and not was_bracketed(tried):
+        return _rated(rate, front, base, room)
+    moved = first_new(probed_moves(front, base), front, tried, room)
+    if moved is not None:
+        return _proposal(*moved, _steps(probe_samples(base), moved[0]))
+    return None if rate is None else _rated(rate, front, base, room)
+
+
+def _rated(rate: tuple[float, str], front: Trial, base: Trial, room: Room) -> Proposal:
+    values = with_rate(front.values, rate[0], room)
+    move = Move((), rate[1], _codes(base))
+    return _proposal(values, move, _steps(probe_samples(base), values))
+
+
+def _steps(samples: float | None, values: Mapping[str, object]) -> int | None:
+    """Return the steps of a probe; None where it has to be a whole run."""
+    if samples is None:
+        return None
+    size = values.get("step_scheduler.global_batch_size")
+    return max(1, math.ceil(samples / (size if isinstance(size, int) and size > 0 else 1)))
+
+
+def _is_whole(trial: Trial, front: Trial) -> bool:
+    return trial.kind == "full" and alike(trial.values, front.values)
+
+
+def _idle(history: Sequence[Trial], noise: float | None) -> int:
+    """Return how many whole runs there were since the last that the next builds on."""
+    base = base_of(history, noise)
+    return sum(t.kind == "full" and t.number > base.number for t in history)
+
+
+def _close_behind(base: Trial, history: Sequence[Trial]) -> Proposal | None:
+    """Return the best of the probes that could not be told from the base, as a whole run."""
+    begin, samples = started_at(history), probe_samples(base)
+    if begin is None or samples is None:
+        return None
+    near = CLOSE_BY * (begin - _level(base, samples))
+    found = []
+    for trial in history:
+        if broke(trial) or trial.kind != "probe" or not same_length(trial, base):
+            continue
+        if any(t.kind == "full" and is_near(t.values, trial) for t in history):
+            continue
+        ahead = lead(trial, base, samples)
+        if ahead is not None and ahead.value < near:
+            found.append((ahead.value, trial.number, trial))
+    if not found:
+        return None
+    best = min(found, key=lambda each: each[:2])[2]
+    return Proposal(best.values, reason="a probe that was close behind, as a whole run")
+
+
+def _codes(base: Trial) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(code for e in base.edits if e.key == LR for code in e.because))
+
+
+def hopeless(partial: Trial, history: Sequence[Trial], limits: Limits, noise: float | None) -> str:
+    """Say why a whole run that still goes on is to be aborted, '' to let it go on.
+
+    A run is lost that has learnt clearly less than the best one had by then. One with a slower
+    schedule is behind by design, so runs of another length are never compared.
+    """
+    if partial.kind != "full" or not history:
+        return ""
+    base = base_of(history, noise)
+    begin = started_at(history)
+    seen = length_of(partial) * batch_of(partial)
+    done = seen / max(1.0, length_of(base) * batch_of(base))
+    if begin is None or done < 0.15 or not same_length(partial, base):
+        return ""
+    ahead = lead(partial, base, None, noise)
+    return "" if ahead is None else _verdict(ahead, begin - _level(base, seen), done)
+
+
+def _level(base: Trial, samples: float) -> float:
+    known = base.losses[(base.loss_steps + 1) * batch_of(base) <= samples]
+    tail = known[len(known) // 2 :]
+    return float(np.mean(tail)) if tail.size else math.inf
+
+
+def _verdict(ahead: Lead, learnt: float, done: float) -> str:
+    share = EARLY + (LATE - EARLY) * done
+    if ahead.value > max(3 * ahead.error, share * learnt, 0.0):
+        return f"{ahead.value:.3g} above the best run so far over the same samples"
+    return ""
+
+
+def propose_many(
+    history: Sequence[Trial], start: Mapping[str, object], limits: Limits, noise: float | None,
+    count: int,
+) -> Sequence[Proposal] | Stop:  # fmt: skip
+    """Return several runs at once: a ladder of rates, where rates are probed; else the next one."""
+    found = propose(history, start, limits, noise)
+    if isinstance(found, Stop):
+        return found
+    base = base_of(history, noise) if history else None
+    if base is None or found.kind != "probe" or not alike(found.values, base.values, RATES):
+        return [found]
+    here, place = math.log10(rate_of(base.values)), math.log10(rate_of(found.values))
+    room = Room(limits.ranges)
+    ladder = [with_rate(base.values, 10 ** (here + turn * (place - here)), room)
+              for turn in (-1, 2, -2, 3, -3, 4, -4)]  # fmt: skip
+    new = [v for v in ladder if not any(alike(v, t.values) for t in history)]
+    more = [Proposal(v, "probe", found.max_steps, "beside it: another rate", found.because)
+            for v in new]  # fmt: skip
+    return [found, *more][:count]

@@ -1,0 +1,127 @@
+"""What the loop asks after each step: is anything to be done, and what is there to go back to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from advisor.monitor import Change
+from train.advice.decide import LEAP, Decision, Standing, decide
+from train.advice.health import Pulse
+from train.advice.saved_states import Good, GoodStates
+from train.advice.sink import Advised
+from train.checkpoint import Progress
+from train.errors import CheckpointError
+from train.ranks.agreement import Alone, Ranks
+from train.step import StepResult
+
+_SHARE = 20  # a state that took a second is not followed by another within 20
+
+
+@dataclass(slots=True)
+class Adviser:
+    """One run's. Without ``good`` there is no way back; ``most`` bounds the ways back taken."""
+
+    sink: Advised | None  # None on all ranks but the first
+    good: GoodStates | None = None
+    every: int = 0
+    most: int = 0
+    ranks: Ranks = field(default_factory=Alone)
+    _standing: Standing = field(default_factory=Standing)
+    _pulse: Pulse = field(default_factory=Pulse)
+    _not_before: float = 0.0
+    _exhausted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sink is not None:
+            self.sink.heard = self._hear
+
+    def _hear(self, changes: Sequence[Change]) -> None:
+        self._standing.take(changes)
+
+    def took(self, step: int, result: StepResult) -> None:
+        """Take what a step gave."""
+        self._pulse.add(step, result.loss, result.grad_norm)
+
+    def decision(self, step: int, now: Progress) -> Decision | None:
+        """Return what to do after a step; all ranks get the first one's answer."""
+        return self.ranks.agree(self._decision(step, now))
+
+    def _decision(self, step: int, now: Progress) -> Decision | None:
+        if self.sink is None or not self._standing:
+            return None
+        change = self._standing.ripe(self._pulse)
+        if change is None:
+            return None
+        # the plan starts from the config's rate: once that was cut, the rule's own factor holds
+        edits = () if now.actions else self.sink.edits()
+        found = decide(change, self._pulse, step, edits)
+        if found.kind == "early_stop" and _never_better(now):
+            # no minimum to stop at: from the first step on it went the wrong way
+            found = replace(found, kind="roll_back", factor=LEAP)
+        if found.kind == "roll_back":
+            return self._bounded(found, step, now)
+        return found
+
+    def _bounded(self, found: Decision, step: int, now: Progress) -> Decision | None:
+        if self.good is None or now.actions >= self.most:
+            self._say_no_more(step, found)
+            return None
+        if step <= now.back_from:  # the last cut did not carry it even this far
+            found = replace(found, factor=min(found.factor, LEAP))
+        return found
+
+    def _say_no_more(self, step: int, found: Decision) -> None:
+        if self.sink is not None and not self._exhausted:
+            self._exhausted = True
+            text = (
+                f"{found.code} asks to go back, which was done {self.most} times "
+                "(advisor.max_actions); the run goes on as it is"
+            )
+            self.sink.say("notice", step, text)
+
+    def keeps_after(self, step: int) -> bool:
+        """Say whether the state after a step is to be kept to go back to."""
+        due = self.every > 0 and (step + 1) % self.every == 0
+        return self.good is not None and due and time.monotonic() >= self._not_before
+
+    def keep(self, good: Good, sure: bool = False) -> str:
+        """Keep the state of now if the run is well; return what went wrong, '' for nothing."""
+        well = sure or (self._pulse.well and not self._standing)
+        if self.good is None or self.sink is None or not well:
+            return ""
+        began = time.monotonic()
+        try:
+            self.good.keep(good)
+        except (OSError, CheckpointError) as error:
+            why = getattr(error, "strerror", None) or error
+            return f"{self.good.directory}: no state to go back to can be kept: {why}"
+        took = time.monotonic() - began
+        self._not_before = began + _SHARE * took if took > 1 else 0.0
+        return ""
+
+    def newest(self, onset: int) -> Good | None:
+        """Return the newest state from before a step; the first rank's answer counts."""
+        return self.good.before(onset) if self.good is not None else None
+
+    def let_be(self, decision: Decision) -> None:
+        """Do no more about what cannot be helped."""
+        self._standing.drop(decision.code)
+
+    def forget_after(self, step: int) -> None:
+        """Drop the kept states of later steps."""
+        if self.good is not None and self.sink is not None:
+            self.good.forget_after(step)
+
+    def went_back(self, step: int) -> None:
+        """Begin anew at a step: what was seen of it and of later ones is over."""
+        self._standing.clear()
+        self._pulse = Pulse()
+        self.forget_after(step)
+        if self.sink is not None:
+            self.sink.rewind(step)
+
+
+def _never_better(now: Progress) -> bool:
+    return now.baseline is not None and (now.lowest is None or now.lowest >= now.baseline)

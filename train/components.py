@@ -1,0 +1,67 @@
+"""What a loop works with, and what it says of how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from train.advice.decide import Decision
+from train.advice.recovery import Adviser
+from train.checkpoint import Checkpoints
+from train.config.types import SafetyConfig
+from train.data.types import Batch
+from train.evaluate import Evaluator
+from train.plan import StepPlan
+from train.reporting import Reporter
+from train.schedule import Schedule
+from train.step import Stepper
+
+
+class Loader(Protocol):
+    """Micro-batches of an epoch; the state says which of them were taken."""
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a loop works with. ``data`` is what the order of the batches depends on."""
+
+    plan: StepPlan
+    schedule: Schedule
+    safety: SafetyConfig
+    train: Loader
+    stepper: Stepper
+    evaluator: Evaluator
+    report: Reporter
+    validation: Iterable[Batch] | None = None
+    checkpoints: Checkpoints | None = None
+    adviser: Adviser | None = None
+    seed: int = 42
+    rank: int = 0
+    most: Callable[[int], int] | None = None  # the highest of all ranks' numbers
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended. ``signal`` names what stopped it, ``advice`` what the advisor ended."""
+
+    status: Literal["finished", "stopped"]
+    steps: int
+    train_loss: float | None
+    val_loss: float | None
+    baseline_loss: float | None
+    lowest_val_loss: float | None
+    skipped: int
+    checkpoint: str | None
+    signal: str | None = None
+    advice: Decision | None = None
+    actions: int = 0
