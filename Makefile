@@ -51,6 +51,7 @@ lint: $(VENV)/.dev
 # Rule pages, the index of rules and the compiled tables, from the rule files and ranges.
 docs: $(VENV)/.dev
 	$(BIN)/python -m advisor.report.page
+	$(BIN)/python -m tests.contract.test_imports
 
 # Build the wheel, install it into a clean environment and run it outside the checkout.
 wheel: $(VENV)/.dev

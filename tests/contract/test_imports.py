@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ADVISOR = ROOT / "advisor"
 HEAVY = ("torch", "transformers", "pandas", "scipy", "tensorboard", "matplotlib", "train")
-# From the ground up: a room (a folder, or a file at the root) imports from those before it only.
-ROOMS = (
-    "errors", "run", "base", "findings", "dialects", "config", "signals", "rulebook", "plan",
-    "readers", "compare", "diagnose", "settings", "pipeline", "monitor", "watch", "tuning",
-    "report", "cli", "__main__", "integrations",
-)  # fmt: skip
-RANK = {name: rank for rank, name in enumerate(ROOMS)}
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+ROW = re.compile(r"^\| (\w+) \| (.+?) \| (.*?) ?\|$", re.MULTILINE)
+
+
+def rooms() -> dict[str, str]:
+    """Return room -> what it imports, from the ground up, as docs/architecture.md has it."""
+    text = ARCHITECTURE.read_text(encoding="utf-8").split("## Rooms")[1].split("\n## ")[0]
+    rows = {room: imports for room, _, imports in ROW.findall(text) if room != "room"}
+    return rows
+
+
+RANK = {name: rank for rank, name in enumerate(rooms())}
 
 
 def modules() -> list[Path]:
@@ -34,6 +40,13 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     return names
+
+
+def imports_of(room: str) -> str:
+    """Return the rooms that a room imports from, in their order."""
+    names = {name for path in modules() if part_of(path) == room for name in imported(path)}
+    found = {name.split(".")[1] for name in names if name.startswith("advisor.")}
+    return ", ".join(other for other in RANK if other in found - {room})
 
 
 def part_of(path: Path) -> str:
@@ -59,7 +72,12 @@ def test_the_advisor_imports_neither_the_trainer_nor_its_packages(path: Path) ->
 
 
 def test_every_module_of_the_advisor_lives_in_a_room() -> None:
-    assert {part_of(path) for path in modules()} == set(ROOMS)
+    assert {part_of(path) for path in modules()} == set(RANK)
+
+
+@pytest.mark.parametrize("room", RANK)
+def test_the_table_of_rooms_says_what_each_imports(room: str) -> None:
+    assert rooms()[room] == imports_of(room), "python -m tests.contract.test_imports"
 
 
 @pytest.mark.parametrize(
@@ -99,3 +117,15 @@ def test_the_command_works_where_nothing_heavy_can_be_imported() -> None:
     )
     assert done.returncode == 0, done.stderr[-500:]
     assert "LR004" in done.stdout
+
+
+if __name__ == "__main__":
+    ARCHITECTURE.write_text(
+        ROW.sub(
+            lambda row: (
+                f"| {row[1]} | {row[2]} | {imports_of(row[1])} |" if row[1] in RANK else row[0]
+            ),
+            ARCHITECTURE.read_text(encoding="utf-8"),
+        ),
+        encoding="utf-8",
+    )
