@@ -20,8 +20,7 @@ ROW = re.compile(r"^\| (\w+) \| (.+?) \| (.*?) ?\|$", re.MULTILINE)
 def rooms() -> dict[str, str]:
     """Return room -> what it imports, from the ground up, as docs/architecture.md has it."""
     text = ARCHITECTURE.read_text(encoding="utf-8").split("## Rooms")[1].split("\n## ")[0]
-    rows = {room: imports for room, _, imports in ROW.findall(text) if room != "room"}
-    return rows
+    return {room: imports for room, _, imports in ROW.findall(text) if room != "room"}
 
 
 RANK = {name: rank for rank, name in enumerate(rooms())}
