@@ -11,7 +11,7 @@ from pathlib import Path
 from advisor.compare.baseline import Accepted, without_accepted
 from advisor.compare.fixes import followup
 from advisor.config.attach import attach_config
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.errors import AdvisorError
 from advisor.findings import Report, Severity
 from advisor.plan.make import make_plan

@@ -30,7 +30,7 @@ def delays(pairs: Sequence[Pair]) -> dict[str, list[Any]]:
 def delay(labelled: Labelled) -> int | None:
     """Logged points from the onset to the first prefix that says it; None where none does."""
     from advisor.config.attach import attach_config
-    from advisor.diagnose import diagnose
+    from advisor.diagnosis import diagnose
     from advisor.errors import AdvisorError
     from advisor.readers.discover import read_runs
     from advisor.rulebook.load import load_rules

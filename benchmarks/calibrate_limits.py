@@ -70,7 +70,7 @@ def sensitivity(runs: Sequence[Labelled]) -> dict[str, Any]:
 
 def keep(labelled: Labelled, rules: Mapping[str, Rule]) -> Kept | None:
     from advisor.config.attach import attach_config
-    from advisor.diagnose import judge
+    from advisor.diagnosis import judge
     from advisor.errors import AdvisorError
     from advisor.readers.discover import read_runs
     from advisor.signals import View
@@ -98,7 +98,7 @@ def variants(rules: Mapping[str, Rule]) -> Iterator[tuple[Rule, str, str, Rule]]
 
 def answered(item: Kept, rule: Rule, rules: Mapping[str, Rule]) -> Answer | None:
     """The answer with one rule judged anew; None where its verdict stays."""
-    from advisor.diagnose import judge
+    from advisor.diagnosis import judge
 
     value = judge(rule, item.view).value
     if bool(value) == bool(item.values[rule.code]):
@@ -108,7 +108,7 @@ def answered(item: Kept, rule: Rule, rules: Mapping[str, Rule]) -> Answer | None
 
 def answer_of(values: Mapping[str, bool | None], rules: Mapping[str, Rule]) -> Answer:
     """What is said, after the rules have silenced each other."""
-    from advisor.diagnose import explain
+    from advisor.diagnosis import explain
 
     fired = {code: rules[code] for code, value in values.items() if value}
     explained = explain(fired)

@@ -54,7 +54,7 @@ def _rules() -> Rulebook:
 
 
 def _judge(runs: Sequence[Run], began: float) -> Asked:
-    from advisor.diagnose import diagnose
+    from advisor.diagnosis import diagnose
 
     findings = [f for run in runs for f in diagnose(run, _rules()).findings]
     found = [(frozenset({f.symptom}), f.severity) for f in findings]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.base.paths import data_dir
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.errors import RuleError
 from advisor.rulebook.calibration import Calibration, Counted, checksum, read_calibration
 from advisor.rulebook.cases import run_of

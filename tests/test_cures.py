@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.dialects.keys import CANONICAL_KEYS
 from advisor.findings import Finding, Plan
 from advisor.plan.make import make_plan

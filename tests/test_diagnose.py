@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.diagnose import diagnose, explain, fill
+from advisor.diagnosis import diagnose, explain, fill
 from advisor.plan.make import make_plan
 from advisor.rulebook.cases import make_run
 from advisor.rulebook.load import load_rules

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.findings import Edit, Plan
 from advisor.plan.make import make_plan
 from advisor.rulebook.cases import make_run

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.errors import AdvisorError
 from advisor.findings import Evidence, Finding, Report
 from advisor.pipeline import Request, judge_run, load_runs

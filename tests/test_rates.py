@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from advisor.config.attach import load_config
 from advisor.config.ranges import Range, range_for, top_of, width_of, with_field
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.plan.make import make_plan
 from advisor.rulebook.cases import make_run
 from advisor.rulebook.load import load_rules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from advisor.diagnose import judge, make_finding
+from advisor.diagnosis import judge, make_finding
 from advisor.findings import Edit, Finding
 from advisor.rulebook.cases import run_of
 from advisor.rulebook.rule import Case, Expect, Rule, Rulebook

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from advisor.diagnose import judge, make_finding
+from advisor.diagnosis import judge, make_finding
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES, Finding
 from advisor.rulebook.condition import Condition, parse

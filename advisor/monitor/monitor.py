@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from advisor.diagnose import diagnose_view
+from advisor.diagnosis import diagnose_view
 from advisor.errors import AdvisorError
 from advisor.findings import Finding, Report
 from advisor.monitor.changes import Change, Look, Tracker

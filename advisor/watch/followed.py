@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from advisor.diagnose import judge
+from advisor.diagnosis import judge
 from advisor.findings import Finding, Report, Status
 from advisor.monitor import Change, Look, Tracker
 from advisor.monitor.looks import done_of

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from advisor.config.attach import with_log
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.errors import AdvisorError
 from advisor.findings import Finding
 from advisor.monitor import Change, Monitor

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.errors import ReadError
 from advisor.readers import read_file
 from advisor.readers.discover import read_runs

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.readers import read_file
 from advisor.rulebook.cases import make_run
 from advisor.rulebook.load import load_rules

@@ -15,7 +15,7 @@ from advisor.base.paths import data_dir
 from advisor.config.attach import load_config as read_as_advisor
 from advisor.config.attach import with_facts
 from advisor.config.ranges import range_for
-from advisor.diagnose import diagnose
+from advisor.diagnosis import diagnose
 from advisor.rulebook.load import load_rules
 from advisor.run import Run
 from train.config.command import parse
