@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from advisor.base.numbers import is_number, number
@@ -106,6 +107,27 @@ class NotJudged:
 
     code: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one Edit: written, or why not."""
+
+    edit: Edit
+    written: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a Plan: the file that holds it now (None: nothing was written), the text
+    before and after, and each Edit's fate. ``notes`` is what the reader must know besides."""
+
+    path: Path | None
+    old: str
+    new: str
+    applied: tuple[Applied, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from advisor.config.attach import find_config, load_config, with_facts
 from advisor.errors import EditError
-from advisor.findings import Edit, Finding, Plan
-from advisor.plan.apply import Outcome, apply_edits, default_output, preview_edits
+from advisor.findings import Edit, Finding, Plan, Written
+from advisor.plan.apply import apply_edits, default_output, preview_edits
 from advisor.plan.make import make_plan
 from advisor.run import Config, Run
 
@@ -81,7 +81,7 @@ def test_another_file_is_never_overwritten(tmp_path: Path) -> None:
     assert default_output(path).read_text() == "mine"
 
 
-def in_place(path: Path, plan: Plan, config: Config) -> Outcome:
+def in_place(path: Path, plan: Plan, config: Config) -> Written:
     return apply_edits(path, plan, config, in_place=True)
 
 

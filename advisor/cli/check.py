@@ -14,7 +14,7 @@ import typer
 from advisor.cli import options as given
 from advisor.compare.baseline import read_baseline, write_baseline
 from advisor.errors import AdvisorError
-from advisor.findings import SEVERITIES, Report
+from advisor.findings import SEVERITIES, Report, Written
 from advisor.pipeline import Failure, Request, check_paths
 from advisor.rulebook.load import load_rules
 from advisor.rulebook.rule import Rulebook
@@ -23,7 +23,6 @@ from advisor.settings import Settings, find_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from advisor.plan.apply import Outcome
 
 FORMATS = ("text", "json", "github")
 
@@ -35,7 +34,7 @@ class Answer:
     reports: Sequence[Report]
     failures: Sequence[Failure]
     fail_on: str = "warning"
-    outcomes: Mapping[int, Outcome] = field(default_factory=dict)  # by id() of the Report
+    outcomes: Mapping[int, Written] = field(default_factory=dict)  # by id() of the Report
 
     @property
     def status(self) -> int:
@@ -135,7 +134,7 @@ def write_fixes(answer: Answer, kinds: Sequence[str], out: Path | None, in_place
         raise AdvisorError(
             f"-o {out}: {len(fixable)} runs have edits; check one run, or leave -o out"
         )
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, Written] = {}
     taken: dict[str, str] = {}
     for report in fixable:
         path = str(report.run.config.path)

@@ -16,9 +16,9 @@ from advisor.cli.check import console, make_request
 from advisor.compare.fixes import remember
 from advisor.dialects.words import flag_of, language_of, name_of, tell
 from advisor.errors import AdvisorError, EditError
-from advisor.findings import Edit, Report
+from advisor.findings import Edit, Report, Written
 from advisor.pipeline import judge_run, load_runs
-from advisor.plan.apply import Outcome, apply_edits, preview_edits
+from advisor.plan.apply import apply_edits, preview_edits
 from advisor.plan.make import (
     CHANGED,
     NO_KEY,
@@ -195,7 +195,7 @@ def fresh_name(folder: Path) -> Path:
     )  # fmt: skip
 
 
-def _refuse_if_idle(place: Path, outcome: Outcome, run: Run) -> None:
+def _refuse_if_idle(place: Path, outcome: Written, run: Run) -> None:
     """Fail where nothing could be written; what was changed already is no failure."""
     if any(a.written or a.reason == CHANGED for a in outcome.applied):
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from advisor.base.atomic import refuse, write_atomic
@@ -12,29 +12,10 @@ from advisor.config.attach import BEFORE
 from advisor.dialects import dialect_of, sniff
 from advisor.dialects import tree as trees
 from advisor.errors import ConfigError, EditError
-from advisor.findings import Edit, Plan
+from advisor.findings import Applied, Edit, Plan, Written
 from advisor.plan.make import CHANGED, refusal
 from advisor.plan.target import held_values
 from advisor.run import Config
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What became of one Edit: written, or why not."""
-
-    edit: Edit
-    written: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Where a Plan was written (None: nothing was), what the text is, and each Edit's fate."""
-
-    path: Path | None
-    old: str
-    new: str
-    applied: tuple[Applied, ...]
 
 
 def default_output(path: Path) -> Path:
@@ -44,7 +25,7 @@ def default_output(path: Path) -> Path:
 
 def preview_edits(
     path: Path, plan: Plan, config: Config, include: Collection[str] = ("safe", "review")
-) -> Outcome:
+) -> Written:
     """Say what writing the Plan's edits of the kinds in ``include`` would do; write nothing."""
     raw = _read_exact(path)
     tree = trees.parse(raw.removeprefix("\ufeff"), path) if raw.strip() else {}
@@ -58,7 +39,7 @@ def preview_edits(
             fates[at] = Applied(fate.edit, False, fate.edit.note or "no such key in this file")
     edits = [fate.edit for fate in fates if fate.written]
     new = dialect.write(raw, path, edits, config.values, tree) if edits else raw
-    return Outcome(None, raw, new, tuple(fates))
+    return Written(None, raw, new, tuple(fates))
 
 
 def apply_edits(
@@ -68,7 +49,7 @@ def apply_edits(
     out: Path | None = None,
     in_place: bool = False,
     include: Collection[str] = ("safe", "review"),
-) -> Outcome:
+) -> Written:
     """Write the Plan's edits of the kinds in ``include`` and say what was done with each."""
     if in_place and out is not None:
         raise EditError("-o and --in-place exclude each other; give one of them")
@@ -103,7 +84,7 @@ def _judge(edit: Edit, held: Mapping[str, object], include: Collection[str]) -> 
     return Applied(edit, not why, why)
 
 
-def _replace(path: Path, outcome: Outcome, config: Config) -> None:
+def _replace(path: Path, outcome: Written, config: Config) -> None:
     """Replace the file a link points to, and keep beside it what the run was trained with."""
     real = path.resolve()
     if not real.is_relative_to(path.parent.resolve()):

@@ -10,9 +10,8 @@ import msgspec
 
 from advisor.base.redact import redact_value
 from advisor.dialects.words import language_of, speak
-from advisor.findings import Best, Edit, Finding, Followup, Report
+from advisor.findings import Best, Edit, Finding, Followup, Report, Written
 from advisor.pipeline import Failure
-from advisor.plan.apply import Outcome
 
 SCHEMA = 1
 
@@ -148,7 +147,7 @@ def followup_of(followup: Followup | None) -> dict[str, Any] | None:
     }
 
 
-def outcome_of(outcome: Outcome) -> dict[str, Any]:
+def outcome_of(outcome: Written) -> dict[str, Any]:
     """Return what was written, and what became of each Edit."""
     return {
         "path": None if outcome.path is None else str(outcome.path),
@@ -161,7 +160,7 @@ def outcome_of(outcome: Outcome) -> dict[str, Any]:
 def to_json(
     reports: Sequence[Report],
     failures: Sequence[Failure],
-    outcomes: Mapping[int, Outcome] | None = None,
+    outcomes: Mapping[int, Written] | None = None,
 ) -> str:
     """Return the whole object as strict JSON text; ``outcomes`` are by id() of their Report."""
     runs = []

@@ -10,9 +10,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from advisor.dialects.words import language_of, line_of, name_of, speak
-from advisor.findings import Edit, Finding, NotJudged, Report
+from advisor.findings import Edit, Finding, NotJudged, Report, Written
 from advisor.pipeline import Failure
-from advisor.plan.apply import Outcome
 from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
 from advisor.report.layout import Page
@@ -32,7 +31,7 @@ def show_reports(
     reports: Sequence[Report],
     failures: Sequence[Failure],
     verbose: bool = False,
-    outcomes: Mapping[int, Outcome] | None = None,
+    outcomes: Mapping[int, Written] | None = None,
 ) -> None:
     """Print all Reports and Failures, and a closing line; ``outcomes`` by id() of a Report."""
     page = Page(console)
@@ -49,7 +48,7 @@ def show_reports(
     page.show()
 
 
-def written(outcome: Outcome) -> Text:
+def written(outcome: Written) -> Text:
     """Say which file holds the edits, and which edits are not in it and why."""
     text = Text("  ")
     done = [a for a in outcome.applied if a.written]
