@@ -125,8 +125,7 @@ def check(
 
 def write_fixes(answer: Answer, kinds: Sequence[str], out: Path | None, in_place: bool) -> Answer:
     """Write each run's Plan into its config; what cannot be written becomes a Failure."""
-    from advisor.compare.fixes import remember
-    from advisor.plan.apply import apply_edits
+    from advisor.compare.writing import write_plan
 
     fixable = [r for r in answer.reports if r.run.config.path and r.plan.edits]
     failures = list(answer.failures)
@@ -144,11 +143,7 @@ def write_fixes(answer: Answer, kinds: Sequence[str], out: Path | None, in_place
             continue
         taken[path] = report.run.path
         try:
-            done = outcomes[id(report)] = apply_edits(
-                Path(path), report.plan, report.run.config, out, in_place, kinds
-            )
-            if done.path is not None:
-                remember(report, [a.edit for a in done.applied if a.written], done.path)
+            outcomes[id(report)] = write_plan(report, report.plan, out, in_place, kinds)
         except AdvisorError as error:
             failures.append(Failure(report.run.path, str(error)))
     return replace(answer, failures=failures, outcomes=outcomes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,25 +12,14 @@ import typer
 
 from advisor.cli import options as given
 from advisor.cli.check import console, make_request
-from advisor.compare.fixes import remember
+from advisor.compare.writing import keep_in_mind, refuse_if_idle, write_plan
 from advisor.dialects.words import flag_of, language_of, name_of, tell
 from advisor.errors import AdvisorError, EditError
-from advisor.findings import Edit, Report, Written
+from advisor.findings import Edit, Report
 from advisor.pipeline import judge_run, load_runs
-from advisor.plan.apply import apply_edits, preview_edits
-from advisor.plan.make import (
-    CHANGED,
-    NO_KEY,
-    OTHERWISE,
-    VARIABLE,
-    is_takeable,
-    plan_snippet,
-    unified,
-)
-from advisor.plan.target import Target
-from advisor.readers.folders import run_folder
+from advisor.plan.apply import preview_edits
+from advisor.plan.make import is_takeable, plan_snippet, unified
 from advisor.rulebook.load import load_rules
-from advisor.run import Run
 from advisor.settings import find_settings
 
 
@@ -123,7 +111,7 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
     snippet = plan_snippet(plan, report.run.config, report.run)
     told = "\n".join(tell(edit) for edit in ready)  # nobody knows this trainer's own names
     typer.echo(clean(snippet.rstrip("\n") or " ".join(plan.overrides) or told))
-    keep_in_mind(report, ready, None)
+    _say(keep_in_mind(report, ready, None))
     for edit in open_edits:
         sys.stderr.write(
             f"advise: {tell(edit)}: that is not known,"
@@ -136,7 +124,7 @@ def _show_diff(report: Report, kinds: Sequence[str]) -> None:
     outcome = preview_edits(place, report.plan, report.run.config, kinds)
     change = unified(outcome.old, outcome.new, place)
     typer.echo(change or "", nl=False)
-    _refuse_if_idle(place, outcome, report.run)
+    refuse_if_idle(place, outcome, report.run)
 
 
 def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: bool) -> None:
@@ -144,7 +132,7 @@ def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: boo
     from advisor.report.text import written
 
     place = Path(str(report.run.config.path))
-    outcome = apply_edits(place, report.plan, report.run.config, out, in_place, kinds)
+    outcome = write_plan(report, report.plan, out, in_place, kinds)
     change = unified(outcome.old, outcome.new, place)
     screen = console()
     if change and screen.is_terminal:
@@ -154,63 +142,12 @@ def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: boo
     elif change:
         typer.echo(clean(change), nl=False)
     screen.print(written(outcome), soft_wrap=True)  # a path stays in one piece
-    _refuse_if_idle(place, outcome, report.run)
-    if outcome.path is not None:
-        keep_in_mind(report, [a.edit for a in outcome.applied if a.written], outcome.path)
+    refuse_if_idle(place, outcome, report.run)
+    _say(outcome.notes)
 
 
-def keep_in_mind(report: Report, edits: Sequence[Edit], written: Path | None) -> None:
-    """Remember the change for the next check, and say where the next run had better go."""
+def _say(notes: Sequence[str]) -> None:
     from advisor.report.escaping import clean
 
-    for line in (remember(report, edits, written), _elsewhere(report)):
-        if line:
-            sys.stderr.write(f"advise: {clean(line)}\n")
-
-
-def _elsewhere(report: Report) -> str:
-    """Say how the next run gets a folder of its own, where it would go into this one's."""
-    run = report.run
-    tree = Target(run.config, run).tree
-    if Path(run.path).name != "trainer_state.json" and "output_dir" not in tree:
-        return ""
-    folder = run_folder(Path(run.path))
-    named = tree.get("output_dir")
-    if isinstance(named, str) and Path(named).name != folder.resolve().name:
-        return ""  # it writes elsewhere
-    return (
-        f"give the next run a folder of its own, as output_dir {fresh_name(folder)}: in {folder}"
-        " its checkpoints would mix with those of this run"
-    )
-
-
-def fresh_name(folder: Path) -> Path:
-    """Return a folder beside this one that is not there yet: run-2, run-3, ..."""
-    name = re.sub(r"-\d+$", "", folder.resolve().name)
-    taken = re.search(r"-(\d{1,6})$", folder.resolve().name)
-    first = int(taken[1]) + 1 if taken else 2
-    return next(
-        place for number in range(first, first + 10_000)
-        if not (place := folder.parent / f"{name}-{number}").exists()
-    )  # fmt: skip
-
-
-def _refuse_if_idle(place: Path, outcome: Written, run: Run) -> None:
-    """Fail where nothing could be written; what was changed already is no failure."""
-    if any(a.written or a.reason == CHANGED for a in outcome.applied):
-        return
-    wanted = [a for a in outcome.applied if a.edit.applies != "advice"]
-    language = language_of(run)
-    open_keys = [
-        f"--set {flag_of(a.edit.key, language)}=..." for a in wanted if not a.edit.resolved
-    ]
-    if open_keys:
-        raise EditError(f"{place}: no edit has a value to start from; give {', '.join(open_keys)}")
-    kept = (VARIABLE, OTHERWISE, NO_KEY)
-    held = [
-        f"{a.edit.native_key or name_of(a.edit.key)}: {a.reason}"
-        for a in wanted
-        if any(why in a.reason for why in kept)
-    ]
-    if held:
-        raise EditError(f"{place}: {'; '.join(held)}")
+    for line in notes:
+        sys.stderr.write(f"advise: {clean(line)}\n")

@@ -1,0 +1,90 @@
+"""A run's Plan written into its config and remembered, so that the next check says what it did."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from advisor.compare.fixes import remember
+from advisor.dialects.words import flag_of, language_of, name_of
+from advisor.errors import EditError
+from advisor.findings import Edit, Plan, Report, Written
+from advisor.plan.apply import apply_edits
+from advisor.plan.make import CHANGED, NO_KEY, OTHERWISE, VARIABLE
+from advisor.plan.target import Target
+from advisor.readers.folders import run_folder
+from advisor.run import Run
+
+
+def write_plan(
+    report: Report,
+    plan: Plan,
+    out: Path | None = None,
+    in_place: bool = False,
+    kinds: Collection[str] = ("safe", "review"),
+) -> Written:
+    """Write a Plan for the Report's run into a copy of its config, or into the config itself."""
+    place = Path(str(report.run.config.path))
+    done = apply_edits(place, plan, report.run.config, out, in_place, kinds)
+    if done.path is None:
+        return done
+    return replace(done, notes=keep_in_mind(report, _taken(done), done.path))
+
+
+def _taken(done: Written) -> list[Edit]:
+    return [each.edit for each in done.applied if each.written]
+
+
+def keep_in_mind(report: Report, edits: Sequence[Edit], written: Path | None) -> tuple[str, ...]:
+    """Remember a change for the next check; return what went wrong, and where to run next."""
+    return tuple(filter(None, (remember(report, edits, written), _elsewhere(report))))
+
+
+def _elsewhere(report: Report) -> str:
+    """Say how the next run gets a folder of its own, where it would go into this one's."""
+    run = report.run
+    tree = Target(run.config, run).tree
+    if Path(run.path).name != "trainer_state.json" and "output_dir" not in tree:
+        return ""
+    folder = run_folder(Path(run.path))
+    named = tree.get("output_dir")
+    if isinstance(named, str) and Path(named).name != folder.resolve().name:
+        return ""  # it writes elsewhere
+    return (
+        f"give the next run a folder of its own, as output_dir {fresh_name(folder)}: in {folder}"
+        " its checkpoints would mix with those of this run"
+    )
+
+
+def fresh_name(folder: Path) -> Path:
+    """Return a folder beside this one that is not there yet: run-2, run-3, ..."""
+    name = re.sub(r"-\d+$", "", folder.resolve().name)
+    taken = re.search(r"-(\d{1,6})$", folder.resolve().name)
+    first = int(taken[1]) + 1 if taken else 2
+    return next(
+        place for number in range(first, first + 10_000)
+        if not (place := folder.parent / f"{name}-{number}").exists()
+    )  # fmt: skip
+
+
+def refuse_if_idle(place: Path, done: Written, run: Run) -> None:
+    """Fail where nothing could be written; what was changed already is no failure."""
+    if any(a.written or a.reason == CHANGED for a in done.applied):
+        return
+    wanted = [a for a in done.applied if a.edit.applies != "advice"]
+    language = language_of(run)
+    open_keys = [
+        f"--set {flag_of(a.edit.key, language)}=..." for a in wanted if not a.edit.resolved
+    ]
+    if open_keys:
+        raise EditError(f"{place}: no edit has a value to start from; give {', '.join(open_keys)}")
+    kept = (VARIABLE, OTHERWISE, NO_KEY)
+    held = [
+        f"{a.edit.native_key or name_of(a.edit.key)}: {a.reason}"
+        for a in wanted
+        if any(why in a.reason for why in kept)
+    ]
+    if held:
+        raise EditError(f"{place}: {'; '.join(held)}")
