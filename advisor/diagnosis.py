@@ -87,7 +87,7 @@ def diagnose_view(
 ) -> Report:
     """The same for a run that is seen through a View of its own, as a live one is."""
     run = view.run
-    judged = [judge(rule, view) for rule in rulebook if not rule.needs]
+    judged = [judge(rule, view) for rule in rulebook if not rule.waits_for]
     wanted = [j for j in judged if _is_wanted(j.rule, select, ignore)]
     explained = explain({j.rule.code: j.rule for j in judged if j.value})
     floor = SEVERITIES.index(severity)
@@ -111,8 +111,9 @@ def judge(rule: Rule, view: View) -> Judgement:
     verdict = _parse(rule.when).judge(_lookup(rule, view))
     names = [name for name in verdict.names if name not in rule.limits]
     readings = {name: _read(name, view) for name in names}
-    if verdict.value is False and names and all(name.endswith(".points") for name in names):
-        return Judgement(rule, None, {name: _too_few(name, readings[name]) for name in names})
+    if verdict.value is False and names and {*names} <= rule.counted.keys():
+        lacking = {name: _too_few(rule.counted[name], readings[name], rule) for name in names}
+        return Judgement(rule, None, lacking)
     if verdict.value is False and names and all(reading.why for reading in readings.values()):
         return Judgement(rule, None, readings)  # ruled out by what kind of run it is, not by looks
     return Judgement(rule, verdict.value, readings)
@@ -225,10 +226,10 @@ def _read(name: str, view: View) -> Reading:
         return Reading(None, str(error))
 
 
-def _too_few(name: str, reading: Reading) -> Reading:
-    """A count that rules out a rule says that data are missing, not that all is well."""
-    series = {"loss": "train/loss", "eval": "eval/loss"}.get(name.split(".")[0], "the log")
-    return Reading(None, f"only {reading.value or 0:.0f} points of {series}")
+def _too_few(series: str, reading: Reading, rule: Rule) -> Reading:
+    """Say how many points a rule lacks: that is no sign that all is well."""
+    has = f"only {reading.value or 0:.0f} points of {series}"
+    return Reading(None, f"{has}, of {rule.needs[series]} that it needs")
 
 
 def _is_wanted(rule: Rule, select: Sequence[str], ignore: Sequence[str]) -> bool:

@@ -158,7 +158,7 @@ def summary(
         "share": fitted.share,
         "enough": fitted.enough,
         "measured": sum(fitted.confidence(rule) is not None for rule in rules),
-        "loud": sum(rule.severity != "info" and not rule.needs for rule in rules),
+        "loud": sum(rule.severity != "info" and not rule.waits_for for rule in rules),
         "sets": {
             name: {"word": look(found, words), "measured": look(found, after)}
             for name, found in sets.items()

@@ -41,7 +41,7 @@ def sensitivity(runs: Sequence[Labelled]) -> dict[str, Any]:
     """The most influential limits, and what choosing limits anew would have given."""
     from advisor.rulebook.load import load_rules
 
-    rules = {rule.code: rule for rule in load_rules() if not rule.needs}
+    rules = {rule.code: rule for rule in load_rules() if not rule.waits_for}
     kept = [item for run in runs if (item := keep(run, rules)) is not None]
     answers = [answer_of(item.values, rules) for item in kept]
     base = macro_f1(symptoms(zip((k.run for k in kept), answers, strict=True)))

@@ -30,7 +30,7 @@ def test_a_finding_of_a_measured_rule_says_calibration() -> None:
     said = {}
     for item in full:
         for case in item.cases:
-            if case.expect == "fires" and not item.needs:
+            if case.expect == "fires" and not item.waits_for:
                 for f in diagnose(run_of(case), rules).findings:
                     said[f.code] = (f.confidence, f.confidence_from)
     for code, (confidence, whence) in said.items():

@@ -73,14 +73,23 @@ def test_a_missing_signal_is_not_judged_and_says_why() -> None:
 
 
 def test_too_few_points_are_not_judged_rather_than_silent() -> None:
-    book = Rulebook((rule("AA001", "loss.points >= many", limits={"many": 30}),))
+    when = "(loss.end > 0) and (loss.points >= 30)"
+    book = Rulebook((rule("AA001", when, needs={"train/loss": 30}),))
     report = diagnose(make_run({"train/loss": "1x5"}), book)
     assert report.ran == ()
-    assert report.not_judged[0].why == "only 5 points of train/loss"
+    assert report.not_judged[0].why == "only 5 points of train/loss, of 30 that it needs"
+
+
+def test_a_rule_may_speak_of_few_evaluations() -> None:
+    book = Rulebook((rule("AA001", "eval.points < 3"),))
+    few, many = ({"eval/loss": f"1x{count}"} for count in (2, 5))
+    assert [finding.code for finding in diagnose(make_run(few), book).findings] == ["AA001"]
+    report = diagnose(make_run(many), book)
+    assert (report.findings, report.ran, report.not_judged) == ((), ("AA001",), ())
 
 
 def test_a_rule_for_a_later_stage_is_never_run() -> None:
-    report = diagnose(make_run(FALLING), Rulebook((rule("AA001", "", needs="loop"),)))
+    report = diagnose(make_run(FALLING), Rulebook((rule("AA001", "", waits_for="loop"),)))
     assert (report.findings, report.ran, report.not_judged) == ((), (), ())
 
 

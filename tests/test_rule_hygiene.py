@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from advisor.rulebook.cases import make_run
-from advisor.rulebook.condition import parse
+from advisor.rulebook.condition import Clause, clauses, parse
+from advisor.rulebook.ideas import Idea, load_ideas
 from advisor.rulebook.load import load_full
 from advisor.rulebook.rule import Rule
 from advisor.signals import SIGNALS, View, resolve
 
-RULES = [rule for rule in load_full() if not rule.needs]
+RULES = [rule for rule in load_full() if not rule.waits_for]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
 
 
@@ -69,3 +72,28 @@ def test_every_signal_has_a_unit_and_a_line_of_text() -> None:
     for name, signal in SIGNALS.items():
         assert name.count(".") == 1, name
         assert signal.unit and signal.doc, name
+
+
+def leaves(parts: tuple[Clause, ...]) -> list[Clause]:
+    """The lines of a checklist that are conditions."""
+    return [leaf for part in parts for leaf in (leaves(part.parts) if part.parts else [part])]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_a_rule_reads_as_a_checklist(rule: Rule) -> None:
+    """What needs more than six clauses has a part that wants a name: an idea."""
+    for text in filter(None, (rule.checklist, rule.live_checklist)):
+        parts = clauses(text)
+        assert max(len(leaf.text) for leaf in leaves(parts)) <= 90
+    assert len(clauses(rule.checklist)) <= 6
+
+
+@pytest.mark.parametrize("idea", load_ideas().values(), ids=lambda idea: idea.name)
+def test_an_idea_has_a_name_of_its_own_and_serves_a_rule(idea: Idea) -> None:
+    assert idea.name not in SIGNALS
+    known = {*SIGNALS, *load_ideas(), *idea.limits}
+    assert {*parse(idea.when).names} <= known
+    users = [rule.checklist + rule.live_checklist for rule in RULES]
+    users += [other.when for other in load_ideas().values()]
+    assert any(re.search(rf"(?<![\w.]){re.escape(idea.name)}(?![\w.])", text) for text in users)
+    assert len(clauses(idea.when)) <= 6

@@ -8,7 +8,7 @@ import pytest
 
 from advisor.cli.rule_cases import run_cases
 from advisor.errors import RuleError
-from advisor.rulebook.condition import parse
+from advisor.rulebook.condition import clauses, parse
 from advisor.rulebook.load import load_full, load_rules, parse_rules
 from advisor.rulebook.rule import Cause
 
@@ -183,3 +183,38 @@ def test_live_says_what_differs_while_a_training_runs(tmp_path: Path) -> None:
 )
 def test_a_fault_of_live_is_reported(tmp_path: Path, live: str, said: str) -> None:
     assert said in "\n".join(faults(tmp_path, GOOD.replace("causes", f"live: {live}\ncauses", 1)))
+
+
+def test_an_objective_stands_beside_the_condition(tmp_path: Path) -> None:
+    text = GOOD.replace("seen:", "objective: [supervised, preference]\nseen:")
+    (rule,) = parse_rules([write(tmp_path, text)])
+    assert rule.objective == ("supervised", "preference")
+    assert [clause.text for clause in clauses(rule.when)] == [
+        "not run.is_policy",
+        "loss.end > high",
+    ]
+    assert rule.checklist == "(loss.end > high)"
+
+
+def test_needs_are_points_of_a_series(tmp_path: Path) -> None:
+    (rule,) = parse_rules(
+        [write(tmp_path, GOOD.replace("limits:", "needs: {train/loss: 5}\nlimits:"))]
+    )
+    assert rule.counted == {"loss.points": "train/loss"}
+    for wrong in ("{train/los: 5}", "{train/loss: 0}", "{train/loss: many}", "[train/loss]"):
+        (fault,) = faults(tmp_path, GOOD.replace("limits:", f"needs: {wrong}\nlimits:"))
+        assert ":10: XX001: 'needs' is " in fault and "whole numbers of points" in fault
+
+
+def test_a_rule_may_name_an_idea(tmp_path: Path) -> None:
+    text = GOOD.replace("when: [loss.end > high]", "when: [loss.end > high, loss.no_rise]")
+    (rule,) = parse_rules([write(tmp_path, text)])
+    assert "loss.rise < 0.04" in rule.when and "loss.no_rise" in rule.checklist
+    (fault,) = faults(tmp_path, text.replace("loss.no_rise", "loss.no_rises"))
+    assert "unknown signal or limit 'loss.no_rises', nearest is loss.no_rise" in fault
+
+
+@pytest.mark.parametrize("objective", ["supervisd", "[supervised, all]", "[]", "{a: 1}"])
+def test_an_unknown_objective_is_a_fault(objective: str, tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, GOOD.replace("seen:", f"objective: {objective}\nseen:"))
+    assert "'objective' is" in fault and "supervised, preference, policy" in fault

@@ -56,7 +56,7 @@ def _list(book: Rulebook) -> None:
     if wide:
         table.add_column("guide", overflow="fold")
     for rule in book:
-        state = f"needs {rule.needs}" if rule.needs else rule.severity
+        state = f"needs {rule.waits_for}" if rule.waits_for else rule.severity
         rows = [", ".join(rule.guide)] if wide else []
         table.add_row(rule.code, rule.name, rule.symptom, state, *rows)
     screen.print(table)
@@ -85,7 +85,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "severity": rule.severity,
         "confidence": rule.sure,
         "guide": list(rule.guide),
-        "needs": rule.needs or None,
+        "needs": rule.waits_for or None,
         "seen": rule.seen,
         "do": rule.do,
         "unless": list(rule.unless),

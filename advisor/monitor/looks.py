@@ -28,7 +28,7 @@ class Looks:
     """The rules of a rulebook, with their conditions ready, by when they are asked."""
 
     def __init__(self, rulebook: Rulebook) -> None:
-        rules = [rule for rule in rulebook if not rule.needs and rule.when]
+        rules = [rule for rule in rulebook if not rule.waits_for and rule.when]
         self._rules = {rule.code: rule for rule in rules}
         self._conditions = {rule.code: parse(rule.when) for rule in rules}
         # while the run goes on, `live_when` takes the place of `when`

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from advisor.rulebook.condition import Clause, clauses
+from advisor.rulebook.ideas import load_ideas
 from advisor.signals import SIGNALS
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
@@ -24,8 +25,12 @@ def checklist(condition: str, limits: Mapping[str, float]) -> str:
 def _bullets(parts: tuple[Clause, ...], limits: Mapping[str, float], depth: int) -> list[str]:
     lines: list[str] = []
     for part in parts:
-        lines.append("  " * depth + "- " + (_JOINTS.get(part.kind) or in_words(part.text, limits)))
+        idea = load_ideas().get(part.text)
+        said = f"{idea.says} (`{idea.name}`):" if idea else _JOINTS.get(part.kind)
+        lines.append("  " * depth + "- " + (said or in_words(part.text, limits)))
         lines += _bullets(part.parts, limits, depth + 1)
+        if idea:
+            lines += _bullets(clauses(idea.when), idea.limits, depth + 1)
     return lines
 
 

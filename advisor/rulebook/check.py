@@ -16,10 +16,29 @@ from advisor.errors import RuleError
 from advisor.rulebook.causes import CAUSES
 from advisor.rulebook.condition import Condition, exchange, join, parse
 from advisor.rulebook.fields import CASE, EDIT, EDIT_OPERAND, LIVE, RULE, TEXT_LIMITS, Shape
-from advisor.rulebook.rule import PLACEHOLDER, QUOTE, Case, Cause, Rule, RuleEdit
+from advisor.rulebook.ideas import expand, load_ideas
+from advisor.rulebook.rule import (
+    OBJECTIVES,
+    PLACEHOLDER,
+    POINTS,
+    QUOTE,
+    Case,
+    Cause,
+    Rule,
+    RuleEdit,
+)
 from advisor.rulebook.symptoms import SYMPTOMS
 
 _CODE = re.compile(r"[A-Z]{2,4}[0-9]{3}")
+# Objectives of a rule, and the clause by which a run is asked for them.
+ASKED: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("supervised",): ("not run.is_rl",),
+    ("supervised", "preference"): ("not run.is_policy",),
+    ("supervised", "policy"): ("not run.is_preference",),
+    ("preference",): ("run.is_preference",),
+    ("policy",): ("run.is_policy",),
+    ("preference", "policy"): ("run.is_rl",),
+}
 _NAME_IN = re.compile(r"[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -76,6 +95,18 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f", nearest is {near[0]}" if near else ""
 
 
+def _objective(values: Mapping[str, Any]) -> tuple[str, ...]:
+    given = values.get("objective", OBJECTIVES)
+    return tuple(name for name in OBJECTIVES if name in given)
+
+
+def _whole(text: str, values: Mapping[str, Any]) -> str:
+    """Return what is judged: ideas replaced, the objective and the needed points beside them."""
+    parts = [*ASKED.get(values["objective"], ()), expand(text)]
+    parts += [f"{POINTS[name]} >= {count}" for name, count in values.get("needs", {}).items()]
+    return join(parts)
+
+
 class _Reader:
     """The state of reading one file: the document, and the faults so far."""
 
@@ -97,6 +128,7 @@ class _Reader:
                 self.fault((), "a rule file is a mapping of fields (code, name, symptom, ...)")
         else:
             values = self.take(self.data, RULE, ())
+            values["objective"] = _objective(values)
             self.check_names(values)
             self.check_texts(values)
             self.check_when(values)
@@ -175,15 +207,17 @@ class _Reader:
     def check_when(self, values: dict[str, Any]) -> None:
         limits = values.get("limits", {})
         if "when" not in values:
-            if not values.get("needs") and "when" not in self.data:
+            if not values.get("waits_for") and "when" not in self.data:
                 self.fault((), "'when' is missing")
             if limits:
                 self.fault(("limits",), "limits without a 'when'")
             return
-        values["when"] = self.joined(values["when"], ("when",))
-        condition = self.condition(values["when"], limits, ("when",)) if values["when"] else None
+        values["checklist"] = text = self.joined(values["when"], ("when",))
+        condition = self.condition(text, limits, ("when",)) if text else None
         if condition is None:
+            values["when"] = ""
             return
+        values["when"] = _whole(text, values)
         parts = (*values.get("edits", ()), *values.get("causes", ()))
         used = " ".join(str(part.get("when", "")) for part in parts if isinstance(part, dict))
         used += str(self.data.get("live", {}))
@@ -208,15 +242,17 @@ class _Reader:
         extra = self.joined(live.get("and", ()), ("live", "and"))
         if extra:
             self.condition(extra, limits, ("live", "and"))
-        names = _NAME_IN.findall(values.get("when", ""))
+        written = values.get("checklist", "")
+        names = _NAME_IN.findall(written)
         for name, new in other.items():
             if name not in names:
                 self.fault(("live", "with", name), f"'{name}' does not stand in 'when'")
             if isinstance(new, str):
                 self.check_name(new, limits, ("live", "with", name))
-        if values.get("when") and (other or extra) and not self.faults:
-            whole = exchange(values["when"], other)
-            values["live_when"] = f"{whole} and {extra}" if extra else whole
+        if written and (other or extra) and not self.faults:
+            text = exchange(written, other)
+            values["live_checklist"] = f"{text} and {extra}" if extra else text
+            values["live_when"] = _whole(values["live_checklist"], values)
 
     def condition(
         self, text: str, limits: Mapping[str, float], place: Sequence[str | int]
@@ -238,12 +274,12 @@ class _Reader:
     ) -> None:
         from advisor.signals import SIGNALS
 
-        if name in limits or name in SIGNALS:
+        if name in limits or name in SIGNALS or name in load_ideas():
             return
         if name.startswith("config.") and name.removeprefix("config.") in CANONICAL_KEYS:
             return
         keys = {f"config.{key}" for key in CANONICAL_KEYS}
-        near = _nearest(name, {*limits, *SIGNALS, *keys})
+        near = _nearest(name, {*limits, *SIGNALS, *keys, *load_ideas()})
         self.fault(place, f"unknown signal or limit '{name}'{near}")
 
     def causes(self, values: Mapping[str, Any]) -> tuple[Cause, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from advisor.findings import Applies, Severity
-from advisor.rulebook.rule import Confidence, Expect
+from advisor.rulebook.rule import OBJECTIVES, POINTS, Confidence, Expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,16 @@ def _is_cause(value: object) -> bool:
     return len(shares) == 1 and _is_share(shares[0])
 
 
+def _is_objective(value: object) -> bool:
+    names = value if isinstance(value, list) and value else [value]
+    return all(name in OBJECTIVES for name in names)
+
+
+def _is_points(value: object) -> bool:
+    fits = _is_map_of(value, lambda count: type(count) is int and count > 0)
+    return fits and all(name in POINTS for name in value)  # type: ignore[attr-defined]
+
+
 def _text(required: bool = False) -> Kind:
     return Kind("a text", _is_text, required)
 
@@ -105,7 +115,9 @@ RULE: Shape = {
     "edits": _MAPS,
     "plots": _TEXTS,
     "related": _TEXTS,
-    "needs": _one_of(("trainer", "data", "loop")),
+    "waits_for": _one_of(("trainer", "data", "loop")),
+    "objective": Kind(f"one of {', '.join(OBJECTIVES)}, or a list of them", _is_objective),
+    "needs": Kind(f"whole numbers of points for some of {', '.join(POINTS)}", _is_points),
     "live": _MAP,
     "cases": _MAPS,
 }

@@ -16,6 +16,7 @@ import msgspec
 from advisor.base.paths import data_dir
 from advisor.errors import RuleError
 from advisor.rulebook.calibration import CALIBRATION, calibrated, read_calibration
+from advisor.rulebook.ideas import IDEAS
 from advisor.rulebook.rule import Rule, Rulebook
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 INDEX = "index.json"
-_VERSION = 1
+_VERSION = 2
 
 
 class _Index(msgspec.Struct):
@@ -113,7 +114,7 @@ def _bundled() -> list[Rule]:
 def _checksums(folder: Path) -> dict[str, int]:
     # Contents, not times: a fresh checkout or an unpacked wheel has times of its own.
     sums: dict[str, int] = {}
-    for path in [*rule_files(folder), *folder.glob(CALIBRATION)]:
+    for path in [*rule_files(folder), *folder.glob(CALIBRATION), *folder.glob(IDEAS)]:
         text = path.read_bytes().replace(b"\r\n", b"\n")
         sums[path.relative_to(folder).as_posix()] = zlib.crc32(text)
     return sums

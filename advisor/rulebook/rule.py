@@ -12,7 +12,11 @@ from advisor.run import Scalar
 
 Confidence = Literal["low", "medium", "high"]
 Expect = Literal["fires", "silent", "not_judged"]
-Needs = Literal["", "trainer", "data", "loop"]
+WaitsFor = Literal["", "trainer", "data", "loop"]
+Objective = Literal["supervised", "preference", "policy"]
+OBJECTIVES: tuple[Objective, ...] = ("supervised", "preference", "policy")
+# Series whose points a rule may need, and the signal that counts them.
+POINTS = {"train/loss": "loss.points", "eval/loss": "eval.points"}
 CONFIDENCES: dict[str, float] = {"low": 0.5, "medium": 0.75, "high": 0.9}
 # {signal} or {signal:format} in a message, or in the value of an edit
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)(?::([^{}]*))?\}")
@@ -83,13 +87,17 @@ class Rule:
     message: str = ""
     limits: Mapping[str, float] = field(default_factory=dict)
     when: str = ""
+    checklist: str = ""  # `when` as it is written: ideas by their names
     unless: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
     edits: tuple[RuleEdit, ...] = ()
     plots: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
-    needs: Needs = ""
+    waits_for: WaitsFor = ""  # what it needs beyond a log, for rules that are not judged yet
+    objective: tuple[Objective, ...] = OBJECTIVES  # of the runs that it speaks of
+    needs: Mapping[str, int] = field(default_factory=dict)  # series: points that define its signals
     live: float = 0.0  # share of the planned steps from which on a running training is told
+    live_checklist: str = ""
     live_when: str = ""  # in place of `when`, as long as the training runs
     cases: tuple[Case, ...] = ()
     path: str = ""
@@ -99,6 +107,11 @@ class Rule:
     def sure(self) -> float:
         """How sure a finding of this rule is: measured, else by the rule's own word."""
         return CONFIDENCES[self.confidence] if self.measured is None else self.measured
+
+    @property
+    def counted(self) -> Mapping[str, str]:
+        """Signal -> series, of the series whose points the rule needs."""
+        return {POINTS[series]: series for series in self.needs}
 
     def answers_to(self, word: str) -> bool:
         """Say whether --select or --ignore means this rule: a code, its beginning, a name."""

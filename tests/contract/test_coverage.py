@@ -27,7 +27,7 @@ def load(name: str) -> list[object]:
 IDS = [str(row) for row in load("guide-ids.yaml")]
 DEFAULTS = {default.id: default for default in load_defaults()}
 RULES = list(load_full())
-LATER = {row for rule in RULES if rule.needs for row in rule.guide}
+LATER = {row for rule in RULES if rule.waits_for for row in rule.guide}
 
 
 def shown(expect: str) -> set[str]:
