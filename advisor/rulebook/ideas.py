@@ -43,10 +43,10 @@ def load_ideas(folder: Path | None = None) -> Mapping[str, Idea]:
 
 def _idea(path: Path, name: str, given: object) -> Idea:
     match given:
-        case {"says": str(says), "when": list(when), **rest} if not rest.keys() - {"limits"}:
-            idea = Idea(name, says, join(when), rest.get("limits", {}))
+        case {"says": str(says), "when": list(when), "limits": dict(limits), **rest} if not rest:
+            idea = Idea(name, says, join(when), limits)
         case _:
-            raise RuleError(f"{path}: {name}: an idea has says, when, and may have limits")
+            raise RuleError(f"{path}: {name}: an idea has says, limits and when")
     unused = idea.limits.keys() - {*parse(idea.when).names}
     if unused:
         raise RuleError(f"{path}: {name}: the limits {sorted(unused)} are not used")
