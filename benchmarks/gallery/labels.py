@@ -7,6 +7,7 @@ demands nothing. The few facts that a curve cannot show, but the log or the conf
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from gallery.causes_of import BY_KNOB, BY_OUTCOME, Cure
 from gallery.families import Job, split_of
 from gallery.outcomes import Outcome, kind_of, onset
+from gallery.rows import rows
 
 LOW = ("lr_too_low", "slow", "undertrained", "underfit", "plateau", "early_plateau", "no_signal",
        "grad_vanishing")  # fmt: skip
@@ -105,6 +107,8 @@ def _facts(job: Job, run: Outcome, good: Outcome, kind: str) -> Demand:
     knob, told = job["knob"], job["config"]
     if knob == "leaked-config" and told:
         return Demand((("eval_leak",),), ("memorized", *OVER))
+    if job["trainer"] == "ours" and job["evals"] and _shares_rows(job):  # our trainer says so
+        return Demand((("eval_leak",),), ("memorized", *OVER))
     if knob == "leaked" and _memorised(job, run, good):
         return Demand((("eval_leak",),), ("memorized",))
     if knob in ("schedule-short", "schedule-per-rank") and run.rate_floor < 0.7:
@@ -130,6 +134,12 @@ def _facts(job: Job, run: Outcome, good: Outcome, kind: str) -> Demand:
     if kind in ("healthy", "fair", "poor") and share > 0.15 and errors > 6 and run.rate_stays:
         return Demand((("undertrained", "slow", "lr_too_low"),), LOW)
     return Demand((), OWN_NAMES.get(knob, ()))
+
+
+def _shares_rows(job: Job) -> bool:
+    """Whether a held-out row is also trained on: short cuts of rows may be the same."""
+    trained = {json.dumps(row) for row in rows(job, "train")}
+    return any(json.dumps(row) in trained for row in rows(job, "val"))
 
 
 def _memorised(job: Job, run: Outcome, good: Outcome) -> bool:
