@@ -59,6 +59,11 @@ def label(job: Job, run: Outcome, good: Outcome) -> dict[str, Any]:
         demand = Demand(demand.must, (*demand.may, *OWN_NAMES.get(job["knob"], ())))
     may = {*demand.may, *_doubtful(job, run)}
     causes, cure = _causes(job["knob"], kind, bool(demand.must), job["trainer"])
+    if job["trainer"] == "ours" and job["evals"] and _shares_rows(job):  # our trainer says so
+        healthy, leaked = False, (("eval_leak",),)
+        causes = (*causes, "validation_leaked") if demand.must else ("validation_leaked",)
+        cure = cure if demand.must else ()
+        demand = demand if "eval_leak" in sum(demand.must, ()) else Demand((*demand.must, *leaked))
     return {
         "id": job["id"], "arch": job["arch"], "data": job["data"], "method": job["method"],
         "trainer": job["trainer"], "family": job["family"], "knob": job["knob"],
@@ -106,8 +111,6 @@ def _facts(job: Job, run: Outcome, good: Outcome, kind: str) -> Demand:
     """What the log or the config says in so many words, or in a series beside the loss."""
     knob, told = job["knob"], job["config"]
     if knob == "leaked-config" and told:
-        return Demand((("eval_leak",),), ("memorized", *OVER))
-    if job["trainer"] == "ours" and job["evals"] and _shares_rows(job):  # our trainer says so
         return Demand((("eval_leak",),), ("memorized", *OVER))
     if knob == "leaked" and _memorised(job, run, good):
         return Demand((("eval_leak",),), ("memorized",))
