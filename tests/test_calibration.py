@@ -25,7 +25,8 @@ def rule() -> Rule:
 def test_a_finding_of_a_measured_rule_says_calibration() -> None:
     rules = load_rules()
     measured = {r.code: r.measured for r in rules if r.measured is not None}
-    assert measured  # of the rules whose condition is still the one that was measured
+    # of the rules whose condition is still the one that was measured; made anew after a change of many
+    assert len(measured) > 20
     full = load_full()
     said = {}
     for item in full:
