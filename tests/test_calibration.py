@@ -25,7 +25,7 @@ def rule() -> Rule:
 def test_a_finding_of_a_measured_rule_says_calibration() -> None:
     rules = load_rules()
     measured = {r.code: r.measured for r in rules if r.measured is not None}
-    # of the rules whose condition is still the one that was measured; made anew after a change of many
+    # of the rules whose condition is still the one that was measured
     assert len(measured) > 20
     full = load_full()
     said = {}
