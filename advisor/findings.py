@@ -1,13 +1,17 @@
-"""What comes out: Evidence, Finding, Edit, Plan, Report. Frozen data, no logic."""
+"""What comes out: Evidence, Finding, Edit, Plan, Report. Frozen data, hardly any logic."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from advisor.base.numbers import is_number, number
+from advisor.base.redact import redact_text
+from advisor.base.rendering import renderers
+from advisor.errors import EditError, one_line
 from advisor.run import Run, Scalar
 
 Severity = Literal["error", "warning", "info"]
@@ -140,6 +144,24 @@ class Plan:
     dropped: tuple[Edit, ...] = ()
     overrides: tuple[str, ...] = ()
     diff: str | None = None
+    writer: Writer | None = field(default=None, repr=False, compare=False)  # knows the run
+
+    def apply(
+        self, path: str | Path | None = None, *, in_place: bool = False, safe: bool = False
+    ) -> Written:
+        """Write the edits as `advise fix` does, and return what was written.
+
+        ``path`` takes the changed copy of the config (left out: NAME.next.yaml beside it) and is
+        never overwritten; ``in_place`` changes the config itself and keeps the old one beside
+        it; ``safe`` takes only edits that leave what is learnt as it is.
+        """
+        if self.writer is None:
+            raise EditError("this plan belongs to no run: take that of a Report of advisor.check")
+        kinds = ("safe",) if safe else ("safe", "review")
+        return self.writer(self, None if path is None else Path(path), in_place, kinds)
+
+
+Writer = Callable[[Plan, Path | None, bool, Collection[str]], Written]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +208,10 @@ class Followup:
     take_back: tuple[Reversal, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
-    """All that is said about one Run."""
+    """All that is said about one Run. It prints itself as `advise check` does, without colours,
+    and draws itself in a notebook."""
 
     run: Run
     status: Status
@@ -206,3 +229,15 @@ class Report:
         whys = [why for item in self.not_judged for why in item.why.split("; ")]
         of_loss = [why for why in whys if "train/loss" in why] or whys
         return Counter(of_loss).most_common(1)[0][0] if of_loss else "no rule was asked for"
+
+    def __str__(self) -> str:
+        return renderers["text"](self)
+
+    def _repr_html_(self) -> str:
+        return renderers["html"](self)
+
+    def __repr__(self) -> str:
+        """Name the run and what was found in one line: its curves are no reading."""
+        codes = " ".join(finding.code for finding in self.findings) or "no findings"
+        name = " ".join(filter(None, (self.run.path or self.run.format, self.run.id)))
+        return f"<Report {redact_text(one_line(name))}: {self.status}, {codes}>"

@@ -6,19 +6,24 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
-from advisor.compare.baseline import Accepted, without_accepted
+from advisor.compare.baseline import Accepted, read_baseline, without_accepted
 from advisor.compare.fixes import followup
+from advisor.compare.writing import take_plan
 from advisor.config.attach import attach_config
 from advisor.diagnosis import diagnose
 from advisor.errors import AdvisorError
-from advisor.findings import Report, Severity
+from advisor.findings import SEVERITIES, Report, Severity
 from advisor.plan.make import make_plan
 from advisor.readers.discover import read_all, read_runs
-from advisor.readers.options import ReadOptions
+from advisor.readers.options import DEFAULT, ReadOptions
 from advisor.rulebook.rule import Rulebook
+from advisor.rulebook.symptoms import SYMPTOMS
 from advisor.run import Run
+from advisor.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,59 @@ class Failure:
     message: str
 
 
+def make_request(
+    settings: Settings,
+    rulebook: Rulebook,
+    *,
+    options: ReadOptions = DEFAULT,
+    facts: Mapping[str, object] | None = None,
+    config: Path | None = None,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    severity: str = "",
+    baseline: Path | None = None,
+) -> Request:
+    """Return the Request of what is asked for now, over what the project's settings ask for."""
+    level = severity_of(severity or settings.severity, "--severity")
+    place = baseline or settings.baseline
+    select = tuple(select) or settings.select
+    ignore = (*settings.ignore, *ignore)
+    check_codes(select, "--select", rulebook)
+    check_codes(ignore, "--ignore", rulebook)
+    for codes in settings.per_path_ignores.values():
+        check_codes(codes, "per-path-ignores:", rulebook)
+    return Request(
+        options=replace(options, map={**settings.map, **options.map}),
+        facts={**settings.facts, **(facts or {})},
+        config=config,
+        select=select,
+        ignore=ignore,
+        severity=level,
+        ignored_at=settings.ignored_at,
+        baseline=place,
+        accepted=read_baseline(place) if place else frozenset(),
+    )
+
+
+def check_codes(words: Sequence[str], option: str, rulebook: Rulebook) -> None:
+    """Fail on a word that means no rule: what selects nothing would pass for a clean run."""
+    for word in words:
+        if not any(rule.answers_to(word) for rule in rulebook) and word.lower() not in SYMPTOMS:
+            known = [text for rule in rulebook for text in (rule.code, rule.name)] + list(SYMPTOMS)
+            near = get_close_matches(word.upper(), known, 1, 0.5)
+            near = near or get_close_matches(word.lower(), known, 1, 0.5)
+            hint = f", did you mean {near[0]}?" if near else "; `advise rules` lists them"
+            raise AdvisorError(f"{option} {word}: no rule or symptom of that name{hint}")
+
+
+def severity_of(text: str, option: str) -> Severity:
+    """Return a severity by its name."""
+    for known in SEVERITIES:
+        if text == known:
+            return known
+    raise AdvisorError(f"{option} {text}: give one of {', '.join(SEVERITIES)}")
+
+
 def load_runs(path: Path, request: Request) -> list[Run]:
     """Read the runs of a path, each with its Config."""
     return [with_config(run, request) for run in read_runs(path, request.options)]
@@ -60,7 +118,13 @@ def judge_run(run: Run, rulebook: Rulebook, request: Request) -> Report:
     report = diagnose(run, rulebook, request.select, ignore, request.severity)
     if request.baseline is not None:
         report = without_accepted(report, request.accepted, request.baseline)
-    return replace(report, plan=make_plan(report.findings, run.config, run))
+    return with_plan(report)
+
+
+def with_plan(report: Report) -> Report:
+    """Return the Report with the Plan that its findings ask for, which knows how to be written."""
+    plan = make_plan(report.findings, report.run.config, report.run)
+    return replace(report, plan=replace(plan, writer=partial(take_plan, report)))
 
 
 def check_paths(

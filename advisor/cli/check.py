@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from advisor import pipeline
 from advisor.cli import options as given
-from advisor.compare.baseline import read_baseline, write_baseline
+from advisor.compare.baseline import write_baseline
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES, Report, Written
-from advisor.pipeline import Failure, Request, check_paths
+from advisor.pipeline import Failure, Request, check_paths, severity_of
 from advisor.rulebook.load import load_rules
 from advisor.rulebook.rule import Rulebook
 from advisor.settings import Settings, find_settings
@@ -43,7 +44,7 @@ class Answer:
         What an earlier run left in the folder of a newer one is over and done with.
         """
         if self.fail_on != "never":
-            floor = SEVERITIES.index(given.severity(self.fail_on, "--fail-on"))
+            floor = SEVERITIES.index(severity_of(self.fail_on, "--fail-on"))
             reports = [r for r in self.reports if not r.run.facts.get("leftover")]
             worst = [SEVERITIES.index(f.severity) for r in reports for f in r.findings]
             if any(severity >= floor for severity in worst):
@@ -105,7 +106,7 @@ def check(
         )
         limit = fail_on or settings.fail_on
         if limit != "never":
-            given.severity(limit, "--fail-on")
+            severity_of(limit, "--fail-on")
         rulebook = load_rules([*settings.rules, *rules])
         request = make_request(wanted, settings, rulebook)
         answer = Answer(*judge(paths, rulebook, request, output_format), limit)
@@ -151,25 +152,16 @@ def write_fixes(answer: Answer, kinds: Sequence[str], out: Path | None, in_place
 
 def make_request(wanted: given.Given, settings: Settings, rulebook: Rulebook) -> Request:
     """Return the Request of a command line over the project's settings."""
-    level = given.severity(wanted.severity or settings.severity, "--severity")
-    map_words = [*(f"{k}={v}" for k, v in settings.map.items()), *wanted.map_columns]
-    place = wanted.baseline or settings.baseline
-    select = given.codes(wanted.select) or settings.select
-    ignore = (*settings.ignore, *given.codes(wanted.ignore))
-    given.check_codes(select, "--select", rulebook)
-    given.check_codes(ignore, "--ignore", rulebook)
-    for codes in settings.per_path_ignores.values():
-        given.check_codes(codes, "per-path-ignores:", rulebook)
-    return Request(
-        options=given.read_options(map_words, wanted.steps),
-        facts={**settings.facts, **given.pairs(wanted.facts, "--set")},
+    return pipeline.make_request(
+        settings,
+        rulebook,
+        options=given.read_options(wanted.map_columns, wanted.steps),
+        facts=given.pairs(wanted.facts, "--set"),
         config=wanted.config,
-        select=select,
-        ignore=ignore,
-        severity=level,
-        ignored_at=settings.ignored_at,
-        baseline=place,
-        accepted=read_baseline(place) if place else frozenset(),
+        select=given.codes(wanted.select),
+        ignore=given.codes(wanted.ignore),
+        severity=wanted.severity,
+        baseline=wanted.baseline,
     )
 
 

@@ -15,7 +15,7 @@ from advisor.compare.runs import Comparison
 from advisor.compare.runs import compare as compare_runs
 from advisor.errors import AdvisorError
 from advisor.findings import SEVERITIES
-from advisor.pipeline import Failure, Request, fault_of_ours, load_runs
+from advisor.pipeline import Failure, Request, fault_of_ours, load_runs, severity_of
 from advisor.rulebook.load import load_rules
 from advisor.rulebook.rule import Rulebook
 from advisor.run import Run
@@ -54,7 +54,7 @@ def compare(
         settings = find_settings(Path.cwd())
         limit = fail_on or settings.fail_on
         if limit != "never":
-            given.severity(limit, "--fail-on")
+            severity_of(limit, "--fail-on")
         wanted = given.Given(facts=set_facts, map_columns=map_columns, steps=steps)
         rulebook = load_rules(settings.rules)
         runs, failures = read_all(paths, make_request(wanted, settings, rulebook))
@@ -116,7 +116,7 @@ def _show(comparison: Comparison | None, failures: Sequence[Failure], output_for
 def _status(comparison: Comparison | None, failures: Sequence[Failure], limit: str) -> int:
     """1: a finding stands at or above the limit; 2: something was not read or too little."""
     if comparison is not None and limit != "never":
-        floor = SEVERITIES.index(given.severity(limit, "--fail-on"))
+        floor = SEVERITIES.index(severity_of(limit, "--fail-on"))
         worst = [SEVERITIES.index(finding.severity) for finding in comparison.findings]
         worst += [SEVERITIES.index("warning")] if comparison.void else []
         if any(severity >= floor for severity in worst):

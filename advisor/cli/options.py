@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from advisor.errors import AdvisorError
-from advisor.findings import SEVERITIES, Severity
 from advisor.readers.options import ReadOptions
-from advisor.rulebook.rule import Rulebook
-from advisor.rulebook.symptoms import SYMPTOMS
 
 Paths = Annotated[list[Path], typer.Argument(help="Run folders or log files.", show_default=False)]
 MapOption = Annotated[
@@ -139,21 +135,3 @@ def read_options(map_words: Sequence[str], steps_text: str) -> ReadOptions:
 
 def codes(text: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[,\s]+", text) if word)
-
-
-def check_codes(words: Sequence[str], option: str, rulebook: Rulebook) -> None:
-    """Fail on a word that means no rule: what selects nothing would pass for a clean run."""
-    for word in words:
-        if not any(rule.answers_to(word) for rule in rulebook) and word.lower() not in SYMPTOMS:
-            known = [text for rule in rulebook for text in (rule.code, rule.name)] + list(SYMPTOMS)
-            near = get_close_matches(word.upper(), known, 1, 0.5)
-            near = near or get_close_matches(word.lower(), known, 1, 0.5)
-            hint = f", did you mean {near[0]}?" if near else "; `advise rules` lists them"
-            raise AdvisorError(f"{option} {word}: no rule or symptom of that name{hint}")
-
-
-def severity(text: str, option: str) -> Severity:
-    for known in SEVERITIES:
-        if text == known:
-            return known
-    raise AdvisorError(f"{option} {text}: give one of {', '.join(SEVERITIES)}")

@@ -17,6 +17,7 @@ from advisor.cli import options as given
 from advisor.cli.check import Answer, console, make_request, show
 from advisor.errors import AdvisorError
 from advisor.monitor.command import OnFinding
+from advisor.pipeline import severity_of
 from advisor.rulebook.load import load_rules
 from advisor.settings import find_settings
 from advisor.watch import News, Watcher
@@ -80,7 +81,7 @@ def watch(
     settings = find_settings(Path.cwd())
     limit = fail_on or settings.fail_on
     if limit != "never":
-        given.severity(limit, "--fail-on")
+        severity_of(limit, "--fail-on")
     rulebook = load_rules([*settings.rules, *rules])
     wanted = given.Given(select, ignore, severity, config, set_facts, map_columns, "", rules)
     watcher = Watcher(paths, rulebook, make_request(wanted, settings, rulebook))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from advisor.compare.fixes import remember
 from advisor.dialects.words import flag_of, language_of, name_of
-from advisor.errors import EditError
+from advisor.errors import EditError, one_line
 from advisor.findings import Edit, Plan, Report, Written
 from advisor.plan.apply import apply_edits
 from advisor.plan.make import CHANGED, NO_KEY, OTHERWISE, VARIABLE
@@ -31,6 +31,25 @@ def write_plan(
     if done.path is None:
         return done
     return replace(done, notes=keep_in_mind(report, _taken(done), done.path))
+
+
+def take_plan(
+    report: Report, plan: Plan, out: Path | None, in_place: bool, kinds: Collection[str]
+) -> Written:
+    """Write a Plan for those who called a function; EditError where there is nowhere to write."""
+    run = report.run
+    if out is not None and in_place:
+        raise EditError(f"{out}: a path and in_place exclude each other; give one of them")
+    if not any(edit.applies in kinds for edit in plan.edits):
+        return Written(None, "", "", ())  # a healthy run, or advice for people only
+    if run.config.path is None:
+        left_out = [one_line(note) for note in run.notes if note.startswith("config")]
+        why = "; ".join(left_out) or "no config was found beside this log"
+        raise EditError(f"{run.path or 'a live run'}: {why}; name it with config=FILE, or take"
+                        " plan.overrides over by hand")  # fmt: skip
+    done = write_plan(report, plan, out, in_place, kinds)
+    refuse_if_idle(Path(run.config.path), done, run)
+    return done
 
 
 def _taken(done: Written) -> list[Edit]:

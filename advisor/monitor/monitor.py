@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -20,8 +19,7 @@ from advisor.monitor.policy import Policy
 from advisor.monitor.schedule import Schedule
 from advisor.monitor.screens import Screens
 from advisor.monitor.stream import CLOSING, FAILURES, MOST_EVENTS, Stream
-from advisor.pipeline import fault_of_ours
-from advisor.plan.make import make_plan
+from advisor.pipeline import fault_of_ours, with_plan
 from advisor.readers import names
 from advisor.readers.numbers import to_float
 from advisor.rulebook.load import load_rules
@@ -93,8 +91,15 @@ class Monitor:
 
     def report(self) -> Report:
         """The whole Report of what was seen so far, with its plan."""
-        nothing = Report(Run(self._stream.path, "live", {}), "unknown")
+        off = ("the Monitor is switched off: nothing is judged",)
+        nothing = Report(Run(self._stream.path, "live", {}, notes=off), "unknown")
         return self._guarded(self._report, nothing)
+
+    def __str__(self) -> str:
+        return str(self.report())
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
 
     def close(self) -> Changes:
         """Take the run as over: rules that wait for its end are judged now."""
@@ -188,8 +193,7 @@ class Monitor:
 
     def _report(self) -> Report:
         view = self._stream.view()
-        report = diagnose_view(view, self.rulebook)
-        return replace(report, plan=make_plan(report.findings, view.run.config, view.run))
+        return with_plan(diagnose_view(view, self.rulebook))
 
     def _guarded(self, function: Callable[[], T], otherwise: T) -> T:
         """Never let a fault of ours stop a training: say it once and switch off."""

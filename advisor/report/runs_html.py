@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from advisor.dialects.words import line_of
+from advisor.dialects.words import language_of, line_of, speak
 from advisor.findings import Finding, Report
 from advisor.report.curves_svg import Curve, draw
 from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
-from advisor.report.html_page import page
+from advisor.report.html_page import page, piece
 
 _SHOWN = (("train/loss", "var(--c0)"), ("eval/loss", "var(--c1)"))
 _TONE = {"error": "bad", "warning": "bad", "info": "soft"}
@@ -24,10 +24,19 @@ def to_html(reports: Sequence[Report]) -> str:
     return page("Report on runs" if len(reports) > 1 else one_line(reports[0].run.path), parts)
 
 
+def to_piece(report: Report) -> str:
+    """Return one run's report as a piece for a notebook."""
+    return piece(_run(report))
+
+
 def _run(report: Report) -> list[str]:
     run = report.run
-    name = one_line(f"{run.path} {run.id}".strip())
-    parts = [f"<h2>{escape(name)}</h2>", f"<p>{escape(report.status)}</p>"]
+    name = one_line(f"{run.path} {run.id}".strip()) or "live run"
+    tone = {"failing": "bad", "warning": "bad", "ok": "good"}.get(report.status, "soft")
+    parts = [f"<h2>{escape(name)}</h2>", f'<p class="{tone}">{escape(report.status)}</p>']
+    if report.status == "unknown":
+        why = speak(report.unknown_because, language_of(run))
+        parts.append(f"<p>{escape(one_line(f'cannot be judged: {why}'))}</p>")
     curves = [
         Curve(name, run.series[name].steps, run.series[name].values, colour, name == "eval/loss")
         for name, colour in _SHOWN
@@ -48,7 +57,8 @@ def _run(report: Report) -> list[str]:
         parts.append(f"<p><b>next run</b></p><ul>{items}</ul>")
     if report.plan.diff:
         parts.append(f"<pre>{escape(clean(report.plan.diff))}</pre>")
-    return parts
+    count = f"{len(report.ran)} checks ran, {len(report.not_judged)} not judged"
+    return [*parts, f'<p class="soft">{count}</p>']
 
 
 def _finding(finding: Finding) -> str:

@@ -81,7 +81,7 @@ def _run(page: Page, report: Report, verbose: bool) -> None:
 
 def _name(report: Report) -> str:
     run = report.run
-    return one_line(run.path + (f" run {run.id}" if run.id else ""))
+    return one_line((run.path or "live run") + (f" run {run.id}" if run.id else ""))
 
 
 def _header(page: Page, report: Report) -> None:
