@@ -114,7 +114,7 @@ def _grid(frame: _Frame) -> str:
         parts.append(
             f'<text x="{frame.x(step):.1f}" y="{HEIGHT - 14}" text-anchor="middle">{step:g}</text>'
         )
-    parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 1}" text-anchor="end">step</text>')
+    parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 2}" text-anchor="end">step</text>')
     return "".join(parts)
 
 

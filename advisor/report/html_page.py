@@ -72,3 +72,13 @@ def piece(parts: Sequence[str]) -> str:
     """Return parts with their style as a piece of somebody else's page."""
     inner = "\n".join(part for part in parts if part)
     return f'<div class="advise piece"><style>{_STYLE}{_IN_NOTEBOOK}</style>\n{inner}\n</div>'
+
+
+def diff_block(text: str) -> str:
+    """Return a unified diff with its lines in colours."""
+    return "<pre>" + "\n".join(map(_diff_line, text.splitlines())) + "</pre>"
+
+
+def _diff_line(line: str) -> str:
+    kind = {"+": "plus", "-": "minus"}.get(line[:1], "")
+    return f'<span class="{kind}">{escape(line)}</span>' if kind else escape(line)

@@ -110,8 +110,12 @@ def write_documents(root: Path) -> list[Path]:
         if f"docs/rules/{path.name}" not in texts:
             path.unlink()
             changed.append(path)
-    if (root / "README.md").is_file() and _write(root / "README.md", readme(root)):
-        changed.append(root / "README.md")  # the last: it shows what the tables above say
+    from advisor.report.first_run import PAGE, first_run  # `advise explain` starts without it
+
+    # the last: they show what the tables above say
+    for name, made in (("README.md", readme), (PAGE, first_run)):
+        if (root / name).is_file() and _write(root / name, made(root)):
+            changed.append(root / name)
     return changed
 
 

@@ -10,7 +10,7 @@ from advisor.findings import Finding, Report
 from advisor.report.curves_svg import Curve, draw
 from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
-from advisor.report.html_page import page, piece
+from advisor.report.html_page import diff_block, page, piece
 
 _SHOWN = (("train/loss", "var(--c0)"), ("eval/loss", "var(--c1)"))
 _TONE = {"error": "bad", "warning": "bad", "info": "soft"}
@@ -56,17 +56,20 @@ def _run(report: Report) -> list[str]:
         items = "".join(f"<li>{escape(one_line(line))}</li>" for line in lines)
         parts.append(f"<p><b>next run</b></p><ul>{items}</ul>")
     if report.plan.diff:
-        parts.append(f"<pre>{escape(clean(report.plan.diff))}</pre>")
+        parts.append(diff_block(clean(report.plan.diff)))
     count = f"{len(report.ran)} checks ran, {len(report.not_judged)} not judged"
     return [*parts, f'<p class="soft">{count}</p>']
 
 
 def _finding(finding: Finding) -> str:
     evidence = "".join(f"<li>{escape(line)}</li>" for line in evidence_lines(finding, 4))
-    head = f"{finding.code} {finding.severity}"
+    head = f"{finding.severity} {finding.code} {finding.name}"
+    causes = ", ".join(f"{c.replace('_', ' ')} {p:.0%}" for c, p in finding.causes[:4])
+    why = f"why: {causes} (sure to {finding.confidence:.0%})" if causes else ""
     return (
         f'<p><b class="{_TONE[finding.severity]}">{escape(head)}</b> '
         f"{escape(one_line(finding.message))}</p>"
         + (f"<ul>{evidence}</ul>" if evidence else "")
+        + (f"<p>{escape(why)}</p>" if why else "")
         + (f'<p class="soft">{escape(one_line(finding.do))}</p>' if finding.do else "")
     )

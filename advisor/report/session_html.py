@@ -7,7 +7,7 @@ from html import escape
 
 from advisor.report.curves_svg import Curve, colour, draw
 from advisor.report.escaping import clean, one_line
-from advisor.report.html_page import page
+from advisor.report.html_page import diff_block, page
 from advisor.report.session_text import (
     change_line,
     cost_line,
@@ -116,13 +116,7 @@ def _diff(account: Account) -> str:
     best = account.best
     if best is None or not best.plan.diff:
         return ""
-    lines = [_diff_line(line) for line in clean(best.plan.diff).splitlines()]
-    return "<h2>From the start to the best config</h2><pre>" + "\n".join(lines) + "</pre>"
-
-
-def _diff_line(line: str) -> str:
-    kind = {"+": "plus", "-": "minus"}.get(line[:1], "")
-    return f'<span class="{kind}">{escape(line)}</span>' if kind else escape(line)
+    return "<h2>From the start to the best config</h2>" + diff_block(clean(best.plan.diff))
 
 
 def _untried(account: Account) -> str:
