@@ -1,4 +1,4 @@
-"""docs/first-run.md: its outputs are what the commands print now, its runs what they say they are."""
+"""docs/first-run.md: its outputs are what the commands print, its runs what they say they are."""
 
 from __future__ import annotations
 
