@@ -9,6 +9,7 @@ from pathlib import Path
 
 from advisor.base.paths import data_dir
 from advisor.config.ranges import COMPILED, compile_ranges
+from advisor.errors import AdvisorError
 from advisor.report.checklist import checklist
 from advisor.report.practice import load_rows, practice_page
 from advisor.report.readme import readme
@@ -237,8 +238,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Write all pages and compiled tables, and name those that changed."""
     parser = argparse.ArgumentParser(prog="python -m advisor.report.page", description=__doc__)
     parser.add_argument("--root", type=Path, default=data_dir("rules").parent)
-    for path in write_documents(parser.parse_args(arguments).root):
-        sys.stdout.write(f"{path}\n")
+    try:
+        for path in write_documents(parser.parse_args(arguments).root):
+            sys.stdout.write(f"{path}\n")
+    except AdvisorError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     return 0
 
 
