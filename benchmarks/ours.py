@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from generator import Case
-from scoring import Answer
+
+from benchmarks.generated.generator import Case
+from benchmarks.scoring import Answer
 
 if TYPE_CHECKING:
     from advisor.rulebook.rule import Rulebook
     from advisor.run import Run
-
-# The checkout that this file lies in is what is measured, installed or not; so the imports of
-# advisor stand inside the functions below.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 CANONICAL = {
     "loss": "train/loss",

@@ -118,8 +118,8 @@ def judge(run: str, label: Label, answers: Sequence[Answer], info: bool = False)
 
 
 def generated_labels(root: Path) -> dict[str, Label]:
-    """Labels of a folder that generator.py has written, by run."""
-    from generator_healthy import HEALTHY
+    """Labels of a folder that the generator has written, by run."""
+    from benchmarks.generated.healthy import HEALTHY
 
     runs = json.loads((root / "labels.json").read_text())["runs"]
     return {

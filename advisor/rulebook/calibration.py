@@ -1,7 +1,8 @@
 """How often each rule was right on labelled runs, and the confidence that follows from it.
 
-`rules/calibration.json` holds the counts; `benchmarks/calibrate.py` makes it. A count belongs to
-the rule as it stood: where its condition or limits have changed since, the rule's own word counts.
+`rules/calibration.json` holds the counts; `python -m benchmarks.tools.calibrate` makes
+it. A count belongs to the rule as it stood: where its condition or limits have changed since, the
+rule's own word counts.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def read_calibration(folder: Path) -> Calibration:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Calibration)
     except msgspec.DecodeError as error:
-        raise RuleError(f"{path}: {error}; make it anew with benchmarks/calibrate.py") from error
+        raise RuleError(
+            f"{path}: {error}; make it anew: python -m benchmarks.tools.calibrate"
+        ) from error
 
 
 def calibrated(rules: Iterable[Rule], calibration: Calibration) -> list[Rule]:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gallery import console
-from gallery.families import Job
-from gallery.models import freeze, inflate, model_of, poison, tokenizer_of
-from gallery.rows import collate, encoded
+from benchmarks.gallery import console
+from benchmarks.gallery.families import Job
+from benchmarks.gallery.models import freeze, inflate, model_of, poison, tokenizer_of
+from benchmarks.gallery.rows import collate, encoded
 
 KEPT = ("learning_rate", "lr_scheduler_type", "per_device_train_batch_size", "max_steps",
         "gradient_accumulation_steps", "warmup_steps", "max_grad_norm", "weight_decay", "bf16",

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gallery import console
-from gallery.by_hf import _said_to
-from gallery.families import Job
-from gallery.models import freeze, inflate, model_of, poison, tokenizer_of, trained
-from gallery.rows import collate, encoded
+from benchmarks.gallery import console
+from benchmarks.gallery.by_hf import _said_to
+from benchmarks.gallery.families import Job
+from benchmarks.gallery.models import freeze, inflate, model_of, poison, tokenizer_of, trained
+from benchmarks.gallery.rows import collate, encoded
 
 
 def train(job: Job, folder: Path) -> dict[str, Any]:

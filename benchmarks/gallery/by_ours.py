@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from gallery.families import Job
-from gallery.models import BASES, ONE
-from gallery.rows import mapping, width_of, write_rows
+from benchmarks.gallery.families import Job
+from benchmarks.gallery.models import BASES, ONE
+from benchmarks.gallery.rows import mapping, width_of, write_rows
 
 COLUMNS = "ColumnMappedTextInstructionDataset"
 TARGET = f"nemo_automodel.components.datasets.llm.column_mapped_text_instruction_dataset.{COLUMNS}"

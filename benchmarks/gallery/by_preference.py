@@ -6,11 +6,11 @@ import random
 from pathlib import Path
 from typing import Any
 
-from gallery import console
-from gallery.by_loop import _write_config
-from gallery.families import Job
-from gallery.models import model_of, tokenizer_of, trained
-from gallery.rows import collate, encoded
+from benchmarks.gallery import console
+from benchmarks.gallery.by_loop import _write_config
+from benchmarks.gallery.families import Job
+from benchmarks.gallery.models import model_of, tokenizer_of, trained
+from benchmarks.gallery.rows import collate, encoded
 
 BETA, GROUP, LENGTH = 0.1, 4, 8
 

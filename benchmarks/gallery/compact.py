@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gallery.families import CACHE, ROOT
+from benchmarks.gallery.families import CACHE
+from benchmarks.places import ROOT
 
 OUT = ROOT / "tests" / "fixtures" / "gallery"
 HEALTHY, MOST = 18, 60_000  # runs; bytes of a run

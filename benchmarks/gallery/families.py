@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / "benchmarks" / "cache" / "gallery"
+from benchmarks import places
+
+CACHE = places.CACHE / "gallery"
 Job = dict[str, Any]
 
 HELD_DATA = {"medqa"}

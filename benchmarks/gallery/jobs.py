@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gallery.families import CACHE, Job, choose, families, number
-from gallery.wide import wide_jobs
+from benchmarks.gallery.families import CACHE, Job, choose, families, number
+from benchmarks.gallery.wide import wide_jobs
 
 
 @dataclass(frozen=True, slots=True)

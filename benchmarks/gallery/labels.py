@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gallery.causes_of import BY_KNOB, BY_OUTCOME, Cure
-from gallery.families import Job, split_of
-from gallery.outcomes import Outcome, kind_of, onset
-from gallery.rows import rows
+from benchmarks.gallery.causes_of import BY_KNOB, BY_OUTCOME, Cure
+from benchmarks.gallery.families import Job, split_of
+from benchmarks.gallery.outcomes import Outcome, kind_of, onset
+from benchmarks.gallery.rows import rows
 
 LOW = ("lr_too_low", "slow", "undertrained", "underfit", "plateau", "early_plateau", "no_signal",
        "grad_vanishing")  # fmt: skip

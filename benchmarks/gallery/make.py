@@ -1,6 +1,6 @@
-"""A gallery of labelled real runs: tiny models really trained, well or with one fault.
+"""A gallery of labelled real runs, good or with one fault; some rows are of ../shared/data.
 
-    python benchmarks/gallery/make.py --python PYTHON-WITH-TORCH [--only TEXT ...] [--no-train]
+    python -m benchmarks.gallery.make --python PYTHON-WITH-TORCH [--only TEXT ...] [--no-train]
 
 About an hour of one CPU core; ended and started again it makes only what is missing. The runs
 lie in benchmarks/cache/gallery, their labels in benchmarks/gallery/labels.jsonl, and a compact
@@ -11,23 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+from benchmarks.gallery import compact, judging
+from benchmarks.gallery.families import CACHE, Job
+from benchmarks.gallery.jobs import make_jobs
+from benchmarks.gallery.labels import label
+from benchmarks.gallery.outcomes import outcome_of
+from benchmarks.gallery.worker import truth_path
+from benchmarks.places import BENCHMARKS, environment
 
-from gallery import compact, judging  # noqa: E402
-from gallery.families import CACHE, Job  # noqa: E402
-from gallery.jobs import make_jobs  # noqa: E402
-from gallery.labels import label  # noqa: E402
-from gallery.outcomes import outcome_of  # noqa: E402
-from gallery.worker import truth_path  # noqa: E402
-
-LABELS = ROOT / "benchmarks" / "gallery" / "labels.jsonl"
+LABELS = BENCHMARKS / "gallery" / "labels.jsonl"
 Row = dict[str, Any]
 
 
@@ -62,9 +58,8 @@ def train(jobs: list[Job], python: str) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     todo = CACHE / "jobs.json"
     todo.write_text(json.dumps(jobs))
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    worker = ROOT / "benchmarks" / "gallery" / "worker.py"
-    subprocess.run([python, "-P", str(worker), str(todo)], check=True, env=env)
+    command = [python, "-P", "-m", "benchmarks.gallery.worker", str(todo)]
+    subprocess.run(command, check=True, env=environment(HF_HUB_OFFLINE="1"))
 
 
 def label_all(jobs: list[Job]) -> list[Row]:

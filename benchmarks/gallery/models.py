@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gallery.families import ROOT, Job
-from gallery.second_model import OUT
+from benchmarks.gallery.families import Job
+from benchmarks.gallery.second_model import OUT
+from benchmarks.places import PRESETS
 
-BASES = {"llama": ROOT / "presets" / "base", "neox": OUT}
+BASES = {"llama": PRESETS / "base", "neox": OUT}
 LINEAR = {
     "llama": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     "neox": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],

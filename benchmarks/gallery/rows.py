@@ -1,4 +1,4 @@
-"""The rows of a job, with what its fault does to them, and their tokens and labels."""
+"""The rows of a job (own or of ../shared/data), what its fault does to them, their tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gallery.families import ROOT, Job
+from benchmarks.gallery.families import Job
+from benchmarks.places import PRESETS, SHARED_DATA
 
 # data set: file, question, context and answer columns
 SETS = {
@@ -45,7 +46,7 @@ def rows(job: Job, split: str) -> list[Row]:
     if split == "val" and fault == "leaked":
         return rows(job, "train")[: width_of(job).held]
     name, *columns = SETS[job["data"]]
-    folder = ROOT / "presets" if name == "instructions" else ROOT.parent / "shared" / "data"
+    folder = PRESETS if name == "instructions" else SHARED_DATA
     suffix = ".jsonl" if split == "train" else ".val.jsonl"
     count = job["rows"] if split == "train" else width_of(job).held
     lines = (folder / f"{name}{suffix}").read_text(encoding="utf-8").splitlines()[:count]

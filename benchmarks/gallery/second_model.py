@@ -1,20 +1,23 @@
-"""Makes the gallery's second base model: a tiny GPT-NeoX with the tokenizer of presets/base.
+"""Makes the gallery's second base model, a tiny GPT-NeoX, from texts in ../shared/data.
 
-LayerNorm, biases, partly rotary positions and parallel residuals: all that the Llama of presets
-has not. Trained for a few CPU minutes on the same public-domain texts; the weights stay in
-benchmarks/cache.
+    python -m benchmarks.gallery.second_model
+
+It has the tokenizer of presets/base. LayerNorm, biases, partly rotary positions and parallel
+residuals: all that the Llama of presets has not. Trained for a few CPU minutes on the same
+public-domain texts; the weights stay in benchmarks/cache.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "benchmarks" / "cache" / "gallery-neox"
+from benchmarks.places import CACHE, PRESETS, SHARED_DATA
+
+OUT = CACHE / "gallery-neox"
 SECONDS, STEPS, PEAK, WARMUP, WINDOW, BATCH = 230.0, 1200, 5e-3, 40, 256, 8
 
 
@@ -25,11 +28,10 @@ def make(out: Path = OUT) -> Path:
     import torch
     from transformers import PreTrainedTokenizerFast
 
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    from make_base_model import TEXTS, read_text, token_stream
+    from benchmarks.tools.make_base_model import TEXTS, read_text, token_stream
 
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(ROOT / "presets" / "base")
-    texts = [read_text(ROOT.parent / "shared" / "data" / name) for name in TEXTS]
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(PRESETS / "base")
+    texts = [read_text(SHARED_DATA / name) for name in TEXTS]
     model = _build(tokenizer)
     _train(model, token_stream(texts, tokenizer))
     model.to(torch.bfloat16).save_pretrained(out)
@@ -87,4 +89,5 @@ def _train(model: Any, stream: Any) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0]).parse_args()
     print(make())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gallery.families import CACHE, COMMON, Job
+from benchmarks.gallery.families import CACHE, COMMON, Job
 
 _OURS = {"warmup": 0.093, "wide": True}
 _HF = {"warmup": 0.0, "decay": 0.0, "format": "state", "wide": True}

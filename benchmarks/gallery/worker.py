@@ -1,9 +1,14 @@
-"""Makes the runs of a list of jobs, each in a process of its own that is forked once torch is
-there. Beside a run FOLDER lies FOLDER.truth.json: what happened, told by the training code.
+"""Makes the runs of a list of jobs, each in a forked process of its own.
+
+    python -m benchmarks.gallery.worker JOBS.json
+
+The processes are forked once torch is there. Beside a run FOLDER lies FOLDER.truth.json: what
+happened, told by the training code.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import importlib
 import json
@@ -16,12 +21,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.places import ROOT
+
 LIMIT = 45  # CPU seconds of a run
 
 
 def main() -> None:
-    sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("jobs", type=Path, help="a list that gallery.make wrote")
+    make_all(json.loads(parser.parse_args().jobs.read_text()))
+
+
+def make_all(jobs: list[dict[str, Any]]) -> None:
     import bitsandbytes
     import peft  # noqa: F401  the slow imports, once for all jobs
     import torch
@@ -31,15 +42,15 @@ def main() -> None:
         if module.name != "train.__main__":  # all at once: sources may change while runs go on
             importlib.import_module(module.name)
     for name in ("by_ours", "by_hf", "by_loop", "by_preference", "console"):
-        importlib.import_module(f"gallery.{name}")
-    from gallery import second_model
+        importlib.import_module(f"benchmarks.gallery.{name}")
+    from benchmarks.gallery import second_model
 
     torch.set_num_threads(1)
     # The packed kernels of bitsandbytes take multiples of 32 only; the plain ones take all.
     bitsandbytes.nn.modules.has_avx512bf16 = lambda: False
     second_model.make()
     gc.freeze()  # what is there before a fork stays shared
-    for job in json.loads(Path(sys.argv[1]).read_text()):
+    for job in jobs:
         if not truth_path(job).exists():
             _run(job)
 
@@ -86,7 +97,7 @@ def _child(job: dict[str, Any], folder: Path) -> None:
 
 
 def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from gallery import by_hf, by_loop, by_ours, by_preference
+    from benchmarks.gallery import by_hf, by_loop, by_ours, by_preference
 
     if job["step_fault"] in ("dpo", "grpo"):
         return by_preference.train(job, folder)

@@ -1,14 +1,17 @@
-"""Runs inside a peer's own environment: TOOL LIST OUT; one JSON line a log, as it goes.
+"""Asks one peer inside its own environment: one JSON line a log, as it goes.
 
+    python benchmarks/peers/worker.py TOOL LIST OUT
+
+It is started as a file, for the peer's environment knows neither this package nor numpy.
 Every adapter calls what the peer's command line calls, without the cost of starting it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,17 +102,21 @@ def _stop(*_: object) -> None:
 
 
 def main() -> None:
-    tool, listing, out = sys.argv[1:4]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("tool", choices=list(TOOLS))
+    parser.add_argument("listing", type=Path, help="a line a log: its name, a tab, its path")
+    parser.add_argument("out", type=Path)
+    asked = parser.parse_args()
     signal.signal(signal.SIGALRM, _stop)
-    with Path(out).open("a") as stream:
-        for line in Path(listing).read_text().splitlines():
+    with asked.out.open("a") as stream:
+        for line in asked.listing.read_text().splitlines():
             name, path = line.split("\t")
             began = time.process_time()
             found: Found = []
             error = ""
             signal.alarm(LIMIT_SECONDS)
             try:
-                found = TOOLS[tool](Path(path))
+                found = TOOLS[asked.tool](Path(path))
             except Exception as fault:
                 error = f"{type(fault).__name__}: {fault}"[:200]
             signal.alarm(0)

@@ -1,6 +1,6 @@
-"""Computes the grids once: one real training run of the tiny base model a cell.
+"""Computes the grids once, from ../shared/data: one real run of the tiny base model a cell.
 
-    python benchmarks/tuning/grid.py [--task NAME] [--limit N] [--minutes M] [--seeds]
+    python -m benchmarks.tuning.grid [--task NAME] [--limit N] [--minutes M] [--seeds]
 
 Runs one after the other, each in a process of its own, forked when torch is there. Ended and
 started again it makes only what is missing. Curves go to benchmarks/cache/tuning/NAME.jsonl, a
@@ -18,13 +18,12 @@ import os
 import pkgutil
 import random
 import shutil
-import sys
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from tasks import CACHE, PRESETS, ROOT, TASKS, Task, config_of, write_rows
+from benchmarks.places import PRESETS, ROOT
+from benchmarks.tuning.tasks import CACHE, TASKS, Task, config_of, write_rows
 
 DATA = Path(__file__).resolve().parent / "data"
 SEED, MORE_SEEDS, BEST = 1, (2, 3, 4, 5), 20
@@ -64,7 +63,6 @@ def main() -> None:
 
 def warm_up() -> None:
     """Import all that a run needs, once for all runs."""
-    sys.path.insert(0, str(ROOT))
     import peft  # noqa: F401
     import torch
     import transformers  # noqa: F401

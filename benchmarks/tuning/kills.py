@@ -1,6 +1,6 @@
 """Kill -9 `advise tune` at random moments: no finished run may be lost, none run twice.
 
-    python benchmarks/tuning/kills.py [--kills 100] [--seed 0] [--write]
+    python -m benchmarks.tuning.kills [--kills 100] [--seed 0] [--write]
 
 A trainer that only simulates its curves stands in, so that a session takes seconds. Each session is
 killed again and again, the loop alone or with all that it started (as a machine that goes down),
@@ -26,9 +26,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.places import RESULTS, ROOT, environment
+
 STUB = ROOT / "tests" / "tuning" / "stub_trainer.py"
-RESULTS = ROOT / "benchmarks" / "results" / "tuning_kills.md"
+RESULT = RESULTS / "tuning_kills.md"
 CONFIG = {
     "learning_rate": 1e-5, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1,
     "num_train_epochs": 3, "warmup_steps": 10, "lr_scheduler_type": "cosine", "seed": 1,
@@ -100,7 +101,7 @@ def command(place: Path, subject: Subject, resume: bool) -> list[str]:
 
 
 def start(place: Path, subject: Subject, resume: bool) -> subprocess.Popen[str]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = environment()
     return subprocess.Popen(
         command(place, subject, resume), cwd=place, env=env, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -242,7 +243,7 @@ def page(tally: Tally, seconds: float, seed: int) -> str:
     lines = [
         "# Kills of `advise tune`",
         "",
-        f"`python benchmarks/tuning/kills.py --kills {tally.kills} --seed {seed}`"
+        f"`python -m benchmarks.tuning.kills --kills {tally.kills} --seed {seed}`"
         f" ({seconds:.0f} s of wall time).",
         "",
         "| what | count |",
@@ -271,7 +272,7 @@ def main() -> int:
     text = page(tally, time.monotonic() - began, given.seed)
     print(text)
     if given.write:
-        RESULTS.write_text(text, encoding="utf-8")
+        RESULT.write_text(text, encoding="utf-8")
     return 1 if tally.faults else 0
 
 

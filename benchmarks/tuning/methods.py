@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from surface import Ran, Surface, World, start_of
-from tasks import BATCH, EPOCHS, LR, RANK
-
 from advisor.tuning.choice import noise_of
 from advisor.tuning.strategy import next_run as strategy
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
+from benchmarks.tuning.surface import Ran, Surface, World, start_of
+from benchmarks.tuning.tasks import BATCH, EPOCHS, LR, RANK
 
 TENTHS = 10
 

@@ -1,10 +1,10 @@
-"""Repairs single faults by real runs: the strategy of `advise tune` reruns a config with one fault.
+"""Repairs single faults by real runs on ../shared/data, as `advise tune` does.
 
-    python benchmarks/tuning/repair.py [--seeds 5] [--minutes M]
+    python -m benchmarks.tuning.repair [--seeds 5] [--minutes M]
 
-Each session begins with a good config of the tiny base model and one fault, and makes real runs
-of what the strategy proposes. Resumable: a session that is done is a row of
-benchmarks/cache/tuning/repaired.jsonl. Needs torch.
+The strategy reruns a config with one fault. Each session begins with a good config of the tiny base
+model and one fault, and makes real runs of what the strategy proposes. Resumable: a session that is
+done is a row of benchmarks/cache/tuning/repaired.jsonl. Needs torch.
 """
 
 from __future__ import annotations
@@ -13,22 +13,18 @@ import argparse
 import json
 import math
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from grid import run, warm_up
-from surface import diagnosed, start_of
-from tasks import ALPHA, BATCH, CACHE, EPOCHS, LR, RANK, TASKS, write_rows
-
 from advisor.tuning.choice import noise_of
 from advisor.tuning.strategy import next_run as strategy
 from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 from advisor.tuning.writing import changes_between
+from benchmarks.tuning.grid import run, warm_up
+from benchmarks.tuning.surface import diagnosed, start_of
+from benchmarks.tuning.tasks import ALPHA, BATCH, CACHE, EPOCHS, LR, RANK, TASKS, write_rows
 
 TASK = TASKS["alpaca"]
 GOOD: dict[str, Any] = {LR: 6e-3, BATCH: 4, EPOCHS: 4, RANK: 16, ALPHA: 32}

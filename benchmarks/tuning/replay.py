@@ -1,6 +1,6 @@
 """Replays tuning methods over the grids: the same starts, the same space, cost in tokens.
 
-    python benchmarks/tuning/replay.py [--seeds 50] [--task NAME] [--methods 'ours,TPE'] [--show]
+    python -m benchmarks.tuning.replay [--seeds 50] [--task NAME] [--methods 'ours,TPE'] [--show]
 
 Needs numpy; Optuna and scipy for the methods that are compared. Every session is a row of
 benchmarks/cache/tuning/replayed.jsonl; results.py makes benchmarks/results/tuning.md of them.
@@ -12,18 +12,14 @@ import argparse
 import json
 import math
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from methods import METHODS, PREFIXES, Session, begin
-from surface import Ran, Surface, load_surface
-from tasks import BATCH, CACHE, EPOCHS, LR, RANK, TASKS, Task
-
 from advisor.tuning.choice import best_of, is_better, noise_of
+from benchmarks.tuning.methods import METHODS, PREFIXES, Session, begin
+from benchmarks.tuning.surface import Ran, Surface, load_surface
+from benchmarks.tuning.tasks import BATCH, CACHE, EPOCHS, LR, RANK, TASKS, Task
 
 # What a person who knows this model begins with, and what the guide has for real ones.
 DEFAULTS: dict[str, dict[str, float]] = {

@@ -1,6 +1,6 @@
-"""Makes benchmarks/results/tuning.md of what replay.py replayed and repair.py repaired.
+"""Makes benchmarks/results/tuning.md of what tuning.replay replayed and tuning.repair repaired.
 
-    python benchmarks/tuning/results.py
+    python -m benchmarks.tuning.results
 
 Intervals are bootstrapped over start x task cells (a cell's seeds stay together); p is of a
 paired permutation test of the same cells.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from replay import OUT, TOLERANCE
-from surface import load_surface
-from tasks import CACHE, ROOT, TASKS
+from benchmarks.places import RESULTS
+from benchmarks.tuning.replay import OUT, TOLERANCE
+from benchmarks.tuning.surface import load_surface
+from benchmarks.tuning.tasks import CACHE, TASKS
 
-RESULT = ROOT / "benchmarks" / "results" / "tuning.md"
+RESULT = RESULTS / "tuning.md"
 HELD_OUT = "dolly"  # the strategy was shaped on the other two
 HEALTHY = 0.05  # a start within this of the best
 WORSE = 0.01
@@ -34,11 +32,11 @@ Rows = list[dict[str, Any]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--rows", type=Path, default=OUT, help="what replay.py has written")
+    parser.add_argument("--rows", type=Path, default=OUT, help="what tuning.replay has written")
     parser.add_argument("--write", action="store_true", help="put it into results/")
     asked = parser.parse_args()
     if not asked.rows.exists():
-        raise SystemExit(f"{asked.rows}: not there; python benchmarks/tuning/replay.py makes it")
+        raise SystemExit(f"{asked.rows}: not there; python -m benchmarks.tuning.replay makes it")
     rows: Rows = [json.loads(line) for line in asked.rows.read_text().splitlines()]
     text = "\n".join(
         [*_head(), *_wanted(rows), *_grids(), *_reached(rows), *_against(rows), *_repaired()]
@@ -51,9 +49,13 @@ def main() -> None:
 def _head() -> list[str]:
     return [
         "# Tuning", "",
-        "Replays over dense grids of real runs of the tiny base model (benchmarks/tuning/grid.py),"
-        " and real runs with one fault each (repair.py). The strategy was shaped on gsm8k and"
-        f" alpaca; nothing was chosen by what {HELD_OUT} showed. A cost of 1 is the start's own"
+        "Made by `python -m benchmarks.tuning.results --write` of what"
+        " `python -m benchmarks.tuning.replay` and `python -m benchmarks.tuning.repair`"
+        " have written.", "",
+        "Replays over dense grids of real runs of the tiny base model (benchmarks.tuning.grid),"
+        " and real runs with one fault each (benchmarks.tuning.repair). The strategy was"
+        f" shaped on gsm8k and alpaca; nothing was chosen by what {HELD_OUT} showed. A cost of 1"
+        " is the start's own"
         " run; probes and aborted runs count by the tokens that they read. The tasks are small:"
         " runs of 2 to 96 steps, on texts cut short.", "",
     ]  # fmt: skip

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from grid import load
-from tasks import BATCH, Task, config_of
 
 from advisor.config.attach import with_log
 from advisor.dialects import dialect_of
@@ -22,6 +20,8 @@ from advisor.run import Config, Run, Series
 from advisor.tuning.planning import start_values
 from advisor.tuning.reading import trial_of
 from advisor.tuning.trial import Proposal, Trial
+from benchmarks.tuning.grid import load
+from benchmarks.tuning.tasks import BATCH, Task, config_of
 
 Cell = tuple[int, ...]  # an index an axis
 

@@ -1,4 +1,4 @@
-"""The tasks of the grids: which data, which method, which axes, and the config of a cell."""
+"""The tasks of the grids, of data in ../shared/data: method, axes, and the config of a cell."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PRESETS = ROOT / "presets"
-CACHE = ROOT / "benchmarks" / "cache" / "tuning"
+from benchmarks import places
+from benchmarks.places import PRESETS, SHARED_DATA
+
+CACHE = places.CACHE / "tuning"
 COLUMNS = "ColumnMappedTextInstructionDataset"
 TARGET = f"nemo_automodel.components.datasets.llm.column_mapped_text_instruction_dataset.{COLUMNS}"
 LR, BATCH = "optimizer.lr", "step_scheduler.global_batch_size"
@@ -97,10 +98,10 @@ def config_of(task: Task, values: dict[str, Any], seed: int, rows: dict[str, Pat
 
 def write_rows(task: Task, folder: Path) -> dict[str, Path]:
     """Write the training rows, and the validation rows followed by the test rows."""
-    source = ROOT.parent / "shared" / "data"
+    folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for split, name, wanted in (("train", "", task.rows), ("held", ".val", 2 * HELD)):
-        lines = (source / f"{task.data}{name}.jsonl").read_text().splitlines()
+        lines = (SHARED_DATA / f"{task.data}{name}.jsonl").read_text().splitlines()
         rows = [_short(json.loads(line), task) for line in lines]
         rows = [row for row in rows if row[task.fields[2]].strip()][:wanted]
         paths[split] = folder / f"{task.name}.{split}.jsonl"

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-HERE = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks() -> Iterator[None]:
-    sys.path.insert(0, str(HERE))
-    yield
-    sys.path.remove(str(HERE))
-
 
 def labelled(*must: tuple[str, ...], **more: Any) -> Any:
-    from accuracy_runs import Labelled
+    from benchmarks.accuracy.runs import Labelled
 
     fields = {"source": "trained", "split": "tune", "fault": "knob", "family": "a", **more}
     return Labelled("run", Path("run"), must=must, **fields)
 
 
 def said(*symptoms: str, severity: str = "warning", causes: tuple[str, ...] = ()) -> Any:
-    from accuracy_answers import Answer, Said
+    from benchmarks.accuracy.answers import Answer, Said
 
     return Answer(tuple(Said("X", frozenset({s}), severity, 1.0, causes) for s in symptoms))
 
 
 def plan(*moves: tuple[Any, ...]) -> Any:
-    from accuracy_answers import Answer, Move
+    from benchmarks.accuracy.answers import Answer, Move
 
     return Answer(moves=tuple(Move(*move) for move in moves))
 
 
 def test_a_demand_is_met_by_any_of_its_names_and_booked_under_the_first() -> None:
-    from accuracy_scores import symptoms
+    from benchmarks.accuracy.scores import symptoms
 
     counts = symptoms([(labelled(("divergence", "spikes")), said("spike"))])
     assert list(counts) == ["divergence"]
@@ -47,14 +36,14 @@ def test_a_demand_is_met_by_any_of_its_names_and_booked_under_the_first() -> Non
 
 
 def test_a_remark_meets_no_demand() -> None:
-    from accuracy_scores import symptoms
+    from benchmarks.accuracy.scores import symptoms
 
     counts = symptoms([(labelled(("overfit",)), said("overfit", severity="info"))])
     assert (counts["overfit"].hit, counts["overfit"].f1) == (0, 0.0)
 
 
 def test_onset_stands_for_overfitting_and_the_other_way_round() -> None:
-    from accuracy_scores import symptoms
+    from benchmarks.accuracy.scores import symptoms
 
     runs = [
         (labelled(("overfit",)), said("overfit_onset")),
@@ -64,7 +53,7 @@ def test_onset_stands_for_overfitting_and_the_other_way_round() -> None:
 
 
 def test_what_is_neither_demanded_nor_allowed_is_wrong() -> None:
-    from accuracy_scores import symptoms
+    from benchmarks.accuracy.scores import symptoms
 
     run = labelled(("nonfinite",), may=frozenset({"numerics"}))
     counts = symptoms([(run, said("nonfinite", "numerics", "plateau"))])
@@ -74,7 +63,7 @@ def test_what_is_neither_demanded_nor_allowed_is_wrong() -> None:
 
 
 def test_precision_and_recall_make_the_f1() -> None:
-    from accuracy_scores import macro_f1, symptoms
+    from benchmarks.accuracy.scores import macro_f1, symptoms
 
     runs = [
         (labelled(("noisy",)), said("noisy")),
@@ -87,21 +76,21 @@ def test_precision_and_recall_make_the_f1() -> None:
 
 
 def test_symptoms_weigh_the_same_however_often_they_are_demanded() -> None:
-    from accuracy_scores import macro_f1, symptoms
+    from benchmarks.accuracy.scores import macro_f1, symptoms
 
     runs = [(labelled(("noisy",)), said("noisy"))] * 9 + [(labelled(("oom",)), said())]
     assert macro_f1(symptoms(runs)) == 0.5
 
 
 def test_a_statement_about_a_setting_is_an_alarm_on_healthy_runs_only() -> None:
-    from accuracy_scores import is_alarmed
+    from benchmarks.accuracy.scores import is_alarmed
 
     assert is_alarmed(labelled(healthy=True), said("config"))
     assert not is_alarmed(labelled(("divergence",)), said("divergence", "config"))
 
 
 def test_symptoms_that_a_labelling_does_not_know_count_for_nothing() -> None:
-    from accuracy_scores import is_alarmed
+    from benchmarks.accuracy.scores import is_alarmed
 
     run = labelled(unscored=frozenset({"eval_leak"}))
     assert not is_alarmed(run, said("eval_leak"))
@@ -109,7 +98,7 @@ def test_symptoms_that_a_labelling_does_not_know_count_for_nothing() -> None:
 
 
 def test_the_confusion_says_what_stands_in_for_a_missed_symptom() -> None:
-    from accuracy_scores import confusion
+    from benchmarks.accuracy.scores import confusion
 
     runs = [
         (labelled(("slow",)), said("underfit")),
@@ -124,8 +113,8 @@ def test_the_confusion_says_what_stands_in_for_a_missed_symptom() -> None:
 
 
 def test_causes_are_ranked_down_the_report() -> None:
-    from accuracy_answers import Answer
-    from accuracy_scores import cause_hit
+    from benchmarks.accuracy.answers import Answer
+    from benchmarks.accuracy.scores import cause_hit
 
     first = said("noisy", causes=("batch_too_small", "mixed_data")).said
     second = said("spikes", causes=("lr_too_high",)).said
@@ -134,7 +123,7 @@ def test_causes_are_ranked_down_the_report() -> None:
 
 
 def test_causes_that_one_change_mends_count_as_one() -> None:
-    from accuracy_causes import same_cure
+    from benchmarks.accuracy.causes import same_cure
 
     assert same_cure("schedule_wrong", "schedule_stepped_per_process")
     assert not same_cure("lr_too_high", "lr_too_low")
@@ -142,10 +131,9 @@ def test_causes_that_one_change_mends_count_as_one() -> None:
 
 
 def test_every_cause_with_a_cure_is_one_that_rules_may_name() -> None:
-    from accuracy_causes import CURES
-
     from advisor.dialects.keys import KINDS
     from advisor.rulebook.causes import CAUSES
+    from benchmarks.accuracy.causes import CURES
 
     assert set(CURES) <= set(CAUSES)
     assert {key for key, _ in CURES.values()} <= set(KINDS)
@@ -166,16 +154,16 @@ def test_every_cause_with_a_cure_is_one_that_rules_may_name() -> None:
 def test_a_plan_is_right_where_it_moves_a_cures_key_its_way(
     moves: list[tuple[Any, ...]], right: bool
 ) -> None:
-    from accuracy_runs import Cure
-    from accuracy_scores import plan_is_right
+    from benchmarks.accuracy.runs import Cure
+    from benchmarks.accuracy.scores import plan_is_right
 
     cures = (Cure("optimizer.lr", "down"), Cure("clip_grad_norm.max_norm", "set", 1.0))
     assert plan_is_right(labelled(("spikes",), cures=cures), plan(*moves)) is right
 
 
 def test_advice_in_words_is_a_cure_where_no_value_is_owed() -> None:
-    from accuracy_runs import Cure
-    from accuracy_scores import plan_is_right
+    from benchmarks.accuracy.runs import Cure
+    from benchmarks.accuracy.scores import plan_is_right
 
     split = labelled(("eval_leak",), cures=(Cure("validation_dataset.path", "set"),))
     rate = labelled(("spikes",), cures=(Cure("optimizer.lr", "down"),))
@@ -185,9 +173,8 @@ def test_advice_in_words_is_a_cure_where_no_value_is_owed() -> None:
 
 
 def test_an_edit_without_a_known_value_moves_by_its_factor() -> None:
-    from accuracy_answers import direction_of
-
     from advisor.findings import Edit
+    from benchmarks.accuracy.answers import direction_of
 
     assert direction_of(Edit("optimizer.lr", "multiply", 0.3)) == "down"
     assert direction_of(Edit("optimizer.lr", "set", 1e-4, old=1e-3, new=1e-4, resolved=True)) == (
@@ -198,14 +185,14 @@ def test_an_edit_without_a_known_value_moves_by_its_factor() -> None:
 
 
 def test_no_alarm_in_n_runs_leaves_three_in_n_possible() -> None:
-    from accuracy_scores import upper_bound
+    from benchmarks.accuracy.scores import upper_bound
 
     assert upper_bound(0, 300) == pytest.approx(0.01, rel=0.01)
     assert upper_bound(2, 300) > upper_bound(0, 300)
 
 
 def test_an_interval_draws_whole_families() -> None:
-    from accuracy_scores import f1_intervals
+    from benchmarks.accuracy.scores import f1_intervals
 
     good = [(labelled(("noisy",), family="a"), said("noisy"))] * 50
     bad = [(labelled(("noisy",), family="b"), said())] * 50
@@ -214,7 +201,7 @@ def test_an_interval_draws_whole_families() -> None:
 
 
 def test_a_share_has_an_interval_about_it() -> None:
-    from accuracy_scores import share_interval
+    from benchmarks.accuracy.scores import share_interval
 
     runs = [(labelled(family=str(i)), said(*(["noisy"] if i < 60 else []))) for i in range(100)]
     low, high = share_interval(runs, lambda pair: bool(pair[1].said))
@@ -222,7 +209,7 @@ def test_a_share_has_an_interval_about_it() -> None:
 
 
 def test_a_row_of_the_gallery_becomes_a_labelled_run() -> None:
-    from accuracy_runs import of_gallery
+    from benchmarks.accuracy.runs import of_gallery
 
     row = {
         "id": "x", "arch": "llama", "data": "dolly", "family": "f", "knob": "rate-x30",

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-HERE = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks() -> Iterator[None]:
-    sys.path.insert(0, str(HERE))
-    yield
-    sys.path.remove(str(HERE))
-
 
 def test_the_expected_error_is_the_distance_of_sureness_and_share() -> None:
-    from calibrate_bins import expected_error
+    from benchmarks.tools.calibrate_bins import expected_error
 
     half_right = [(0.92, True)] * 5 + [(0.92, False)] * 5
     assert expected_error(half_right) == pytest.approx(0.42)
@@ -29,16 +17,15 @@ def test_the_expected_error_is_the_distance_of_sureness_and_share() -> None:
 
 
 def test_bins_hold_mean_sureness_share_and_number() -> None:
-    from calibrate_bins import bins_of
+    from benchmarks.tools.calibrate_bins import bins_of
 
     pairs = [(0.75, True), (0.75, False), (0.99, True)]
     assert bins_of(pairs) == [[0.75, 0.5, 2], [0.99, 1.0, 1]]
 
 
 def test_folds_that_disagree_call_for_a_heavier_word() -> None:
-    from calibrate import Judged, fit
-
     from advisor.rulebook.load import load_rules
+    from benchmarks.tools.calibrate import Judged, fit
 
     rules = load_rules()
     steady = [Judged("LR007", "error", True, f"f{i % 4}", True) for i in range(40)]
@@ -47,9 +34,8 @@ def test_folds_that_disagree_call_for_a_heavier_word() -> None:
 
 
 def test_trained_and_generated_runs_are_counted_apart() -> None:
-    from calibrate import Judged, calibration_of
-
     from advisor.rulebook.load import load_rules
+    from benchmarks.tools.calibrate import Judged, calibration_of
 
     found = [
         Judged("LR007", "error", True, "a", True),
@@ -60,7 +46,7 @@ def test_trained_and_generated_runs_are_counted_apart() -> None:
 
 
 def test_the_diagram_is_sound_xml_with_one_mark_a_bin() -> None:
-    from calibrate_svg import diagram
+    from benchmarks.tools.calibrate_svg import diagram
 
     root = ElementTree.fromstring(diagram({"a < b": [[0.9, 0.8, 10], [0.99, 1.0, 400]]}))
     space = "{http://www.w3.org/2000/svg}"

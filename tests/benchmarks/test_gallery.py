@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,16 @@ import pytest
 from advisor.rulebook.causes import CAUSES
 from advisor.rulebook.load import load_rules
 from advisor.rulebook.symptoms import SYMPTOMS
+from benchmarks.gallery.causes_of import BY_KNOB, BY_OUTCOME
+from benchmarks.gallery.compact import scrubbed
+from benchmarks.gallery.families import split_of
+from benchmarks.gallery.jobs import GOOD, KNOBS, make_jobs
+from benchmarks.gallery.judging import judge, loud, report_of
+from benchmarks.gallery.labels import label
+from benchmarks.gallery.outcomes import Outcome, kind_of, onset
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "gallery"
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from gallery.causes_of import BY_KNOB, BY_OUTCOME  # noqa: E402
-from gallery.compact import scrubbed  # noqa: E402
-from gallery.families import split_of  # noqa: E402
-from gallery.jobs import GOOD, KNOBS, make_jobs  # noqa: E402
-from gallery.judging import judge, loud, report_of  # noqa: E402
-from gallery.labels import label  # noqa: E402
-from gallery.outcomes import Outcome, kind_of, onset  # noqa: E402
 
 Row = dict[str, Any]
 STEPS = 60

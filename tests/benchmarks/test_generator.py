@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-HERE = Path(__file__).resolve().parents[2] / "benchmarks"
+from benchmarks.generated import generator
 
 
-@pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    sys.path.insert(0, str(HERE))
-    spec = importlib.util.spec_from_file_location("generator", HERE / "generator.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generator"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_there_are_enough_kinds(generator: ModuleType) -> None:
+def test_there_are_enough_kinds() -> None:
     assert len(generator.FAULTS) + len(generator.NUMERIC) >= 20
     assert len(generator.HEALTHY) >= 8
 
 
-def test_the_same_seed_gives_the_same_run(generator: ModuleType) -> None:
+def test_the_same_seed_gives_the_same_run() -> None:
     first, second = generator.make("overfit", 3), generator.make("overfit", 3)
     assert str(first.rows) == str(second.rows)
     assert first.rows != generator.make("overfit", 4).rows
 
 
-def test_a_visible_fault_is_demanded_and_a_healthy_run_demands_nothing(
-    generator: ModuleType,
-) -> None:
+def test_a_visible_fault_is_demanded_and_a_healthy_run_demands_nothing() -> None:
     assert generator.make("nan_late", 0).must == ("nonfinite",)
     assert all(generator.make(kind, 0).must == () for kind in generator.HEALTHY)
 
 
-def test_amplitudes_straddle_the_limits(generator: ModuleType) -> None:
+def test_amplitudes_straddle_the_limits() -> None:
     visible = {bool(generator.make("divergence_late", seed).must) for seed in range(10)}
     assert visible == {True, False}
 
 
-def test_each_format_is_written_and_labelled(generator: ModuleType, tmp_path: Path) -> None:
+def test_each_format_is_written_and_labelled(tmp_path: Path) -> None:
     case = generator.make("short_twenty", 0)
     folder = generator.write(case, tmp_path, ("trainer_state", "jsonl", "csv"))
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -59,7 +43,7 @@ def test_each_format_is_written_and_labelled(generator: ModuleType, tmp_path: Pa
     assert labels["cases"]["short_twenty"]["must_any"] == []
 
 
-def test_the_quoted_half_is_kept_apart(generator: ModuleType) -> None:
+def test_the_quoted_half_is_kept_apart() -> None:
     with pytest.raises(SystemExit):
         generator.seeds_of("0:10", "quoted")
     with pytest.raises(SystemExit):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,12 +13,11 @@ from advisor.rulebook.cases import make_run
 from advisor.rulebook.load import load_rules
 from advisor.rulebook.rule import Rulebook
 from advisor.run import Run
+from benchmarks.accuracy.metamorphic import LOGS, changed, halved, runs_of, symptoms
 
 ROOT = Path(__file__).resolve().parents[2]
 GALLERY = ROOT / "tests" / "fixtures" / "gallery"
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from metamorphic import LOGS, changed, halved, runs_of, symptoms  # noqa: E402
 
 HEALTHY = {
     row["id"]

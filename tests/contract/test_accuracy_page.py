@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +13,10 @@ DATA = json.loads((ROOT / "benchmarks" / "results" / "accuracy.json").read_text(
 PAGE = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks() -> Iterator[None]:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield
-    sys.path.remove(str(ROOT / "benchmarks"))
-
-
 def test_the_page_is_the_one_that_its_data_make() -> None:
-    from accuracy_page import page
+    from benchmarks.accuracy.page import page
 
-    assert page(DATA) == PAGE, "stale: run `python benchmarks/accuracy.py`"
+    assert page(DATA) == PAGE, "stale: run `python -m benchmarks.accuracy.report`"
 
 
 def test_every_goal_says_whether_it_is_met_and_by_how_much_not() -> None:
@@ -46,7 +37,7 @@ def test_a_share_in_the_data_is_what_its_counts_make() -> None:
 
 
 def test_the_bound_of_the_alarm_rate_is_said_and_follows_from_the_runs() -> None:
-    from accuracy_scores import upper_bound
+    from benchmarks.accuracy.scores import upper_bound
 
     for kinds in [*DATA["alarms"].values(), DATA["all_alarms"]]:
         for hit, runs, bound in kinds.values():

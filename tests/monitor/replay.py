@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 from advisor.config.attach import with_log
 from advisor.diagnosis import diagnose
@@ -25,20 +22,6 @@ from advisor.run import Config, Event, Run
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT.parent / "shared" / "logs"
 Row = Mapping[str, object]
-
-
-def generator() -> ModuleType:
-    """benchmarks/generator.py, which is no package."""
-    if "generator" not in sys.modules:
-        sys.path.insert(0, str(ROOT / "benchmarks"))
-        spec = importlib.util.spec_from_file_location(
-            "generator", ROOT / "benchmarks" / "generator.py"
-        )
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["generator"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["generator"]
 
 
 def read_prefix(

@@ -11,7 +11,8 @@ from advisor.monitor import Monitor
 from advisor.rulebook.load import load_rules
 from advisor.rulebook.rule import Rulebook
 from advisor.run import Event
-from tests.monitor.replay import Row, expected, feed, generator, logged_rows, read_prefix
+from benchmarks.generated.generator import KINDS, make
+from tests.monitor.replay import Row, expected, feed, logged_rows, read_prefix
 
 FAST_KINDS = ("divergence_late", "zero_loss_nan_grad", "overfit", "grpo", "eval_nan", "nan_late")
 FACTS = {"max_steps": 5000, "num_train_epochs": 3}
@@ -65,18 +66,18 @@ def differing(
 def test_findings_equal_those_of_check_at_prefixes_of_generated_runs(
     kind: str, rulebook: Rulebook
 ) -> None:
-    rows = list(generator().make(kind, 3).rows)
+    rows = list(make(kind, 3).rows)
     assert differing(rows, prefixes(len(rows), 12), rulebook) == []
 
 
 @pytest.mark.parametrize("kind", FAST_KINDS[:4])
 def test_findings_equal_those_of_check_where_steps_go_back(kind: str, rulebook: Rulebook) -> None:
-    rows = rewound(generator().make(kind, 4).rows)
+    rows = rewound(make(kind, 4).rows)
     assert differing(rows, prefixes(len(rows), 12), rulebook) == []
 
 
 def test_findings_equal_those_of_check_at_each_event(rulebook: Rulebook) -> None:
-    rows = list(generator().make("spikes_repeated", 3).rows)
+    rows = list(make("spikes_repeated", 3).rows)
     events = {
         40: Event("warning", "all labels are masked (-100)", 40),
         60: Event("resume", "resumed from checkpoint-50", int(str(rows[60]["step"]))),
@@ -89,9 +90,8 @@ def test_findings_equal_those_of_check_at_each_event(rulebook: Rulebook) -> None
 def test_findings_equal_those_of_check_at_all_early_prefixes_of_all_kinds(
     rulebook: Rulebook,
 ) -> None:
-    made = generator()
-    for number, kind in enumerate(made.KINDS):
-        rows = list(made.make(kind, number % 10).rows)
+    for number, kind in enumerate(KINDS):
+        rows = list(make(kind, number % 10).rows)
         at = {*range(1, min(len(rows), 200) + 1), *prefixes(len(rows), 50)}
         assert differing(rows, at, rulebook) == [], kind
 

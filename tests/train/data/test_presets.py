@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-BASE, MAKE = ROOT / "presets" / "base", ROOT / "benchmarks" / "make_instructions.py"
+BASE = ROOT / "presets" / "base"
 
 
 def rows(name):
@@ -17,7 +17,8 @@ def rows(name):
 
 
 def test_the_script_makes_the_instructions_that_ship(tmp_path):
-    subprocess.run([sys.executable, MAKE, "--out", tmp_path], check=True, capture_output=True)
+    words = [sys.executable, "-m", "benchmarks.tools.make_instructions", "--out", tmp_path]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     for name in ("instructions.jsonl", "instructions.val.jsonl"):
         assert (tmp_path / name).read_bytes() == (ROOT / "presets" / name).read_bytes()
 

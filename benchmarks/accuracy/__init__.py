@@ -1,0 +1,1 @@
+"""How right the advisor is: one report, and the labelled real logs."""

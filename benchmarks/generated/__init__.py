@@ -1,0 +1,1 @@
+"""Made-up runs with labels, and what is found in them."""

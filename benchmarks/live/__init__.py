@@ -1,0 +1,1 @@
+"""How soon a Monitor speaks, and what it costs."""

@@ -1,0 +1,1 @@
+"""CPU seconds and memory, ours beside others."""

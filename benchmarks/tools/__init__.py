@@ -1,0 +1,1 @@
+"""What makes files of the project itself: the calibration, the presets, the demo."""

@@ -1,0 +1,1 @@
+"""How well and how safely `advise tune` tunes, on grids of real runs."""
