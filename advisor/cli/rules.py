@@ -17,6 +17,10 @@ WIDE = 100  # columns from which the guide's rows stand beside a rule
 
 
 def rules(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILES", help="More files for --test.")
+    ] = [],  # noqa: B006
+    *,
     output_format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="text or json.")
     ] = "text",
@@ -31,12 +35,14 @@ def rules(
 ) -> None:
     """List the rules; with --test, run the cases written inside rule files.
 
-    Example: advise rules --test my-rules/SC009-rate-stands-still.yaml
+    Example: advise rules --test my-rules/*.yaml
     """
     if output_format not in ("text", "json"):
         raise AdvisorError(f"--format {output_format}: give text or json")
+    if files and not test:
+        raise AdvisorError(f"files are for --test: advise rules --test {files[0]}")
     if test:
-        _test(test)
+        _test([*test, *files])
     elif keys:
         _list_keys()
     elif output_format == "json":
@@ -103,7 +109,8 @@ def _test(paths: list[Path]) -> None:
     from advisor.cli.rule_cases import run_cases
 
     files = listed(paths)
-    results = [r for rule in parse_rules(files, load_rules().codes) for r in run_cases(rule)]
+    book = load_rules()
+    results = [r for rule in parse_rules(files, book.codes) for r in run_cases(rule, book)]
     failed = [r for r in results if not r.passed]
     for result in failed:
         case = result.case

@@ -65,6 +65,13 @@ def test_rules_test_runs_the_cases_of_a_file(tmp_path: Path) -> None:
     assert done.returncode == 1 and "expects silent, got fires" in done.stdout
 
 
+def test_rules_test_takes_many_files_and_knows_what_other_rules_explain() -> None:
+    done = advise("rules", "--test", *sorted((RULES / "loss").glob("LR*.yaml")))
+    assert done.returncode == 0, done.stdout  # LR007 has a case that SC003 explains
+    done = advise("rules", RULES / "loss")
+    assert done.returncode == 2 and "files are for --test" in done.stderr
+
+
 def test_rules_of_ones_own_judge_a_run(tmp_path: Path) -> None:
     text = (RULES / "loss" / "LR003-fast-fall-to-good-plateau.yaml").read_text()
     text = text.replace("LR003", "ZZ001").replace("fast-fall-to-good-plateau", "falls-at-all")
