@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 export OMP_NUM_THREADS = 1
 
 .PHONY: demo demo-train demo-tune test test-slow test-portable test-processors \
-	test-integrations lint docs wheel clean
+	test-integrations lint docs wheel sdist clean
 
 demo: $(VENV)/.base
 	$(BIN)/advise demo
@@ -61,6 +61,17 @@ wheel: $(VENV)/.dev
 	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints.txt build/wheel/*.whl
 	cd build/wheel && venv/bin/advise demo && venv/bin/advise rules --format json > rules.json
+
+# Build the source distribution, unpack it and run its own fast tests there.
+sdist: $(VENV)/.dev
+	rm -rf build/sdist && mkdir -p build/sdist
+	$(PYTHON) -m venv build/sdist/venv
+	build/sdist/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt build
+	build/sdist/venv/bin/python -m build --sdist --outdir build/sdist .
+	cd build/sdist && tar xf finetune_advisor-*.tar.gz
+	cd build/sdist/finetune_advisor-*/ && PYTHONPATH="$$PWD" $(CURDIR)/$(BIN)/python -m pytest \
+		-n 2 -m "$(QUICK)"
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

@@ -25,6 +25,7 @@ AXIS = 14  # columns that the labels of a plot take
 WIDE = 100  # columns from which plots stand side by side
 GAP = 2  # columns between them
 MOST_NEWS = 4
+LEAST = 12  # columns below which what is left of a line says nothing
 TALL, LOW = 6, 4  # lines of a plot where one run is shown, and where there are several
 
 
@@ -58,13 +59,16 @@ def screen_of(watcher: Watcher, news: Sequence[Text], console: Console) -> Rende
     for i, run in enumerate(runs):
         room = height - len(lines) - (len(runs) - i - 1) - 1
         block = _block(run, console, TALL if len(runs) == 1 else LOW) if room > LOW else []
-        lines += (block or [_title(run, whole=True)])[: max(1, room)]
+        lines += (block or [_title(run, Page(console), whole=True)])[: max(1, room)]
     if watcher.absent:
         names = ", ".join(str(path) for path in watcher.absent[:3])
         lines.append(Text(one_line(f"waiting for {names}"), "dim"))
     lines += [Text(one_line(f"not read: {f.message}"), "magenta") for f in _unread(watcher)]
+    mark = _cut_mark(Page(console))
     for line in lines:
-        line.truncate(width, overflow="ellipsis")
+        if line.cell_len > width:
+            line.truncate(width - len(mark))
+            line.append(mark)
         line.no_wrap = True
     return Group(*lines[: height - 1])
 
@@ -88,11 +92,19 @@ def _rank(run: Followed) -> tuple[int, bool, str]:
     return order.index(run.status), run.over, str(run.path)
 
 
-def _title(run: Followed, whole: bool) -> Text:
+def _cut_mark(page: Page) -> str:
+    return "…" if page.can_print("…") else "..."
+
+
+def _title(run: Followed, page: Page, whole: bool) -> Text:
     """Name the run and its status; ``whole`` adds where it stands, for a run of one line."""
-    status = run.status
-    title = Text.assemble((one_line(name_of(run)), "bold"), "  ", (status, STATUS[status]))
-    if whole:
+    status, name = run.status, one_line(name_of(run))
+    room = page.width - len(f"  {status}")
+    if len(name) > room:  # the end of a path tells runs apart, and the status has to be seen
+        mark = _cut_mark(page)
+        name = mark + name[len(name) + len(mark) - room :]
+    title = Text.assemble((name, "bold"), "  ", (status, STATUS[status]))
+    if whole and title.cell_len + LEAST <= page.width:
         title.append(f"  {_standing(run)}", "dim")
     return title
 
@@ -104,7 +116,7 @@ def _standing(run: Followed) -> str:
 def _block(run: Followed, console: Console, height: int) -> list[Text]:
     """All that is shown of one run: its title, findings, curves and numbers."""
     page = Page(console)
-    page.whole(_title(run, whole=False))
+    page.whole(_title(run, page, whole=False))
     page.whole(Text(_standing(run), "dim"), 2)
     findings = run.standing
     loud = [finding for finding in findings if finding.severity != "info"]

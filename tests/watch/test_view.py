@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -61,15 +62,29 @@ def test_a_healthy_run_shows_its_curves_and_values() -> None:
 
 
 def test_where_there_is_no_room_each_run_has_its_line_and_the_sick_come_first() -> None:
-    lines = drawn(DEMO, height=12)
+    lines = drawn(DEMO, width=200, height=12)
     runs = [line for line in lines if str(DEMO) in line]
     assert len(runs) == 5
     assert "failing" in runs[0]
     assert "ok" in runs[-1]
 
 
+@pytest.mark.parametrize(("encoding", "mark"), [("utf-8", "…"), ("ascii", "...")])
+def test_a_long_path_loses_its_beginning_and_the_status_stays(
+    tmp_path: Path, encoding: str, mark: str
+) -> None:
+    folder = tmp_path.joinpath(*("a-long-name-of-a-folder" for _ in range(6)))
+    shutil.copytree(DEMO / "healthy", folder / "healthy")
+    shutil.copytree(DEMO / "out-of-memory", folder / "out-of-memory")
+    lines = drawn(folder, width=60, height=10, encoding=encoding)
+    runs = [line for line in lines if line.startswith(mark)]
+    assert [line.split()[-1] for line in runs] == ["failing", "ok"]
+    assert "out-of-memory" in runs[0] and "healthy" in runs[1]
+    assert all(len(line) <= 60 for line in lines)
+
+
 def test_a_terminal_without_braille_gets_no_curves_and_all_the_rest() -> None:
-    text = "\n".join(drawn(DEMO / "overfits", encoding="ascii"))
+    text = "\n".join(drawn(DEMO / "overfits", width=60, encoding="ascii"))
     assert "EP004" in text
     assert "⠁" not in text
 
