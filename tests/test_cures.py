@@ -19,7 +19,6 @@ from tests.cli.program import advise
 
 RULES = load_rules()
 LR, AMP, CLIP = "optimizer.lr", "precision.amp", "clip_grad_norm.max_norm"
-ATTENTION = "model.attn_implementation"
 LATE, AT_ONCE = "3>1.5~0.03x80 nanx40", "2 2.1 nanx80"
 
 

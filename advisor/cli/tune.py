@@ -39,7 +39,6 @@ from advisor.tuning.trial import Limits, Strategy
 from advisor.tuning.writing import read_start, write_values
 
 RUNS = 6
-RUNS_HELP = f"Whole runs, {RUNS} at most; probes take half as much beside them."
 
 
 def tune(

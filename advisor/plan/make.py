@@ -26,8 +26,8 @@ CHANGED = "already changed"
 NO_KEY = "no such key in"
 VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
 OTHERWISE = "the file holds"  # a value that this run was not trained with
-GROUPS = ("measuring", "numerics and memory", "learning rate", "batch", "epochs", "regularisation")
 _VARIABLE = re.compile(r"\$\{|\$\w|\{\{|%\(|<\w+>")
+# 0 measuring, 1 numerics and memory (all that is not named), 2 rate, 3 batch, 4 epochs, 5 the rest
 _GROUP_OF = (
     (("validation", "checkpoint.", "logging.", "step_scheduler.val_", "step_scheduler.ckpt_"), 0),
     (("lr_scheduler.", "optimizer.lr", "optimizer.betas", "optimizer._target_", "method"), 2),
@@ -38,7 +38,7 @@ _GROUP_OF = (
 
 
 def group_of(key: str) -> int:
-    """Return the place of a key in the guide's order of tuning (an index into GROUPS)."""
+    """Return the place of a key in the guide's order of tuning."""
     return next((group for starts, group in _GROUP_OF if key.startswith(starts)), 1)
 
 

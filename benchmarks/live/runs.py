@@ -25,8 +25,6 @@ from benchmarks.places import BENCHMARKS, CACHE, SHARED_LOGS
 GALLERY = BENCHMARKS / "gallery"
 RUNS = CACHE / "gallery"
 Row = Mapping[str, object]
-ALIKE = ({"spike", "spikes"}, {"slow", "lr_too_low"}, {"overfit", "overfit_onset"},
-         {"plateau", "underfit", "early_plateau"})  # fmt: skip
 SYMPTOMS = {  # what may answer for a group of faults
     "nonfinite": {"nonfinite", "numerics"},
     "zero": {"nonfinite", "no_signal"},
@@ -68,7 +66,6 @@ class Told:
     """What was told of a run: changes with the number of their row."""
 
     changes: tuple[tuple[int, Change], ...]
-    switched_off: bool
 
     def first(self, wanted: set[str], since: int) -> int | None:
         """The row at which one of these symptoms stood first, from a row on."""
@@ -93,7 +90,9 @@ def replay(run: Live, rulebook: Rulebook, seconds: float = 0.0) -> Told:
         now[0] += seconds
         metrics = {k: v for k, v in row.items() if k != "step"}
         changes += [(i, c) for c in monitor.observe(int(str(row["step"])), **metrics)]
-    return Told(tuple(changes), monitor.is_off)
+    if monitor.is_off:
+        raise RuntimeError(f"{run.name}: the monitor has switched itself off: {off[-1:]}")
+    return Told(tuple(changes))
 
 
 def delay(run: Live, told: Told) -> int | None:

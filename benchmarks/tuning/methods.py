@@ -19,8 +19,6 @@ from advisor.tuning.trial import Limits, Proposal, Stop, Trial
 from benchmarks.tuning.surface import Ran, Surface, World, start_of
 from benchmarks.tuning.tasks import BATCH, EPOCHS, LR, RANK
 
-TENTHS = 10
-
 
 @dataclass
 class Session:

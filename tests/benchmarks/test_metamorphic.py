@@ -51,6 +51,7 @@ def test_half_the_points_change_few_of_the_gallerys_broken_runs() -> None:
     assert sum(each.flips for each in found) <= 3, found
 
 
+@pytest.mark.slow  # a study of all real logs, each judged twice
 @pytest.mark.skipif(not LOGS.exists(), reason="the logs of strangers are not here")
 def test_half_the_points_change_at_most_one_in_25_real_runs_and_no_symptom_for_another() -> None:
     runs = list(runs_of(LOGS))

@@ -9,8 +9,6 @@ from advisor.rulebook.cases import make_run
 from advisor.run import Event, Run
 from advisor.signals import View, resolve
 
-LOSS = {"train/loss": "2>1~0.02x40"}
-
 
 def said_of(*lines: str) -> set[str]:
     """The event signals above 0 after a console log has shown these lines."""

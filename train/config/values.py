@@ -50,8 +50,3 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         return default.strip()
 
     return _VARIABLE.sub(value, text)
-
-
-def has_variable(text: str) -> bool:
-    """Say whether ``expand`` would look at the environment."""
-    return _VARIABLE.search(text) is not None

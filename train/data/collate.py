@@ -7,16 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from train.data.store import Document, document_of
-from train.data.types import IGNORE, Batch, Sample
-
-
-def collate(rows: Sequence[Sequence[Sample]]) -> Batch:
-    """A micro-batch of the rows, each of which is one sample or, packed, several."""
-    return collate_documents([[document_of(sample) for sample in row] for row in rows])
+from train.data.store import Document
+from train.data.types import IGNORE, Batch
 
 
 def collate_documents(rows: Sequence[Sequence[Document]]) -> Batch:
+    """Return a micro-batch of the rows, each of which is one document or, packed, several."""
     documents = [document for row in rows for document in row]
     lengths = np.array([len(document.ids) for document in documents], dtype=np.int64)
     ends = np.concatenate([[0], np.cumsum(lengths)])

@@ -14,7 +14,6 @@ from advisor.readers import names
 from advisor.readers.console.events import Happening
 from advisor.readers.console.rows import EPOCH, LINE, STEP, Block, Part
 
-MOST_WRITERS = 4096
 SKIPPED = "overflow_skip"
 _NUMBER = re.compile(r"\d+")
 _OF_ALL = ("train/lr", "train/grad_norm")  # what all processes of a step have in common

@@ -9,10 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from tests.train.batches import collate  # noqa: E402
 from tests.train.data.batching import MAPPING, borders, config, ids, rows, texts_of  # noqa: E402
 from train.config.types import DatasetConfig, LoaderConfig  # noqa: E402
 from train.data.batches import build_data  # noqa: E402
-from train.data.collate import collate  # noqa: E402
 from train.data.types import IGNORE, Sample  # noqa: E402
 from train.errors import DataError  # noqa: E402
 

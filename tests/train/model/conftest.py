@@ -101,7 +101,7 @@ def samples() -> list:
 
 @pytest.fixture
 def batch(samples: list) -> object:
-    from train.data.collate import collate
+    from tests.train.batches import collate
 
     return collate([[sample] for sample in samples])
 

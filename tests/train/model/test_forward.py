@@ -72,7 +72,7 @@ def test_padding_gives_the_loss_of_documents_end_to_end(family, make_model, batc
 
 
 def test_a_document_does_not_see_the_one_before_it(make_model, samples, batch):
-    from train.data.collate import collate
+    from tests.train.batches import collate
     from train.data.types import Sample
 
     model = make_model().eval()
@@ -86,7 +86,7 @@ def test_a_document_does_not_see_the_one_before_it(make_model, samples, batch):
 
 
 def test_a_batch_without_labels_has_loss_zero_and_zero_gradients(make_model, samples):
-    from train.data.collate import collate
+    from tests.train.batches import collate
 
     model = make_model()
     silent = dataclasses.replace(samples[0], labels=[-100] * len(samples[0].labels))
