@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.accuracy.answers import Answer, Move, Said
 from benchmarks.accuracy.causes import same_cure
 from benchmarks.accuracy.runs import Cure, Labelled
-from benchmarks.scoring import RELATED, WARNINGS, group
+from benchmarks.scoring import RELATED, WARNINGS, f1, group
 
 Pair = tuple[Labelled, Answer]
 # Statements about a setting are true whatever the curves do; on a healthy run they are alarms.
@@ -42,8 +42,7 @@ class Count:
     @property
     def f1(self) -> float:
         """Harmonic mean of the two; a symptom that is never rightly said is worth nothing."""
-        both = self.recall + self.precision
-        return 2 * self.recall * self.precision / both if self.hit and both > 0 else 0.0
+        return f1(self.recall, self.precision) if self.hit else 0.0
 
 
 def loud(answer: Answer) -> list[Said]:

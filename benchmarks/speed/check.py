@@ -14,7 +14,6 @@ import json
 import os
 import resource
 import statistics
-import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.places import CACHE, RESULTS, environment
+from benchmarks.speed.events import write_events
 
 FILES = {
     "jsonl": "metrics.jsonl",
@@ -50,55 +50,6 @@ def columns(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return loss, grad, 2e-4 * 0.5 * (1 + np.cos(np.pi * work))
 
 
-def _masked_crc_table() -> list[int]:
-    table = []
-    for i in range(256):
-        value = i
-        for _ in range(8):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-_TABLE = _masked_crc_table()
-
-
-def _crc(data: bytes) -> bytes:
-    """The masked CRC-32C of a record file."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = _TABLE[(value ^ byte) & 0xFF] ^ (value >> 8)
-    value ^= 0xFFFFFFFF
-    return struct.pack("<I", (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def write_events(path: Path, loss: np.ndarray) -> None:
-    """One scalar a row, as TensorBoard's writer lays it out."""
-    headers: dict[int, bytes] = {}
-    with path.open("wb") as stream:
-        version = b"\x09" + struct.pack("<d", 1.7e9) + b"\x1a\x0dbrain.Event:2"
-        size = struct.pack("<Q", len(version))
-        stream.write(size + _crc(size) + version + _crc(version))
-        for i, value in enumerate(loss.astype(np.float32)):
-            scalar = b"\x0a\x0atrain/loss\x15" + struct.pack("<f", value)
-            summary = b"\x0a" + _varint(len(scalar)) + scalar
-            event = b"\x09" + struct.pack("<d", 1.7e9 + i) + b"\x10" + _varint(i + 1)
-            event += b"\x2a" + _varint(len(summary)) + summary
-            if len(event) not in headers:
-                size = struct.pack("<Q", len(event))
-                headers[len(event)] = size + _crc(size)
-            stream.write(headers[len(event)] + event + _crc(event))
-
-
 def build(folder: Path, name: str, rows: int) -> Path:
     """Write one log unless it is there."""
     path = folder / f"{name}-{rows}" / FILES[name]
@@ -108,7 +59,7 @@ def build(folder: Path, name: str, rows: int) -> Path:
     loss, grad, rate = columns(rows)
     part = path.with_suffix(".part")
     if name == "tensorboard":
-        write_events(part, loss)
+        write_events(part, {"train/loss": loss}, first=1)
     else:
         triples = zip(loss.tolist(), grad.tolist(), rate.tolist(), strict=True)
         with part.open("w") as stream:

@@ -6,7 +6,6 @@ Prints a markdown table. Run: python -m benchmarks.speed.tensorboard_read [--poi
 from __future__ import annotations
 
 import argparse
-import struct
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.places import environment
+from benchmarks.speed.events import write_events
 
 TAGS = ("train/loss", "train/grad_norm", "train/learning_rate", "train/epoch")
 
@@ -42,58 +42,10 @@ print(ready - begin, time.process_time() - ready, len(points), points[-1].value,
 """
 
 
-def write_events(path: Path, points: int) -> None:
+def write_log(path: Path, points: int) -> None:
     """Write a file as a trainer would: four tags a step, one record each."""
-    from advisor.readers.tfrecord import masked_crc, masked_crcs
-
-    version = b"\x09" + struct.pack("<d", 1.7e9) + b"\x1a\x0dbrain.Event:2"
-    random = np.random.default_rng(1)
-    with path.open("wb") as file:
-        _append(file, version, masked_crc)
-        steps = points // len(TAGS)
-        values = random.normal(size=(steps, len(TAGS))).astype("<f4")
-        batch: list[bytes] = []
-        for step in range(steps):
-            for column, tag in enumerate(TAGS):
-                name = tag.encode()
-                number = b"\x15" + values[step, column].tobytes()
-                inner = b"\x0a" + bytes([len(name)]) + name + number
-                summary = b"\x0a" + bytes([len(inner)]) + inner
-                stated = b"\x10" + _varint(step) if step else b""
-                head = b"\x09" + struct.pack("<d", 1.7e9 + step) + stated
-                batch.append(head + b"\x2a" + bytes([len(summary)]) + summary)
-            if len(batch) > 100_000 or step == steps - 1:
-                file.write(_framed(batch, masked_crcs))
-                batch = []
-
-
-def _varint(value: int) -> bytes:
-    out = b""
-    while value > 0x7F:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def _append(file: object, data: bytes, crc: object) -> None:
-    head = struct.pack("<Q", len(data))
-    file.write(  # type: ignore[attr-defined]
-        head + struct.pack("<I", crc(head)) + data + struct.pack("<I", crc(data))  # type: ignore[operator]
-    )
-
-
-def _framed(batch: list[bytes], crcs: object) -> bytes:
-    """Many records with their checksums, those of one length at a time."""
-    out: list[bytes] = [b""] * len(batch)
-    for length in {len(data) for data in batch}:
-        where = [i for i, data in enumerate(batch) if len(data) == length]
-        rows = np.frombuffer(b"".join(batch[i] for i in where), np.uint8).reshape(-1, length)
-        head = struct.pack("<Q", length)
-        sizes = np.frombuffer(head, np.uint8).reshape(1, -1)
-        front = head + struct.pack("<I", int(crcs(sizes)[0]))  # type: ignore[operator]
-        for i, crc in zip(where, crcs(rows).tolist(), strict=True):  # type: ignore[operator]
-            out[i] = front + batch[i] + struct.pack("<I", crc)
-    return b"".join(out)
+    values = np.random.default_rng(1).normal(size=(points // len(TAGS), len(TAGS)))
+    write_events(path, dict(zip(TAGS, values.T, strict=True)))
 
 
 def measure(code: str, path: Path) -> list[float]:
@@ -115,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.out.tfevents.1700000000.bench"
-        write_events(path, options.points)
+        write_log(path, options.points)
         size = path.stat().st_size / 1e6
         ours = sorted(measure(OURS, path) for _ in range(options.repeat))
         theirs = measure(THEIRS, path)
