@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from advisor.diagnosis import judge, make_finding
 from advisor.findings import Edit, Finding
@@ -36,15 +37,55 @@ def run_cases(rule: Rule, rulebook: Rulebook | None = None) -> list[CaseResult]:
 def run_case(rule: Rule, case: Case, rulebook: Rulebook | None = None) -> CaseResult:
     view = View(run_of(case))
     judgement = judge(rule, view)
+    wrong = _wrong_live(rule, case, view)
     if judgement.value is None:
-        return CaseResult(rule, case, "not_judged", judgement.why)
+        return CaseResult(rule, case, "not_judged", judgement.why, wrong)
     if not judgement.value:
+        wrong = "it does not hold by itself" if case.explained_by and rulebook else wrong
+        return CaseResult(rule, case, "silent", wrong, wrong)
+    explained = [o for o in rulebook or () if o.code in rule.unless and judge(o, view).value]
+    if explained:
+        return CaseResult(rule, case, "silent", *_explanations(case, explained))
+    if case.explained_by and rulebook is None:  # nobody there who could
         return CaseResult(rule, case, "silent")
-    for other in rulebook or ():
-        if other.code in rule.unless and judge(other, view).value:
-            return CaseResult(rule, case, "silent", f"explained by {other.code}")
-    wrong = _wrong(case, make_finding(judgement, view))
+    wrong = wrong or _wrong(case, make_finding(judgement, view))
     return CaseResult(rule, case, "fires", wrong, wrong)
+
+
+def _explanations(case: Case, explained: Sequence[Rule]) -> tuple[str, str]:
+    """Return by which rules a case is explained, and what is wrong with that."""
+    codes = [other.code for other in explained]
+    said = f"explained by {', '.join(codes)}"
+    missed = case.explained_by and case.explained_by not in codes
+    return said, f"{said}, expected {case.explained_by}" if missed else ""
+
+
+def _wrong_live(rule: Rule, case: Case, view: View) -> str:
+    """Say where the answer to a run that still goes on is not as its case says."""
+    if not case.live:
+        return ""
+    holds = judge(replace(rule, when=rule.live_when or rule.when), view).value is True
+    answer = "fires" if holds and rule.live < 1 else "silent"
+    return "" if answer == case.live else f"while the run goes on: {answer}, expected {case.live}"
+
+
+def flips(rule: Rule, case: Case, limit: str) -> bool:
+    """Say whether a case answers otherwise once a limit is moved by half of it, up or down."""
+    view = View(run_of(case))
+    answers = {
+        judge(replace(rule, limits={**rule.limits, limit: value}), view).value
+        for value in (rule.limits[limit], *moved(rule.limits[limit]))
+    }
+    return answers >= {True, False}
+
+
+def moved(limit: float) -> tuple[float, float]:
+    """Return a limit moved up and down: by half; a share close to 1 by half of what is left."""
+    if limit == 0:
+        return 0.1, -0.1
+    if 0.9 <= limit < 1:
+        return 1 - (1 - limit) / 1.5, 1 - (1 - limit) * 1.5
+    return limit * 1.5, limit / 1.5
 
 
 def _wrong(case: Case, finding: Finding) -> str:

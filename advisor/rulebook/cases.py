@@ -94,8 +94,8 @@ def check_case(case: Case, guide: Sequence[str]) -> list[str]:
         faults.append(f"unknown cause '{case.causes}'")
     if (case.causes or case.edits) and case.expect != "fires":
         faults.append("only a case that fires has causes and edits")
-    if (case.near or case.trap) and case.expect == "fires":
-        faults.append("'near' and 'trap' are for silent cases")
+    if case.trap and case.expect == "fires":
+        faults.append("'trap' is for silent cases")
     return faults
 
 

@@ -95,6 +95,23 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f", nearest is {near[0]}" if near else ""
 
 
+def _near(given: object) -> tuple[str, ...]:
+    if given is True:
+        return ("",)
+    return (given,) if isinstance(given, str) else tuple(given)  # type: ignore[arg-type]
+
+
+def _beside(case: Case, values: Mapping[str, Any]) -> list[str]:
+    """Return what a case says that the rest of its rule does not bear out."""
+    limits, unless = values.get("limits", {}), values.get("unless", ())
+    faults = [f"'{n}' is none of the limits" for n in case.near if n and n not in limits]
+    if case.explained_by and case.explained_by not in unless:
+        faults.append(f"'unless' does not name {case.explained_by}")
+    if case.explained_by and case.expect != "silent":
+        faults.append("a case that another rule explains is silent")
+    return faults
+
+
 def _objective(values: Mapping[str, Any]) -> tuple[str, ...]:
     given = values.get("objective", OBJECTIVES)
     return tuple(name for name in OBJECTIVES if name in given)
@@ -211,6 +228,8 @@ class _Reader:
                 self.fault((), "'when' is missing")
             if limits:
                 self.fault(("limits",), "limits without a 'when'")
+            if values.get("unheld"):
+                self.fault(("unheld",), "'unheld' without a 'when'")
             return
         values["checklist"] = text = self.joined(values["when"], ("when",))
         condition = self.condition(text, limits, ("when",)) if text else None
@@ -352,8 +371,8 @@ class _Reader:
             taken = self.take(item, CASE, place)
             if len(self.faults) > before:
                 continue
-            case = Case(**taken)
-            for what in check_case(case, values.get("guide", ())):
+            case = Case(**taken | {"near": _near(taken.get("near", ()))})
+            for what in [*check_case(case, values.get("guide", ())), *_beside(case, values)]:
                 self.fault(place, f"case '{case.name}': {what}")
             if case.name in {other.name for other in result}:
                 self.fault(place, f"two cases are called '{case.name}'")

@@ -76,6 +76,10 @@ def _is_points(value: object) -> bool:
     return fits and all(name in POINTS for name in value)  # type: ignore[attr-defined]
 
 
+def _is_near(value: object) -> bool:
+    return value is True or _is_text(value) or (_is_texts(value) and bool(value))
+
+
 def _text(required: bool = False) -> Kind:
     return Kind("a text", _is_text, required)
 
@@ -106,6 +110,7 @@ RULE: Shape = {
     "confidence": _one_of(get_args(Confidence), required=True),
     "limits": Kind("names with numbers", lambda value: _is_map_of(value, _is_number)),
     "when": _CLAUSES,
+    "unheld": Kind("limits with the reason", lambda value: _is_map_of(value, _is_text)),
     "unless": _TEXTS,
     "causes": Kind(
         "a list like [{lr_too_high: 0.6}, {missing_clipping: 0.5, when: not run.clips}] with "
@@ -150,7 +155,9 @@ CASE: Shape = {
     "config": _MAP,
     "facts": _MAP,
     "events": _MAPS,
-    "near": _FLAG,
+    "near": Kind("true, a limit, or a list of limits", _is_near),
+    "explained_by": _text(),
+    "live": _one_of(("fires", "silent")),
     "trap": _FLAG,
     "causes": _text(),
     "edits": Kind(

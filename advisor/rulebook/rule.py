@@ -51,7 +51,8 @@ class Case:
     """One example inside a rule file: a small run and the answer that the rule owes it.
 
     ``causes`` is the cause that has to rank first, ``edits`` says for keys whether the rule moves
-    them 'up' or 'down', to which value it sets them, or that it leaves them ('none').
+    them 'up' or 'down', to which value it sets them, or that it leaves them ('none'). ``near``
+    holds "" where the case is close to no limit in particular.
     """
 
     name: str
@@ -62,8 +63,10 @@ class Case:
     config: Mapping[str, object] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     events: tuple[Mapping[str, object], ...] = ()
-    near: bool = False
+    near: tuple[str, ...] = ()  # limits that it lies close to: moved by half, they flip the answer
     trap: bool = False
+    explained_by: str = ""  # the rule of `unless` that silences this one
+    live: Literal["", "fires", "silent"] = ""  # the answer while the run still goes on
     causes: str = ""
     edits: Mapping[str, Scalar] = field(default_factory=dict)
     guide: tuple[str, ...] = ()
@@ -95,6 +98,7 @@ class Rule:
     related: tuple[str, ...] = ()
     waits_for: WaitsFor = ""  # what it needs beyond a log, for rules that are not judged yet
     objective: tuple[Objective, ...] = OBJECTIVES  # of the runs that it speaks of
+    unheld: Mapping[str, str] = field(default_factory=dict)  # limits without a near case, and why
     needs: Mapping[str, int] = field(default_factory=dict)  # series: points that define its signals
     live: float = 0.0  # share of the planned steps from which on a running training is told
     live_checklist: str = ""
