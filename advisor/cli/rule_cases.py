@@ -37,7 +37,7 @@ def run_cases(rule: Rule, rulebook: Rulebook | None = None) -> list[CaseResult]:
 def run_case(rule: Rule, case: Case, rulebook: Rulebook | None = None) -> CaseResult:
     view = View(run_of(case))
     judgement = judge(rule, view)
-    wrong = _wrong_live(rule, case, view)
+    wrong = _wrong_live(rule, case, view, rulebook)
     if judgement.value is None:
         return CaseResult(rule, case, "not_judged", judgement.why, wrong)
     if not judgement.value:
@@ -60,12 +60,14 @@ def _explanations(case: Case, explained: Sequence[Rule]) -> tuple[str, str]:
     return said, f"{said}, expected {case.explained_by}" if missed else ""
 
 
-def _wrong_live(rule: Rule, case: Case, view: View) -> str:
+def _wrong_live(rule: Rule, case: Case, view: View, rulebook: Rulebook | None) -> str:
     """Say where the answer to a run that still goes on is not as its case says."""
     if not case.live:
         return ""
     holds = judge(replace(rule, when=rule.live_when or rule.when), view).value is True
-    answer = "fires" if holds and rule.live < 1 else "silent"
+    others = [other for other in rulebook or () if other.code in rule.unless]
+    silenced = rule.live == 1 or any(judge(other, view).value for other in others)
+    answer = "fires" if holds and not silenced else "silent"
     return "" if answer == case.live else f"while the run goes on: {answer}, expected {case.live}"
 
 
