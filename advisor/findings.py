@@ -46,6 +46,19 @@ class Reading:
     evidence: tuple[Evidence, ...] = ()
 
 
+# How far an Edit came. proposed: no value to start from, or advice; resolved: it has both values;
+# bounded: a range holds it back; unchanged: the run had that value; no_key: the trainer has no such
+# key; already_changed: the file holds the new value, or is on its way there; held_elsewhere: the
+# file takes it from a variable; file_differs: the file holds a value that the run was not trained
+# with; superseded: a graver Finding changes the key; conflict: Findings want opposite changes.
+EditStatus = Literal[
+    "proposed", "resolved", "bounded", "unchanged", "no_key", "already_changed", "held_elsewhere",
+    "file_differs", "superseded", "conflict",
+]  # fmt: skip
+# Where the old value is from: a config, the log itself, or the trainer's default.
+EditSource = Literal["", "config", "log", "default"]
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """One operation on one config key.
@@ -53,8 +66,8 @@ class Edit:
     As proposed by a rule: ``operand`` is the factor, addend, value or item. Once resolved
     against the run's Config: ``old`` and ``new`` are values in canonical units and
     ``native_key`` names the key in the user's dialect, ``native_old`` and ``native_new`` are the
-    values as it spells them. ``note`` says what a reader must know
-    (a bound that bit, a value inferred from the log, 'already changed', superseded).
+    values as it spells them. ``status`` says how far it came, ``source`` where ``old`` is from;
+    ``note`` is for people and says the same in words, with what else a reader must know.
     """
 
     key: str
@@ -67,6 +80,8 @@ class Edit:
     old: Scalar | list[Scalar] = None
     new: Scalar | list[Scalar] = None
     resolved: bool = False  # False: relative, nothing known to apply it to
+    status: EditStatus = "proposed"
+    source: EditSource = ""
     native_key: str = ""
     note: str = ""
     native_old: Scalar | list[Scalar] = None

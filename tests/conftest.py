@@ -20,6 +20,8 @@ BASE = Path(__file__).resolve().parents[1] / "presets" / "base"
 
 # before torch is loaded: oneDNN may round float32 to bf16 where the machine's owner lets it
 os.environ |= {"ONEDNN_DEFAULT_FPMATH_MODE": "STRICT", "CUDA_VISIBLE_DEVICES": ""}
+# a process buffers what it says, as for most users: what is left at its end has to be let go, too
+os.environ.pop("PYTHONUNBUFFERED", None)
 # what runs in the background is deaf to Ctrl-C, and so would be every process that a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # where real arithmetic is done: run on the arithmetic of other processors too

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from advisor.base.atomic import write_atomic
 from train.config.command import USAGE, Command, parse
@@ -59,8 +59,10 @@ def _status(words: Sequence[str], env: Mapping[str, str]) -> int:
         return 128 + signal.SIGINT
 
 
-def _give_up() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _give_up(stream: TextIO | None = None) -> None:
+    """Send what a stream (standard output) still holds nowhere, so that its last flush is well."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 def _answer(text: str) -> None:
@@ -214,6 +216,8 @@ def _say(line: str) -> None:
     """Tell it, once however many processes were started."""
     if os.environ.get("RANK", "0") != "0":
         return
-    with suppress(OSError):  # a lost line must not take the work along
+    try:
         sys.stderr.write(f"train: {line}\n")
         sys.stderr.flush()
+    except OSError:  # a lost line must not take the work along, nor the exit status at the end
+        _give_up(sys.stderr)

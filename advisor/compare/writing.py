@@ -12,7 +12,6 @@ from advisor.dialects.words import flag_of, language_of, name_of
 from advisor.errors import EditError, one_line
 from advisor.findings import Edit, Plan, Report, Written
 from advisor.plan.apply import apply_edits
-from advisor.plan.make import CHANGED, NO_KEY, OTHERWISE, VARIABLE
 from advisor.plan.target import Target
 from advisor.readers.folders import run_folder
 from advisor.run import Run
@@ -90,7 +89,7 @@ def fresh_name(folder: Path) -> Path:
 
 def refuse_if_idle(place: Path, done: Written, run: Run) -> None:
     """Fail where nothing could be written; what was changed already is no failure."""
-    if any(a.written or a.reason == CHANGED for a in done.applied):
+    if any(a.written or a.edit.status == "already_changed" for a in done.applied):
         return
     wanted = [a for a in done.applied if a.edit.applies != "advice"]
     language = language_of(run)
@@ -99,11 +98,10 @@ def refuse_if_idle(place: Path, done: Written, run: Run) -> None:
     ]
     if open_keys:
         raise EditError(f"{place}: no edit has a value to start from; give {', '.join(open_keys)}")
-    kept = (VARIABLE, OTHERWISE, NO_KEY)
     held = [
         f"{a.edit.native_key or name_of(a.edit.key)}: {a.reason}"
         for a in wanted
-        if any(why in a.reason for why in kept)
+        if a.edit.status in ("no_key", "held_elsewhere", "file_differs")
     ]
     if held:
         raise EditError(f"{place}: {'; '.join(held)}")

@@ -13,7 +13,7 @@ from advisor.dialects import dialect_of, sniff
 from advisor.dialects import tree as trees
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Applied, Edit, Plan, Written
-from advisor.plan.make import CHANGED, refusal
+from advisor.plan.make import check_held
 from advisor.plan.target import held_values
 from advisor.run import Config
 
@@ -36,7 +36,8 @@ def preview_edits(
     fates = [_judge(edit, held, include) for edit in plan.edits]
     for at, fate in enumerate(fates):
         if fate.written and not dialect.changes([fate.edit], held, tree):
-            fates[at] = Applied(fate.edit, False, fate.edit.note or "no such key in this file")
+            missing = replace(fate.edit, status="no_key")
+            fates[at] = Applied(missing, False, missing.note or "no such key in this file")
     edits = [fate.edit for fate in fates if fate.written]
     new = dialect.write(raw, path, edits, config.values, tree) if edits else raw
     return Written(None, raw, new, tuple(fates))
@@ -71,6 +72,9 @@ def _read_exact(path: Path) -> str:
         return file.read()
 
 
+CHANGED = "already changed"
+
+
 def _judge(edit: Edit, held: Mapping[str, object], include: Collection[str]) -> Applied:
     if edit.applies == "advice":
         return Applied(edit, False, "advice for people")
@@ -78,10 +82,12 @@ def _judge(edit: Edit, held: Mapping[str, object], include: Collection[str]) -> 
         return Applied(edit, False, f"{edit.applies}: not asked for")
     if not edit.resolved:
         return Applied(edit, False, "relative: give its value with --set or --config")
-    if CHANGED in edit.note:
+    if edit.status == "already_changed":
         return Applied(edit, False, CHANGED)
-    why = refusal(edit, held)
-    return Applied(edit, not why, why)
+    found = check_held(edit, held)
+    return (
+        Applied(replace(edit, status=found[0]), False, found[1]) if found else Applied(edit, True)
+    )
 
 
 def _replace(path: Path, outcome: Written, config: Config) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from advisor.base.numbers import is_number, number
 from advisor.config.ranges import warmup_range
 from advisor.findings import Edit
-from advisor.plan.edits import LEAP, Value, rounded
+from advisor.plan.edits import LEAP, Value
 
 LR, METHOD = "optimizer.lr", "method"
 MIN_LR = "lr_scheduler.min_lr"
@@ -47,10 +47,9 @@ def coupled(
 def along(cause: Edit, key: str, old: Value, new: Value, why: str) -> Edit:
     """Return a resolved Edit that follows from another."""
     note = f"comes along: {why}"
-    new = rounded(new)
     return Edit(
         key, "set", new if not isinstance(new, list) else None, cause.applies,
-        because=cause.because, old=old, new=new, resolved=True, note=note,
+        because=cause.because, old=old, new=new, resolved=True, status="resolved", note=note,
     )  # fmt: skip
 
 

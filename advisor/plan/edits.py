@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from advisor.base.numbers import is_number, number, same
 from advisor.dialects.keys import KINDS
-from advisor.findings import SEVERITIES, Edit, Severity
+from advisor.findings import SEVERITIES, Edit, EditStatus, Severity
 from advisor.run import Scalar
 
 Value = Scalar | list[Scalar]
@@ -29,28 +30,36 @@ class Proposal:
         return SEVERITIES.index(self.severity), self.confidence
 
 
+class Merged(NamedTuple):
+    """At most one Proposal a key, resolved; and the Edits that were dropped, with their why."""
+
+    kept: list[Proposal]
+    dropped: list[Edit]
+
+
 def resolve(edit: Edit, old: Value) -> Edit:
     """Return the Edit with old and new value; unresolved where it is relative to nothing."""
     if edit.applies == "advice":
         return replace(edit, old=old)
     if edit.op == "set":
-        new, note = _bounded(edit, old, edit.operand) if is_number(edit.operand) else (None, "")
-        return _done(edit, old, edit.operand if new is None else new, note)
+        new, held = _bounded(edit, old, edit.operand) if is_number(edit.operand) else (None, "")
+        return _done(edit, old, edit.operand if new is None else new, held)
     if edit.op in ("append", "remove"):
         items: list[Scalar] = list(old) if isinstance(old, list) else [] if old is None else [old]
         kept = [item for item in items if item != edit.operand]
         return _done(edit, old, kept if edit.op == "remove" else [*kept, edit.operand], "")
     if not is_number(old) or not is_number(edit.operand):
-        return _noted(edit, "relative: the value it starts from is not known")
+        return note(edit, "relative: the value it starts from is not known")
     base, by = number(old), number(edit.operand)
     wanted = base * by if edit.op == "multiply" else base + by
-    new, note = _bounded(edit, old, _tidy(edit.key, old, wanted))
-    return _done(edit, old, new, note)
+    new, held = _bounded(edit, old, _tidy(edit.key, old, wanted))
+    return _done(edit, old, new, held)
 
 
-def _done(edit: Edit, old: Value, new: Value, note: str) -> Edit:
-    edit = replace(edit, old=old, new=new if new == old else rounded(new), resolved=True)
-    return _noted(edit, note) if note else edit
+def _done(edit: Edit, old: Value, new: Value, held: str) -> Edit:
+    status: EditStatus = "bounded" if held else "resolved"
+    edit = replace(edit, old=old, new=new, resolved=True, status=status)
+    return note(edit, held) if held else edit
 
 
 def rounded(value: Value) -> Value:
@@ -61,13 +70,12 @@ def rounded(value: Value) -> Value:
     return float(f"{value:.15g}") if isinstance(value, float) and is_number(value) else value
 
 
-def _noted(edit: Edit, note: str) -> Edit:
-    if note in edit.note:
-        return edit
-    return replace(edit, note=f"{edit.note}; {note}" if edit.note else note)
-
-
-note = _noted
+def note(edit: Edit, text: str, status: EditStatus | None = None) -> Edit:
+    """Add a sentence for people, once; and the status that it puts into words."""
+    if status is not None:
+        edit = replace(edit, status=status)
+    said = edit.note.split("; ") if edit.note else []
+    return edit if text in said else replace(edit, note="; ".join([*said, text]))
 
 
 def _tidy(key: str, old: Value, value: float) -> float | int:
@@ -130,9 +138,7 @@ def _as_kind(key: str, value: float) -> float | int:
     return int(value) if KINDS.get(key) == "int" and value.is_integer() else value
 
 
-def merge(
-    proposals: Sequence[Proposal], current: Callable[[Edit], Edit]
-) -> tuple[list[Proposal], list[Edit]]:
+def merge(proposals: Sequence[Proposal], current: Callable[[Edit], Edit]) -> Merged:
     """Return at most one Edit a key (list items apart), and what was dropped, with its why.
 
     ``current`` resolves an Edit against the value in force. Two multiplies never compound:
@@ -148,13 +154,13 @@ def merge(
             if edit.applies == "advice":
                 kept.append(replace(proposal, edit=edit))
             elif edit.resolved and same(edit.old, edit.new):
-                idle.append(replace(proposal, edit=_noted(edit, _why_idle(edit))))
+                idle.append(replace(proposal, edit=_unchanged(edit)))
             else:
                 live.append(replace(proposal, edit=edit))
         winners, losers = _decide(live, idle)
         kept += winners
         dropped += losers
-    return _chained(kept), dropped
+    return Merged(_chained(kept), dropped)
 
 
 def _chained(kept: Sequence[Proposal]) -> list[Proposal]:
@@ -170,8 +176,9 @@ def _chained(kept: Sequence[Proposal]) -> list[Proposal]:
     return chained
 
 
-def _why_idle(edit: Edit) -> str:
-    return "" if "held at" in edit.note else f"already {edit.old}"
+def _unchanged(edit: Edit) -> Edit:
+    """Say why an Edit would change nothing: a bound says it already."""
+    return edit if edit.status == "bounded" else note(edit, f"already {edit.old}", "unchanged")
 
 
 def _decide(live: list[Proposal], idle: list[Proposal]) -> tuple[list[Proposal], list[Edit]]:
@@ -182,13 +189,14 @@ def _decide(live: list[Proposal], idle: list[Proposal]) -> tuple[list[Proposal],
         all_of_them = [p for p in (*live, *idle) if p.edit.direction or opposed]
         names = " and ".join(dict.fromkeys(_codes(p.edit) for p in all_of_them))
         why = f"conflict: {names} want opposite changes"
-        return [], [_noted(p.edit, why) for p in (*live, *idle)]
+        return [], [note(p.edit, why, "conflict") for p in (*live, *idle)]
     if len(live) < 2:
         return live, [p.edit for p in idle]
     # max() keeps the first of equals; a set is absolute, so it wins over an equal multiply.
     best = max(live, key=lambda p: (*p.weight, p.edit.op == "set"))
     losers = [p.edit for p in live if p is not best]
-    superseded = [_noted(edit, f"superseded by {_codes(best.edit)}") for edit in losers]
+    why = f"superseded by {_codes(best.edit)}"
+    superseded = [note(edit, why, "superseded") for edit in losers]
     return [best], [*superseded, *(p.edit for p in idle)]
 
 

@@ -1,11 +1,20 @@
-"""From Findings to the Plan: the consistent, ordered Edits that the next run takes."""
+"""From Findings to the Plan: the consistent, ordered Edits that the next run takes.
+
+Five steps, each from one type to the next:
+
+    propose    Findings   -> Proposals  every Edit, at the key that decides
+    merge      Proposals  -> Merged     one Edit a key, with its old and new value, within bounds
+    choose     Merged     -> Draft      what the next run takes, what waits, what is dropped
+    complete   Draft      -> Draft      what must come along, in the guide's order
+    write      Draft      -> Plan       in the user's own keys and values, with flags and a diff
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.base.numbers import is_number, number, same
@@ -13,19 +22,15 @@ from advisor.base.redact import redact_text
 from advisor.config.ranges import warmup_range
 from advisor.dialects import tree as trees
 from advisor.errors import ConfigError, EditError
-from advisor.findings import Edit, Finding, Plan
+from advisor.findings import Edit, EditStatus, Finding, Plan
 from advisor.plan import coupling
 from advisor.plan.bounds import bounded, cure_range
 from advisor.plan.deciding import deciding
-from advisor.plan.edits import Proposal, merge, note, resolve
+from advisor.plan.edits import Merged, Proposal, merge, note, resolve, rounded
 from advisor.plan.target import Target, plain
 from advisor.rulebook.causes import CURES
 from advisor.run import Config, Run
 
-CHANGED = "already changed"
-NO_KEY = "no such key in"
-VARIABLE = "the file takes it from"  # ${LR}: a variable is nobody's but the user's
-OTHERWISE = "the file holds"  # a value that this run was not trained with
 _VARIABLE = re.compile(r"\$\{|\$\w|\{\{|%\(|<\w+>")
 # 0 measuring, 1 numerics and memory (all that is not named), 2 rate, 3 batch, 4 epochs, 5 the rest
 _GROUP_OF = (
@@ -42,12 +47,31 @@ def group_of(key: str) -> int:
     return next((group for starts, group in _GROUP_OF if key.startswith(starts)), 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A Plan on its way: what the next run takes, what waits for a later one, what is dropped."""
+
+    now: tuple[Edit, ...]
+    later: tuple[Edit, ...]
+    dropped: tuple[Edit, ...]
+    taken: frozenset[str]  # keys that Findings move, now or later
+
+
 def make_plan(
     findings: Sequence[Finding], config: Config, run: Run, one_group: bool = True
 ) -> Plan:
     """Return the Plan that the findings ask for, in the guide's order of tuning."""
     target = Target(config, run)
-    proposals = [
+    proposals = propose(findings, target)
+    merged = merge(proposals, lambda edit: _resolve(edit, target))
+    draft = choose(merged, findings, target, one_group)
+    draft = complete(draft, target)
+    return write(draft, target)
+
+
+def propose(findings: Sequence[Finding], target: Target) -> list[Proposal]:
+    """Return every Edit of every Finding, moved to the key that decides in this trainer."""
+    return [
         Proposal(
             deciding(edit if edit.because else replace(edit, because=(finding.code,)), target),
             finding.severity,
@@ -56,21 +80,41 @@ def make_plan(
         for finding in findings
         for edit in finding.edits
     ]
-    kept, dropped = merge(proposals, lambda edit: _resolved(edit, target))
-    ready, mild = _unasked(findings, kept)
-    ready, unknown, waits = _led(ready, findings) if one_group else (ready, [], [])
-    now, later = _grouped(ready, [*mild, *waits], one_group, target)
-    now += unknown
-    taken = frozenset(p.edit.key for p in kept if p.edit.applies != "advice")
-    extra, held_back = _coupled(now, taken, target)
-    edits = [_named(edit, target) for edit in _ordered([*now, *extra])]
-    edits = _spelt([_checked(edit, target) for edit in edits], target)
-    waiting = [_named(edit, target) for edit in later]
-    plan = Plan(tuple(edits), tuple(waiting), (*dropped, *held_back))
-    return _written(plan, target)
 
 
-def _unasked(
+def choose(merged: Merged, findings: Sequence[Finding], target: Target, one_group: bool) -> Draft:
+    """Split into what the next run takes and what waits, so that a change can be credited."""
+    ready, mild = _set_aside_mild(findings, merged.kept)
+    ready, unknown, waits = _lead(ready, findings) if one_group else (ready, [], [])
+    now, later = _group(ready, [*mild, *waits], one_group, target)
+    taken = frozenset(p.edit.key for p in merged.kept if p.edit.applies != "advice")
+    return Draft((*now, *unknown), tuple(later), tuple(merged.dropped), taken)
+
+
+def complete(draft: Draft, target: Target) -> Draft:
+    """Add what must come along with the Edits of the next run, in the guide's order."""
+    extra, held_back = _add_coupled(draft.now, draft.taken, target)
+    now = tuple(_order([*draft.now, *extra]))
+    return replace(draft, now=now, dropped=(*draft.dropped, *held_back))
+
+
+def write(draft: Draft, target: Target) -> Plan:
+    """Put a Draft into the user's own keys and values, with flags, and a diff of the file.
+
+    Values are rounded here and nowhere before.
+    """
+    now = [_round(_name(edit, target)) for edit in draft.now]
+    now = _spell([_check(edit, target) for edit in now], target)
+    later = tuple(_round(_name(edit, target)) for edit in draft.later)
+    plan = Plan(tuple(now), later, tuple(_round(edit) for edit in draft.dropped))
+    return _add_diff(plan, target)
+
+
+def _round(edit: Edit) -> Edit:
+    return replace(edit, new=rounded(edit.new)) if edit.new != edit.old else edit
+
+
+def _set_aside_mild(
     findings: Sequence[Finding], kept: Sequence[Proposal]
 ) -> tuple[list[Proposal], list[Edit]]:
     """Set mild wishes aside while an error stands that no edit answers: they are not the cure."""
@@ -81,7 +125,7 @@ def _unasked(
     return [p for p in kept if p not in mild], [p.edit for p in mild]
 
 
-def _led(
+def _lead(
     kept: Sequence[Proposal], findings: Sequence[Finding]
 ) -> tuple[list[Proposal], list[Edit], list[Edit]]:
     """Let what is for a lesser cause wait for the edit of a finding's likeliest one.
@@ -109,14 +153,15 @@ def _led(
     return [p for p in kept if p.edit not in (*waits, *unknown)], unknown, waits
 
 
-def _coupled(
+def _add_coupled(
     now: Sequence[Edit], taken: frozenset[str], target: Target
 ) -> tuple[list[Edit], list[Edit]]:
     """Return what comes along within its range, and what the range does not let come along."""
     method = next((e.new for e in now if e.key == coupling.METHOD and e.resolved), None)
     extra = coupling.coupled(now, target.full, taken, target.name, target.steps)
     along = []
-    for edit in extra:
+    for given in extra:
+        edit = replace(given, source=target.old(given.key).source or "config")
         known = cure_range(edit.key, target.view, str(method or ""))
         if known is not None and not isinstance(edit.new, list):
             free = replace(edit, operand=edit.new, low=known.low, high=known.high)
@@ -126,12 +171,14 @@ def _coupled(
     return moved, [edit for edit in along if edit not in moved]
 
 
-def _resolved(edit: Edit, target: Target) -> Edit:
+def _resolve(edit: Edit, target: Target) -> Edit:
+    old, source, whence = target.old(edit.key)
+    edit = replace(edit, source=source)
     if edit.applies == "advice":
-        return replace(edit, old=target.old(edit.key)[0])
-    old, whence = target.old(edit.key)
+        return replace(edit, old=old)
     if edit.key in (coupling.GLOBAL, coupling.LOCAL) and old is None:
         old = plain(target.full.get(edit.key))
+        edit = replace(edit, source="" if old is None else "config")
     if edit.key == coupling.WARMUP and edit.op == "multiply" and not old and target.steps:
         edit = _first_warmup(edit, target.steps)
     done = resolve(bounded(edit, target.view, old), old)
@@ -150,30 +197,30 @@ def _first_warmup(edit: Edit, steps: float) -> Edit:
     return replace(edit, op="set", operand=max(1, round((low + high) / 2)))
 
 
-def _grouped(
+def _group(
     kept: Sequence[Proposal], later: Sequence[Edit], one_group: bool, target: Target
 ) -> tuple[list[Edit], list[Edit]]:
     """Split into what the next run takes, and what waits so that a change can be credited."""
     waiting = [p for p in kept if p.edit.applies == "review" and group_of(p.edit.key) > 0]
     if not one_group or not waiting:
-        return [p.edit for p in kept], _ordered(later)
+        return [p.edit for p in kept], _order(later)
     heavy = [p for p in waiting if p.severity != "info"] or waiting
     # What cannot be written (no value, no such key) must not hold up what can.
     ready = [p for p in heavy if p.edit.resolved and _has_key(p.edit, target)] or heavy
     first = min(group_of(p.edit.key) for p in ready)
     later = [*later, *(p.edit for p in waiting if group_of(p.edit.key) != first)]
-    return [p.edit for p in kept if p.edit not in later], _ordered(later)
+    return [p.edit for p in kept if p.edit not in later], _order(later)
 
 
 def _has_key(edit: Edit, target: Target) -> bool:
-    return NO_KEY not in _named(edit, target).note
+    return _name(edit, target).status != "no_key"
 
 
-def _ordered(edits: Sequence[Edit]) -> list[Edit]:
+def _order(edits: Sequence[Edit]) -> list[Edit]:
     return sorted(edits, key=lambda e: (e.applies == "advice", group_of(e.key)))
 
 
-def _named(edit: Edit, target: Target) -> Edit:
+def _name(edit: Edit, target: Target) -> Edit:
     if target.dialect is None:
         return edit  # told in words: nobody knows what this trainer calls it
     native = target.dialect.native_path(edit.key, target.tree)
@@ -184,36 +231,36 @@ def _named(edit: Edit, target: Target) -> Edit:
     elsewhere = target.dialect.native_path(edit.key, {})
     if elsewhere:
         return note(replace(edit, native_key=elsewhere), "not in this file: set it in the script")
-    return note(edit, f"{NO_KEY} {target.name}")
+    return note(edit, f"no such key in {target.name}", "no_key")
 
 
-def _checked(edit: Edit, target: Target) -> Edit:
+def _check(edit: Edit, target: Target) -> Edit:
     """Mark an Edit whose value the file no longer holds, or never held itself."""
     if not edit.resolved or edit.applies == "advice":
         return edit
-    why = refusal(edit, target.held)
-    return note(edit, why) if why else edit
+    found = check_held(edit, target.held)
+    return note(edit, found[1], found[0]) if found else edit
 
 
-def refusal(edit: Edit, held: Mapping[str, object]) -> str:
-    """Say why an Edit is not to be written over what a file holds now; '' where it is."""
+def check_held(edit: Edit, held: Mapping[str, object]) -> tuple[EditStatus, str] | None:
+    """Say why an Edit is not to be written over what a file holds now; None where it may be."""
     if edit.key not in held:
-        return ""
+        return None
     value = held[edit.key]
     if isinstance(value, str) and (_VARIABLE.search(value) or is_number(edit.new)):
-        return f"{VARIABLE} {value}: change that, or give the flag"
+        return "held_elsewhere", f"the file takes it from {value}: change that, or give the flag"
     if same(value, edit.new):
-        return CHANGED
-    if same(value, edit.old, 0.05 if "inferred from the log" in edit.note else 1e-6):
-        return ""
+        return "already_changed", "already changed"
+    if same(value, edit.old, 0.05 if edit.source == "log" else 1e-6):
+        return None
     if is_number(value) and is_number(edit.old) and is_number(edit.new):
         moved, wanted = number(value) - number(edit.old), number(edit.new) - number(edit.old)
         if moved * wanted > 0:
-            return CHANGED
-    return f"{OTHERWISE} {value}, the run had {edit.old}"
+            return "already_changed", "already changed"
+    return "file_differs", f"the file holds {value}, the run had {edit.old}"
 
 
-def _spelt(edits: Sequence[Edit], target: Target) -> list[Edit]:
+def _spell(edits: Sequence[Edit], target: Target) -> list[Edit]:
     """Add the values as the user's own config spells them."""
     dialect = target.dialect
     if dialect is None:
@@ -236,15 +283,15 @@ def _spelt(edits: Sequence[Edit], target: Target) -> list[Edit]:
 
 def is_takeable(edit: Edit) -> bool:
     """Say whether the next run is to take an Edit, by file or by flag."""
-    return edit.resolved and edit.applies != "advice" and CHANGED not in edit.note
+    return edit.resolved and edit.applies != "advice" and edit.status != "already_changed"
 
 
 def is_writable(edit: Edit) -> bool:
     """Say whether an Edit of a Plan is to be written into a file."""
-    return is_takeable(edit) and VARIABLE not in edit.note and OTHERWISE not in edit.note
+    return is_takeable(edit) and edit.status not in ("held_elsewhere", "file_differs")
 
 
-def _written(plan: Plan, target: Target) -> Plan:
+def _add_diff(plan: Plan, target: Target) -> Plan:
     taken = [edit for edit in plan.edits if is_takeable(edit)]
     if target.dialect is None or not taken:
         return plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from advisor.base.numbers import is_number, number, same
 from advisor.config.agreement import FAR, rate_span
@@ -13,10 +14,19 @@ from advisor.dialects import Dialect, default_of, dialect_of
 from advisor.dialects import tree as trees
 from advisor.dialects.words import language_of
 from advisor.errors import ConfigError
+from advisor.findings import EditSource
 from advisor.plan import coupling
 from advisor.plan.edits import Value
 from advisor.run import Config, Run
 from advisor.signals import View
+
+
+class Old(NamedTuple):
+    """The value a run was trained with, and where it is from: in words, too, where not plain."""
+
+    value: Value = None
+    source: EditSource = ""
+    whence: str = ""
 
 
 @dataclass
@@ -96,31 +106,31 @@ class Target:
             return None
         return float(series.steps[-1])
 
-    def old(self, key: str) -> tuple[Value, str]:
-        """Return the value trained with and, where no config states it, where it is from."""
+    def old(self, key: str) -> Old:
+        """Return the value trained with, and where it is from."""
         if key in self.values:
             value = self.values[key]
             stated = self.config.values.get(key)
             if key == coupling.LR and (not same(stated, value) or self._origin(key) == "log"):
-                return plain(value), "inferred from the log"
-            return plain(value), ""
+                return Old(plain(value), "log", "inferred from the log")
+            return Old(plain(value), "log" if self._origin(key) == "log" else "config")
         if key == coupling.WARMUP:
             return self._warmup()
-        if self.trusts_defaults:
-            value = default_of(self.name, key, self.tree)
-            return plain(value), f"the default of {self.name}" if value is not None else ""
-        return None, ""
+        value = default_of(self.name, key, self.tree) if self.trusts_defaults else None
+        return (
+            Old() if value is None else Old(plain(value), "default", f"the default of {self.name}")
+        )
 
-    def _warmup(self) -> tuple[Value, str]:
+    def _warmup(self) -> Old:
         share = self.values.get("lr_scheduler.lr_warmup_ratio")
         if is_number(share) and self.steps:
-            return round(number(share) * self.steps), "from the warmup ratio"
+            return Old(round(number(share) * self.steps), "config", "from the warmup ratio")
         if self.name == "automodel" and self.steps and self.trusts_defaults:
             if not trees.has(self.tree, "lr_scheduler") and self.tree:
-                return 0, "no lr_scheduler, so no warmup"
-            return int(min(1000, self.steps // 10)), "the default of automodel"
+                return Old(0, "default", "no lr_scheduler, so no warmup")
+            return Old(int(min(1000, self.steps // 10)), "default", "the default of automodel")
         value = default_of(self.name, coupling.WARMUP, self.tree) if self.trusts_defaults else None
-        return plain(value), ""
+        return Old() if value is None else Old(plain(value), "default")
 
     @cached_property
     def full(self) -> dict[str, object]:
@@ -130,7 +140,7 @@ class Target:
         )  # fmt: skip
         values = dict(self.values)
         for key in keys:
-            value = self.old(key)[0]
+            value = self.old(key).value
             if key not in values and value is not None:
                 values[key] = value
         local, steps = values.get(coupling.LOCAL), values.get(coupling.ACCUMULATION)

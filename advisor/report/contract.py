@@ -76,6 +76,8 @@ def edit_of(edit: Edit) -> dict[str, Any]:
         else None,
         "applies": edit.applies,
         "because": list(edit.because),
+        "status": edit.status,
+        "source": edit.source,
         "note": edit.note,
     }
 

@@ -149,7 +149,7 @@ def start_values(run: Run) -> dict[str, object]:
     values = dict(target.full)
     for key in _TUNED:
         if key not in values:
-            value = plain(target.old(key)[0])
+            value = plain(target.old(key).value)
             if value is not None:
                 values[key] = value
     if any(key.startswith("peft.") for key in run.config.values):
