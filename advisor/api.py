@@ -39,7 +39,7 @@ Words = str | Sequence[str]
 PIPE = 120  # columns of what goes to no terminal, as the command has it
 
 
-class Asked(TypedDict, total=False):
+class CheckOptions(TypedDict, total=False):
     """What a check may be asked for."""
 
     config: Place  # the config that the run was trained with
@@ -53,7 +53,7 @@ class Asked(TypedDict, total=False):
     baseline: Place  # what this file accepts is left out
 
 
-def check(path: Place, **asked: Unpack[Asked]) -> Report:
+def check(path: Place, **asked: Unpack[CheckOptions]) -> Report:
     """Judge the run at a path, a log or a folder, as `advise check` does.
 
     Keywords, as the command's options: config, set, map, steps, select, ignore, severity, rules,
@@ -73,7 +73,7 @@ def check(path: Place, **asked: Unpack[Asked]) -> Report:
     return newest
 
 
-def check_all(path: Place, **asked: Unpack[Asked]) -> list[Report]:
+def check_all(path: Place, **asked: Unpack[CheckOptions]) -> list[Report]:
     """Judge every run below a path, in the order of `advise check`; keywords as for `check`.
 
     A log that cannot be read beside others is a warning; AdvisorError where none can.
@@ -132,12 +132,12 @@ class _Sink(StringIO):
         return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
-def _check(path: Place, asked: Asked) -> tuple[list[Report], list[str]]:
+def _check(path: Place, asked: CheckOptions) -> tuple[list[Report], list[str]]:
     """Return the reports, and what could not be read beside them."""
-    unknown = sorted(asked.keys() - Asked.__annotations__.keys())
+    unknown = sorted(asked.keys() - CheckOptions.__annotations__.keys())
     if unknown:
         raise TypeError(
-            f"unknown keyword '{unknown[0]}'; known: {', '.join(Asked.__annotations__)}"
+            f"unknown keyword '{unknown[0]}'; known: {', '.join(CheckOptions.__annotations__)}"
         )
     settings, rulebook = _project(asked.get("rules", ()))
     config, baseline = asked.get("config"), asked.get("baseline")

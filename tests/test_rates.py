@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.config.attach import load_config
-from advisor.config.ranges import Range, range_for, top_of, width_of, with_field
+from advisor.config.ranges import KeyRange, range_for, top_of, width_of, with_field
 from advisor.diagnosis import diagnose
 from advisor.plan.make import make_plan
 from advisor.rulebook.cases import make_run
@@ -125,7 +125,7 @@ def test_the_rate_of_another_optimiser_has_no_range() -> None:
     assert by_key(make_plan([finding("A1", times(LR, 0.3))], run.config, run))[LR].new == 0.03
 
 
-def field_of(method: str, steps: float | None = None, model: str = "") -> Range:
+def field_of(method: str, steps: float | None = None, model: str = "") -> KeyRange:
     known = range_for(LR, method, None)
     assert known is not None
     return with_field(known, method, steps, model)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from train.advice.build import adviser
 from train.advice.messages import way_back
-from train.advice.saved_states import FOLDER, GoodStates
-from train.advice.sink import Advised
+from train.advice.saved_states import FOLDER, SavedStates
+from train.advice.sink import AdvisorSink
 from train.checkpoint import Checkpoints, Snapshot
 from train.checkpoint_files import recover
 from train.components import Parts
@@ -16,7 +16,7 @@ from train.config.load import Loaded, save_config
 from train.config.types import TrainConfig
 from train.data.batches import Data
 from train.device import flops_per_token, new_clock, peak_flops, pick_device
-from train.errors import CheckpointError, ConfigError
+from train.errors import CheckpointError, TrainConfigError
 from train.evaluate import Evaluator
 from train.metrics.sinks import Sink
 from train.model.forward import loss_sum
@@ -37,7 +37,7 @@ def build_parts(
     loaded: Loaded,
     model: LoadedModel,
     data: Data,
-    sink: Sink | Advised,
+    sink: Sink | AdvisorSink,
     run_dir: Path,
     world: World,
 ) -> Parts:
@@ -48,7 +48,7 @@ def build_parts(
     schedule = plan_schedule(config.lr_scheduler, config.optimizer.lr, plan.total)
     parameters = [parameter for _, parameter in model.trainable]
     if not parameters:
-        raise ConfigError("no weight is trainable; look at peft.target_modules")
+        raise TrainConfigError("no weight is trainable; look at peft.target_modules")
     optimizer = build_optimizer(config.optimizer, parameters)
     weights = ModelWeights(
         model.model, model.tokenizer, model.trainable, config.checkpoint.save_consolidated
@@ -92,8 +92,8 @@ def build_parts(
         checkpoints=checkpoints if config.checkpoint.enabled else None,
         adviser=adviser(
             config.advisor,
-            sink if isinstance(sink, Advised) else None,
-            GoodStates(run_dir / FOLDER, model.trainable, optimizer),
+            sink if isinstance(sink, AdvisorSink) else None,
+            SavedStates(run_dir / FOLDER, model.trainable, optimizer),
             plan,
             world.ranks,
         ),

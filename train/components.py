@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from train.advice.decide import Decision
-from train.advice.recovery import Adviser
+from train.advice.recovery import Recovery
 from train.checkpoint import Checkpoints
 from train.config.types import SafetyConfig
 from train.data.types import Batch
@@ -18,7 +18,7 @@ from train.schedule import Schedule
 from train.step import Stepper
 
 
-class Loader(Protocol):
+class BatchSource(Protocol):
     """Micro-batches of an epoch; the state says which of them were taken."""
 
     def set_epoch(self, epoch: int) -> None: ...
@@ -37,13 +37,13 @@ class Parts:
     plan: StepPlan
     schedule: Schedule
     safety: SafetyConfig
-    train: Loader
+    train: BatchSource
     stepper: Stepper
     evaluator: Evaluator
     report: Reporter
     validation: Iterable[Batch] | None = None
     checkpoints: Checkpoints | None = None
-    adviser: Adviser | None = None
+    adviser: Recovery | None = None
     seed: int = 42
     rank: int = 0
     most: Callable[[int], int] | None = None  # the highest of all ranks' numbers
@@ -51,7 +51,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RunOutcome:
     """How a run ended. ``signal`` names what stopped it, ``advice`` what the advisor ended."""
 
     status: Literal["finished", "stopped"]

@@ -14,7 +14,7 @@ class TrainError(Exception):
     """Base of all errors that are shown to a user as one line."""
 
 
-class ConfigError(TrainError):
+class TrainConfigError(TrainError):
     """The config or command line is wrong."""
 
 

@@ -22,7 +22,7 @@ from train.config.types import LoaderConfig, PackingConfig, TrainConfig
 from train.data.batches import build_data
 from train.data.loader import Loader, RowLoader
 from train.data.split import is_test
-from train.errors import ConfigError, DataError
+from train.errors import DataError, TrainConfigError
 from train.model.forward import loss_sum
 from train.model.load import LoadedModel, load_model, load_tokenizer
 from train.model.outline import draw_outline, limits_of
@@ -65,7 +65,7 @@ def find_checkpoint(path: Path) -> tuple[Path, Path]:
         folder = pointed(place) or place
         if (folder / "progress.json").is_file():
             return folder, folder / CONFIG
-    raise ConfigError(f"--evaluate {path}: no checkpoint of ours there; give its folder")
+    raise TrainConfigError(f"--evaluate {path}: no checkpoint of ours there; give its folder")
 
 
 def load(path: Path, overrides: Sequence[str], env: Mapping[str, str]) -> tuple[Loaded, Path]:

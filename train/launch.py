@@ -15,8 +15,8 @@ from train.config.command import USAGE, Command, parse
 from train.config.dataset import OPT_IN
 from train.config.device import check_world, fit_to_device
 from train.config.load import Loaded, load_config
-from train.config.rundir import CONFIG, Place, changes, claim, find_run, lock, release, rewrite
-from train.errors import ConfigError, MissingExtra, TrainError
+from train.config.rundir import CONFIG, RunPlace, changes, claim, find_run, lock, release, rewrite
+from train.errors import MissingExtra, TrainConfigError, TrainError
 
 if TYPE_CHECKING:
     from train.ranks.world import World
@@ -74,7 +74,7 @@ def _answer(text: str) -> None:
         raise
     except OSError as error:
         _give_up()
-        raise ConfigError(f"standard output cannot be written ({error.strerror})") from None
+        raise TrainConfigError(f"standard output cannot be written ({error.strerror})") from None
 
 
 def _run(command: Command, env: Mapping[str, str]) -> int:
@@ -108,10 +108,10 @@ def _run(command: Command, env: Mapping[str, str]) -> int:
         if world.first:
             place = _take(command, loaded, place, held)
         taken = world.ranks.share(place and [str(place.run_dir), place.resume])
-        return _train(loaded, Place(Path(taken[0]), taken[1]), world)
+        return _train(loaded, RunPlace(Path(taken[0]), taken[1]), world)
 
 
-def _take(command: Command, loaded: Loaded, place: Place | None, held: ExitStack) -> Place:
+def _take(command: Command, loaded: Loaded, place: RunPlace | None, held: ExitStack) -> RunPlace:
     """Return the run's folder, taken for as long as ``held`` holds."""
     if place is None:
         directory = Path(loaded.config.checkpoint.checkpoint_dir)
@@ -125,12 +125,12 @@ def _take(command: Command, loaded: Loaded, place: Place | None, held: ExitStack
     return place
 
 
-def _prepare(command: Command, env: Mapping[str, str]) -> tuple[Loaded, Place | None]:
+def _prepare(command: Command, env: Mapping[str, str]) -> tuple[Loaded, RunPlace | None]:
     """Return the config, and the run that is to go on (None: a fresh one)."""
     path, place = command.config, None
     if path is None:
         if command.resume is None:
-            raise ConfigError("no config is given; see advise train --help")
+            raise TrainConfigError("no config is given; see advise train --help")
         place = find_run(command.resume, command.run_dir or Path("checkpoints"))
         path = place.run_dir / CONFIG
     loaded = load_config(path, command.overrides, env)
@@ -141,7 +141,7 @@ def _prepare(command: Command, env: Mapping[str, str]) -> tuple[Loaded, Place | 
     return loaded, place
 
 
-def _train(loaded: Loaded, place: Place, world: World) -> int:
+def _train(loaded: Loaded, place: RunPlace, world: World) -> int:
     _say(f"{'going on with' if place.resume else 'run in'} {place.run_dir}")
     try:
         with _extra():
@@ -177,7 +177,7 @@ def _evaluate(command: Command, checkpoint: Path, env: Mapping[str, str]) -> int
         try:
             write_atomic(command.output, measured.as_json())
         except OSError as error:
-            raise ConfigError(
+            raise TrainConfigError(
                 f"--output {command.output}: cannot be written ({error.strerror})"
             ) from None
     count, tokens = len(measured.losses), sum(measured.tokens)

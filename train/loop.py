@@ -13,10 +13,10 @@ from pathlib import Path
 from train.advice.decide import Decision
 from train.advice.messages import way_back, why_stopped
 from train.advice.rollback import take_up
-from train.advice.saved_states import Good
+from train.advice.saved_states import SavedState
 from train.checkpoint import Progress, Snapshot
 from train.checkpoint_files import remove_folder
-from train.components import Outcome, Parts
+from train.components import Parts, RunOutcome
 from train.data.types import Batch
 from train.errors import CheckpointError, StepError
 from train.metrics.records import BASELINE_STEP
@@ -28,7 +28,7 @@ from train.step import StepResult
 from train.stopping import StopRequest
 
 
-class Loop:
+class TrainingLoop:
     """One run. ``run`` goes through it once."""
 
     def __init__(self, parts: Parts, start: Snapshot | None = None) -> None:
@@ -49,7 +49,7 @@ class Loop:
         self._pieces = Pieces(parts.stepper, parts.evaluator, parts.safety, self._tell)
         self._pieces.begin(self._now.parts)
 
-    def run(self) -> Outcome:
+    def run(self) -> RunOutcome:
         """Train to the end, or to a signal; what was learnt is saved in either case."""
         with self._stop:
             if self._now.step == 0 and self._parts.safety.baseline_validation:
@@ -62,7 +62,7 @@ class Loop:
         if worse := worse_than_base(self._now.baseline, self._now.lowest):
             self._tell("warning", *worse)
         cut_short = (self._stop() or self._advice is not None) and not self._complete()
-        return Outcome(
+        return RunOutcome(
             status="stopped" if cut_short else "finished",
             steps=self._now.step,
             train_loss=self._train_loss,
@@ -206,7 +206,7 @@ class Loop:
         if adviser is None or not (sure or adviser.keeps_after(step - 1)):
             return
         val_loss = self._val_loss if self._validated == step - 1 else None
-        failed = adviser.keep(Good(step, self._train_loss, val_loss), sure)
+        failed = adviser.keep(SavedState(step, self._train_loss, val_loss), sure)
         if failed:
             self._tell("warning", failed)
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import Parameter
 
 from train.config.types import OptimizerConfig
-from train.errors import ConfigError, MissingExtra
+from train.errors import MissingExtra, TrainConfigError
 
 _BITSANDBYTES = ("8bit", "32bit", "Paged", "Lion", "LAMB", "LARS", "AdEMAMix")
 
@@ -32,13 +32,13 @@ def build_optimizer(
     unknown = sorted(set(options) - set(accepted))
     if unknown:
         known = ", ".join(name for name in accepted if name not in ("params", "self"))
-        raise ConfigError(
+        raise TrainConfigError(
             f"optimizer.{unknown[0]}: {config.name} has no such option; it has {known}"
         )
     try:
         return kind(list(parameters), **options)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"optimizer: {config.name}: {error}") from None
+        raise TrainConfigError(f"optimizer: {config.name}: {error}") from None
 
 
 def _class_of(name: str) -> type[torch.optim.Optimizer]:
@@ -48,7 +48,9 @@ def _class_of(name: str) -> type[torch.optim.Optimizer]:
         return found
     if any(part.lower() in name.lower() for part in _BITSANDBYTES):
         return _eight_bit(name)
-    raise ConfigError(f"optimizer: '{name}' is no optimiser of torch.optim or bitsandbytes.optim")
+    raise TrainConfigError(
+        f"optimizer: '{name}' is no optimiser of torch.optim or bitsandbytes.optim"
+    )
 
 
 def _eight_bit(name: str) -> type[torch.optim.Optimizer]:
@@ -61,7 +63,7 @@ def _eight_bit(name: str) -> type[torch.optim.Optimizer]:
     by_lower = {each.lower(): each for each in dir(optim) if not each.startswith("_")}
     found = getattr(optim, by_lower.get(name.lower(), ""), None)
     if not isinstance(found, type) or not issubclass(found, torch.optim.Optimizer):
-        raise ConfigError(f"optimizer: bitsandbytes.optim has no '{name}'")
+        raise TrainConfigError(f"optimizer: bitsandbytes.optim has no '{name}'")
     return found
 
 

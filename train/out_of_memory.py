@@ -11,17 +11,17 @@ from train.step import can_split
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class BatchShape:
     """The shape of what did not fit, for people and for machines."""
 
     text: str
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-def shape_of(batch: Batch | None) -> Shape:
+def shape_of(batch: Batch | None) -> BatchShape:
     """Return the shape of a micro-batch; None stands for the optimiser's update."""
     if batch is None:
-        return Shape("the optimiser's update")
+        return BatchShape("the optimiser's update")
     details = {
         "rows": batch.rows,
         "samples": batch.samples,
@@ -32,7 +32,7 @@ def shape_of(batch: Batch | None) -> Shape:
         f"a micro-batch of {details['rows']} rows with {details['tokens']} tokens, the longest "
         f"sample {batch.longest}"
     )
-    return Shape(text, details)
+    return BatchShape(text, details)
 
 
 def halve(batch: Batch | None, parts: int, safety: SafetyConfig) -> int | None:

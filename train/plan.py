@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from train.config.types import StepConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +34,14 @@ def plan_steps(config: StepConfig, batches_per_epoch: int | None, ranks: int = 1
     together = config.local_batch_size * ranks
     if config.global_batch_size % together:
         low = max(together, config.global_batch_size // together * together)
-        raise ConfigError(
+        raise TrainConfigError(
             f"step_scheduler.global_batch_size: {config.global_batch_size} is not a multiple of "
             f"local_batch_size x processes = {together}; {low} or {low + together} would do"
         )
     accumulate = config.global_batch_size // together
     if batches_per_epoch is None:
         if config.max_steps is None:
-            raise ConfigError(
+            raise TrainConfigError(
                 "step_scheduler.max_steps: a stream has no known end; say after how many steps to "
                 "stop"
             )

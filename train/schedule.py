@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from train.config.types import DecayStyle, ScheduleConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 _MOST_WARMUP = 1000
 
@@ -42,7 +42,7 @@ def plan_schedule(config: ScheduleConfig | None, lr: float, steps: int) -> Sched
     if warmup is None:
         warmup = min(_MOST_WARMUP, decay // 10)
     if stated is not None and warmup > stated:
-        raise ConfigError(
+        raise TrainConfigError(
             f"lr_scheduler.lr_warmup_steps: {warmup} is more than lr_decay_steps, {stated}; "
             f"lower it to {max(1, stated // 10)} or so"
         )
@@ -93,7 +93,7 @@ def _left(style: str, share: float) -> float:
         return float(2.0 * 0.5**share - 1.0)
     if style == "minus_sqrt":
         return 1.0 - math.sqrt(share)
-    raise ConfigError(
+    raise TrainConfigError(
         f"lr_scheduler: decay style '{style}' is not known; "
         "take linear, cosine, exponential or minus_sqrt"
     )

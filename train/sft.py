@@ -10,12 +10,12 @@ from pathlib import Path
 
 from train.advice.build import advised
 from train.build import build_parts, introduce, resume_from
-from train.components import Outcome
+from train.components import RunOutcome
 from train.config.load import Loaded
 from train.data.batches import build_data
 from train.device import is_out_of_memory
 from train.errors import StepError, TrainError
-from train.loop import Loop
+from train.loop import TrainingLoop
 from train.metrics.files import JsonLines
 from train.metrics.records import EventRecord
 from train.metrics.sinks import Console, Fan, Locked, Sink
@@ -34,7 +34,7 @@ def run(
     resume: str | None = None,
     notify: Callable[[str], None] = lambda line: None,
     world: World | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """Fine-tune as the config says, in the run's own folder.
 
     ``resume`` names a checkpoint of that folder, or 'latest'; ``notify`` is told of long work.
@@ -58,7 +58,7 @@ def run(
             parts.checkpoints.check_space()
         introduce(config, model, data, parts)
         ending.began = True
-        outcome = Loop(parts, start).run()
+        outcome = TrainingLoop(parts, start).run()
         ending.status = outcome.status
         parts.report.tell("end", outcome.steps, _summary(outcome))
     return outcome
@@ -111,7 +111,7 @@ def _ended(sink: Sink) -> Iterator[_Ending]:
         sink.close(ending.status)
 
 
-def _summary(outcome: Outcome) -> str:
+def _summary(outcome: RunOutcome) -> str:
     words = [f"{outcome.status} after {outcome.steps} steps"]
     if outcome.advice:
         words[0] = f"stopped by the advisor ({outcome.advice.code}) after {outcome.steps} steps"

@@ -30,7 +30,7 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Document:
+class YamlDocument:
     """A parsed file: the data, the line of every path in it, and the faults met."""
 
     data: object = None
@@ -46,12 +46,12 @@ class Document:
         return self.lines.get(place, 1)
 
 
-def parse_yaml(text: str) -> Document:
+def parse_yaml(text: str) -> YamlDocument:
     """Parse one YAML document; faults are collected, not raised."""
     from ruamel.yaml import YAML  # slow to import, and not needed by `check`
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    document = Document()
+    document = YamlDocument()
     try:
         root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -82,7 +82,7 @@ def scalar(text: str) -> bool | int | float | str | None:
     return text
 
 
-def _value(node: object, path: Path, document: Document) -> object:
+def _value(node: object, path: Path, document: YamlDocument) -> object:
     from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
     line = node.start_mark.line + 1  # type: ignore[attr-defined]
@@ -99,7 +99,7 @@ def _value(node: object, path: Path, document: Document) -> object:
     return scalar(node.value) if node.style is None else str(node.value)
 
 
-def _mapping(node: object, path: Path, document: Document) -> dict[str, object]:
+def _mapping(node: object, path: Path, document: YamlDocument) -> dict[str, object]:
     from ruamel.yaml.nodes import ScalarNode
 
     result: dict[str, object] = {}

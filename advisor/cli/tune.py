@@ -29,10 +29,10 @@ from advisor.tuning.choice import noise_of
 from advisor.tuning.crashes import NoResult
 from advisor.tuning.driver import Driver, Length, check_command, launcher_words, planned_steps
 from advisor.tuning.launch import Launcher, Local
-from advisor.tuning.ledger import Plan
-from advisor.tuning.loop import Loop, Tools
+from advisor.tuning.ledger import TrialPlan
+from advisor.tuning.loop import Tools, TuningLoop
 from advisor.tuning.proof import Proof
-from advisor.tuning.reading import Reader
+from advisor.tuning.reading import TrialReader
 from advisor.tuning.session import Session, Setup, begin, config_of, resume
 from advisor.tuning.start import first_guess, opening_text
 from advisor.tuning.trial import Limits, Strategy
@@ -208,7 +208,7 @@ def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> set[int]:
         keep=keep,
         say=_say,
     )
-    stopped = Loop(opened, tools).run()
+    stopped = TuningLoop(opened, tools).run()
     _say(f"stopped: {stopped}")
     outcome = Proof(opened, driver, _say).prove(stopped, noise_of(opened.ledger.trials()))
     opened.ledger.note(outcome=outcome.as_dict(), failed="")
@@ -220,10 +220,10 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def reader_of() -> Reader:
+def reader_of() -> TrialReader:
     settings = find_settings(Path.cwd())
     rulebook = load_rules(settings.rules)
-    return Reader(rulebook, make_request(given.Given(), settings, rulebook))
+    return TrialReader(rulebook, make_request(given.Given(), settings, rulebook))
 
 
 def _strategy() -> Strategy:
@@ -244,7 +244,7 @@ def _dry_run(setup: Setup, text: str, limits: Limits) -> None:
     start = read_start(setup.config, text)
     driver = Driver(setup, start, f"tune-{setup.config.stem}")
     place = Path(f"tune-{setup.config.stem}") / "runs/001-start"
-    plan = Plan(1, "full", {}, (), text, "", str(place))
+    plan = TrialPlan(1, "full", {}, (), text, "", str(place))
     words = driver.words(plan, config_of(place, setup.config), place / "run", Length())
     typer.echo(f"run 1 (start): {clean(shlex.join(words))}")
     typer.echo(estimate(limits, planned_steps(start.config.values, Length())))

@@ -124,7 +124,7 @@ def _tell(faces: Sequence[Face], news: Sequence[News], watcher: Watcher) -> None
 @contextmanager
 def _face(as_json: bool, once: bool) -> Iterator[Face]:
     if as_json:
-        yield JsonLines()
+        yield JsonView()
     elif once:
         yield Silent()
     elif not console().is_terminal:
@@ -155,7 +155,7 @@ class Lines:
                 print(text_of(item), flush=True)
 
 
-class JsonLines:
+class JsonView:
     """A JSON object a line, whatever the terminal speaks: it is for programs."""
 
     def tell(self, news: Sequence[News], watcher: Watcher) -> None:

@@ -35,7 +35,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LossRow:
     """The losses of all runs at one step."""
 
     step: int
@@ -96,7 +96,7 @@ def _rising(values: FloatArray, noise: float) -> BoolArray:
     return rising
 
 
-def aligned(contestants: Sequence[Contestant], series: str) -> list[Row]:
+def aligned(contestants: Sequence[Contestant], series: str) -> list[LossRow]:
     """Return a Row for every step at which some run was evaluated.
 
     Steps that lie closer than a fifth of the way between evaluations (logs that count from 0
@@ -109,7 +109,7 @@ def aligned(contestants: Sequence[Contestant], series: str) -> list[Row]:
     gaps = [median(np.diff(c.steps)) for c in known if c.steps.size > 1]
     slack = max(1.0, 0.2 * min(gaps)) if gaps and min(gaps) >= 3 else 0.0
     return [
-        Row(int(last), _with_best([_cell(c, first, last) for c in contestants]))
+        LossRow(int(last), _with_best([_cell(c, first, last) for c in contestants]))
         for first, last in _clusters(every, slack)
     ]
 
@@ -144,7 +144,7 @@ def _with_best(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     return tuple(replace(cell, best=cell.value == low) for cell in cells)
 
 
-def thinned(rows: Sequence[Row], keep: int | None) -> tuple[Row, ...]:
+def thinned(rows: Sequence[LossRow], keep: int | None) -> tuple[LossRow, ...]:
     """Return at most ROWS rows, evenly spread, the last one and the step of the pick among them."""
     if len(rows) <= ROWS:
         return tuple(rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.compare.differences import Difference, differences, stated, void_reason
-from advisor.compare.loss_table import FLOOR, Contestant, Row, aligned, contestant_of, thinned
+from advisor.compare.loss_table import FLOOR, Contestant, LossRow, aligned, contestant_of, thinned
 from advisor.findings import Evidence, Finding
 from advisor.rulebook.rule import CONFIDENCES, Rulebook
 from advisor.run import Run
@@ -41,7 +41,7 @@ class Comparison:
 
     series: str
     contestants: tuple[Contestant, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LossRow, ...]
     pick: Pick
     differs: tuple[Difference, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -91,7 +91,7 @@ def _has(run: Run, name: str) -> bool:
     return series is not None and bool(np.isfinite(series.values).any())
 
 
-def _pick(contestants: Sequence[Contestant], rows: Sequence[Row], series: str) -> Pick:
+def _pick(contestants: Sequence[Contestant], rows: Sequence[LossRow], series: str) -> Pick:
     """Return the lowest loss at the last step that all runs of some length share."""
     other = any(c.run.facts.get("objective", "sft") != "sft" for c in contestants)
     if other and series == "train/loss":
@@ -143,7 +143,7 @@ def _end(run: Run) -> float:
     return max([*ends, float(reached) if isinstance(reached, int) else 0.0], default=0.0)
 
 
-def _pick_by_lowest(contestants: Sequence[Contestant], rows: Sequence[Row]) -> Pick:
+def _pick_by_lowest(contestants: Sequence[Contestant], rows: Sequence[LossRow]) -> Pick:
     """Rank runs of quite different length by the lowest validation loss that each reached."""
     lows = [
         float(np.nanmin(c.values)) if np.isfinite(c.values).any() else math.inf for c in contestants
@@ -160,7 +160,9 @@ def _pick_by_lowest(contestants: Sequence[Contestant], rows: Sequence[Row]) -> P
     return replace(pick, why=f"lengths differ, so by the lowest that each reached: {pick.why}")
 
 
-def _noise_between(contestants: Sequence[Contestant], i: int, j: int, rows: Sequence[Row]) -> float:
+def _noise_between(
+    contestants: Sequence[Contestant], i: int, j: int, rows: Sequence[LossRow]
+) -> float:
     """Return the noise of the difference of two runs: what bends in both alike cancels out."""
     apart = math.hypot(contestants[i].noise, contestants[j].noise)
     pairs = [(row.cells[i].value, row.cells[j].value) for row in rows]
@@ -176,7 +178,7 @@ def _judge(
     contestants: Sequence[Contestant],
     alive: Sequence[tuple[float, int]],
     step: int,
-    rows: Sequence[Row],
+    rows: Sequence[LossRow],
     by_length: bool = False,
 ) -> Pick:
     (value, index), (second, other) = alive[0], alive[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.config.choice import choose
-from advisor.config.files import BEFORE, Source, look_around, merge_sources, read_source
+from advisor.config.files import BEFORE, ConfigSource, look_around, merge_sources, read_source
 from advisor.config.intervals import spaced
 from advisor.dialects import DIALECTS, dialect_of, generic
 from advisor.dialects import tree as trees
@@ -78,7 +78,7 @@ def _search(
     return config, tuple(notes)
 
 
-def _named(path: Path) -> Source:
+def _named(path: Path) -> ConfigSource:
     """Return the config that a user names; a stranger's is good for what it says."""
     source = read_source(path)
     if source is None or (source.record and not source.stranger):

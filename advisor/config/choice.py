@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.config.agreement import Agreement, Clash, agreement
-from advisor.config.files import Found, Source, candidates, is_next, trained_with
+from advisor.config.files import ConfigSource, FoundConfig, candidates, is_next, trained_with
 from advisor.dialects.words import name_of
 from advisor.run import Run
 
@@ -17,12 +17,12 @@ _MINUTE = 60.0  # a config that is newer than its log by more was changed after 
 class Choice:
     """The config that was taken, those that are another run's, and what to say of it."""
 
-    taken: Source | None
-    others: tuple[Source, ...] = ()  # left out with all that they say
+    taken: ConfigSource | None
+    others: tuple[ConfigSource, ...] = ()  # left out with all that they say
     notes: tuple[str, ...] = ()
 
 
-def choose(found: Found, run: Run | None) -> Choice:
+def choose(found: FoundConfig, run: Run | None) -> Choice:
     """Return the config of this run; None is taken where none agrees or several could be."""
     files = candidates(found.sources)
     alien, notes = _alien(found, run)
@@ -44,21 +44,21 @@ def choose(found: Found, run: Run | None) -> Choice:
     return Choice(None, (*alien, *(file for file in files if not file.snapshot)), (*notes, said))
 
 
-def _is_others(source: Source, found: Agreement, around: Found) -> bool:
+def _is_others(source: ConfigSource, found: Agreement, around: FoundConfig) -> bool:
     """Say whether a config is plainly another run's, and not this one's changed since."""
     if not found.is_other or source.snapshot:
         return False
     return not (found.only_rate and _is_newer(source, around.log_time))
 
 
-def _is_newer(source: Source, log_time: float | None) -> bool:
+def _is_newer(source: ConfigSource, log_time: float | None) -> bool:
     try:
         return log_time is not None and source.path.stat().st_mtime > log_time + _MINUTE
     except OSError:
         return False
 
 
-def _alien(found: Found, run: Run | None) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+def _alien(found: FoundConfig, run: Run | None) -> tuple[tuple[ConfigSource, ...], tuple[str, ...]]:
     """Return the records of other runs, and what is to be said of configs of other trainers."""
     strangers = [source for source in found.sources if source.stranger]
     notes = [
@@ -78,18 +78,18 @@ def _alien(found: Found, run: Run | None) -> tuple[tuple[Source, ...], tuple[str
     return tuple(out), tuple(notes)
 
 
-def _without(files: Sequence[Source], best: Source) -> list[Source]:
+def _without(files: Sequence[ConfigSource], best: ConfigSource) -> list[ConfigSource]:
     return [file for file in files if file is not best and not file.snapshot]
 
 
-def _beside(best: Source, files: Sequence[Source]) -> list[str]:
+def _beside(best: ConfigSource, files: Sequence[ConfigSource]) -> list[str]:
     """Name the rivals; what a checkpoint keeps, and what we wrote for a next run, is none."""
     stem = f"{best.path.stem}.next"
     left = [f.path.name for f in _without(files, best) if f.path.stem != stem]
     return [f"config: {best.path.name} taken, not {', '.join(left)}"] if left else []
 
 
-def _none_of(judged: Sequence[tuple[Source, Agreement]], live: Sequence[Source]) -> str:
+def _none_of(judged: Sequence[tuple[ConfigSource, Agreement]], live: Sequence[ConfigSource]) -> str:
     """Say why no config was taken, and what to do."""
     if live:
         names = " or ".join(source.path.name for source in live)
@@ -99,6 +99,6 @@ def _none_of(judged: Sequence[tuple[Source, Agreement]], live: Sequence[Source])
     return f"config: none taken: {said}{more}; give --config FILE if one is this run's all the same"
 
 
-def _clash(source: Source, clashes: Sequence[Clash]) -> str:
+def _clash(source: ConfigSource, clashes: Sequence[Clash]) -> str:
     what = " and ".join(f"{name_of(c.key, source.dialect)} {c}" for c in clashes[:2])
     return f"{source.path.name} is another run's ({what})"

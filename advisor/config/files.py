@@ -28,7 +28,7 @@ _TELLING = re.compile(  # one of these stands in every config that a dialect kno
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConfigSource:
     """One file that says something about the run."""
 
     path: Path
@@ -40,18 +40,18 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundConfig:
     """All that was found around a log, and notes on what was left out."""
 
-    sources: tuple[Source, ...] = ()
+    sources: tuple[ConfigSource, ...] = ()
     notes: tuple[str, ...] = ()
     weights: bool = False  # a model's own weights lie there
     log_time: float | None = None
 
 
-def look_around(log_path: Path) -> Found:
+def look_around(log_path: Path) -> FoundConfig:
     """Return the sources in the folders of a run."""
-    sources: dict[Path, Source] = {}
+    sources: dict[Path, ConfigSource] = {}
     notes: list[str] = []
     weights = False
     for folder in _folders(log_path):
@@ -65,29 +65,29 @@ def look_around(log_path: Path) -> Found:
                 continue
             if source is not None:
                 sources.setdefault(path.resolve(), source)
-    return Found(tuple(sources.values()), tuple(notes), weights, _newest(log_path))
+    return FoundConfig(tuple(sources.values()), tuple(notes), weights, _newest(log_path))
 
 
-def read_source(path: Path) -> Source | None:
+def read_source(path: Path) -> ConfigSource | None:
     text = trees.read_text(path)
     tree = _parsed(text, path)
     wrapped = _unwrap(tree)
     record = wrapped is not tree or path.name.startswith("hparams")
     tree = wrapped
     if "peft_type" in tree or (path.name == "adapter_config.json" and not stranger(tree)):
-        return Source(path, "", _adapter(tree), record=True)
+        return ConfigSource(path, "", _adapter(tree), record=True)
     dialect = sniff(tree)
     if dialect is None and "architectures" in tree:  # the model's own, beside its weights
-        return Source(path, "", _model(tree), record=True)
+        return ConfigSource(path, "", _model(tree), record=True)
     if dialect is None:
         name = stranger(tree)
         known = name or generic.sniff(tree)
-        return Source(path, "", generic.read(tree), True, stranger=name) if known else None
+        return ConfigSource(path, "", generic.read(tree), True, stranger=name) if known else None
     values = dialect.read(tree)
     if record:
         values.pop("dataset.seq_length", None)  # a tracker logs the model's generation length
     snapshot = bool(_CHECKPOINT.fullmatch(path.parent.name))
-    return Source(path, dialect.NAME, values, record, snapshot)
+    return ConfigSource(path, dialect.NAME, values, record, snapshot)
 
 
 def _parsed(text: str, path: Path) -> dict[str, object]:
@@ -134,13 +134,13 @@ def _unwrap(tree: dict[str, object]) -> dict[str, object]:
     return flat
 
 
-def candidates(sources: Iterable[Source]) -> list[Source]:
+def candidates(sources: Iterable[ConfigSource]) -> list[ConfigSource]:
     """Return the files that edits could go to, the most likely first."""
     return sorted((s for s in sources if s.dialect and not s.record), key=_preference)
 
 
 def merge_sources(
-    sources: Iterable[Source], chosen: Source | None, log_time: float | None = None
+    sources: Iterable[ConfigSource], chosen: ConfigSource | None, log_time: float | None = None
 ) -> Config:
     """Merge by trust: what a checkpoint saved, then the file to edit, then records."""
     sources = list(sources)
@@ -164,7 +164,7 @@ def merge_sources(
     return Config(values, origin, dialect, str(chosen.path) if chosen else None)
 
 
-def trained_with(source: Source, log_time: float | None) -> Mapping[str, object]:
+def trained_with(source: ConfigSource, log_time: float | None) -> Mapping[str, object]:
     """Return what the file held when the run was trained: an edit in place came after it."""
     before = source.path.with_name(source.path.name + BEFORE)
     try:
@@ -178,7 +178,7 @@ def trained_with(source: Source, log_time: float | None) -> Mapping[str, object]
         return source.values
 
 
-def _preference(source: Source) -> tuple[int, int, int, str]:
+def _preference(source: ConfigSource) -> tuple[int, int, int, str]:
     name = source.path.name.lower()
     named = 0 if name.startswith("config.") else 1 if re.search("train|sft|arg|lora", name) else 2
     later = int(is_next(source.path)) + int(source.snapshot)

@@ -22,7 +22,7 @@ _RELATIVES = {"dora": ("dora", "lora"), "qlora": ("qlora", "lora")}
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class KeyRange:
     """A recommended range of one key, or the values it should have.
 
     With ``per`` the range is of the value over the value of that other key. ``field_best`` is what
@@ -41,7 +41,7 @@ class Range:
     origin: str = ""
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RangeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row of presets/ranges.yaml.
 
     A row of the ``guide`` holds a pair of bounds for all scales, or one for each. One of later
@@ -71,7 +71,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Compiled(msgspec.Struct):
     checksum: int
-    rows: list[Row]
+    rows: list[RangeRow]
 
 
 def scale_of(samples: float) -> str:
@@ -81,7 +81,7 @@ def scale_of(samples: float) -> str:
     return "large" if samples > LARGE else "medium"
 
 
-def range_for(key: str, method: str, samples: float | None) -> Range | None:
+def range_for(key: str, method: str, samples: float | None) -> KeyRange | None:
     """Return the recommended range of a key, or None where there is none.
 
     With unknown ``samples`` it spans all scales.
@@ -90,7 +90,7 @@ def range_for(key: str, method: str, samples: float | None) -> Range | None:
     return None if row is None else _range(row, samples)
 
 
-def with_field(known: Range, method: str, steps: float | None, model: str) -> Range:
+def with_field(known: KeyRange, method: str, steps: float | None, model: str) -> KeyRange:
     """Add what later work found of a key; ``steps`` is the length of the run, where known, and
     ``model`` its name."""
     key = known.key
@@ -129,7 +129,7 @@ def width_of(model: str) -> float | None:
     return (count / 0.12) ** (1 / 3) if count else None
 
 
-def _row(key: str, method: str, is_guide: bool) -> Row | None:
+def _row(key: str, method: str, is_guide: bool) -> RangeRow | None:
     for name in _RELATIVES.get(method, (method,)):
         for row in load_ranges():
             if row.method == name and row.key == key and bool(row.guide) == is_guide:
@@ -137,14 +137,14 @@ def _row(key: str, method: str, is_guide: bool) -> Row | None:
     return None
 
 
-def _range(row: Row, samples: float | None) -> Range:
+def _range(row: RangeRow, samples: float | None) -> KeyRange:
     rows = (row.guide,)
     if row.allowed:
-        return Range(row.key, None, None, row.allowed, row.per, rows, row.why)
+        return KeyRange(row.key, None, None, row.allowed, row.per, rows, row.why)
     scales = SCALES if samples is None else (scale_of(samples),)
     pairs = [row.all or getattr(row, scale) for scale in scales]
     low, high = min(pair[0] for pair in pairs), max(pair[1] for pair in pairs)
-    return Range(row.key, low, high, (), row.per, rows, row.why)
+    return KeyRange(row.key, low, high, (), row.per, rows, row.why)
 
 
 def warmup_range(total_steps: float) -> tuple[float, float]:
@@ -162,7 +162,7 @@ def warmup_range(total_steps: float) -> tuple[float, float]:
 
 
 @cache
-def load_ranges() -> tuple[Row, ...]:
+def load_ranges() -> tuple[RangeRow, ...]:
     """Return all rows, from the compiled file where it is up to date."""
     folder = data_dir("presets")
     text = (folder / SOURCE).read_bytes().replace(b"\r\n", b"\n")
@@ -183,7 +183,7 @@ def compile_ranges(folder: Path | None = None) -> str:
     return msgspec.json.format(compiled, indent=1).decode() + "\n"
 
 
-def _parse(path: Path) -> list[Row]:
+def _parse(path: Path) -> list[RangeRow]:
     from advisor.base.strict_yaml import parse_yaml  # only here: it reads YAML
 
     document = parse_yaml(path.read_text(encoding="utf-8"))
@@ -191,6 +191,6 @@ def _parse(path: Path) -> list[Row]:
     if faults:
         raise RuleError("\n".join(faults))
     try:
-        return msgspec.convert(document.data, type=list[Row])
+        return msgspec.convert(document.data, type=list[RangeRow])
     except msgspec.ValidationError as error:
         raise RuleError(f"{path}:1: {error}") from None

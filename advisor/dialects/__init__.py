@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Protocol, cast
 
 from advisor.dialects import automodel, generic, transformers
-from advisor.dialects.change import Change
+from advisor.dialects.change import KeyChange
 from advisor.dialects.front_ends import FRONT_ENDS
 from advisor.dialects.marks import roots
 from advisor.dialects.strangers import STRANGERS
@@ -28,7 +28,7 @@ class Dialect(Protocol):
     def native_path(self, key: str, tree: Mapping[str, object]) -> str: ...
     def changes(
         self, edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
-    ) -> list[Change]: ...
+    ) -> list[KeyChange]: ...
     def write(
         self,
         text: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from advisor.dialects.change import Change
+from advisor.dialects.change import KeyChange
 from advisor.dialects.document import rewrite
 from advisor.dialects.keys import KINDS, coerce
 from advisor.dialects.marks import bears
@@ -130,26 +130,26 @@ def _method(tree: Mapping[str, object]) -> str:
 
 def changes(
     edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
-) -> list[Change]:
+) -> list[KeyChange]:
     """Return what the edits write, in native paths."""
-    found: list[Change] = []
+    found: list[KeyChange] = []
     for edit in edits:
         if edit.key == "method":
             found += _change_method(str(edit.new), tree)
             continue
         native = native_path(edit.key, tree)
         if native:
-            found.append(Change(tuple(native.split(".")), edit.new, edit.key))
+            found.append(KeyChange(tuple(native.split(".")), edit.new, edit.key))
     return found
 
 
-def _change_method(method: str, tree: Mapping[str, object]) -> list[Change]:
+def _change_method(method: str, tree: Mapping[str, object]) -> list[KeyChange]:
     wanted = dict(_LORA) if method != "full" and not isinstance(tree.get("peft"), Mapping) else {}
     if method == "dora":
         wanted["peft.use_dora"] = True
     if method == "qlora":
         wanted["quantization.load_in_4bit"] = True
-    return [Change(tuple(key.split(".")), value, "method") for key, value in wanted.items()]
+    return [KeyChange(tuple(key.split(".")), value, "method") for key, value in wanted.items()]
 
 
 def write(

@@ -15,7 +15,7 @@ _ANCHOR = re.compile(r"[:\-,\[]\s*[*&]\w|<<")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class KeyChange:
     """One value to be written at one native path; ``key`` is the canonical key it serves."""
 
     path: tuple[str, ...]
@@ -23,7 +23,7 @@ class Change:
     key: str = ""
 
 
-def verify(old: str, new: str, path: Path, changes: Sequence[Change]) -> None:
+def verify(old: str, new: str, path: Path, changes: Sequence[KeyChange]) -> None:
     """Make sure that the text now says what was meant, and nothing else changed."""
     found = trees.parse(new, path)
     for change in changes:

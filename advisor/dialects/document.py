@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from advisor.dialects import tree as trees
-from advisor.dialects.change import Change, put, verify
+from advisor.dialects.change import KeyChange, put, verify
 from advisor.dialects.scalars import like, scalar
 from advisor.errors import ConfigError, EditError
 
 _PREFIX = re.compile(r"(?:[&!]\S*\s+)*")
 
 
-def rewrite(text: str, path: Path, changes: Sequence[Change]) -> str:
+def rewrite(text: str, path: Path, changes: Sequence[KeyChange]) -> str:
     """Return the text with the changes made; raises EditError where that cannot be verified."""
     if not changes:
         return text
@@ -48,7 +48,7 @@ def rewrite(text: str, path: Path, changes: Sequence[Change]) -> str:
     return mark + out
 
 
-def _change(text: str, change: Change, as_json: bool) -> str:
+def _change(text: str, change: KeyChange, as_json: bool) -> str:
     root = trees.compose(text)
     if root is None:
         return text + _newline(text, len(text)) + _nested(change.path, change.value, "", 2)
@@ -263,7 +263,7 @@ def _line_end(text: str, at: int) -> int:
     return end - 1 if text[end - 1] == "\r" else end
 
 
-def _dump_json(text: str, changes: Sequence[Change]) -> str:
+def _dump_json(text: str, changes: Sequence[KeyChange]) -> str:
     """Write JSON anew where its text cannot be edited in place (tabs), indented as before."""
     data: Any = json.loads(text)
     for change in changes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from advisor.base.numbers import finite
-from advisor.dialects.change import Change
+from advisor.dialects.change import KeyChange
 from advisor.dialects.document import rewrite
 from advisor.dialects.front_ends import front_end
 from advisor.dialects.keys import coerce
@@ -159,14 +159,14 @@ def _read_adapter(tree: Mapping[str, object], values: dict[str, object]) -> None
 
 def changes(
     edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
-) -> list[Change]:
+) -> list[KeyChange]:
     """Return what the edits write, in native paths."""
     after = {**values, **{edit.key: edit.new for edit in edits}}
-    found: dict[tuple[str, ...], Change] = {}
+    found: dict[tuple[str, ...], KeyChange] = {}
     for edit in edits:
         for path, value in _native(edit, after, tree):
             parts = tuple(path.split("."))
-            found[parts] = Change(parts, value, edit.key)
+            found[parts] = KeyChange(parts, value, edit.key)
     return list(found.values())
 
 

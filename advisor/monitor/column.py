@@ -18,7 +18,7 @@ FINER = 4  # blocks of the past are this much smaller than the curve's: points m
 
 
 @dataclass(slots=True)
-class Past:
+class EarlierPoints:
     """What has left the ring: finite points in full blocks, and the sum of all points.
 
     ``marks`` holds one real point each of the lowest and the highest of every block.
@@ -74,9 +74,9 @@ def _value(mark: tuple[int, float]) -> float:
     return mark[1]
 
 
-def _no_past() -> Past:
+def _no_past() -> EarlierPoints:
     empty = np.empty(0)
-    return Past(Blocks(1, empty, empty, empty, empty, None))
+    return EarlierPoints(Blocks(1, empty, empty, empty, empty, None))
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Column:
     values: array[float] = field(default_factory=lambda: array("d"))
     epochs: array[float] | None = None
     dropped: int = 0
-    past: Past = field(default_factory=_no_past)
+    past: EarlierPoints = field(default_factory=_no_past)
 
     def add(self, step: int, value: float, epoch: float | None) -> None:
         """Take one point."""

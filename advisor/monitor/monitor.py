@@ -16,7 +16,7 @@ from advisor.findings import Finding, Report
 from advisor.monitor.changes import Change, Look, Tracker
 from advisor.monitor.looks import FLAT_FROM, Kind, Looks
 from advisor.monitor.policy import Policy
-from advisor.monitor.schedule import Schedule
+from advisor.monitor.schedule import LookSchedule
 from advisor.monitor.screens import Screens
 from advisor.monitor.stream import CLOSING, FAILURES, MOST_EVENTS, Stream
 from advisor.pipeline import fault_of_ours, with_plan
@@ -59,7 +59,7 @@ class Monitor:
         self.is_off = self.policy.mode == "off"
         self._stream = Stream(own, path, id, dict(facts or {}))
         self._sink = sink or (lambda text: print(text, file=sys.stderr))
-        self._screens, self._schedule = Screens(), Schedule(clock)
+        self._screens, self._schedule = Screens(), LookSchedule(clock)
         self._looks = Looks(self.rulebook)
         self._tracker = Tracker(self.policy)
         self._roles: dict[str, str] = {}

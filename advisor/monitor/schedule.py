@@ -21,7 +21,7 @@ def cost(points: int, kind: str) -> float:
 
 
 @dataclass(slots=True)
-class Account:
+class TimeBudget:
     """Microseconds that may be spent: ``start`` once, then a part of each row, and of the time
     that passes between rows."""
 
@@ -54,13 +54,13 @@ class Episode:
 
 
 @dataclass(slots=True)
-class Schedule:
+class LookSchedule:
     """Rows in, looks out. ``clock`` gives seconds."""
 
     clock: Callable[[], float]
-    full: Account = field(default_factory=lambda: Account(14e3, 9.0, 0.0005, 100e3))
-    quick: Account = field(default_factory=lambda: Account(8e3, 13.0, 0.0004, 50e3))
-    flat: Account = field(default_factory=lambda: Account(8e3, 8.0, 0.0001, 20e3))
+    full: TimeBudget = field(default_factory=lambda: TimeBudget(14e3, 9.0, 0.0005, 100e3))
+    quick: TimeBudget = field(default_factory=lambda: TimeBudget(8e3, 13.0, 0.0004, 50e3))
+    flat: TimeBudget = field(default_factory=lambda: TimeBudget(8e3, 8.0, 0.0001, 20e3))
     debt: float = 100e3  # that urgent looks may run into ...
     last_debt: float = 300e3  # ... and those for a loss that is gone
     next_full: float = FIRST

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from advisor.base.numbers import is_number, number
-from advisor.config.ranges import Range, top_of
+from advisor.config.ranges import KeyRange, top_of
 from advisor.findings import Edit
 from advisor.plan import coupling
 from advisor.plan.edits import LEAP, note
@@ -20,7 +20,7 @@ HOPELESS = 30  # times the highest usual rate: no lowered one stays above it
 _NO_FLOOR = (coupling.EPOCHS, coupling.LOCAL)
 
 
-def cure_range(key: str, view: View, method: str = "") -> Range | None:
+def cure_range(key: str, view: View, method: str = "") -> KeyRange | None:
     """Return the range that bounds what a cure may do: it may go below a recommended start."""
     known = range_of(key, view, method)
     if known is None or known.per or known.low is None:
@@ -44,7 +44,7 @@ def bounded(edit: Edit, view: View, old: object) -> Edit:
     return replace(edit, low=low, high=high) if low <= high else edit
 
 
-def _rate_bounds(edit: Edit, view: View, old: float, known: Range | None) -> tuple[Edit, float]:
+def _rate_bounds(edit: Edit, view: View, old: float, known: KeyRange | None) -> tuple[Edit, float]:
     """Return the Edit of a rate and how high it may lead.
 
     A run that learns too slowly at the end of the guide's range shows that this is not made for
@@ -62,7 +62,7 @@ def _rate_bounds(edit: Edit, view: View, old: float, known: Range | None) -> tup
     return edit, min(BEYOND * top, field)
 
 
-def _lowered(edit: Edit, known: Range | None, old: float, top: float) -> Edit:
+def _lowered(edit: Edit, known: KeyRange | None, old: float, top: float) -> Edit:
     """Lower a rate by its rule's factor; one far above what later work found best, by a LEAP.
 
     What began higher also ends no lower, and none stays where no model bears it. ``top`` is the

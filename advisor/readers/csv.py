@@ -20,7 +20,7 @@ from advisor.readers.files import chunks_of_lines
 from advisor.readers.numbers import to_float
 from advisor.readers.options import ReadOptions
 from advisor.readers.reshape import reshape
-from advisor.readers.table import Source, runs_of
+from advisor.readers.table import TableSource, runs_of
 from advisor.run import FloatArray, Run
 
 NAME = "csv"
@@ -84,7 +84,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     notes += reshape(columns)
     runs: list[Run] = []
     for ident, part, said in rename_columns(columns, path):
-        source = Source(str(path), name, {}, (), (*notes, *said))
+        source = TableSource(str(path), name, {}, (), (*notes, *said))
         runs += [_named(run, ident) for run in runs_of(part, source, options)]
     return runs
 

@@ -26,7 +26,7 @@ _OUTPUT = re.compile(
 
 
 @dataclass(slots=True)
-class Found:
+class FoundLogs:
     """The runs below a path, and one line for each log that cannot be read."""
 
     runs: list[Run] = field(default_factory=list)
@@ -46,23 +46,23 @@ def read_runs(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     return [first, *found.runs[1:]]
 
 
-def read_all(path: Path, options: ReadOptions = DEFAULT) -> Found:
+def read_all(path: Path, options: ReadOptions = DEFAULT) -> FoundLogs:
     """Read all Runs of a file or below a directory, with the errors of what cannot be read."""
     try:
         if not path.is_dir():
             if not path.exists():
                 raise ReadError(f"{path}: no such file or directory")
-            return Found(read_file(path, options))
+            return FoundLogs(read_file(path, options))
     except OSError as error:
-        return Found(errors=[ReadError(f"{path}: cannot be read: {error.strerror or error}")])
+        return FoundLogs(errors=[ReadError(f"{path}: cannot be read: {error.strerror or error}")])
     except ValueError as error:  # a NUL in the path
-        return Found(errors=[ReadError(f"{path}: cannot be read: {error}")])
+        return FoundLogs(errors=[ReadError(f"{path}: cannot be read: {error}")])
     except ReadError as error:
-        return Found(errors=[error])
+        return FoundLogs(errors=[error])
     return _below(path, options)
 
 
-def _below(top: Path, options: ReadOptions) -> Found:
+def _below(top: Path, options: ReadOptions) -> FoundLogs:
     walked = walk(top)
     found = _read_walk(top, walked, options)
     if walked.trackers and not found.runs:
@@ -73,8 +73,8 @@ def _below(top: Path, options: ReadOptions) -> Found:
     return found
 
 
-def _read_walk(top: Path, walked: Walk, options: ReadOptions) -> Found:
-    found = Found()
+def _read_walk(top: Path, walked: Walk, options: ReadOptions) -> FoundLogs:
+    found = FoundLogs()
     others: list[ReadError] = []
     by_root: dict[Path, list[Run]] = {}
     for folder in walked.folders:

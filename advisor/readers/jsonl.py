@@ -13,7 +13,7 @@ from advisor.readers.files import chunks_of_lines, read_bytes, read_head
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable, try_decode
 from advisor.readers.reshape import last_value, reshape
-from advisor.readers.table import Source, runs_of
+from advisor.readers.table import TableSource, runs_of
 from advisor.run import Run
 
 NAME = "jsonl"
@@ -70,7 +70,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
         notes.append(f"{undone} rows were undone by a way back to an earlier step")
     if path.name == happenings.HELD_OUT:
         told = replace(told, events=(), facts={})  # they are the training log's
-    source = Source(
+    source = TableSource(
         str(path), name, {**facts, **told.facts}, told.events, tuple(notes), told.resumed
     )
     return runs_of(columns, source, options)

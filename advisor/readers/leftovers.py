@@ -27,7 +27,7 @@ _NUMBER = rb'"%s"\s*:\s*(-?\d{1,15})'
 
 
 @dataclass(frozen=True)
-class State:
+class LeftoverState:
     """One trainer_state.json, as far as it says whose it is."""
 
     path: Path
@@ -53,7 +53,7 @@ def _said(rows: Iterable[dict[str, Any]], name: str) -> tuple[str, ...]:
     return tuple(repr(sorted(row.items())) for row in rows if name in row)
 
 
-def state_of(path: Path, root: Path) -> State:
+def state_of(path: Path, root: Path) -> LeftoverState:
     """Look at the ends of a trainer state; what cannot be read comes last."""
     try:
         with path.open("rb") as file:
@@ -62,9 +62,9 @@ def state_of(path: Path, root: Path) -> State:
             ends = head[:4096] + file.read()
         time = path.stat().st_mtime
     except OSError:
-        return State(path, False, -1, -1, 0.0, b"")
+        return LeftoverState(path, False, -1, -1, 0.0, b"")
     history, is_whole = _history(head)
-    return State(
+    return LeftoverState(
         path, path.parent == root, _number(b"global_step", ends), _number(b"max_steps", ends),
         time, history, is_whole,
     )  # fmt: skip
@@ -91,9 +91,9 @@ def _number(name: bytes, text: bytes) -> int:
     return int(found[1]) if found else -1
 
 
-def runs_of(states: Sequence[State]) -> list[list[State]]:
+def runs_of(states: Sequence[LeftoverState]) -> list[list[LeftoverState]]:
     """Return the states of each run, its furthest one last; the run that is there now first."""
-    runs: list[list[State]] = []
+    runs: list[list[LeftoverState]] = []
     ended = {state.planned for state in states if state.step >= state.planned}
     for state in sorted(states, key=lambda s: (s.step, s.at_root, s.time)):
         home = next((run for run in runs if _goes_on(run[-1], state, ended)), None)
@@ -104,7 +104,7 @@ def runs_of(states: Sequence[State]) -> list[list[State]]:
     return sorted(runs, key=_Newest)
 
 
-def _goes_on(before: State, now: State, ended: Container[int]) -> bool:
+def _goes_on(before: LeftoverState, now: LeftoverState, ended: Container[int]) -> bool:
     """Say whether a state is of the run that an earlier one is of: it holds that one's rows."""
     if before.step < 0 or now.step < 0:
         return before.step == now.step
@@ -117,7 +117,7 @@ def _goes_on(before: State, now: State, ended: Container[int]) -> bool:
     return held and before.rows[:shared] == now.rows[:shared]
 
 
-def _is_newer(one: State, other: State, ended: Container[int]) -> bool:
+def _is_newer(one: LeftoverState, other: LeftoverState, ended: Container[int]) -> bool:
     """Say whether a state was written after one of more steps; the root's is written last."""
     if abs(one.time - other.time) > TOGETHER:
         return one.time > other.time
@@ -127,7 +127,7 @@ def _is_newer(one: State, other: State, ended: Container[int]) -> bool:
 class _Newest:
     """Orders runs, the newest first: by time, else by the root, else by what was overwritten."""
 
-    def __init__(self, run: Sequence[State]) -> None:
+    def __init__(self, run: Sequence[LeftoverState]) -> None:
         self.time = max(state.time for state in run)
         self.at_root = any(state.at_root for state in run)
         self.lowest = run[0].step if run[0].step >= 0 else 1 << 60
@@ -140,14 +140,14 @@ class _Newest:
         return self.lowest < other.lowest
 
 
-def apart(paths: Sequence[Path], root: Path) -> list[list[State]]:
+def apart(paths: Sequence[Path], root: Path) -> list[list[LeftoverState]]:
     """Return the states of a folder's runs; one that says nothing counts where all are such."""
     states = [state_of(path, root) for path in paths]
     return runs_of([state for state in states if state.step >= 0] or states[-1:])
 
 
 def checkpoints_of(
-    run: Sequence[State], runs: Sequence[Sequence[State]], found: Mapping[int, str]
+    run: Sequence[LeftoverState], runs: Sequence[Sequence[LeftoverState]], found: Mapping[int, str]
 ) -> dict[int, str]:
     """Return the checkpoints of one run; those without a state are of the run that is there now."""
     own = {state.path.parent.name for state in run}
@@ -159,7 +159,7 @@ def checkpoints_of(
     }  # fmt: skip
 
 
-def told(read: Run, run: Sequence[State], runs: Sequence[Sequence[State]]) -> Run:
+def told(read: Run, run: Sequence[LeftoverState], runs: Sequence[Sequence[LeftoverState]]) -> Run:
     """Return a run with a note on whose folder it shares; what an earlier one left has an id."""
     if len(runs) == 1:
         return read
@@ -174,6 +174,6 @@ def told(read: Run, run: Sequence[State], runs: Sequence[Sequence[State]]) -> Ru
     return replace(read, id=name, facts=facts, notes=(*read.notes, note))
 
 
-def _places(run: Sequence[State]) -> str:
+def _places(run: Sequence[LeftoverState]) -> str:
     names = [one_line(s.path.name if s.at_root else s.path.parent.name) for s in run]
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"

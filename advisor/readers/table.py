@@ -22,7 +22,7 @@ MAX_RESUMES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TableSource:
     """Where columns came from, and what else the log said."""
 
     path: str
@@ -33,7 +33,7 @@ class Source:
     resumed: bool = False  # the events say so: steps that go back begin no new run
 
 
-def runs_of(columns: Columns, source: Source, options: ReadOptions) -> list[Run]:
+def runs_of(columns: Columns, source: TableSource, options: ReadOptions) -> list[Run]:
     """Turn columns into Runs; ReadError where there is no metric at all."""
     counts = {native: columns.count(native) for native in columns.data}
     chosen, guessed = choose(counts, options.map, source.path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.readers.tfproto import Malformed, Record, parse_record
+from advisor.readers.tfproto import Malformed, ProtoRecord, parse_record
 from advisor.readers.tfrecord import Bytes, Frames, Offsets, rows_at
 
 CHUNK = 250_000  # records at a time: bounds the memory of the copied rows
@@ -26,7 +26,7 @@ _WEIGHTS = np.array(
 
 
 @dataclass(slots=True)
-class Points:
+class EventPoints:
     """The points of one tag, collected in pieces: position in the file, time, step, value."""
 
     pieces: list[tuple[NDArray[np.int64], NDArray[np.float64], Offsets, NDArray[np.float64]]] = (
@@ -45,7 +45,7 @@ class Points:
 class Events:
     """All that was taken from one event file."""
 
-    points: dict[str, Points]
+    points: dict[str, EventPoints]
     texts: dict[str, str]
     unread: int  # records that are no sound protobuf
 
@@ -53,7 +53,7 @@ class Events:
 @dataclass(slots=True)
 class _Collector:
     data: Bytes
-    points: dict[str, Points] = field(default_factory=dict)
+    points: dict[str, EventPoints] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     unread: int = 0
 
@@ -65,7 +65,7 @@ class _Collector:
         steps: Offsets,
         values: NDArray[np.float64],
     ) -> None:
-        self.points.setdefault(tag, Points()).pieces.append((order, walls, steps, values))
+        self.points.setdefault(tag, EventPoints()).pieces.append((order, walls, steps, values))
 
     def one_by_one(self, order: Offsets, starts: Offsets, lengths: Offsets) -> None:
         """Parse each record alone."""
@@ -109,7 +109,9 @@ class _Collector:
         left = np.sort(np.concatenate([*odd, left]))
         self.one_by_one(order[left], starts[left], np.full(left.size, length))
 
-    def _one_layout(self, rows: Bytes, order: Offsets, left: Offsets, layout: Record) -> Offsets:
+    def _one_layout(
+        self, rows: Bytes, order: Offsets, left: Offsets, layout: ProtoRecord
+    ) -> Offsets:
         """Take the records laid out like the first, whatever their tag; returns the others."""
         _, first, which, counts = np.unique(
             _fingerprints(rows[left], layout),
@@ -130,7 +132,7 @@ class _Collector:
             taken[kind] = True
         return left[~taken[which]]
 
-    def _take(self, rows: Bytes, order: Offsets, example: Record) -> None:
+    def _take(self, rows: Bytes, order: Offsets, example: ProtoRecord) -> None:
         walls = np.ascontiguousarray(rows[:, 1:9]).view("<f8")[:, 0]
         steps = np.zeros(order.size, dtype=np.uint64)
         if example.step_span is not None:
@@ -144,7 +146,7 @@ class _Collector:
                 self.add(scalar.tag, order, walls, steps.view(np.int64), values)
 
 
-def _layout(data: bytes) -> Record | None:
+def _layout(data: bytes) -> ProtoRecord | None:
     """The record, where others can be read by its places: None where it is no template."""
     try:
         record = parse_record(data)
@@ -154,14 +156,14 @@ def _layout(data: bytes) -> Record | None:
     return record if data[:1] == b"\x09" and record.scalars and fixed else None
 
 
-def _same_layout(one: Record, other: Record) -> bool:
+def _same_layout(one: ProtoRecord, other: ProtoRecord) -> bool:
     places = [(scalar.span, scalar.format) for scalar in one.scalars]
     return one.step_span == other.step_span and places == [
         (scalar.span, scalar.format) for scalar in other.scalars
     ]
 
 
-def _fingerprints(rows: Bytes, layout: Record) -> NDArray[np.uint64]:
+def _fingerprints(rows: Bytes, layout: ProtoRecord) -> NDArray[np.uint64]:
     """One number a record from all bytes but time, step and values."""
     count, length = rows.shape
     masked = np.zeros((count, -(-length // 8) * 8), dtype=np.uint8)

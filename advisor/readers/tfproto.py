@@ -13,7 +13,7 @@ _PACKED = {5: "<f4", 6: "<f8"}  # float_val and double_val
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
+class ProtoScalar:
     """One scalar in a record: its tag, its value and where the value's bytes lie."""
 
     tag: str
@@ -23,13 +23,13 @@ class Scalar:
 
 
 @dataclass(slots=True)
-class Record:
+class ProtoRecord:
     """What one record states."""
 
     wall: float = 0.0
     step: int = 0
     step_span: tuple[int, int] | None = None
-    scalars: list[Scalar] = field(default_factory=list)
+    scalars: list[ProtoScalar] = field(default_factory=list)
     texts: list[tuple[str, bytes]] = field(default_factory=list)
 
 
@@ -75,10 +75,10 @@ def _signed(value: int, bits: int = 64) -> int:
     return value - (1 << bits) if value >> (bits - 1) & 1 else value
 
 
-def _tensor(data: bytes, at: int, end: int, tag: str) -> Scalar | bytes | None:
+def _tensor(data: bytes, at: int, end: int, tag: str) -> ProtoScalar | bytes | None:
     """A tensor of one number, or the first text of a tensor of texts."""
     kind = 0
-    found: Scalar | bytes | None = None
+    found: ProtoScalar | bytes | None = None
     for number, wire, value, begin, stop in _fields(data, at, end):
         if number == 1 and wire == 0:
             kind = value
@@ -92,22 +92,22 @@ def _tensor(data: bytes, at: int, end: int, tag: str) -> Scalar | bytes | None:
             at_value = value if wire == 0 else _varint(data, begin, stop)[0]
             if number == 13:
                 half = np.array([at_value & 0xFFFF], dtype="<u2").view("<f2")
-                found = Scalar(tag, float(half[0]))
+                found = ProtoScalar(tag, float(half[0]))
             else:
-                found = Scalar(tag, float(_signed(at_value)))
+                found = ProtoScalar(tag, float(_signed(at_value)))
     return found
 
 
-def _number(data: bytes, begin: int, end: int, tag: str, form: str) -> Scalar | None:
+def _number(data: bytes, begin: int, end: int, tag: str, form: str) -> ProtoScalar | None:
     if end - begin != np.dtype(form).itemsize:
         return None
     value = float(np.frombuffer(data, dtype=form, count=1, offset=begin)[0])
-    return Scalar(tag, value, (begin, end), form)
+    return ProtoScalar(tag, value, (begin, end), form)
 
 
-def _value(data: bytes, at: int, end: int, record: Record) -> None:
+def _value(data: bytes, at: int, end: int, record: ProtoRecord) -> None:
     tag = ""
-    found: Scalar | bytes | None = None
+    found: ProtoScalar | bytes | None = None
     for number, wire, _, begin, stop in _fields(data, at, end):
         if number == 1 and wire == 2:
             tag = data[begin:stop].decode("utf-8", "replace")
@@ -115,15 +115,15 @@ def _value(data: bytes, at: int, end: int, record: Record) -> None:
             found = _number(data, begin, stop, tag, "<f4")
         elif number == 8 and wire == 2:
             found = _tensor(data, begin, stop, tag)
-    if isinstance(found, Scalar):
-        record.scalars.append(Scalar(tag, found.value, found.span, found.format))
+    if isinstance(found, ProtoScalar):
+        record.scalars.append(ProtoScalar(tag, found.value, found.span, found.format))
     elif found is not None:
         record.texts.append((tag, found))
 
 
-def parse_record(data: bytes) -> Record:
+def parse_record(data: bytes) -> ProtoRecord:
     """Parse one record as protobuf; raises ValueError where it is none."""
-    record = Record()
+    record = ProtoRecord()
     for number, wire, value, begin, end in _fields(data, 0, len(data)):
         if number == 1 and wire == 1:
             record.wall = struct.unpack_from("<d", data, begin)[0]

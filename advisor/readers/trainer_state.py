@@ -12,7 +12,7 @@ from advisor.readers.files import read_bytes
 from advisor.readers.numbers import to_float
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable, try_decode
-from advisor.readers.table import Source, runs_of
+from advisor.readers.table import TableSource, runs_of
 from advisor.run import Run
 
 NAME = "transformers"
@@ -57,7 +57,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     facts.update(summary)
     if not table.columns.rows:
         raise ReadError(f"{path}: the log history is empty; nothing was logged in this run")
-    source = Source(str(path), NAME, facts, (), tuple(notes))
+    source = TableSource(str(path), NAME, facts, (), tuple(notes))
     return runs_of(table.columns, source, options)
 
 

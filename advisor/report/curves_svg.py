@@ -18,7 +18,7 @@ _WIDE = 3.0  # times the spread of the ends: what lies above is cut off at the f
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class PlottedCurve:
     """One line of the picture."""
 
     label: str
@@ -52,7 +52,7 @@ def colour(at: int) -> str:
     return f"hsl({round(at * GOLDEN % 360)} {45 + 25 * (at % 2)}% {40 + 15 * (at // 2 % 2)}%)"
 
 
-def draw(curves: Sequence[Curve], whole: bool = False) -> str:
+def draw(curves: Sequence[PlottedCurve], whole: bool = False) -> str:
     """Return the SVG, '' where no curve has a finite point; ``whole``: nothing is cut off."""
     shown = [(c, np.isfinite(c.values)) for c in curves if np.isfinite(c.values).any()]
     if not shown:
@@ -69,7 +69,7 @@ def draw(curves: Sequence[Curve], whole: bool = False) -> str:
     )
 
 
-def _frame(shown: Sequence[tuple[Curve, NDArray[np.bool_]]], whole: bool) -> _Frame:
+def _frame(shown: Sequence[tuple[PlottedCurve, NDArray[np.bool_]]], whole: bool) -> _Frame:
     steps = np.concatenate([c.steps[good] for c, good in shown]).astype(np.float64)
     values = np.concatenate([c.values[good] for c, good in shown])
     lows = np.array([c.values[good].min() for c, good in shown])
@@ -84,11 +84,11 @@ def _frame(shown: Sequence[tuple[Curve, NDArray[np.bool_]]], whole: bool) -> _Fr
     return _Frame(float(steps.min()), float(steps.max()), low - pad, high + pad)
 
 
-def _strong(shown: Sequence[tuple[Curve, NDArray[np.bool_]]]) -> list[int]:
+def _strong(shown: Sequence[tuple[PlottedCurve, NDArray[np.bool_]]]) -> list[int]:
     return [i for i, (curve, _) in enumerate(shown) if curve.strong]
 
 
-def _line(curve: Curve, good: NDArray[np.bool_], frame: _Frame) -> str:
+def _line(curve: PlottedCurve, good: NDArray[np.bool_], frame: _Frame) -> str:
     at = np.flatnonzero(good)
     if at.size > _MOST:
         at = at[np.linspace(0, at.size - 1, _MOST).astype(int)]

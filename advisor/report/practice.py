@@ -21,7 +21,7 @@ _INTRO = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PracticeRow:
     """One line of rules/practice.yaml."""
 
     number: int
@@ -29,7 +29,7 @@ class Row:
     benign: bool = False
 
 
-def load_rows(folder: Path | None = None) -> tuple[Row, ...]:
+def load_rows(folder: Path | None = None) -> tuple[PracticeRow, ...]:
     """Return the rows of practice.yaml; RuleError says what is wrong with the file."""
     path = (folder or data_dir("rules")) / ROWS
     document = parse_yaml(path.read_text(encoding="utf-8"))
@@ -38,13 +38,13 @@ def load_rows(folder: Path | None = None) -> tuple[Row, ...]:
     return tuple(_row(item, path) for item in document.data)
 
 
-def _row(item: object, path: Path) -> Row:
+def _row(item: object, path: Path) -> PracticeRow:
     if not isinstance(item, Mapping) or not isinstance(item.get("row"), int):
         raise RuleError(f"{path}: {item!r} has no 'row' and 'cause'")
-    return Row(item["row"], str(item.get("cause", "")), item.get("benign") is True)
+    return PracticeRow(item["row"], str(item.get("cause", "")), item.get("benign") is True)
 
 
-def practice_page(rules: Iterable[Rule], rows: Iterable[Row]) -> str:
+def practice_page(rules: Iterable[Rule], rows: Iterable[PracticeRow]) -> str:
     """Return the table of all rows as Markdown."""
     rules = [rule for rule in rules if rule.practice]
     lines = [_line(row, [rule for rule in rules if row.number in rule.practice]) for row in rows]
@@ -54,7 +54,7 @@ def practice_page(rules: Iterable[Rule], rows: Iterable[Row]) -> str:
     return "\n\n".join([note, "# Faults of practice", _INTRO, table]) + "\n"
 
 
-def _line(row: Row, rules: list[Rule]) -> str:
+def _line(row: PracticeRow, rules: list[Rule]) -> str:
     codes = ", ".join(f"[{rule.code}](rules/{rule.code}.md)" for rule in rules)
     seen = " Or: ".join(_text(rule.seen) for rule in rules)
     cure = "nothing" if row.benign else " Or: ".join(_text(rule.do) for rule in rules)

@@ -7,7 +7,7 @@ from html import escape
 
 from advisor.dialects.words import language_of, line_of, speak
 from advisor.findings import Finding, Report
-from advisor.report.curves_svg import Curve, draw
+from advisor.report.curves_svg import PlottedCurve, draw
 from advisor.report.escaping import clean, one_line
 from advisor.report.evidence import evidence_lines
 from advisor.report.html_page import diff_block, page, piece
@@ -38,7 +38,9 @@ def _run(report: Report) -> list[str]:
         why = speak(report.unknown_because, language_of(run))
         parts.append(f"<p>{escape(one_line(f'cannot be judged: {why}'))}</p>")
     curves = [
-        Curve(name, run.series[name].steps, run.series[name].values, colour, name == "eval/loss")
+        PlottedCurve(
+            name, run.series[name].steps, run.series[name].values, colour, name == "eval/loss"
+        )
         for name, colour in _SHOWN
         if name in run.series
     ]

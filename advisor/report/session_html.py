@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from advisor.report.curves_svg import Curve, colour, draw
+from advisor.report.curves_svg import PlottedCurve, colour, draw
 from advisor.report.escaping import clean, one_line
 from advisor.report.html_page import diff_block, page
 from advisor.report.session_text import (
@@ -18,7 +18,7 @@ from advisor.report.session_text import (
 )
 from advisor.tuning.account import Account, curves
 from advisor.tuning.ledger import Entry
-from advisor.tuning.proof import Outcome
+from advisor.tuning.proof import SessionOutcome
 from advisor.tuning.writing import native_change
 
 
@@ -46,7 +46,7 @@ def _verdict(account: Account) -> str:
     return (_figures(outcome) if outcome else "") + "".join(lines)
 
 
-def _figures(outcome: Outcome) -> str:
+def _figures(outcome: SessionOutcome) -> str:
     shown = [
         ("loss of the start", outcome.start_loss),
         ("loss of the best", outcome.best_loss if outcome.better else None),
@@ -63,7 +63,7 @@ def _figures(outcome: Outcome) -> str:
 
 def _curves(account: Account) -> str:
     found = [
-        Curve(
+        PlottedCurve(
             _label(entry), trial.val_steps, trial.val_losses, colour(at),
             entry is account.best or entry.plan.number == 1, trial.kind == "probe",
         )

@@ -16,8 +16,8 @@ from advisor.run import Series
 from advisor.tuning.account import Account
 from advisor.tuning.ledger import Entry
 from advisor.tuning.planning import show
-from advisor.tuning.proof import Interval, Outcome
-from advisor.tuning.trial import Change, Trial
+from advisor.tuning.proof import Interval, SessionOutcome
+from advisor.tuning.trial import Trial, TrialChange
 from advisor.tuning.writing import native_change
 
 _VERDICT = {"kept": "bold green", "reverted": "yellow", "start": "bold"}
@@ -43,13 +43,13 @@ def show_session(console: Console, account: Account, told: Container[int] = ()) 
     page.show()
 
 
-def change_line(change: Change) -> str:
+def change_line(change: TrialChange) -> str:
     """Return a change as it reads in a line, secrets hidden."""
     old, new = (redact_value(change.key, value) for value in (change.old, change.new))
     return one_line(f"{change.key} {show(old)} -> {show(new)}")
 
 
-def _run(page: Page, entry: Entry, changes: Sequence[Change]) -> None:
+def _run(page: Page, entry: Entry, changes: Sequence[TrialChange]) -> None:
     plan, trial = entry.plan, entry.trial
     style = _VERDICT.get(entry.verdict, "dim")
     label = Text(f"  {plan.number:>3} ", style)
@@ -114,7 +114,7 @@ def verdict_lines(account: Account) -> list[str]:
     return [one_line(line) for line in (*lines, *outcome.notes, f"stopped: {outcome.stopped}")]
 
 
-def _measured(outcome: Outcome) -> list[str]:
+def _measured(outcome: SessionOutcome) -> list[str]:
     where = (
         f"on {outcome.samples} test samples that no decision looked at"
         if outcome.measured_on == "test" and outcome.samples

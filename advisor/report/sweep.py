@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from advisor.compare.runs import Comparison
-from advisor.report.curves_svg import Curve, colour, draw
+from advisor.report.curves_svg import PlottedCurve, colour, draw
 from advisor.report.escaping import one_line
 from advisor.report.html_page import page
 from advisor.report.plots import plot
@@ -55,7 +55,9 @@ def to_html(shots: Sequence[Shot], comparison: Comparison, advice: str) -> str:
         series = None if shot.run is None else shot.run.series.get(comparison.series)
         if series is not None:
             curves.append(
-                Curve(f"{shot.rate:.3g}", series.steps, series.values, colour(i), strong=True)
+                PlottedCurve(
+                    f"{shot.rate:.3g}", series.steps, series.values, colour(i), strong=True
+                )
             )
     key = "".join(
         f'<span><i style="border-color:{c.colour}"></i>{escape(c.label)}</span>' for c in curves

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.base.atomic import read_regular
-from advisor.base.strict_yaml import Document, Fault, parse_yaml
+from advisor.base.strict_yaml import Fault, YamlDocument, parse_yaml
 from advisor.dialects.keys import CANONICAL_KEYS, SECTIONS
 from advisor.errors import RuleError
 from advisor.rulebook.causes import CAUSES
@@ -127,7 +127,7 @@ def _whole(text: str, values: Mapping[str, Any]) -> str:
 class _Reader:
     """The state of reading one file: the document, and the faults so far."""
 
-    def __init__(self, path: Path, document: Document) -> None:
+    def __init__(self, path: Path, document: YamlDocument) -> None:
         self.path = path
         self.document = document
         data = document.data

@@ -50,7 +50,7 @@ _REFUSED: dict[type[ast.AST], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ConditionAnswer:
     """The answer and the names that it stands on.
 
     True stands on the true sides of an `or`, False on the false sides of an `and`, and None
@@ -75,10 +75,10 @@ class Condition:
         value, _ = self.answer(lookup)
         return None if value is None else bool(value)
 
-    def judge(self, lookup: Lookup) -> Verdict:
+    def judge(self, lookup: Lookup) -> ConditionAnswer:
         """Return the answer with the names that it stands on."""
         value, names = self.answer(lookup)
-        return Verdict(None if value is None else bool(value), tuple(dict.fromkeys(names)))
+        return ConditionAnswer(None if value is None else bool(value), tuple(dict.fromkeys(names)))
 
 
 def parse(text: str) -> Condition:

@@ -11,7 +11,7 @@ from advisor.rulebook.rule import OBJECTIVES, POINTS, Confidence, Expect
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FieldKind:
     """What a field must be: a test, and the words for it."""
 
     what: str
@@ -19,7 +19,7 @@ class Kind:
     required: bool = False
 
 
-Shape = dict[str, Kind]
+Shape = dict[str, FieldKind]
 
 
 def _is_text(value: object) -> bool:
@@ -80,27 +80,27 @@ def _is_near(value: object) -> bool:
     return value is True or _is_text(value) or (_is_texts(value) and bool(value))
 
 
-def _text(required: bool = False) -> Kind:
-    return Kind("a text", _is_text, required)
+def _text(required: bool = False) -> FieldKind:
+    return FieldKind("a text", _is_text, required)
 
 
-def _one_of(words: tuple[str, ...], required: bool = False) -> Kind:
-    return Kind(f"one of {', '.join(words)}", lambda value: value in words, required)
+def _one_of(words: tuple[str, ...], required: bool = False) -> FieldKind:
+    return FieldKind(f"one of {', '.join(words)}", lambda value: value in words, required)
 
 
-_NUMBER = Kind("a number", _is_number)
-_FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-_TEXTS = Kind("a list of texts", _is_texts)
-_MAPS = Kind("a list of mappings", _is_maps)
-_MAP = Kind("a mapping", lambda value: isinstance(value, dict))
-_CLAUSES = Kind("a list of clauses", lambda value: isinstance(value, list) and bool(value))
-_SCALAR = Kind("one value", _is_scalar)
+_NUMBER = FieldKind("a number", _is_number)
+_FLAG = FieldKind("true or false", lambda value: isinstance(value, bool))
+_TEXTS = FieldKind("a list of texts", _is_texts)
+_MAPS = FieldKind("a list of mappings", _is_maps)
+_MAP = FieldKind("a mapping", lambda value: isinstance(value, dict))
+_CLAUSES = FieldKind("a list of clauses", lambda value: isinstance(value, list) and bool(value))
+_SCALAR = FieldKind("one value", _is_scalar)
 
 RULE: Shape = {
     "code": _text(required=True),
     "name": _text(required=True),
     "guide": _TEXTS,
-    "practice": Kind("a list of rows, like [3, 31]", _is_rows),
+    "practice": FieldKind("a list of rows, like [3, 31]", _is_rows),
     "symptom": _text(required=True),
     "seen": _text(required=True),
     "means": _text(required=True),
@@ -108,11 +108,11 @@ RULE: Shape = {
     "message": _text(),
     "severity": _one_of(get_args(Severity), required=True),
     "confidence": _one_of(get_args(Confidence), required=True),
-    "limits": Kind("names with numbers", lambda value: _is_map_of(value, _is_number)),
+    "limits": FieldKind("names with numbers", lambda value: _is_map_of(value, _is_number)),
     "when": _CLAUSES,
-    "unheld": Kind("limits with the reason", lambda value: _is_map_of(value, _is_text)),
+    "unheld": FieldKind("limits with the reason", lambda value: _is_map_of(value, _is_text)),
     "unless": _TEXTS,
-    "causes": Kind(
+    "causes": FieldKind(
         "a list like [{lr_too_high: 0.6}, {missing_clipping: 0.5, when: not run.clips}] with "
         "shares above 0 and up to 1",
         lambda value: isinstance(value, list) and all(_is_cause(item) for item in value),
@@ -121,15 +121,15 @@ RULE: Shape = {
     "plots": _TEXTS,
     "related": _TEXTS,
     "waits_for": _one_of(("trainer", "data", "loop")),
-    "objective": Kind(f"one of {', '.join(OBJECTIVES)}, or a list of them", _is_objective),
-    "needs": Kind(f"whole numbers of points for some of {', '.join(POINTS)}", _is_points),
+    "objective": FieldKind(f"one of {', '.join(OBJECTIVES)}, or a list of them", _is_objective),
+    "needs": FieldKind(f"whole numbers of points for some of {', '.join(POINTS)}", _is_points),
     "live": _MAP,
     "cases": _MAPS,
 }
 
 LIVE: Shape = {
-    "from": Kind("a share of the run from 0 to 1", lambda v: v == 0 or _is_share(v)),
-    "with": Kind("names with a number or another name", lambda v: _is_map_of(v, _is_operand)),
+    "from": FieldKind("a share of the run from 0 to 1", lambda v: v == 0 or _is_share(v)),
+    "with": FieldKind("names with a number or another name", lambda v: _is_map_of(v, _is_operand)),
     "and": _CLAUSES,
 }
 EDIT: Shape = {
@@ -149,18 +149,18 @@ EDIT_OPERAND = {"set": "to", "multiply": "by", "add": "by", "append": "item", "r
 CASE: Shape = {
     "name": _text(required=True),
     "expect": _one_of(get_args(Expect), required=True),
-    "series": Kind("series with their values as text", lambda v: _is_map_of(v, _is_text)),
-    "every": Kind("series with a step each", lambda v: _is_map_of(v, _is_number)),
+    "series": FieldKind("series with their values as text", lambda v: _is_map_of(v, _is_text)),
+    "every": FieldKind("series with a step each", lambda v: _is_map_of(v, _is_number)),
     "epochs": _NUMBER,
     "config": _MAP,
     "facts": _MAP,
     "events": _MAPS,
-    "near": Kind("true, a limit, or a list of limits", _is_near),
+    "near": FieldKind("true, a limit, or a list of limits", _is_near),
     "explained_by": _text(),
     "live": _one_of(("fires", "silent")),
     "trap": _FLAG,
     "causes": _text(),
-    "edits": Kind(
+    "edits": FieldKind(
         "config keys with up, down, none or a value", lambda v: _is_map_of(v, _is_scalar)
     ),
     "guide": _TEXTS,

@@ -22,7 +22,7 @@ MEDIAN_COST = 1.25  # standard error of a median over that of a mean, normal noi
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class LossShape:
     """Levels of one curve in its own units; ``spread`` is the noise of one point, and
     ``persistence`` how much wider its levels are than white noise would make them."""
 
@@ -63,7 +63,7 @@ class Shape:
         return max(0.0, self.gain - self.gain_error)
 
 
-def shape_of(curve: Curve) -> Shape:
+def shape_of(curve: Curve) -> LossShape:
     """Measure start, end and best level of a curve of at least 5 points."""
     n = len(curve)
     head, tail = max(min(3, n), n // 100), max(3, n // 10)
@@ -73,7 +73,7 @@ def shape_of(curve: Curve) -> Shape:
     best = int(np.argmin(smooth))
     start, first = median(curve.y[:head]), float(curve.y[0])
     spread = max(curve.spread, curve.noise)
-    return Shape(
+    return LossShape(
         start=start,
         began=first if first - start > max(STANDS_OUT * spread, FELL * abs(first)) else start,
         end=median(curve.y[-tail:]),
@@ -87,9 +87,9 @@ def shape_of(curve: Curve) -> Shape:
     )
 
 
-def loss_shape(view: View) -> Shape:
+def loss_shape(view: View) -> LossShape:
     memo = view.memo.get("loss.shape")
-    if not isinstance(memo, Shape):
+    if not isinstance(memo, LossShape):
         memo = view.memo["loss.shape"] = shape_of(view.loss)
     return memo
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.config.ranges import Range, range_for, top_of, with_field
+from advisor.config.ranges import KeyRange, range_for, top_of, with_field
 from advisor.findings import Reading
 from advisor.run import Run
 from advisor.signals import run_size as facts
@@ -15,7 +15,7 @@ LR = "optimizer.lr"
 _OTHERS = ("dadapt", "prodigy", "schedule", "adafactor", "adagrad", "adadelta")
 
 
-def range_of(key: str, run: Run | View, method: str = "") -> Range | None:
+def range_of(key: str, run: Run | View, method: str = "") -> KeyRange | None:
     """Return the range that is recommended for a key of this run, for rule, plan and strategy.
 
     It follows the run's method (or another ``method`` that it is to take), the samples that it

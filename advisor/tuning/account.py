@@ -11,9 +11,9 @@ from typing import Any
 from advisor.base.redact import redact_value, restored
 from advisor.errors import AdvisorError
 from advisor.tuning.ledger import Entry, Ledger
-from advisor.tuning.proof import Outcome, outcome_from
+from advisor.tuning.proof import SessionOutcome, outcome_from
 from advisor.tuning.session import Setup, setup_of
-from advisor.tuning.trial import Change, Trial
+from advisor.tuning.trial import Trial, TrialChange
 from advisor.tuning.writing import Start, read_start, written_changes
 
 
@@ -25,7 +25,7 @@ class Account:
     setup: Setup
     start: Start
     entries: tuple[Entry, ...]
-    outcome: Outcome | None
+    outcome: SessionOutcome | None
     failed: str = ""  # why a session that is over has no outcome
 
     @property
@@ -42,20 +42,20 @@ class Account:
         return sum(e.seconds for e in self.entries)
 
     @property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[TrialChange, ...]:
         """What the best config changes of the start."""
         best = self.best
         return () if best is None else best.plan.changes
 
     @property
-    def untried(self) -> tuple[Change, ...]:
+    def untried(self) -> tuple[TrialChange, ...]:
         """What the plan of the best run proposes and no run has taken."""
         best = self.best
         tried = [e.trial.values for e in self.entries if e.trial is not None]
         edits = best.trial.edits if best is not None and best.trial is not None else ()
         return tuple(e for e in edits if not any(_holds(values, e) for values in tried))
 
-    def changes_of(self, entry: Entry) -> tuple[Change, ...]:
+    def changes_of(self, entry: Entry) -> tuple[TrialChange, ...]:
         """What a run changes of the start, under the keys of the user's own config."""
         return written_changes(self.start, entry.plan.config, entry.plan.changes)
 
@@ -103,7 +103,7 @@ def best_config(account: Account) -> str:
     return restored(best.plan.config, account.start.text) or best.plan.config
 
 
-def change_of(change: Change) -> dict[str, Any]:
+def change_of(change: TrialChange) -> dict[str, Any]:
     return {
         "key": change.key,
         "from": redact_value(change.key, change.old),
@@ -112,11 +112,11 @@ def change_of(change: Change) -> dict[str, Any]:
     }
 
 
-def _holds(values: Mapping[str, object], edit: Change) -> bool:
+def _holds(values: Mapping[str, object], edit: TrialChange) -> bool:
     return repr(values.get(edit.key)) == repr(edit.new)
 
 
-def _run_of(entry: Entry, written: Sequence[Change]) -> dict[str, Any]:
+def _run_of(entry: Entry, written: Sequence[TrialChange]) -> dict[str, Any]:
     plan, trial = entry.plan, entry.trial
     found: dict[str, Any] = {
         "number": plan.number,

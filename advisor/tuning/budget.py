@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from advisor.base.numbers import is_number, number
 from advisor.tuning.driver import Length, planned_steps
 from advisor.tuning.ledger import Entry
-from advisor.tuning.trial import Limits, Proposal, Trial
+from advisor.tuning.trial import Limits, Trial, TrialProposal
 
 _NEARLY = 0.02  # of the hours, or a second: what is left is no time for a run
 _MOST_PROBES = 10  # for each whole run that --runs allows
@@ -53,10 +53,10 @@ class Budget:
     runs: float = math.inf  # whole runs that --runs leaves
     probes: float = math.inf  # and what it leaves for probes
 
-    def fits(self, proposal: Proposal, beside: Sequence[Proposal] = ()) -> bool:
+    def fits(self, proposal: TrialProposal, beside: Sequence[TrialProposal] = ()) -> bool:
         return not self.short_of(proposal, beside)
 
-    def short_of(self, proposal: Proposal, beside: Sequence[Proposal] = ()) -> str:
+    def short_of(self, proposal: TrialProposal, beside: Sequence[TrialProposal] = ()) -> str:
         """Say what is too little for a run; a probe leaves enough for its whole run."""
         takes = self.share(proposal)
         alike = [each for each in beside if each.kind == proposal.kind]
@@ -64,15 +64,15 @@ class Budget:
             takes = max(takes, self.probed)
             if takes + sum(map(self.share, alike)) > _ROUNDED * self.probes:
                 return "runs"
-            takes += self.share(Proposal(proposal.values))
+            takes += self.share(TrialProposal(proposal.values))
         elif sum(map(self._counted, (*alike, proposal))) > self.runs:
             return "runs"
         return self.what if takes + sum(map(self.share, beside)) > _SLACK * self.left else ""
 
-    def _counted(self, proposal: Proposal) -> float:
+    def _counted(self, proposal: TrialProposal) -> float:
         return counted(self.share(proposal))
 
-    def share(self, proposal: Proposal) -> float:
+    def share(self, proposal: TrialProposal) -> float:
         """Return what a run takes, in runs such as the start's."""
         own = planned_steps(self.start.values, self.length) or _logged(self.start)
         steps = proposal.max_steps if proposal.kind == "probe" else None
@@ -121,7 +121,7 @@ def time_at_most(limits: Limits, seconds: float) -> str:
 def _taken(entry: Entry, budget: Budget) -> float:
     """Return what a run took of a run such as the start's: what was planned, or what it got to."""
     plan, trial = entry.plan, entry.trial
-    share = budget.share(Proposal(plan.values, plan.kind, plan.max_steps))
+    share = budget.share(TrialProposal(plan.values, plan.kind, plan.max_steps))
     own, ended = _logged(budget.start), 0 if trial is None else _logged(trial)
     reached = ended * _batch(plan.values) / (own * _batch(budget.start.values)) if own else 0.0
     if trial is not None and trial.status != "finished":

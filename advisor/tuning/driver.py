@@ -15,7 +15,7 @@ from pathlib import Path
 from advisor.base.numbers import is_number, number
 from advisor.base.trainer import command as trainer
 from advisor.errors import AdvisorError
-from advisor.tuning.ledger import Plan
+from advisor.tuning.ledger import TrialPlan
 from advisor.tuning.session import Setup, checkpoints
 from advisor.tuning.watching import CONDEMNED
 from advisor.tuning.writing import Start
@@ -45,7 +45,7 @@ class Driver:
     def ours(self) -> bool:
         return not self.setup.command
 
-    def words(self, plan: Plan, config: Path, output: Path, length: Length) -> list[str]:
+    def words(self, plan: TrialPlan, config: Path, output: Path, length: Length) -> list[str]:
         """Return the command of a run; one of ours that was cut off goes on where it was."""
         if not self.ours:
             values = {"config": str(config), "run_dir": str(output), "name": self._name(plan)}
@@ -65,21 +65,21 @@ class Driver:
         """Return the command that evaluates a checkpoint of ours on all held-out rows."""
         return trainer([f"--evaluate={checkpoint}", f"--output={out}", *self._validation("whole")])
 
-    def environment(self, plan: Plan) -> Mapping[str, str]:
+    def environment(self, plan: TrialPlan) -> Mapping[str, str]:
         """Trackers overlay the runs of a session, whichever trainer starts them."""
         return {"WANDB_RUN_GROUP": self.name, "WANDB_NAME": self._name(plan),
                 "PYTHONSAFEPATH": "1"} if self.ours else {
                 "WANDB_RUN_GROUP": self.name, "WANDB_NAME": self._name(plan),
                 "MLFLOW_RUN_NAME": self._name(plan)}  # fmt: skip
 
-    def stops_at(self, plan: Plan) -> int | None:
+    def stops_at(self, plan: TrialPlan) -> int | None:
         """Return the step after which a probe of another trainer is ended from outside.
 
         A shorter max_steps would change its schedule: what is compared is the same run, cut off.
         """
         return plan.max_steps if plan.kind == "probe" and not self.ours else None
 
-    def _name(self, plan: Plan) -> str:
+    def _name(self, plan: TrialPlan) -> str:
         return f"{self.name}-{plan.number:03d}"
 
     def _torchrun(self) -> list[str]:
@@ -93,7 +93,7 @@ class Driver:
         held = ["--validation_split", str(HELD_OUT)] if self.setup.holds_out else []
         return [*held, "--validation_part", part]
 
-    def _tracking(self, plan: Plan) -> list[str]:
+    def _tracking(self, plan: TrialPlan) -> list[str]:
         tree, found = self.start.tree, []
         for section, group, name in (("wandb", "group", "name"), ("mlflow", "", "run_name")):
             if isinstance(tree.get(section), Mapping):
@@ -101,7 +101,7 @@ class Driver:
                 found += [f"--{section}.{name}", self._name(plan)]
         return found
 
-    def _probe(self, plan: Plan, length: Length) -> list[str]:
+    def _probe(self, plan: TrialPlan, length: Length) -> list[str]:
         """The first steps of the whole run: its schedule is that of the whole run too."""
         if plan.max_steps is None:
             return []

@@ -14,7 +14,7 @@ from typing import Any
 from advisor.base.redact import redact_text, redact_value
 from advisor.errors import AdvisorError
 from advisor.tuning.rows import bare, change, checked, from_row, to_row
-from advisor.tuning.trial import Change, Kind, Trial
+from advisor.tuning.trial import Kind, Trial, TrialChange
 
 NAME = "ledger.sqlite"
 SCHEMA = 1
@@ -32,13 +32,13 @@ CREATE TABLE IF NOT EXISTS tests (number INTEGER PRIMARY KEY, found TEXT NOT NUL
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrialPlan:
     """A run before it has run: what it tries, its config as text, and why."""
 
     number: int
     kind: Kind
     values: Mapping[str, object]
-    changes: tuple[Change, ...]  # from the start
+    changes: tuple[TrialChange, ...]  # from the start
     config: str
     diff: str
     folder: str
@@ -51,7 +51,7 @@ class Plan:
 class Entry:
     """One row of the Ledger; ``trial`` None: it has not ended."""
 
-    plan: Plan
+    plan: TrialPlan
     state: str = "planned"  # planned, running, done
     trial: Trial | None = None
     seconds: float = 0.0
@@ -123,7 +123,7 @@ class Ledger:
                     (key, bare(redact_value("", value))),
                 )
 
-    def plan(self, plans: Sequence[Plan]) -> None:
+    def plan(self, plans: Sequence[TrialPlan]) -> None:
         """Write runs down before they start."""
         with self._whole() as base:
             for each in plans:
@@ -190,7 +190,7 @@ class Ledger:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     said = checked(row)
-    plan = Plan(
+    plan = TrialPlan(
         said.number, said.kind, said.values, tuple(map(change, said.changes)), said.config,
         said.diff, said.folder, said.max_steps, said.reason, tuple(said.because),
     )  # fmt: skip

@@ -17,9 +17,9 @@ from advisor.tuning.choice import best_of, noise_of, verdict
 from advisor.tuning.crashes import Crashes
 from advisor.tuning.driver import Driver, Length
 from advisor.tuning.launch import Job, Launcher, Running, ended, settle
-from advisor.tuning.ledger import Entry, Plan
+from advisor.tuning.ledger import Entry, TrialPlan
 from advisor.tuning.planning import Planner, announced, start_values, told
-from advisor.tuning.reading import OUTPUT, Ended, Judged, Reader, judge_ended, trial_of
+from advisor.tuning.reading import OUTPUT, Ended, Judged, TrialReader, judge_ended, trial_of
 from advisor.tuning.session import (
     Session,
     checkpoints,
@@ -29,7 +29,7 @@ from advisor.tuning.session import (
     write_config,
 )
 from advisor.tuning.trial import Limits, Stop, Strategy, Trial
-from advisor.tuning.watching import PROBED, Pulse, Watch
+from advisor.tuning.watching import PROBED, TrialPulse, Watch
 
 _PAUSE = (0.02, 0.5)  # seconds between two looks at the runs: shortest, longest
 
@@ -39,7 +39,7 @@ class Tools:
     """What a loop works with."""
 
     strategy: Strategy
-    reader: Reader
+    reader: TrialReader
     driver: Driver
     launcher: Launcher
     limits: Limits
@@ -53,14 +53,14 @@ class _Active:
     entry: Entry
     running: Running
     watch: Watch
-    pulse: Pulse
+    pulse: TrialPulse
     most: float  # seconds that the hours of the session leave it
     longest: float  # seconds of the longest run so far
     began: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
-class Loop:
+class TuningLoop:
     """One loop over one session; all that it knows is in the Ledger."""
 
     session: Session
@@ -138,7 +138,7 @@ class Loop:
         hours, taken = self.tools.limits.hours, [e.seconds for e in self.session.ledger.entries()]
         most = math.inf if hours is None else hours * 3600 - sum(taken)
         return _Active(
-            entry, running, Watch(driver.stops_at(plan)), Pulse(folder), most, max(taken)
+            entry, running, Watch(driver.stops_at(plan)), TrialPulse(folder), most, max(taken)
         )
 
     def _condemn(self, each: _Active) -> None:
@@ -232,7 +232,7 @@ class Loop:
         total, rows = self.session.ledger.state("length") or (None, None)
         return Length(total, rows)
 
-    def _empty(self, plan: Plan) -> Trial:
+    def _empty(self, plan: TrialPlan) -> Trial:
         return Trial(plan.number, plan.values, plan.kind, "finished", reason=plan.reason)
 
     def _clean(self) -> None:

@@ -15,9 +15,9 @@ from advisor.run import Run
 from advisor.tuning.budget import budget_of, spent
 from advisor.tuning.choice import counts, noise_of
 from advisor.tuning.driver import Length
-from advisor.tuning.ledger import Entry, Plan
+from advisor.tuning.ledger import Entry, TrialPlan
 from advisor.tuning.session import Session, folder_of
-from advisor.tuning.trial import Limits, Proposal, Stop, Strategy, Trial
+from advisor.tuning.trial import Limits, Stop, Strategy, Trial, TrialProposal
 from advisor.tuning.writing import Start, changes_between, write_values, written_changes
 
 # What a strategy may turn, beside what the config states: their defaults are part of the start.
@@ -40,7 +40,7 @@ class Planner:
     limits: Limits
     parallel: int = 1
 
-    def proposed(self) -> list[Plan] | Stop:
+    def proposed(self) -> list[TrialPlan] | Stop:
         """Return the runs to do next, or why there are none."""
         ledger = self.session.ledger
         entries = ledger.entries()
@@ -56,7 +56,7 @@ class Planner:
         found = self._within(entries, history, start)
         if isinstance(found, Stop):
             return found
-        plans: list[Plan] = []
+        plans: list[TrialPlan] = []
         for proposal in found:
             plan = self._planned(proposal, start, len(entries) + len(plans) + 1)
             if not any(_same_run(other, plan) for other in (*(e.plan for e in entries), *plans)):
@@ -65,7 +65,7 @@ class Planner:
 
     def _within(
         self, entries: Sequence[Entry], history: Sequence[Trial], start: Mapping[str, object]
-    ) -> Sequence[Proposal] | Stop:
+    ) -> Sequence[TrialProposal] | Stop:
         """Return what is proposed and fits into what is left; no probes where they do not."""
         length = Length(*(self.session.ledger.state("length") or (None, None)))
         budget = budget_of(entries, history[0], self.limits, length)
@@ -74,7 +74,7 @@ class Planner:
             found = self._asked(history, start, limits)
             if isinstance(found, Stop):
                 return found
-            fitting: list[Proposal] = []
+            fitting: list[TrialProposal] = []
             for each in found:
                 lacks = budget.short_of(each, fitting)
                 short = lacks or short
@@ -86,7 +86,7 @@ class Planner:
 
     def _asked(
         self, history: Sequence[Trial], start: Mapping[str, object], limits: Limits
-    ) -> Sequence[Proposal] | Stop:
+    ) -> Sequence[TrialProposal] | Stop:
         strategy = self.strategy
         smaller = _smaller(history)
         if smaller is not None:
@@ -97,28 +97,30 @@ class Planner:
         found = strategy.propose(history, start, limits, noise)
         return found if isinstance(found, Stop) else [found]
 
-    def first(self) -> Plan:
+    def first(self) -> TrialPlan:
         """Return the run of the start."""
         start = self.session.start
-        return Plan(
+        return TrialPlan(
             1, "full", dict(start.config.values), (), start.text, "", folder_of(1, "full"),
             reason="your config as it is",
         )  # fmt: skip
 
-    def _planned(self, proposal: Proposal, start: Mapping[str, object], number: int) -> Plan:
+    def _planned(
+        self, proposal: TrialProposal, start: Mapping[str, object], number: int
+    ) -> TrialPlan:
         changes = changes_between(start, proposal.values)
         try:
             text, diff = write_values(self.session.start, changes)
         except EditError as error:
             text, diff = "", f"cannot be written: {error}"
-        return Plan(
+        return TrialPlan(
             number, proposal.kind, dict(proposal.values), changes, text, diff,
             folder_of(number, proposal.kind), proposal.max_steps, proposal.reason,
             proposal.because,
         )  # fmt: skip
 
 
-def _smaller(history: Sequence[Trial]) -> Proposal | None:
+def _smaller(history: Sequence[Trial]) -> TrialProposal | None:
     """Return what its own plan makes of a start that no memory holds: nothing else is known yet."""
     last = history[-1]
     memory = [e for e in last.edits if group_of(e.key) <= MEMORY]
@@ -126,7 +128,7 @@ def _smaller(history: Sequence[Trial]) -> Proposal | None:
         return None
     because = tuple(dict.fromkeys(code for edit in memory for code in edit.because))
     values = {**last.values, **{edit.key: edit.new for edit in memory}}
-    return Proposal(
+    return TrialProposal(
         values, reason="out of memory: smaller pieces of the same batch", because=because
     )
 
@@ -157,8 +159,8 @@ def start_values(run: Run) -> dict[str, object]:
     return {key: value for key, value in values.items() if not key.startswith("peft.")}
 
 
-def _same_run(one: Plan, other: Plan) -> bool:
-    def tried(plan: Plan) -> list[tuple[str, str]]:
+def _same_run(one: TrialPlan, other: TrialPlan) -> bool:
+    def tried(plan: TrialPlan) -> list[tuple[str, str]]:
         return sorted((c.key, repr(c.new)) for c in plan.changes)
 
     same = one.kind == other.kind and one.max_steps == other.max_steps

@@ -39,7 +39,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SessionOutcome:
     """What a session yields. ``gain`` is the start's loss less the best's, on ``measured_on``."""
 
     best: int
@@ -57,9 +57,9 @@ class Outcome:
         return asdict(self)
 
 
-def outcome_from(said: Mapping[str, Any]) -> Outcome:
+def outcome_from(said: Mapping[str, Any]) -> SessionOutcome:
     """Return the Outcome that the Ledger holds."""
-    return msgspec.convert(said, Outcome)
+    return msgspec.convert(said, SessionOutcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Proof:
     driver: Driver
     say: Callable[[str], None]
 
-    def prove(self, stopped: str, noise: float | None) -> Outcome:
+    def prove(self, stopped: str, noise: float | None) -> SessionOutcome:
         """Return the Outcome of a session whose runs are over."""
         entries = {e.plan.number: e for e in self.session.ledger.entries() if e.trial is not None}
         trials = [e.trial for e in entries.values() if e.trial is not None]
@@ -109,11 +109,13 @@ class Proof:
             raise NoResult(f"{self.session.folder}: {_no_best(trials)}")
         return self._between(start, entries[best.number], stopped, noise)
 
-    def _between(self, start: Entry, best: Entry, stopped: str, noise: float | None) -> Outcome:
+    def _between(
+        self, start: Entry, best: Entry, stopped: str, noise: float | None
+    ) -> SessionOutcome:
         assert start.trial is not None and best.trial is not None
         if best.plan.number == start.plan.number:
             notes, alone = self._alone(start)
-            return Outcome(1, False, "no run is better than the start", stopped,
+            return SessionOutcome(1, False, "no run is better than the start", stopped,
                            "test" if alone else "validation", alone or _seen(start.trial),
                            alone or _seen(start.trial), None, notes=notes)  # fmt: skip
         if not counts(start.trial):
@@ -123,7 +125,7 @@ class Proof:
         pairs, why = self._pairs(start, best)
         if pairs is None:
             found = _by_curves(start.trial, best.trial, stopped, noise)
-            return Outcome(**{**_fields(found), "notes": (f"no test split: {why}",)})
+            return SessionOutcome(**{**_fields(found), "notes": (f"no test split: {why}",)})
         _, _, chosen_by = bootstrap(*pairs["selection"])
         first, second, gain = bootstrap(*pairs["test"])
         better = (chosen_by.low or 0.0) > 0
@@ -133,7 +135,7 @@ class Proof:
             else "the gain is within the noise of the evaluation: the start is kept"
         )
         number = best.plan.number if better else 1
-        return Outcome(
+        return SessionOutcome(
             number, better, why, stopped, "test", first, second if better else first,
             gain if better else None, int(pairs["test"][0].losses.size),
             notes=() if better else (_untaken(best, gain),),
@@ -148,12 +150,15 @@ class Proof:
             return (f"no test split: {error}",), None
         return (), bootstrap(found, found)[0]
 
-    def _without_start(self, start: Entry, best: Entry, stopped: str) -> Outcome:
+    def _without_start(self, start: Entry, best: Entry, stopped: str) -> SessionOutcome:
         assert best.trial is not None and start.trial is not None
         notes, alone = self._alone(best)
         why = f"the start gave no validation loss ({start.trial.status})"
-        return Outcome(best.plan.number, True, why, stopped, "test" if alone else "validation",
-                       None, alone or _seen(best.trial), None, notes=notes)  # fmt: skip
+        kind = "test" if alone else "validation"
+        seen = alone or _seen(best.trial)
+        return SessionOutcome(
+            best.plan.number, True, why, stopped, kind, None, seen, None, notes=notes
+        )
 
     def _pairs(
         self, start: Entry, best: Entry
@@ -221,16 +226,16 @@ def _seen(trial: Trial) -> Interval | None:
     return None if trial.best_val is None else Interval(trial.best_val)
 
 
-def _fields(outcome: Outcome) -> dict[str, Any]:
-    return {name: getattr(outcome, name) for name in Outcome.__slots__}
+def _fields(outcome: SessionOutcome) -> dict[str, Any]:
+    return {name: getattr(outcome, name) for name in SessionOutcome.__slots__}
 
 
-def _by_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> Outcome:
+def _by_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> SessionOutcome:
     """Compare by the validation losses of the logs: all there is for another trainer."""
     better = is_better(best, start, noise)
     gain = float(start.best_val or 0.0) - float(best.best_val or 0.0)
     half = margin(best, start, noise)
-    return Outcome(
+    return SessionOutcome(
         best.number if better else 1,
         better,
         "beyond the noise of its evaluations" if better else

@@ -22,7 +22,7 @@ from advisor.run import Event, Run, Series
 from advisor.signals.robust import successive_noise
 from advisor.tuning import keeper
 from advisor.tuning.launch import Exit
-from advisor.tuning.trial import Change, Kind, Said, Status, Trial
+from advisor.tuning.trial import Kind, Said, Status, Trial, TrialChange
 
 OUTPUT = "run"  # the folder below a run's own that its trainer writes to
 ADVISED = 3  # the exit status of our trainer where its advisor stopped the run
@@ -41,7 +41,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class TrialReader:
     """How the runs of a session are read."""
 
     rulebook: Rulebook
@@ -96,8 +96,8 @@ def _takes(edit: Edit) -> bool:
     return edit.resolved and edit.applies != "advice"
 
 
-def _change(edit: Edit) -> Change:
-    return Change(edit.key, edit.op, edit.old, edit.new, edit.because)
+def _change(edit: Edit) -> TrialChange:
+    return TrialChange(edit.key, edit.op, edit.old, edit.new, edit.because)
 
 
 def tokens_of(run: Run) -> int:
@@ -134,7 +134,7 @@ class Ended:
     until: int | None = None
 
 
-def judge_ended(reader: Reader, over: Ended, trial: Trial) -> Judged:
+def judge_ended(reader: TrialReader, over: Ended, trial: Trial) -> Judged:
     """Return what a run that has ended gave; ``trial`` holds number, kind, values and reason."""
     folder, config, ended, until = over.folder, over.config, over.exit, over.until
     tail = console_tail(folder)

@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 
 from advisor.findings import Severity
-from advisor.tuning.trial import Change, Kind, Said, Status, Trial
+from advisor.tuning.trial import Kind, Said, Status, Trial, TrialChange
 
 _FOLDER = re.compile(r"runs/[A-Za-z0-9_\-]+")  # nothing outside the session
 _MOST = 10**15  # no step, token or second of a run is beyond
 
 
-class Row(msgspec.Struct, array_like=True, frozen=True):
+class TrialRow(msgspec.Struct, array_like=True, frozen=True):
     """One row of the Ledger as it must be, column by column."""
 
     number: Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
@@ -39,12 +39,12 @@ class Row(msgspec.Struct, array_like=True, frozen=True):
     attempts: Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 
 
-def checked(row: Sequence[Any]) -> Row:
+def checked(row: Sequence[Any]) -> TrialRow:
     """Return a row of the Ledger; ValueError where somebody else's hand has written it."""
     said = list(row)
     for at in (2, 3, 9):  # kept as JSON
         said[at] = json.loads(said[at])
-    found = msgspec.convert(said, Row, strict=True)
+    found = msgspec.convert(said, TrialRow, strict=True)
     if _FOLDER.fullmatch(found.folder) is None:
         raise ValueError(f"run {found.number}: its folder {found.folder!r} is not of this session")
     return found
@@ -113,6 +113,6 @@ def from_row(
     )
 
 
-def change(said: Sequence[Any]) -> Change:
+def change(said: Sequence[Any]) -> TrialChange:
     key, op, old, new, because = said
-    return Change(str(key), str(op), old, new, tuple(because))
+    return TrialChange(str(key), str(op), old, new, tuple(because))

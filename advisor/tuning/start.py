@@ -10,8 +10,8 @@ from advisor.dialects import tree as trees
 from advisor.errors import AdvisorError, EditError
 from advisor.run import Run
 from advisor.tuning.planning import start_values
-from advisor.tuning.reading import Reader, trial_of
-from advisor.tuning.trial import Change
+from advisor.tuning.reading import TrialReader, trial_of
+from advisor.tuning.trial import TrialChange
 from advisor.tuning.writing import Start, changes_between, read_start, write_values
 
 OURS = "automodel"
@@ -38,7 +38,7 @@ def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[st
     return text, ours and not held
 
 
-def first_guess(start: Start, reader: Reader) -> tuple[Change, ...]:
+def first_guess(start: Start, reader: TrialReader) -> tuple[TrialChange, ...]:
     """Return what the config alone asks for, before anything was seen of a run of it."""
     run = Run(str(start.path), "", {}, config=start.config)
     report = reader.judge(run)

@@ -18,11 +18,11 @@ from advisor.run import Run
 from advisor.signals.robust import running_median
 from advisor.tuning.driver import Driver, Length
 from advisor.tuning.launch import Job, Launcher, Running, ended, settle
-from advisor.tuning.ledger import Plan
-from advisor.tuning.reading import OUTPUT, Reader, console_tail, last_line
+from advisor.tuning.ledger import TrialPlan
+from advisor.tuning.reading import OUTPUT, TrialReader, console_tail, last_line
 from advisor.tuning.session import config_of, hide_secrets, write_config
 from advisor.tuning.space import LR
-from advisor.tuning.trial import Change
+from advisor.tuning.trial import TrialChange
 from advisor.tuning.writing import Start, write_values
 
 STEPS, EVERY = "step_scheduler.max_steps", "step_scheduler.val_every_steps"
@@ -52,7 +52,7 @@ class Bench:
     start: Start
     driver: Driver
     launcher: Launcher
-    reader: Reader
+    reader: TrialReader
     parallel: int = 1
     say: Callable[[str], None] = lambda line: None
 
@@ -110,14 +110,14 @@ def run_sweep(bench: Bench, rates: Sequence[float], steps: int) -> list[Shot]:
     return [read_shot(bench, shot) for shot in shots]
 
 
-def short(rate: float, steps: int) -> list[Change]:
+def short(rate: float, steps: int) -> list[TrialChange]:
     """Return the changes that make a short run of a config, evaluated a few times."""
     every = max(1, steps // LOOKS)
-    return [Change(LR, "set", None, rate), Change(STEPS, "set", None, steps),
-            Change(EVERY, "set", None, every)]  # fmt: skip
+    return [TrialChange(LR, "set", None, rate), TrialChange(STEPS, "set", None, steps),
+            TrialChange(EVERY, "set", None, every)]  # fmt: skip
 
 
-def start_shot(bench: Bench, shot: Shot, changes: Sequence[Change]) -> Running | None:
+def start_shot(bench: Bench, shot: Shot, changes: Sequence[TrialChange]) -> Running | None:
     """Start the run of a folder; None where it has run already, with the same config."""
     text = _written(bench.start, changes)
     settle(shot.folder)
@@ -130,7 +130,7 @@ def start_shot(bench: Bench, shot: Shot, changes: Sequence[Change]) -> Running |
             return None
     shot.folder.mkdir(parents=True, exist_ok=True)
     write_config(config, text, bench.start.path)
-    plan = Plan(shot.number, "full", {}, tuple(changes), text, "", str(shot.folder))
+    plan = TrialPlan(shot.number, "full", {}, tuple(changes), text, "", str(shot.folder))
     driver = bench.driver
     output = (shot.folder / OUTPUT).resolve()
     bench.say(f"{shot.folder.name}: runs")
@@ -139,7 +139,7 @@ def start_shot(bench: Bench, shot: Shot, changes: Sequence[Change]) -> Running |
     return bench.launcher.start(Job(shot.folder.resolve(), words, driver.setup.cwd, env))
 
 
-def _written(start: Start, changes: Sequence[Change]) -> str:
+def _written(start: Start, changes: Sequence[TrialChange]) -> str:
     """Return the config with the changes that its language has a place for; the rate is a must."""
     kept = []
     for change in changes:
@@ -168,7 +168,7 @@ def read_shot(bench: Bench, shot: Shot) -> Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class RateRange:
     """What a range test found: where the loss was lowest, and from where on it rises."""
 
     lowest: float
@@ -180,7 +180,7 @@ class Range:
         return [_tidy(self.lowest * 10**away) for away in (-2.0, -1.5, -1.0, -0.5)]
 
 
-def ramp(high: float, steps: int) -> list[Change]:
+def ramp(high: float, steps: int) -> list[TrialChange]:
     """Return the changes that make one run in which the rate grows from low to high.
 
     A warm-up as long as the run: every step has a higher rate than the one before.
@@ -190,10 +190,10 @@ def ramp(high: float, steps: int) -> list[Change]:
         "lr_scheduler.lr_warmup_steps": steps, "lr_scheduler.lr_decay_steps": steps + 1,
         "lr_scheduler.init_lr": high / RAMP,
     }  # fmt: skip
-    return [Change(key, "set", None, value) for key, value in keys.items()]
+    return [TrialChange(key, "set", None, value) for key, value in keys.items()]
 
 
-def read_range(run: Run) -> Range:
+def read_range(run: Run) -> RateRange:
     """Return what the losses over the rates of a range test say."""
     loss, rate = run.series.get("train/loss"), run.series.get("train/lr")
     if loss is None or rate is None or len(loss) < 10:
@@ -211,4 +211,4 @@ def read_range(run: Run) -> Range:
     rises = float(rates[low + above[0]]) if above.size else None
     if rises is None and end < values.size:
         rises = float(rates[end])
-    return Range(float(rates[low]), rises)
+    return RateRange(float(rates[low]), rises)

@@ -25,7 +25,7 @@ class Said(NamedTuple):
     severity: Severity
 
 
-class Change(NamedTuple):
+class TrialChange(NamedTuple):
     """One change of a canonical key that the plan proposes, or that a run took."""
 
     key: str
@@ -59,7 +59,7 @@ class Trial:
     noise: float | None = None  # the standard error of an evaluation
     tokens: int = 0
     findings: tuple[Said, ...] = ()
-    edits: tuple[Change, ...] = ()  # what the plan of this run proposes next
+    edits: tuple[TrialChange, ...] = ()  # what the plan of this run proposes next
     reason: str = ""
 
 
@@ -75,7 +75,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class TrialProposal:
     """The next run: the whole config values, and why."""
 
     values: Mapping[str, object]
@@ -101,7 +101,7 @@ class Strategy(Protocol):
         start: Mapping[str, object],
         limits: Limits,
         noise: float | None,
-    ) -> Proposal | Stop:
+    ) -> TrialProposal | Stop:
         """Return what the next run does; the first of ``history`` is the start itself."""
 
     def hopeless(
@@ -116,5 +116,5 @@ class Strategy(Protocol):
         limits: Limits,
         noise: float | None,
         count: int,
-    ) -> Sequence[Proposal] | Stop:
+    ) -> Sequence[TrialProposal] | Stop:
         """Return up to so many runs that may go on at once."""

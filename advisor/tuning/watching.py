@@ -20,7 +20,7 @@ _TELL = 600.0  # seconds
 
 
 @dataclass(slots=True)
-class Pulse:
+class TrialPulse:
     """When a run last wrote anything; one that has stopped to write hangs."""
 
     folder: Path

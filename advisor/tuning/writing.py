@@ -15,7 +15,7 @@ from advisor.findings import Edit
 from advisor.plan.make import group_of, unified
 from advisor.plan.target import plain
 from advisor.run import Config
-from advisor.tuning.trial import Change
+from advisor.tuning.trial import TrialChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,21 @@ def read_start(path: Path, text: str | None = None) -> Start:
     return Start(path, text, config)
 
 
-def changes_between(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[Change, ...]:
+def changes_between(
+    old: Mapping[str, object], new: Mapping[str, object]
+) -> tuple[TrialChange, ...]:
     """Return what differs, in the guide's order of tuning."""
     keys = [key for key in new if not same(old.get(key), new[key])]
-    return tuple(Change(key, "set", old.get(key), new[key]) for key in sorted(keys, key=_in_order))
+    return tuple(
+        TrialChange(key, "set", old.get(key), new[key]) for key in sorted(keys, key=_in_order)
+    )
 
 
 def _in_order(key: str) -> tuple[int, str]:
     return group_of(key), key
 
 
-def write_values(start: Start, changes: Sequence[Change]) -> tuple[str, str]:
+def write_values(start: Start, changes: Sequence[TrialChange]) -> tuple[str, str]:
     """Return the config with the changes made, and the diff from the start.
 
     EditError where a change has no place in this config's language.
@@ -80,7 +84,7 @@ def write_values(start: Start, changes: Sequence[Change]) -> tuple[str, str]:
     return text, unified(start.text, text, start.path) or ""
 
 
-def _edit(change: Change) -> Edit:
+def _edit(change: TrialChange) -> Edit:
     new = plain(change.new)
     if new is None:
         raise EditError(f"{change.key}: cannot be set to {change.new!r}")
@@ -91,7 +95,9 @@ def _edit(change: Change) -> Edit:
     )  # fmt: skip
 
 
-def written_changes(start: Start, text: str, changes: Sequence[Change]) -> tuple[Change, ...]:
+def written_changes(
+    start: Start, text: str, changes: Sequence[TrialChange]
+) -> tuple[TrialChange, ...]:
     """Return what a config changes of the start's, under the keys that stand in it."""
     if not text:
         return tuple(native_change(start, change) for change in changes)
@@ -101,10 +107,10 @@ def written_changes(start: Start, text: str, changes: Sequence[Change]) -> tuple
     except ConfigError:
         return tuple(changes)
     keys = [key for key in {**old, **new} if not same(old.get(key), new.get(key))]
-    return tuple(Change(key, "set", old.get(key), new.get(key)) for key in keys)
+    return tuple(TrialChange(key, "set", old.get(key), new.get(key)) for key in keys)
 
 
-def native_change(start: Start, change: Change) -> Change:
+def native_change(start: Start, change: TrialChange) -> TrialChange:
     """Return a change that no config holds yet under the user's own key, where there is one."""
     dialect = dialect_of(start.config.dialect)
     native = dialect.native_path(change.key, start.tree) if dialect is not None else ""

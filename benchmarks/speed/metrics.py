@@ -157,12 +157,12 @@ def _step_seconds(place: Path, words: list[str]) -> float:
 def _advised(step_seconds: float) -> list[float]:
     """CPU seconds in the advisor for each step of a healthy run whose steps take so long."""
     from advisor.monitor import Monitor
-    from train.advice.sink import Advised
+    from train.advice.sink import AdvisorSink
 
     now = [0.0]
     facts = {"max_steps": STEPS}
     config = {"optimizer.lr": 1e-4, "method": "lora"}
-    sink = Advised(Nothing(), lambda: Monitor(config, facts=facts, clock=lambda: now[0]))
+    sink = AdvisorSink(Nothing(), lambda: Monitor(config, facts=facts, clock=lambda: now[0]))
     schedule = plan_schedule(None, 1e-4, STEPS)
     report = Reporter(sink=sink, schedule=schedule, device=torch.device("cpu"))
     alone = Reporter(sink=Nothing(), schedule=schedule, device=torch.device("cpu"))

@@ -195,7 +195,7 @@ def rows(folder: str) -> Iterator[dict[str, list[int]]]:
 def ours(job: Job, out: str) -> dict[str, Any]:
     """`train.sft.run` with the loop measured."""
     from train.config.load import load_config
-    from train.loop import Loop
+    from train.loop import TrainingLoop
     from train.model import load as loading
     from train.sft import run
 
@@ -211,7 +211,7 @@ def ours(job: Job, out: str) -> dict[str, Any]:
 
     _load = loading.load_model
     _swap("train.sft", "load_model", after_loading)
-    _swap("train.sft", "Loop", _measured(Loop, meter, result))
+    _swap("train.sft", "Loop", _measured(TrainingLoop, meter, result))
     loaded = load_config(_config_file(job, out), [], dict(os.environ))
     run(loaded, Path(out) / "run")
     lines = (Path(out) / "run" / "training.jsonl").read_text().splitlines()

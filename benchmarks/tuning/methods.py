@@ -15,7 +15,7 @@ from typing import Any
 
 from advisor.tuning.choice import noise_of
 from advisor.tuning.strategy import next_run as strategy
-from advisor.tuning.trial import Limits, Proposal, Stop, Trial
+from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
 from benchmarks.tuning.surface import Ran, Surface, World, start_of
 from benchmarks.tuning.tasks import BATCH, EPOCHS, LR, RANK
 
@@ -32,13 +32,13 @@ class Session:
     def surface(self) -> Surface:
         return self.world.surface
 
-    def run(self, proposal: Proposal, hopeless: Callable[[Trial], str] | None = None) -> Ran:
+    def run(self, proposal: TrialProposal, hopeless: Callable[[Trial], str] | None = None) -> Ran:
         found = self.world.run(len(self.ran) + 1, proposal, hopeless)
         self.ran.append(found)
         return found
 
-    def at(self, point: dict[str, float]) -> Proposal:
-        return Proposal({**self.start, **point})
+    def at(self, point: dict[str, float]) -> TrialProposal:
+        return TrialProposal({**self.start, **point})
 
 
 def begin(surface: Surface, point: dict[str, Any], seed: int) -> Session:
@@ -49,7 +49,7 @@ def begin(surface: Surface, point: dict[str, Any], seed: int) -> Session:
     line = world.line(surface.cell_of(point))
     values = {**start_of(surface.task, point, line), **point}
     session = Session(world, values, [])
-    first = session.run(Proposal(values, reason="the start"))
+    first = session.run(TrialProposal(values, reason="the start"))
     session.ran[0] = replace(first, trial=replace(first.trial, values=values))
     return session
 

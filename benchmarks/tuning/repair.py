@@ -20,7 +20,7 @@ from typing import Any
 
 from advisor.tuning.choice import noise_of
 from advisor.tuning.strategy import next_run as strategy
-from advisor.tuning.trial import Limits, Proposal, Stop, Trial
+from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
 from advisor.tuning.writing import changes_between
 from benchmarks.tuning.grid import run, warm_up
 from benchmarks.tuning.surface import diagnosed, start_of
@@ -62,7 +62,7 @@ class Bench:
     lines: list[dict[str, Any]] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
 
-    def run(self, proposal: Proposal) -> None:
+    def run(self, proposal: TrialProposal) -> None:
         point = {
             **self.point,
             **{c.key: c.new for c in changes_between(self.values, proposal.values)},
@@ -127,7 +127,7 @@ def _session(
     fault: str, change: dict[str, Any], seed: int, rows: dict[str, Path], reruns: int
 ) -> dict[str, Any]:
     bench = Bench(seed, rows, {**GOOD, **change})
-    bench.run(Proposal({}, reason="the start"))
+    bench.run(TrialProposal({}, reason="the start"))
     start = start_of(TASK, bench.point, bench.lines[0])
     bench.values = start
     bench.trials[0] = replace(bench.trials[0], values=start)

@@ -19,7 +19,7 @@ from advisor.rulebook.load import load_rules
 from advisor.run import Config, Run, Series
 from advisor.tuning.planning import start_values
 from advisor.tuning.reading import trial_of
-from advisor.tuning.trial import Proposal, Trial
+from advisor.tuning.trial import Trial, TrialProposal
 from benchmarks.tuning.grid import load
 from benchmarks.tuning.tasks import BATCH, Task, config_of
 
@@ -102,7 +102,7 @@ class World:
         return {**line, "val": val, "test": test, "shift": share * more[0]}
 
     def run(
-        self, number: int, proposal: Proposal, hopeless: Callable[[Trial], str] | None = None
+        self, number: int, proposal: TrialProposal, hopeless: Callable[[Trial], str] | None = None
     ) -> Ran:
         """Make a run of the next values; ``hopeless`` looks at it ten times on its way."""
         cell = self.surface.cell_of(proposal.values)
@@ -124,18 +124,18 @@ class World:
         val, test = min(kept, default=(math.inf, math.inf), key=lambda pair: pair[0])
         return Ran(replace(trial, status=status, tokens=int(tokens)), tokens, val, test, share)
 
-    def steps_of(self, proposal: Proposal) -> float:
+    def steps_of(self, proposal: TrialProposal) -> float:
         """Return how many steps of the batch that is asked for a whole run takes."""
         cell = self.surface.cell_of(proposal.values)
         return len(self.line(cell)["loss"]) * self._wider(cell, proposal)
 
-    def _wider(self, cell: Cell, proposal: Proposal) -> float:
+    def _wider(self, cell: Cell, proposal: TrialProposal) -> float:
         """Return by how much a cell's batch is larger than the one that was asked for."""
         asked = float(proposal.values[BATCH])  # type: ignore[arg-type]
         return float(self.surface.values_of(cell)[BATCH]) / asked
 
     def _judged(
-        self, number: int, proposal: Proposal, cell: Cell, line: dict[str, Any], end: int
+        self, number: int, proposal: TrialProposal, cell: Cell, line: dict[str, Any], end: int
     ) -> Trial:
         seen = self.surface.said
         key = (cell, line["seed"], end, proposal.kind)
@@ -169,7 +169,7 @@ def _stretched(trial: Trial, wider: float) -> Trial:
 
 
 def _watched(
-    number: int, proposal: Proposal, line: dict[str, Any], end: int,
+    number: int, proposal: TrialProposal, line: dict[str, Any], end: int,
     hopeless: Callable[[Trial], str],
 ) -> tuple[int, str]:  # fmt: skip
     agreed = 0
@@ -182,7 +182,7 @@ def _watched(
     return end, ""
 
 
-def bare_trial(number: int, proposal: Proposal, line: dict[str, Any], end: int) -> Trial:
+def bare_trial(number: int, proposal: TrialProposal, line: dict[str, Any], end: int) -> Trial:
     """Return what a run has logged by a step, without a diagnosis."""
     pairs = [(s, v) for s, v in zip(line["val_steps"], line["val"], strict=True) if s < end]
     losses = np.array(line["loss"][:end])

@@ -10,7 +10,7 @@ from advisor.base.paths import data_dir
 from advisor.base.strict_yaml import parse_yaml
 from advisor.config.defaults import load_defaults
 from advisor.config.ranges import load_ranges
-from advisor.report.practice import Row, load_rows
+from advisor.report.practice import PracticeRow, load_rows
 from advisor.rulebook.load import load_full
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,9 @@ def test_the_table_of_practice_has_32_rows_in_order() -> None:
 
 
 @pytest.mark.parametrize("row", PRACTICE, ids=lambda row: str(row.number))
-def test_a_row_of_practice_has_a_rule_that_fires_and_a_case_that_looks_alike(row: Row) -> None:
+def test_a_row_of_practice_has_a_rule_that_fires_and_a_case_that_looks_alike(
+    row: PracticeRow,
+) -> None:
     rules = [rule for rule in RULES if row.number in rule.practice]
     assert rules, "no rule names it"
     cases = [case for rule in rules for case in rule.cases]

@@ -15,7 +15,7 @@ from advisor.monitor import Change, Monitor
 from advisor.readers.objective import objective_of
 from advisor.readers.options import ReadOptions
 from advisor.readers.records import RecordTable
-from advisor.readers.table import Source, runs_of
+from advisor.readers.table import TableSource, runs_of
 from advisor.rulebook.rule import Rulebook
 from advisor.run import Config, Event, Run
 
@@ -30,7 +30,7 @@ def read_prefix(
     """What a reader makes of rows; None where it sees no run, or several."""
     table = RecordTable()
     table.add_rows([dict(row) for row in rows])
-    source = Source("", "live", dict(facts or {}), tuple(events))
+    source = TableSource("", "live", dict(facts or {}), tuple(events))
     try:
         runs = runs_of(table.columns, source, ReadOptions())
     except AdvisorError:

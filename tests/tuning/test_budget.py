@@ -9,9 +9,9 @@ import pytest
 
 from advisor.tuning.budget import Budget, budget_of, estimate, spent, time_at_most
 from advisor.tuning.driver import Length
-from advisor.tuning.ledger import Entry, Plan
+from advisor.tuning.ledger import Entry, TrialPlan
 from advisor.tuning.strategy import next_run as strategy
-from advisor.tuning.trial import Kind, Limits, Proposal, Stop, Trial
+from advisor.tuning.trial import Kind, Limits, Stop, Trial, TrialProposal
 from tests.tuning.test_strategy import LR, START, rate, simulate
 
 VALUES = {"step_scheduler.global_batch_size": 8, "step_scheduler.num_epochs": 2}
@@ -19,24 +19,24 @@ LENGTH = Length(80, 320.0)  # 80 steps of 8
 
 
 def entry(number: int, kind: Kind, tokens: int, seconds: float) -> Entry:
-    plan = Plan(number, kind, VALUES, (), "", "", "")
+    plan = TrialPlan(number, kind, VALUES, (), "", "", "")
     trial = Trial(number, VALUES, kind, "finished", tokens=tokens,
                   loss_steps=np.arange(1, 81), losses=np.ones(80))  # fmt: skip
     return Entry(plan, "done", trial, seconds)
 
 
-def whole(**values: object) -> Proposal:
-    return Proposal({**VALUES, **values})
+def whole(**values: object) -> TrialProposal:
+    return TrialProposal({**VALUES, **values})
 
 
-def probe(steps: int, **values: object) -> Proposal:
-    return Proposal({**VALUES, **values}, "probe", steps)
+def probe(steps: int, **values: object) -> TrialProposal:
+    return TrialProposal({**VALUES, **values}, "probe", steps)
 
 
 RUNS = [entry(1, "full", 1000, 100.0), entry(2, "probe", 250, 25.0)]
 
 
-def fits(proposal: Proposal, **limits: float) -> bool:
+def fits(proposal: TrialProposal, **limits: float) -> bool:
     start = RUNS[0].trial
     assert start is not None
     given = Limits(**limits)  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ def fits(proposal: Proposal, **limits: float) -> bool:
     ],
 )
 def test_a_run_is_begun_where_tokens_are_left_for_it(
-    proposal: Proposal, tokens: int, answer: bool
+    proposal: TrialProposal, tokens: int, answer: bool
 ) -> None:
     assert fits(proposal, tokens=tokens) is answer
 
@@ -90,11 +90,11 @@ def test_where_probes_are_too_dear_the_best_of_them_is_run_whole() -> None:
     history = [simulate(low), simulate(higher, 2, 120)]
     assert _kind(strategy.propose(history, low, Limits(), 0.01)) == "probe"
     found = strategy.propose(history, low, Limits(probes=False), 0.01)
-    assert _kind(found) == "full" and isinstance(found, Proposal) and rate(found) == higher[LR]
+    assert _kind(found) == "full" and isinstance(found, TrialProposal) and rate(found) == higher[LR]
 
 
-def _kind(found: Proposal | Stop) -> str:
-    return found.kind if isinstance(found, Proposal) else "stop"
+def _kind(found: TrialProposal | Stop) -> str:
+    return found.kind if isinstance(found, TrialProposal) else "stop"
 
 
 def at(runs: int, *entries: Entry) -> Budget:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from advisor.tuning.driver import Driver, Length, planned_steps
-from advisor.tuning.ledger import Plan
+from advisor.tuning.ledger import TrialPlan
 from advisor.tuning.session import Setup
-from advisor.tuning.trial import Change, Kind
+from advisor.tuning.trial import Kind, TrialChange
 from advisor.tuning.writing import read_start, write_values
 
 OURS = """optimizer: {lr: 1.0e-4}
@@ -28,12 +28,12 @@ def driver(tmp_path: Path, command: str = "", text: str = OURS, **more: object) 
     return Driver(setup, read_start(path), "tune-my")
 
 
-def plan(kind: Kind = "full", steps: int | None = None, **values: object) -> Plan:
+def plan(kind: Kind = "full", steps: int | None = None, **values: object) -> TrialPlan:
     held = {"step_scheduler.global_batch_size": 16, "step_scheduler.num_epochs": 3, **values}
-    return Plan(3, kind, held, (), "", "", "runs/003-full", steps)
+    return TrialPlan(3, kind, held, (), "", "", "runs/003-full", steps)
 
 
-def words(tmp_path: Path, made: Driver, given: Plan, length: Length = Length()) -> list[str]:  # noqa: B008
+def words(tmp_path: Path, made: Driver, given: TrialPlan, length: Length = Length()) -> list[str]:  # noqa: B008
     return made.words(given, Path("c.yaml"), tmp_path / "runs/003-full/run", length)
 
 
@@ -90,6 +90,6 @@ def test_a_config_is_written_in_its_own_language_and_the_rest_stays(tmp_path: Pa
     path = tmp_path / "my.json"
     path.write_text(json.dumps({"learning_rate": 1e-4, "per_device_train_batch_size": 4}, indent=1))
     start = read_start(path)
-    text, diff = write_values(start, [Change("optimizer.lr", "set", 1e-4, 3e-5)])
+    text, diff = write_values(start, [TrialChange("optimizer.lr", "set", 1e-4, 3e-5)])
     assert json.loads(text) == {"learning_rate": 3e-5, "per_device_train_batch_size": 4}
     assert diff.count("\n-") == 1 and '+ "learning_rate": 0.00003' in diff

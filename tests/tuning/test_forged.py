@@ -14,7 +14,7 @@ import pytest
 
 from advisor.errors import AdvisorError
 from advisor.tuning import keeper, launch
-from advisor.tuning.ledger import NAME, Entry, Ledger, Plan
+from advisor.tuning.ledger import NAME, Entry, Ledger, TrialPlan
 from advisor.tuning.session import Session, Setup, begin, checkpoints
 from advisor.tuning.trial import Trial
 from tests.cli.program import advise
@@ -51,7 +51,7 @@ def session(tmp_path: Path) -> Path:
     config.write_text(CONFIG)
     folder = tmp_path / "session"
     opened: Session = begin(folder, Setup(config, tmp_path, "true {config}"), CONFIG)
-    plan = Plan(1, "full", {"optimizer.lr": 1e-3}, (), CONFIG, "", "runs/001-start")
+    plan = TrialPlan(1, "full", {"optimizer.lr": 1e-3}, (), CONFIG, "", "runs/001-start")
     opened.ledger.plan([plan])
     opened.ledger.finish(Entry(plan, trial=Trial(1, plan.values, "full", "finished")))
     opened.close()

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from advisor.errors import AdvisorError
-from advisor.tuning.ledger import Entry, Ledger, Plan
-from advisor.tuning.trial import Change, Said, Trial
+from advisor.tuning.ledger import Entry, Ledger, TrialPlan
+from advisor.tuning.trial import Said, Trial, TrialChange
 
-PLAN = Plan(
+PLAN = TrialPlan(
     1, "full", {"optimizer.lr": 1e-5, "peft.target_modules": ["q", "v"]},
-    (Change("optimizer.lr", "set", 1e-4, 1e-5, ("LR004",)),), "lr: 1e-5\n", "--- a\n", "runs/001",
+    (TrialChange("optimizer.lr", "set", 1e-4, 1e-5, ("LR004",)),),
+    "lr: 1e-5\n", "--- a\n", "runs/001",
     None, "why", ("LR004",),
 )  # fmt: skip
 
@@ -24,7 +25,7 @@ def trial() -> Trial:
         1, PLAN.values, "full", "nonfinite", np.array([9, 19]), np.array([1.5, np.nan]),
         np.arange(3), np.array([2.0, np.inf, 0.1 + 0.2]), 1.5, 0.01, 4096,
         (Said("NUM001", "nonfinite", "error"),),
-        (Change("optimizer.lr", "multiply", 1e-5, 3e-6, ("LR004",)),), "why",
+        (TrialChange("optimizer.lr", "multiply", 1e-5, 3e-6, ("LR004",)),), "why",
     )  # fmt: skip
 
 

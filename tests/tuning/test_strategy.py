@@ -16,7 +16,7 @@ from advisor.tuning.space import Room, with_change
 from advisor.tuning.strategy import next_run as strategy
 from advisor.tuning.strategy.curves import broke, lead, probe_samples
 from advisor.tuning.strategy.moves import more_steps
-from advisor.tuning.trial import Change, Limits, Proposal, Said, Stop, Trial
+from advisor.tuning.trial import Limits, Said, Stop, Trial, TrialChange, TrialProposal
 
 LR, BATCH = "optimizer.lr", "step_scheduler.global_batch_size"
 EPOCHS, RANK = "step_scheduler.num_epochs", "peft.dim"
@@ -62,7 +62,7 @@ def session(start: Mapping[str, object], limits: Limits | None = None) -> list[T
     raise AssertionError("it goes on for ever")
 
 
-def rate(trial: Trial | Proposal) -> float:
+def rate(trial: Trial | TrialProposal) -> float:
     return float(trial.values[LR])  # type: ignore[arg-type]
 
 
@@ -72,7 +72,7 @@ def whole(history: Sequence[Trial]) -> list[Trial]:
 
 def test_without_history_the_start_is_run_as_it_is() -> None:
     found = strategy.propose([], START, Limits(), None)
-    assert isinstance(found, Proposal) and found.values == START and found.kind == "full"
+    assert isinstance(found, TrialProposal) and found.values == START and found.kind == "full"
 
 
 def test_the_same_history_gives_the_same_proposal() -> None:
@@ -94,7 +94,7 @@ def test_a_rate_that_broke_bounds_all_later_ones() -> None:
     history = [broken]
     for _ in range(6):
         found = strategy.propose(history, broken.values, Limits(), 0.01)
-        assert isinstance(found, Proposal)
+        assert isinstance(found, TrialProposal)
         assert rate(found) < 5e-3
         history.append(simulate(found.values, len(history) + 1, found.max_steps))
 
@@ -106,7 +106,7 @@ def test_a_rate_so_high_that_all_is_forgotten_is_left_behind() -> None:
                     best_val=6.5, findings=())  # fmt: skip
     worse = simulate({**START, LR: 0.06}, 2, 60)
     found = strategy.propose([first, worse], first.values, Limits(), 0.01)
-    assert isinstance(found, Proposal) and rate(found) < 0.02
+    assert isinstance(found, TrialProposal) and rate(found) < 0.02
 
 
 def test_no_run_is_proposed_twice() -> None:
@@ -118,7 +118,7 @@ def test_no_run_is_proposed_twice() -> None:
 def test_a_probe_costs_a_quarter_of_a_run() -> None:
     first = simulate(START)
     found = strategy.propose([first], START, Limits(), 0.01)
-    assert isinstance(found, Proposal) and found.kind == "probe"
+    assert isinstance(found, TrialProposal) and found.kind == "probe"
     assert found.max_steps == pytest.approx(0.25 * first.loss_steps.size, abs=1)
 
 
@@ -132,20 +132,20 @@ def test_values_stay_within_the_users_bounds() -> None:
 
 def test_a_diagnosis_of_too_high_a_rate_is_followed_down() -> None:
     first = simulate({**START, LR: 5e-3})
-    first = replace(first, edits=(Change(LR, "multiply", 5e-3, 2e-3, ("LR004",)),))
+    first = replace(first, edits=(TrialChange(LR, "multiply", 5e-3, 2e-3, ("LR004",)),))
     found = strategy.propose([first], first.values, Limits(), 0.01)
-    assert isinstance(found, Proposal) and rate(found) < 5e-3 and found.because == ("LR004",)
+    assert isinstance(found, TrialProposal) and rate(found) < 5e-3 and found.because == ("LR004",)
 
 
 def test_an_overfitting_run_is_shortened_as_its_plan_says() -> None:
     limits = Limits(ranges={key: (float(START[key]),) * 2 for key in (BATCH, RANK)})  # type: ignore[arg-type]
     history = session(START, limits)
-    edit = Change(EPOCHS, "set", 3, 2, ("EP004",))
+    edit = TrialChange(EPOCHS, "set", 3, 2, ("EP004",))
     ended = [replace(t, edits=(edit,), findings=(Said("EP004", "overfit", "error"),))
              if t.kind == "full" and t.values[EPOCHS] == 3 else t for t in history]  # fmt: skip
     known = [t for t in ended if t.values[EPOCHS] == 3]
     found = strategy.propose(known, START, limits, 0.01)
-    assert isinstance(found, Proposal) and found.values[EPOCHS] == 2
+    assert isinstance(found, TrialProposal) and found.values[EPOCHS] == 2
     assert found.because == ("EP004",)
 
 
@@ -206,18 +206,18 @@ def test_a_start_without_the_usual_keys_gets_a_strategy_too() -> None:
     start: dict[str, object] = {LR: 1e-5}
     first = simulate({**START, LR: 1e-5})
     found = strategy.propose([replace(first, values=start)], start, Limits(), 0.01)
-    assert isinstance(found, Proposal) and rate(found) > 1e-5
+    assert isinstance(found, TrialProposal) and rate(found) > 1e-5
 
 
 def test_a_run_without_a_log_ends_in_words() -> None:
     crashed = Trial(1, START, "full", "crashed")
-    assert isinstance(strategy.propose([crashed], START, Limits(), None), (Proposal, Stop))
+    assert isinstance(strategy.propose([crashed], START, Limits(), None), (TrialProposal, Stop))
 
 
 def test_a_start_out_of_memory_takes_fewer_samples_at_a_time() -> None:
     broken = Trial(1, START, "full", "oom")
     found = strategy.propose([broken], START, Limits(), None)
-    assert isinstance(found, Proposal)
+    assert isinstance(found, TrialProposal)
     assert found.values["step_scheduler.local_batch_size"] == 4
     assert found.values[BATCH] == 8
 
@@ -270,7 +270,7 @@ def test_a_probe_close_behind_the_base_becomes_a_whole_run() -> None:
     close = simulate({**START, RANK: 64}, len(history) + 1, 60)
     ran = [t for t in history if t.kind == "probe"] + [close]
     found = strategy.propose([base, *ran], START, fixed, 0.01)
-    assert isinstance(found, Proposal) and found.kind == "full"
+    assert isinstance(found, TrialProposal) and found.kind == "full"
     assert any(found.values == probe.values for probe in ran)
 
 

@@ -7,12 +7,12 @@ import threading
 import time
 from pathlib import Path
 
-from advisor.tuning.watching import Pulse
+from advisor.tuning.watching import TrialPulse
 
 
-def quiet(folder: Path, seconds: float) -> Pulse:
+def quiet(folder: Path, seconds: float) -> TrialPulse:
     """Return the pulse of a run that wrote its last so many seconds ago."""
-    pulse = Pulse(folder)
+    pulse = TrialPulse(folder)
     pulse.silent()
     pulse.since = time.monotonic() - seconds
     return pulse
@@ -42,7 +42,7 @@ def test_checkpoints_that_come_and_go_meanwhile_do_no_harm(tmp_path: Path) -> No
     saver = threading.Thread(target=save)
     saver.start()
     try:
-        pulse = Pulse(tmp_path)
+        pulse = TrialPulse(tmp_path)
         for _ in range(2000):
             assert pulse.silent() >= 0
     finally:

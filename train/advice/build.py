@@ -13,10 +13,10 @@ from advisor.monitor import Monitor
 from advisor.monitor.command import OnFinding
 from advisor.rulebook.load import load_rules
 from advisor.run import Config
-from train.advice.recovery import Adviser
+from train.advice.recovery import Recovery
 from train.advice.replay import past_of
-from train.advice.saved_states import GoodStates
-from train.advice.sink import Advised, Runner
+from train.advice.saved_states import SavedStates
+from train.advice.sink import AdvisorSink, Runner
 from train.config.advice import policy_of
 from train.config.load import Loaded
 from train.config.types import AdvisorConfig
@@ -28,7 +28,7 @@ from train.ranks.agreement import Ranks
 _LEAST, _MOST, _PART = 5, 100, 20
 
 
-def advised(loaded: Loaded, out: Sink, run_dir: Path) -> Advised | None:
+def advised(loaded: Loaded, out: Sink, run_dir: Path) -> AdvisorSink | None:
     """Return the run's sinks with the advisor among them; None where it is off."""
     config = loaded.config.advisor
     if not config.on:
@@ -44,23 +44,23 @@ def advised(loaded: Loaded, out: Sink, run_dir: Path) -> Advised | None:
         said = text.removeprefix("advise: ")
         out.write(EventRecord(kind="notice", text=said, timestamp=time.time()))
 
-    return Advised(out, new_monitor, lambda step: past_of(run_dir, step), _runner(config, out))
+    return AdvisorSink(out, new_monitor, lambda step: past_of(run_dir, step), _runner(config, out))
 
 
 def adviser(
     config: AdvisorConfig,
-    sink: Advised | None,
-    states: GoodStates | None,
+    sink: AdvisorSink | None,
+    states: SavedStates | None,
     plan: StepPlan,
     ranks: Ranks,
-) -> Adviser | None:
+) -> Recovery | None:
     """Return what the loop asks after its steps; None where nothing is ever done."""
     if not config.on or config.policy == "warn":
         return None
     if config.policy != "act":
-        return Adviser(sink, ranks=ranks)
+        return Recovery(sink, ranks=ranks)
     every = config.good_every_steps or min(_MOST, max(_LEAST, plan.total // _PART))
-    return Adviser(sink, states, every, config.max_actions, ranks)
+    return Recovery(sink, states, every, config.max_actions, ranks)
 
 
 def _canonical(loaded: Loaded, run_dir: Path) -> Config:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from advisor.findings import Edit, Finding
 from advisor.monitor import Change
-from train.advice.health import Pulse
+from train.advice.health import Health
 
 Kind = Literal["stop", "early_stop", "roll_back"]
 CUT, LEAP = 0.5, 0.1  # of the learning rate: where the plan has no factor, where a cut was too mild
@@ -53,13 +53,13 @@ class Standing:
     def __bool__(self) -> bool:
         return bool(self._changes)
 
-    def ripe(self, pulse: Pulse) -> Change | None:
+    def ripe(self, pulse: Health) -> Change | None:
         """Return the finding to act on now: a stop goes first; what may heal is waited for."""
         ready = [each for each in self._changes.values() if _is_ripe(each, pulse)]
         return min(ready, key=lambda each: each.action != "stop", default=None)
 
 
-def _is_ripe(change: Change, pulse: Pulse) -> bool:
+def _is_ripe(change: Change, pulse: Health) -> bool:
     """Say whether it is time.
 
     One batch without a number is skipped, most spikes heal, and of gradients that the loss does
@@ -74,7 +74,7 @@ def _is_ripe(change: Change, pulse: Pulse) -> bool:
     return True
 
 
-def decide(change: Change, pulse: Pulse, step: int, edits: Sequence[Edit]) -> Decision:
+def decide(change: Change, pulse: Health, step: int, edits: Sequence[Edit]) -> Decision:
     """Return what to do about a finding; ``step`` was the last one."""
     finding = change.finding
     text = f"{finding.code} {finding.name}: {finding.message}"
@@ -88,7 +88,7 @@ def decide(change: Change, pulse: Pulse, step: int, edits: Sequence[Edit]) -> De
     )  # fmt: skip
 
 
-def _onset(finding: Finding, pulse: Pulse, step: int) -> int:
+def _onset(finding: Finding, pulse: Health, step: int) -> int:
     """Return where it began; a finding over the whole run does not say it, the last steps may."""
     said = finding.first_step
     found = [at for at in (said, pulse.since) if at is not None and at > 0]

@@ -13,7 +13,7 @@ _FLOOR, _UNSURE = 0.02, 0.1  # the least noise, and that of the first points, of
 _GRADIENT = 10.0  # times its median: the guide's own limit for a gradient that explodes
 
 
-class Pulse:
+class Health:
     """Takes every step. ``bad`` and ``above`` count steps in a row."""
 
     def __init__(self) -> None:

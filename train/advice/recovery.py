@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from advisor.monitor import Change
 from train.advice.decide import LEAP, Decision, Standing, decide
-from train.advice.health import Pulse
-from train.advice.saved_states import Good, GoodStates
-from train.advice.sink import Advised
+from train.advice.health import Health
+from train.advice.saved_states import SavedState, SavedStates
+from train.advice.sink import AdvisorSink
 from train.checkpoint import Progress
 from train.errors import CheckpointError
 from train.ranks.agreement import Alone, Ranks
@@ -20,16 +20,16 @@ _SHARE = 20  # a state that took a second is not followed by another within 20
 
 
 @dataclass(slots=True)
-class Adviser:
+class Recovery:
     """One run's. Without ``good`` there is no way back; ``most`` bounds the ways back taken."""
 
-    sink: Advised | None  # None on all ranks but the first
-    good: GoodStates | None = None
+    sink: AdvisorSink | None  # None on all ranks but the first
+    good: SavedStates | None = None
     every: int = 0
     most: int = 0
     ranks: Ranks = field(default_factory=Alone)
     _standing: Standing = field(default_factory=Standing)
-    _pulse: Pulse = field(default_factory=Pulse)
+    _pulse: Health = field(default_factory=Health)
     _not_before: float = 0.0
     _exhausted: bool = False
 
@@ -86,7 +86,7 @@ class Adviser:
         due = self.every > 0 and (step + 1) % self.every == 0
         return self.good is not None and due and time.monotonic() >= self._not_before
 
-    def keep(self, good: Good, sure: bool = False) -> str:
+    def keep(self, good: SavedState, sure: bool = False) -> str:
         """Keep the state of now if the run is well; return what went wrong, '' for nothing."""
         well = sure or (self._pulse.well and not self._standing)
         if self.good is None or self.sink is None or not well:
@@ -101,7 +101,7 @@ class Adviser:
         self._not_before = began + _SHARE * took if took > 1 else 0.0
         return ""
 
-    def newest(self, onset: int) -> Good | None:
+    def newest(self, onset: int) -> SavedState | None:
         """Return the newest state from before a step; the first rank's answer counts."""
         return self.good.before(onset) if self.good is not None else None
 
@@ -117,7 +117,7 @@ class Adviser:
     def went_back(self, step: int) -> None:
         """Begin anew at a step: what was seen of it and of later ones is over."""
         self._standing.clear()
-        self._pulse = Pulse()
+        self._pulse = Health()
         self.forget_after(step)
         if self.sink is not None:
             self.sink.rewind(step)

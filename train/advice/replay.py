@@ -12,18 +12,18 @@ from advisor.readers import happenings
 from advisor.readers.discover import read_runs
 from advisor.run import Run
 from train.advice.messages import KIND
-from train.advice.sink import Past
+from train.advice.sink import LoggedPast
 
 _MOST = 50_000  # rows; of a longer past the end is taken
 
 
-def past_of(run_dir: Path, before: int) -> Past:
+def past_of(run_dir: Path, before: int) -> LoggedPast:
     """Return what was logged of the steps before one; nothing where it cannot be read."""
     try:
         runs = read_runs(run_dir)
     except (AdvisorError, OSError):
-        return Past()
-    return replace(_past(runs[-1], before), told=_told(run_dir, before)) if runs else Past()
+        return LoggedPast()
+    return replace(_past(runs[-1], before), told=_told(run_dir, before)) if runs else LoggedPast()
 
 
 def _told(run_dir: Path, before: int) -> frozenset[str]:
@@ -46,7 +46,7 @@ def _told(run_dir: Path, before: int) -> frozenset[str]:
     return frozenset(code for code, at in standing.items() if at < before)
 
 
-def _past(run: Run, before: int) -> Past:
+def _past(run: Run, before: int) -> LoggedPast:
     rows: dict[int, dict[str, float]] = defaultdict(dict)
     for name, series in run.series.items():
         inside = series.steps < before
@@ -58,4 +58,4 @@ def _past(run: Run, before: int) -> Past:
                 rows[step]["epoch"] = float(epochs[at])
     events = [(e.kind, e.text, e.step) for e in run.events if e.step is None or e.step <= before]
     cuts = {name: run.facts[name] for name in ("lr_cuts",) if name in run.facts}
-    return Past(sorted(rows.items()), events, cuts)
+    return LoggedPast(sorted(rows.items()), events, cuts)

@@ -25,7 +25,7 @@ _WEIGHTS, _STATE, _OPTIM = "weights.safetensors", "state.json", "optim"
 
 
 @dataclass(frozen=True, slots=True)
-class Good:
+class SavedState:
     """A kept state: ``step`` is the next one to be taken from it."""
 
     step: int
@@ -34,14 +34,14 @@ class Good:
 
 
 @dataclass(slots=True)
-class GoodStates:
+class SavedStates:
     """The states of one run; those of steps that were gone back over are dropped."""
 
     directory: Path
     parameters: Sequence[tuple[str, Parameter]]
     optimizer: torch.optim.Optimizer
 
-    def keep(self, good: Good) -> None:
+    def keep(self, good: SavedState) -> None:
         """Write a state; OSError or CheckpointError where there is no room."""
         new = self._place(good.step).with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
@@ -58,12 +58,12 @@ class GoodStates:
         new.rename(self._place(good.step))
         self._thin()
 
-    def before(self, step: int) -> Good | None:
+    def before(self, step: int) -> SavedState | None:
         """Return the newest state that was whole before a step."""
         found = [good for good in self.all() if good.step <= step]
         return found[-1] if found else None
 
-    def load(self, good: Good) -> None:
+    def load(self, good: SavedState) -> None:
         """Set weights and optimiser to a state."""
         place = self._place(good.step)
         held = load_file(place / _WEIGHTS)
@@ -78,13 +78,13 @@ class GoodStates:
             if good.step > step:
                 shutil.rmtree(self._place(good.step), ignore_errors=True)
 
-    def all(self) -> list[Good]:
+    def all(self) -> list[SavedState]:
         """Return the states by their steps; one that is damaged is none."""
         found = []
         for path in self.directory.glob("step_*"):
             if path.suffix != ".new":
                 try:
-                    found.append(Good(**read_json(path / _STATE)))
+                    found.append(SavedState(**read_json(path / _STATE)))
                 except (CheckpointError, TypeError):
                     continue
         return sorted(found, key=lambda good: good.step)

@@ -31,7 +31,7 @@ _HAPPENINGS = ("exception", "oom", "resume", "checkpoint", "overflow_skip", "war
 _FACTS = ("max_steps", "steps_per_epoch", "num_train_epochs")
 
 
-class Watcher(Protocol):
+class MonitorLike(Protocol):
     """What is used of the Monitor."""
 
     def observe(self, step: int, **metrics: float) -> tuple[Change, ...]: ...
@@ -54,7 +54,7 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class LoggedPast:
     """What was logged before, for a Monitor that starts within a run: rows and events in order.
 
     ``told`` holds the codes of findings that need not be told again.
@@ -66,18 +66,18 @@ class Past:
     told: frozenset[str] = frozenset()
 
 
-class Advised:
+class AdvisorSink:
     """A Sink around the run's own. ``heard`` takes what the Monitor says beside the Events."""
 
     def __init__(
         self,
         out: Sink,
-        new_monitor: Callable[[], Watcher],
-        past: Callable[[int], Past] = lambda step: Past(),
+        new_monitor: Callable[[], MonitorLike],
+        past: Callable[[int], LoggedPast] = lambda step: LoggedPast(),
         runner: Runner | None = None,
     ) -> None:
         self._out, self._new_monitor, self._past, self._runner = out, new_monitor, past, runner
-        self._monitor: Watcher | None = None
+        self._monitor: MonitorLike | None = None
         self._facts: dict[str, object] = {}
         self._checkpoints: dict[int, str] = {}
         self._off = False
@@ -151,7 +151,7 @@ class Advised:
         else:
             self._happened(monitor, record)
 
-    def _happened(self, monitor: Watcher, record: EventRecord) -> None:
+    def _happened(self, monitor: MonitorLike, record: EventRecord) -> None:
         if record.kind == "start":
             known = {name: record.details.get(name) for name in _FACTS}
             self._state(monitor, {k: v for k, v in known.items() if v is not None})
@@ -164,7 +164,7 @@ class Advised:
         elif record.kind in _HAPPENINGS:
             self._tell(monitor.event(record.kind, record.text, record.step))
 
-    def _state(self, monitor: Watcher, facts: Mapping[str, object]) -> None:
+    def _state(self, monitor: MonitorLike, facts: Mapping[str, object]) -> None:
         for name, value in facts.items():
             self._facts[name] = value
             monitor.fact(name, value)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.errors import AdvisorError, RuleError
 from train.config.fields import Context, as_section, build, convert
-from train.config.nodes import Node, Scalar, Section, expanded
+from train.config.nodes import ConfigScalar, Node, Section, expanded
 from train.config.types import AdvicePolicy, AdvisorConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 if TYPE_CHECKING:
     from advisor.monitor import Policy
@@ -22,7 +22,7 @@ _SWITCHES: dict[str, AdvicePolicy] = {"true": "warn", "on": "warn", "false": "of
 def advice(root: Section, context: Context) -> AdvisorConfig:
     """Return the section; a bare word in its place is the policy (``advisor: off``)."""
     node = root.get("advisor")
-    if isinstance(node, Scalar):
+    if isinstance(node, ConfigScalar):
         return AdvisorConfig(policy=_policy(node, context))
     section = as_section(node, "advisor")
     word = section.get("policy")
@@ -34,7 +34,7 @@ def advice(root: Section, context: Context) -> AdvisorConfig:
 
 def _policy(node: Node, context: Context) -> AdvicePolicy:
     """Return the policy; YAML's words for true and false stand for warn and off."""
-    if isinstance(node, Scalar):
+    if isinstance(node, ConfigScalar):
         word = _SWITCHES.get(expanded(node, context.env).strip().lower())
         if word is not None:
             return word
@@ -69,4 +69,4 @@ def _check_words(config: AdvisorConfig, section: Section) -> None:
         policy_of(config).check(rules)
     except AdvisorError as error:
         what = str(error).removeprefix("policy: ")
-        raise ConfigError(f"{section.place}: advisor: {what}") from None
+        raise TrainConfigError(f"{section.place}: advisor: {what}") from None

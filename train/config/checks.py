@@ -10,7 +10,7 @@ from train.config.dataset import OPT_IN
 from train.config.fields import Context
 from train.config.nodes import Node, Section
 from train.config.types import DatasetConfig, TrainConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 # path: the test, and what to say instead
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -72,7 +72,7 @@ class _Checks:
     context: Context
 
     def fail(self, path: str, what: str) -> NoReturn:
-        raise ConfigError(f"{place_of(self.root, path)}: {path} {what}")
+        raise TrainConfigError(f"{place_of(self.root, path)}: {path} {what}")
 
     def ranges(self) -> None:
         for path, (holds, wanted) in _RANGES.items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 USAGE = """\
 usage: advise train CONFIG [--section.key VALUE ...] [flags]
@@ -103,7 +103,9 @@ class _Parser:
         elif word.startswith("--"):
             self._override(word)
         elif word.startswith("-") and len(word) > 1:
-            raise ConfigError(f"{word}: unknown flag; overrides are written as --section.key value")
+            raise TrainConfigError(
+                f"{word}: unknown flag; overrides are written as --section.key value"
+            )
         else:
             self._set_config(word)
 
@@ -114,7 +116,7 @@ class _Parser:
 
     def _next(self, flag: str, wanted: str) -> str:
         if not self.words or self.words[0].startswith("--"):
-            raise ConfigError(f"{flag}: {wanted} must follow")
+            raise TrainConfigError(f"{flag}: {wanted} must follow")
         return self.words.pop(0)
 
     def _resumed(self) -> str:
@@ -128,7 +130,7 @@ class _Parser:
 
     def _set_config(self, word: str) -> None:
         if self.config is not None:
-            raise ConfigError(
+            raise TrainConfigError(
                 f"{word}: the config is {self.config} already; overrides are --section.key value"
             )
         self.config = Path(word)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from train.config import targets
 from train.config.fields import Context, as_section, build, convert
-from train.config.nodes import Node, Scalar, Section, plain
+from train.config.nodes import ConfigScalar, Node, Section, plain
 from train.config.types import DataKind, DatasetConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 OPT_IN = "NEMO_ENABLE_USER_MODULES"
 _SOURCES = ("path_or_dataset_id", "dataset_name")
@@ -36,14 +36,14 @@ def _known(
 ) -> DatasetConfig:
     for key, inner in section:
         if key.startswith("delta_"):
-            raise ConfigError(
+            raise TrainConfigError(
                 f"{inner.place}: {path}.{key}: Delta tables are not read;"
                 " export the table as parquet or JSONL"
             )
         if key in _NO_EFFECT and plain(inner, context.env) not in (None, False):
             context.note(f"{path}.{key} has no effect here")
         if key in _INNER:
-            raise ConfigError(f"{inner.place}: unknown key {path}.{key}; write _target_")
+            raise TrainConfigError(f"{inner.place}: unknown key {path}.{key}; write _target_")
     given: dict[str, object] = {
         "kind": kind,
         "source": _one_of(section, _SOURCES, path, str, context),
@@ -51,7 +51,7 @@ def _known(
     }
     if not given["source"]:
         name = "dataset_name" if kind == "xlam" else "path_or_dataset_id"
-        raise ConfigError(
+        raise TrainConfigError(
             f"{section.place}: {path}.{name} is not set; give a hub id or a JSON, JSONL or"
             " parquet file"
         )
@@ -67,10 +67,12 @@ def _mapping(section: Section, path: str, context: Context) -> dict[str, str]:
     node = section.get("column_mapping")
     place = f"{node.place if node else section.place}: {path}.column_mapping"
     if not isinstance(node, Section):
-        raise ConfigError(f"{place} is not set; map answer, and context or question, to columns")
+        raise TrainConfigError(
+            f"{place} is not set; map answer, and context or question, to columns"
+        )
     for key, inner in node:
         if key not in _PARTS:
-            raise ConfigError(
+            raise TrainConfigError(
                 f"{inner.place}: {path}.column_mapping.{key}: unknown part;"
                 f" the parts are {', '.join(_PARTS)}"
             )
@@ -80,7 +82,7 @@ def _mapping(section: Section, path: str, context: Context) -> dict[str, str]:
         if node.get(key) is not None
     }
     if "answer" not in found or len(found) < 2:
-        raise ConfigError(f"{place} needs answer, and context or question or both")
+        raise TrainConfigError(f"{place} needs answer, and context or question or both")
     return found
 
 
@@ -92,12 +94,12 @@ def _user(
     if target.split(".")[0] in (targets.NEMO, targets.HF, targets.TORCH):
         targets.resolve(target, targets.DATASETS, place, f"{path}._target_")
     if not allowed:
-        raise ConfigError(
+        raise TrainConfigError(
             f"{place}: {path}._target_ '{target}' is code of your own; to run it, pass"
             f" --allow-user-modules or set {OPT_IN}=1"
         )
     if ":" not in target and "." not in target:
-        raise ConfigError(
+        raise TrainConfigError(
             f"{place}: {path}._target_ '{target}' names no function;"
             " write package.module.function or path/file.py:function"
         )
@@ -108,7 +110,7 @@ def _user(
         target=target,
         source=target,
         options=options,
-        split=str(plain(split, context.env)) if isinstance(split, Scalar) else None,
+        split=str(plain(split, context.env)) if isinstance(split, ConfigScalar) else None,
         limit_dataset_samples=_one_of(section, _LIMITS, path, int, context),  # type: ignore[arg-type]
     )
 
@@ -126,7 +128,7 @@ def _one_of(
     values = {key: convert(node, kind, f"{path}.{key}", context.env) for key, node in nodes.items()}
     if len(set(values.values())) > 1:
         first, second = list(values)[:2]
-        raise ConfigError(
+        raise TrainConfigError(
             f"{nodes[second].place}: {path}.{first} and {path}.{second} differ; keep one of them"
         )
     return next(iter(values.values()), "" if kind is str else None)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from train.config.load import Loaded
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 
 def fit_to_device(loaded: Loaded, has_gpu: bool) -> Loaded:
@@ -29,7 +29,7 @@ def check_world(env: Mapping[str, str]) -> None:
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not env.get(name)]
     if not size.isdecimal() or int(size[:10]) < 1 or missing:
         what = f"{missing[0]} is not set" if missing else "that is no number of processes"
-        raise ConfigError(
+        raise TrainConfigError(
             f"WORLD_SIZE is {size}, but {what}: "
             "start several processes with advise train --nproc-per-node N, or unset WORLD_SIZE"
         )

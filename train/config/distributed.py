@@ -7,7 +7,7 @@ from train.config.fields import Context, as_section, build, convert
 from train.config.nearest import unknown_key
 from train.config.nodes import Node, Section, plain
 from train.config.types import DistributedConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 _SECTIONS = ("distributed", "distributed_config")
 _ENV = ("backend", "timeout_minutes")
@@ -50,7 +50,7 @@ def distributed(root: Section, context: Context) -> DistributedConfig:
 def _add(merged: Section, key: str, node: Node, context: Context) -> None:
     other = merged.get(key)
     if other is not None and plain(other, context.env) != plain(node, context.env):
-        raise ConfigError(
+        raise TrainConfigError(
             f"{node.place}: {key} differs between distributed and distributed_config;"
             " keep one of them"
         )
@@ -62,9 +62,9 @@ def _refuse_sizes(merged: Section, context: Context) -> None:
         node = merged.get(key)
         size = 1 if node is None else convert(node, int, f"distributed.{key}", context.env)
         if size is not None and size < 1:
-            raise ConfigError(f"{node.place}: distributed.{key} is {size}; write 1 or none")  # type: ignore[union-attr]
+            raise TrainConfigError(f"{node.place}: distributed.{key} is {size}; write 1 or none")  # type: ignore[union-attr]
         if size is not None and size > 1:
-            raise ConfigError(
+            raise TrainConfigError(
                 f"{node.place}: distributed.{key} is {size}, but in this version each process"  # type: ignore[union-attr]
                 " holds the whole model; set it to 1 or none"
             )
@@ -76,7 +76,7 @@ def _check_processes(merged: Section, context: Context) -> None:
     size = None if node is None else convert(node, int, "distributed.dp_size", context.env)
     started = context.env.get("WORLD_SIZE", "1")
     if node is not None and size is not None and str(size) != started:
-        raise ConfigError(
+        raise TrainConfigError(
             f"{node.place}: distributed.dp_size is {size}, but the processes are"
             f" {started}; start as many (--nproc-per-node), or set it to none"
         )

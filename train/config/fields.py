@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from train.config.nearest import unknown_key
-from train.config.nodes import Items, Node, Scalar, Section, expanded, plain
+from train.config.nodes import ConfigScalar, Items, Node, Section, expanded, plain
 from train.config.values import NULLS, cast
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 T = TypeVar("T")
 _MOST = 2**63  # what lies beyond is no count of anything
@@ -37,7 +37,7 @@ def as_section(node: Node | None, path: str) -> Section:
     if node is None:
         return Section()
     if not isinstance(node, Section):
-        raise ConfigError(f"{node.place}: {path} is a section; write its keys below it")
+        raise TrainConfigError(f"{node.place}: {path} is a section; write its keys below it")
     return node
 
 
@@ -69,7 +69,7 @@ def build(
 
 def convert(node: Node, kind: Any, path: str, env: Mapping[str, str]) -> Any:
     """Return a node's value as ``kind``; None where it is null."""
-    if isinstance(node, Scalar):
+    if isinstance(node, ConfigScalar):
         text = expanded(node, env)
         if node.is_null or (text in NULLS and not node.quoted) or text.strip().lower() == "none":
             return None
@@ -91,8 +91,8 @@ def _optional(kind: Any) -> bool:
 
 
 def _single(node: Node, kind: type, path: str, env: Mapping[str, str]) -> object:
-    if not isinstance(node, Scalar):
-        raise ConfigError(f"{node.place}: {path} is {_WANTED[kind]}, not a section or list")
+    if not isinstance(node, ConfigScalar):
+        raise TrainConfigError(f"{node.place}: {path} is {_WANTED[kind]}, not a section or list")
     text = expanded(node, env)
     value = cast(text)
     if kind is str:
@@ -106,7 +106,7 @@ def _single(node: Node, kind: type, path: str, env: Mapping[str, str]) -> object
         value = int(value)
     wrong = type(value) is not kind or (kind is int and abs(value) >= _MOST)  # type: ignore[arg-type]
     if wrong or (isinstance(value, float) and not math.isfinite(value)):
-        raise ConfigError(f"{node.place}: {path} is '{text}', expected {_WANTED[kind]}")
+        raise TrainConfigError(f"{node.place}: {path} is '{text}', expected {_WANTED[kind]}")
     return value
 
 
@@ -115,7 +115,7 @@ def _choice(node: Node, choices: tuple[str, ...], path: str, env: Mapping[str, s
     for choice in choices:
         if choice.lower() == value.lower().replace("_", "-") or choice.lower() == value.lower():
             return choice
-    raise ConfigError(f"{node.place}: {path} is '{value}', expected {' or '.join(choices)}")
+    raise TrainConfigError(f"{node.place}: {path} is '{value}', expected {' or '.join(choices)}")
 
 
 def _texts(node: Node, path: str, env: Mapping[str, str]) -> tuple[str, ...]:
@@ -125,5 +125,5 @@ def _texts(node: Node, path: str, env: Mapping[str, str]) -> tuple[str, ...]:
 
 def _mapping(node: Node, path: str, env: Mapping[str, str]) -> object:
     if not isinstance(node, Section):
-        raise ConfigError(f"{node.place}: {path} is a section; write its keys below it")
+        raise TrainConfigError(f"{node.place}: {path} is a section; write its keys below it")
     return plain(node, env)

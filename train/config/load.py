@@ -14,7 +14,7 @@ from train.config.overrides import apply_overrides, split_overrides
 from train.config.reading import read_file
 from train.config.schema import to_config
 from train.config.types import TrainConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 _PRESETS = ("sft-", "lora-", "qlora-", "scenario-", "experiment-")  # beside tables of ours
 _YES = ("1", "true", "yes", "on")
@@ -63,7 +63,7 @@ def find_config(path: Path) -> Path:
     if named.is_file():
         return named
     if path.suffix not in (".yaml", ".yml"):
-        raise ConfigError(f"{path}: no such file or preset; presets: {', '.join(presets())}")
+        raise TrainConfigError(f"{path}: no such file or preset; presets: {', '.join(presets())}")
     return path
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from train.config import targets
 from train.config.fields import Context, as_section, build, convert
-from train.config.nodes import Node, Scalar, Section, plain
+from train.config.nodes import ConfigScalar, Node, Section, plain
 from train.config.types import ModelConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 _DTYPES = {
     "auto": "auto",
@@ -32,7 +32,7 @@ def model(root: Section, context: Context) -> ModelConfig:
     node = root.get("model")
     if node is None:
         where = root.place or "config"
-        raise ConfigError(
+        raise TrainConfigError(
             f"{where}: no section 'model'; give --model.pretrained_model_name_or_path PATH"
         )
     section = as_section(node, "model")
@@ -46,7 +46,7 @@ def model(root: Section, context: Context) -> ModelConfig:
             context.note(f"model.{key} has no effect here")
     name = section.get("pretrained_model_name_or_path")
     if name is None and not given.get("pretrained_model_name_or_path"):
-        raise ConfigError(
+        raise TrainConfigError(
             f"{section.place or 'model'}: model.pretrained_model_name_or_path is not set;"
             " give a hub id or a local folder"
         )
@@ -71,19 +71,21 @@ def _dtype(section: Section, context: Context) -> str:
         text = str(convert(node, str, f"model.{key}", context.env))
         dtype = _DTYPES.get(text.removeprefix("torch.").lower())
         if dtype is None:
-            raise ConfigError(
+            raise TrainConfigError(
                 f"{node.place}: model.{key} is '{text}', expected auto, bf16, fp16 or fp32"
             )
         found[key] = dtype
     if len(set(found.values())) > 1:
         place = section.entries["dtype"].place
-        raise ConfigError(f"{place}: model.dtype and model.torch_dtype differ; keep one of them")
+        raise TrainConfigError(
+            f"{place}: model.dtype and model.torch_dtype differ; keep one of them"
+        )
     return next(iter(found.values()), "auto")
 
 
 def _from_config(node: Node, section: Section, context: Context) -> dict[str, object]:
     """Return name and overrides of ``model.config``: a path, or a section with a target."""
-    if isinstance(node, Scalar):
+    if isinstance(node, ConfigScalar):
         path = convert(node, str, "model.config", context.env)
         return {"pretrained_model_name_or_path": path}
     inner = as_section(node, "model.config")

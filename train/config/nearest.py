@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import cache
 
 from train.config import types
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 _SECTIONS: dict[str, tuple[type, ...]] = {
     "model": (types.ModelConfig,),
@@ -86,12 +86,12 @@ def _keys_of(section: str) -> list[str]:
     return found
 
 
-def unknown_key(place: str, path: str, key: str) -> ConfigError:
+def unknown_key(place: str, path: str, key: str) -> TrainConfigError:
     """Return the error for a key that the config language does not have."""
     full = f"{path}.{key}" if path else key
     near = nearest(full)
     hint = f"; did you mean {near}?" if near else ""
-    return ConfigError(f"{place}: unknown key {full}{hint}")
+    return TrainConfigError(f"{place}: unknown key {full}{hint}")
 
 
 def nearest(full: str) -> str | None:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 from advisor.base.redact import is_secret_key, redact_value
 from train.config.values import NULLS, cast, expand
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 _BREAKS = {ord(each): f"\\u{ord(each):04x}" for each in "\x7f\x85\u2028\u2029\ufeff"}
 _PLAIN = re.compile(r"[-+]?[A-Za-z0-9_./]([A-Za-z0-9_./+\-]| (?=\S))*")
 
 
 @dataclass(slots=True)
-class Scalar:
+class ConfigScalar:
     """One value as text; ``place`` is file:line, or the flag that set it."""
 
     text: str
@@ -49,21 +49,21 @@ class Section:
     def get(self, key: str) -> Node | None:
         """Return the value of a key; None where it is absent or null."""
         node = self.entries.get(key)
-        return None if isinstance(node, Scalar) and node.is_null else node
+        return None if isinstance(node, ConfigScalar) and node.is_null else node
 
     def __iter__(self) -> Iterator[tuple[str, Node]]:
         return iter(self.entries.items())
 
 
-Node = Scalar | Items | Section
+Node = ConfigScalar | Items | Section
 
 
-def expanded(scalar: Scalar, env: Mapping[str, str]) -> str:
+def expanded(scalar: ConfigScalar, env: Mapping[str, str]) -> str:
     """Return the scalar's text with its variables filled in; an error says where."""
     try:
         return expand(scalar.text, env)
-    except ConfigError as error:
-        raise ConfigError(f"{scalar.place}: {error}") from None
+    except TrainConfigError as error:
+        raise TrainConfigError(f"{scalar.place}: {error}") from None
 
 
 def plain(node: Node, env: Mapping[str, str]) -> object:
@@ -93,7 +93,7 @@ def _lines(key: str, node: Node, indent: str, owner: str = "") -> Iterator[str]:
     """Yield the lines of one key; below the name of a credential, ``owner``, all is one."""
     owner = owner or (key if is_secret_key(key) else "")
     name = f"{indent}{_key(key)}:"
-    if isinstance(node, Scalar):
+    if isinstance(node, ConfigScalar):
         yield f"{name} {_value(owner or key, node)}"
     elif isinstance(node, Items):
         yield f"{name} {_flow(owner or key, node)}"
@@ -121,14 +121,14 @@ def _quoted(text: str) -> str:
 
 
 def _key(text: str) -> str:
-    return _text(Scalar(text, "", quoted=text in NULLS))
+    return _text(ConfigScalar(text, "", quoted=text in NULLS))
 
 
-def _value(key: str, scalar: Scalar) -> str:
-    return _text(Scalar(str(redact_value(key, scalar.text)), "", scalar.quoted))
+def _value(key: str, scalar: ConfigScalar) -> str:
+    return _text(ConfigScalar(str(redact_value(key, scalar.text)), "", scalar.quoted))
 
 
-def _text(scalar: Scalar) -> str:
+def _text(scalar: ConfigScalar) -> str:
     if not scalar.quoted and scalar.text in NULLS:
         return "null"
     plain = not scalar.quoted and _PLAIN.fullmatch(scalar.text)

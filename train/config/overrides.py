@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from train.config.nodes import Items, Node, Scalar, Section
+from train.config.nodes import ConfigScalar, Items, Node, Section
 from train.config.reading import read_text
 from train.config.values import cast
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 _FLOW = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
 _KEY = re.compile(r"[A-Za-z_][\w\-]*(\.[\w\-]+)*")
@@ -33,12 +33,12 @@ def split_overrides(words: Sequence[str]) -> Iterator[Override]:
     while rest:
         word = rest.pop(0)
         if not word.startswith("--"):
-            raise ConfigError(
+            raise TrainConfigError(
                 f"'{word}': not expected here; write an override as --section.key value"
             )
         name, equals, text = word[2:].partition("=")
         if not _KEY.fullmatch(name):
-            raise ConfigError(f"'{word}': not an override; write --section.key value")
+            raise TrainConfigError(f"'{word}': not an override; write --section.key value")
         if not equals:
             text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
         yield Override(tuple(name.split(".")), text)
@@ -84,7 +84,7 @@ def _store(node: Node, part: str, value: Node, override: Override) -> None:
 
 def _index(node: Items, part: str, override: Override) -> int:
     if not part.isdecimal() or int(part[:10]) >= len(node.items):
-        raise ConfigError(
+        raise TrainConfigError(
             f"{override.place}: '{part}' is no place in a list of {len(node.items)};"
             " give the whole list, as [a, b]"
         )
@@ -100,11 +100,11 @@ def _parse(override: Override) -> Node:
     if isinstance(value, str) and _FLOW.fullmatch(text.strip()):
         try:
             inner = read_text(f"value: {text.strip()}", override.place).entries["value"]
-        except ConfigError:  # a pattern such as [qv]*: text, not a list
-            return Scalar(text, override.place)
+        except TrainConfigError:  # a pattern such as [qv]*: text, not a list
+            return ConfigScalar(text, override.place)
         _mark(inner, override.place)
         return inner
-    return Scalar(text, override.place)
+    return ConfigScalar(text, override.place)
 
 
 def _node(value: object, place: str) -> Node:
@@ -112,7 +112,9 @@ def _node(value: object, place: str) -> Node:
         return Section({str(key): _node(inner, place) for key, inner in value.items()}, place)
     if isinstance(value, list | tuple):
         return Items([_node(inner, place) for inner in value], place)
-    return Scalar("null" if value is None else str(value), place, quoted=isinstance(value, str))
+    return ConfigScalar(
+        "null" if value is None else str(value), place, quoted=isinstance(value, str)
+    )
 
 
 def _mark(node: Node, place: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from advisor.base.atomic import read_regular
-from train.config.nodes import Items, Node, Scalar, Section
-from train.errors import ConfigError
+from train.config.nodes import ConfigScalar, Items, Node, Section
+from train.errors import TrainConfigError
 
 MAX_BYTES = 2_000_000
 _MAX_NODES = 100_000  # aliases can multiply; no config is that long
@@ -19,16 +19,18 @@ def read_file(path: Path) -> Section:
     try:
         raw = read_regular(path)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such config file; check the path") from None
+        raise TrainConfigError(f"{path}: no such config file; check the path") from None
     except OSError as error:
         why = error.strerror or error
-        raise ConfigError(f"{path}: cannot be read ({why}); give a YAML file") from None
+        raise TrainConfigError(f"{path}: cannot be read ({why}); give a YAML file") from None
     if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path}: {len(raw):,} bytes are no training config; give a YAML file")
+        raise TrainConfigError(
+            f"{path}: {len(raw):,} bytes are no training config; give a YAML file"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8 text; give a YAML file") from None
+        raise TrainConfigError(f"{path}: not UTF-8 text; give a YAML file") from None
     return read_text(text, str(path))
 
 
@@ -39,7 +41,7 @@ def read_text(text: str, name: str) -> Section:
         return Section(place=name)
     root = _Builder(name).build(node, 0)
     if not isinstance(root, Section):
-        raise ConfigError(f"{root.place}: a config is a mapping of sections such as 'model:'")
+        raise TrainConfigError(f"{root.place}: a config is a mapping of sections such as 'model:'")
     root.place = name  # a missing section has no line
     return root
 
@@ -55,9 +57,11 @@ def compose(text: str, name: str) -> object:
         mark = error.problem_mark or error.context_mark
         what = " ".join(str(error.problem or error.context).split())
         line = mark.line + 1 if mark else 1
-        raise ConfigError(f"{name}:{line}: not valid YAML: {what}") from None
+        raise TrainConfigError(f"{name}:{line}: not valid YAML: {what}") from None
     except (YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{name}:1: not valid YAML: {' '.join(str(error).split())}") from None
+        raise TrainConfigError(
+            f"{name}:1: not valid YAML: {' '.join(str(error).split())}"
+        ) from None
 
 
 class _Builder:
@@ -71,14 +75,14 @@ class _Builder:
         place = self._place(node)
         self.count += 1
         if depth > _MAX_DEPTH or self.count > _MAX_NODES:
-            raise ConfigError(f"{place}: nested too deep, or an alias to itself; write it out")
+            raise TrainConfigError(f"{place}: nested too deep, or an alias to itself; write it out")
         self._check_tag(node, place)
         if isinstance(node, MappingNode):
             return self._section(node, place, depth)
         if isinstance(node, SequenceNode):
             return Items([self.build(item, depth + 1) for item in node.value], place)
         assert isinstance(node, ScalarNode)  # the parser knows no fourth kind
-        return Scalar(str(node.value), place, quoted=node.style is not None)
+        return ConfigScalar(str(node.value), place, quoted=node.style is not None)
 
     def _section(self, node: object, place: str, depth: int) -> Section:
         section = Section(place=place)
@@ -86,12 +90,14 @@ class _Builder:
         for key_node, value_node in node.value:  # type: ignore[attr-defined]
             key = self.build(key_node, depth + 1)
             value = self.build(value_node, depth + 1)
-            if not isinstance(key, Scalar):
-                raise ConfigError(f"{key.place}: a key must be plain text")
+            if not isinstance(key, ConfigScalar):
+                raise TrainConfigError(f"{key.place}: a key must be plain text")
             if key.text == "<<" and not key.quoted:
                 merged += self._merged(value)
             elif key.text in section.entries:
-                raise ConfigError(f"{key.place}: '{key.text}' is given twice; keep one of them")
+                raise TrainConfigError(
+                    f"{key.place}: '{key.text}' is given twice; keep one of them"
+                )
             else:
                 section.entries[key.text] = _at(value, key.place)
         for other in merged:
@@ -103,7 +109,7 @@ class _Builder:
         found = value.items if isinstance(value, Items) else [value]
         sections = [each for each in found if isinstance(each, Section)]
         if len(sections) != len(found):
-            raise ConfigError(f"{value.place}: '<<' takes a mapping or a list of mappings")
+            raise TrainConfigError(f"{value.place}: '<<' takes a mapping or a list of mappings")
         return sections
 
     def _place(self, node: object) -> str:
@@ -113,7 +119,9 @@ class _Builder:
         tag = str(getattr(node, "tag", "") or "")
         known = tag.removeprefix("tag:yaml.org,2002:")
         if tag and ((known == tag and tag != "!") or (known != tag and known not in _CORE)):
-            raise ConfigError(f"{place}: the YAML tag '{tag}' is not allowed; write plain values")
+            raise TrainConfigError(
+                f"{place}: the YAML tag '{tag}' is not allowed; write plain values"
+            )
 
 
 def _at(node: Node, place: str) -> Node:

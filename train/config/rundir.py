@@ -16,7 +16,7 @@ from typing import IO
 from train.config.command import LATEST
 from train.config.nodes import unexpanded
 from train.config.reading import read_file
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 CONFIG = "config.yaml"
 _CHECKPOINT = re.compile(r"epoch_\d+_step_\d+")
@@ -26,30 +26,30 @@ _MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunPlace:
     """A run's folder, and the checkpoint that it goes on from (None: a fresh run)."""
 
     run_dir: Path
     resume: str | None = None
 
 
-def claim(checkpoint_dir: Path, run_dir: Path | None, text: str) -> Place:
+def claim(checkpoint_dir: Path, run_dir: Path | None, text: str) -> RunPlace:
     """Take the folder of a fresh run by writing its config there, and only there."""
     if run_dir is not None:
         if not _take(run_dir, text):
-            raise ConfigError(
+            raise TrainConfigError(
                 f"{run_dir}: holds a run already; go on with it (--resume {run_dir}),"
                 " or give another --run-dir"
             )
-        return Place(run_dir)
+        return RunPlace(run_dir)
     for number in range(1, _MOST_RUNS):
         folder = checkpoint_dir if number == 1 else checkpoint_dir / f"run-{number}"
         if _take(folder, text):
-            return Place(folder)
-    raise ConfigError(f"{checkpoint_dir}: holds {_MOST_RUNS} runs; give another --run-dir")
+            return RunPlace(folder)
+    raise TrainConfigError(f"{checkpoint_dir}: holds {_MOST_RUNS} runs; give another --run-dir")
 
 
-def release(place: Place) -> None:
+def release(place: RunPlace) -> None:
     """Give back a folder in which nothing happened, so that the next try finds it free."""
     if place.resume is not None:
         return
@@ -64,7 +64,7 @@ def release(place: Place) -> None:
         return  # tidying up must not hide the error that is being reported
 
 
-def find_run(resume: str, checkpoint_dir: Path) -> Place:
+def find_run(resume: str, checkpoint_dir: Path) -> RunPlace:
     """Return the run and checkpoint that ``--resume`` means."""
     if resume.lower() == LATEST:
         return _newest(checkpoint_dir)
@@ -72,10 +72,10 @@ def find_run(resume: str, checkpoint_dir: Path) -> Place:
         if not path.is_dir():
             continue
         if path.name in _LINKS or _CHECKPOINT.fullmatch(path.name):
-            return Place(path.parent, path.resolve().name)
+            return RunPlace(path.parent, path.resolve().name)
         if holds_run(path):
-            return Place(path, LATEST)
-    raise ConfigError(
+            return RunPlace(path, LATEST)
+    raise TrainConfigError(
         f"--resume {resume}: no run or checkpoint there; give a run folder, one of its"
         " epoch_*_step_* folders, or leave it out for the newest run"
     )
@@ -88,15 +88,15 @@ def holds_run(folder: Path) -> bool:
     return folder.is_dir() and any(_CHECKPOINT.fullmatch(path.name) for path in folder.iterdir())
 
 
-def _newest(checkpoint_dir: Path) -> Place:
+def _newest(checkpoint_dir: Path) -> RunPlace:
     runs = [checkpoint_dir, *checkpoint_dir.glob("run-*")]
     found = [(_written(run), run) for run in runs if run.is_dir() and _has_logged(run)]
     if not found:
-        raise ConfigError(
+        raise TrainConfigError(
             f"--resume: no run in {checkpoint_dir}; give its folder, or leave out --resume to"
             " start anew"
         )
-    return Place(max(found)[1], LATEST)
+    return RunPlace(max(found)[1], LATEST)
 
 
 def _has_logged(run: Path) -> bool:
@@ -121,9 +121,9 @@ def _take(folder: Path, text: str) -> bool:
     except FileExistsError:
         if folder.is_dir():
             return False
-        raise ConfigError(f"{folder}: a file, not a folder; give another --run-dir") from None
+        raise TrainConfigError(f"{folder}: a file, not a folder; give another --run-dir") from None
     except OSError as error:
-        raise ConfigError(
+        raise TrainConfigError(
             f"{folder}: cannot be written ({error.strerror}); give another --run-dir"
         ) from None
     return True
@@ -134,7 +134,7 @@ def lock(run_dir: Path) -> IO[str]:
     try:
         file = (run_dir / ".lock").open("w", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(
+        raise TrainConfigError(
             f"{run_dir}: cannot be written ({error.strerror}); make it writable, or start a new run"
         ) from None
     try:
@@ -145,7 +145,7 @@ def lock(run_dir: Path) -> IO[str]:
         return file
     except BlockingIOError:
         file.close()
-        raise ConfigError(
+        raise TrainConfigError(
             f"{run_dir}: another process is training there; wait for it, or stop it first"
         ) from None
     except OSError:  # a file system without locks
@@ -169,7 +169,7 @@ def changes(run_dir: Path, tree: Mapping[str, object]) -> list[str]:
             continue
         what = f"{key} was {old.get(key, 'not set')}, now {new.get(key, 'not set')}"
         if any(key == tied or key.startswith(f"{tied}.") for tied in _TIED):
-            raise ConfigError(
+            raise TrainConfigError(
                 f"--resume: {what}; the checkpoint does not fit that: start a new run, or take the"
                 " change back"
             )

@@ -13,7 +13,7 @@ from train.config.distributed import distributed
 from train.config.fields import Context, as_section, build, convert
 from train.config.model import model
 from train.config.nearest import unknown_key
-from train.config.nodes import Node, Scalar, Section, expanded, plain
+from train.config.nodes import ConfigScalar, Node, Section, expanded, plain
 from train.config.tracking import tracking
 from train.config.types import (
     CheckpointConfig,
@@ -29,7 +29,7 @@ from train.config.types import (
     TrainConfig,
     ValidationPart,
 )
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 V = TypeVar("V", int, float, bool, str)
 _SECTIONS = (
@@ -60,7 +60,7 @@ def to_config(root: Section, context: Context, allow_user_modules: bool) -> Trai
     data = root.get("dataset")
     if data is None:
         where = root.place or "config"
-        raise ConfigError(f"{where}: no section 'dataset'; say what to train on")
+        raise TrainConfigError(f"{where}: no section 'dataset'; say what to train on")
     held_out = root.get("validation_dataset")
     config = TrainConfig(
         model=model(root, context),
@@ -104,7 +104,9 @@ def _part(root: Section, context: Context) -> ValidationPart:
         if said == part:
             return part  # type: ignore[no-any-return]
     place = root.entries["validation_part"].place
-    raise ConfigError(f"{place}: validation_part is '{said}', expected whole, selection or test")
+    raise TrainConfigError(
+        f"{place}: validation_part is '{said}', expected whole, selection or test"
+    )
 
 
 def _target(
@@ -169,7 +171,9 @@ def _max_norm(root: Section, context: Context) -> float | None:
     section = as_section(root.get("clip_grad_norm"), "clip_grad_norm")
     for key, node in section:
         if key == "norm_type" and plain(node, context.env) not in (2, None):
-            raise ConfigError(f"{node.place}: clip_grad_norm.norm_type: only the 2-norm is known")
+            raise TrainConfigError(
+                f"{node.place}: clip_grad_norm.norm_type: only the 2-norm is known"
+            )
         if key not in ("max_norm", "norm_type"):
             raise unknown_key(node.place, "clip_grad_norm", key)
     if "max_norm" not in section.entries:
@@ -191,7 +195,7 @@ def _peft(root: Section, context: Context) -> PeftConfig | None:
     init = _INITS.get(init, init)
     if init not in ("xavier", "kaiming"):
         place = section.entries["lora_A_init"].place
-        raise ConfigError(f"{place}: peft.lora_A_init is '{init}', expected xavier or kaiming")
+        raise TrainConfigError(f"{place}: peft.lora_A_init is '{init}', expected xavier or kaiming")
     return build(PeftConfig, section, "peft", context, skip=skip, lora_A_init=init)
 
 
@@ -208,14 +212,14 @@ def _packing(root: Section, context: Context) -> PackingConfig:
     if _value(section, "split_across_pack", bool, context, "packed_sequence."):
         context.note("packed_sequence.split_across_pack has no effect: samples stay whole")
     size = section.get("packed_sequence_size")
-    if isinstance(size, Scalar) and expanded(size, context.env).strip().lower() == "auto":
+    if isinstance(size, ConfigScalar) and expanded(size, context.env).strip().lower() == "auto":
         return build(
             PackingConfig, section, "packed_sequence", context, skip=skip, packed_sequence_size=-1
         )
     config = build(PackingConfig, section, "packed_sequence", context, skip=skip)
     if config.packed_sequence_size < 0 and size is not None:
         where = f"{size.place}: packed_sequence.packed_sequence_size"
-        raise ConfigError(f"{where} is below 0; give a number of tokens, 0 for off, or auto")
+        raise TrainConfigError(f"{where} is below 0; give a number of tokens, 0 for off, or auto")
     return config
 
 
@@ -228,7 +232,9 @@ def _loader(root: Section, path: str, context: Context) -> LoaderConfig:
         targets.resolve(name, targets.COLLATERS, node.place, f"{path}.collate_fn")
     if path == "dataloader" and section.get("batch_size") is not None:
         place = section.entries["batch_size"].place
-        raise ConfigError(f"{place}: dataloader.batch_size: set step_scheduler.local_batch_size")
+        raise TrainConfigError(
+            f"{place}: dataloader.batch_size: set step_scheduler.local_batch_size"
+        )
     skip = frozenset(["_target_", "collate_fn", "persistent_workers", "prefetch_factor"])
     return build(LoaderConfig, section, path, context, skip=skip)
 
@@ -263,7 +269,7 @@ def _seed(root: Section, context: Context) -> int:
     below = _value(section, "seed", int, context, "rng.")
     if top is not None and below is not None and top != below:
         place = root.entries["seed"].place
-        raise ConfigError(f"{place}: seed is {top} but rng.seed is {below}; keep one of them")
+        raise TrainConfigError(f"{place}: seed is {top} but rng.seed is {below}; keep one of them")
     found = below if top is None else top
     return _DEFAULT_SEED if found is None else found
 
@@ -272,7 +278,7 @@ def _compile(root: Section, context: Context) -> bool:
     node = root.get("compile")
     if node is None:
         return False
-    if isinstance(node, Scalar):
+    if isinstance(node, ConfigScalar):
         return bool(convert(node, bool, "compile", context.env))
     section = as_section(node, "compile")
     for key, inner in section:

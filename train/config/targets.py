@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from train.config.types import DataKind
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 NEMO, TORCH, TORCHDATA, HF, BNB = (
     "nemo_automodel",
@@ -83,7 +83,7 @@ def resolve(target: str, table: Mapping[tuple[str, str], str], place: str, path:
     names = [f"{package}...{name}" for package, name in table]
     near = get_close_matches(target.rpartition(".")[2], [name for _, name in table], 1, 0.5)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names[:6])}"
-    raise ConfigError(f"{place}: {path} '{target}' is not known here; {hint}")
+    raise TrainConfigError(f"{place}: {path} '{target}' is not known here; {hint}")
 
 
 def look_up(target: str, table: Mapping[tuple[str, str], str]) -> str | None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from train.config.fields import Context, as_section, convert
 from train.config.nearest import unknown_key
-from train.config.nodes import Items, Node, Scalar, Section, expanded, plain
+from train.config.nodes import ConfigScalar, Items, Node, Section, expanded, plain
 from train.config.types import TrackingConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 REQUIRED = "required"  # of every tracker: true ends the run where it cannot be started
 _OPTIONS = {
@@ -40,7 +40,7 @@ def _options(root: Section, name: str, context: Context) -> Mapping[str, object]
     node = root.get(name)
     if node is None:
         return None
-    if isinstance(node, Scalar):  # `tensorboard: true`
+    if isinstance(node, ConfigScalar):  # `tensorboard: true`
         return {} if convert(node, bool, name, context.env) else None
     section = as_section(node, name)
     options: dict[str, object] = {}
@@ -57,14 +57,14 @@ def _options(root: Section, name: str, context: Context) -> Mapping[str, object]
     saved = options.pop("save_dir", None)  # the guide's name for what wandb calls dir
     if saved is not None and options.setdefault("dir", saved) != saved:
         place = section.entries["save_dir"].place
-        raise ConfigError(f"{place}: {name}.dir and {name}.save_dir differ; keep one of them")
+        raise TrainConfigError(f"{place}: {name}.dir and {name}.save_dir differ; keep one of them")
     return options
 
 
 def _option(key: str, node: Node, context: Context) -> object:
     if key == "tags":
         return _tags(node, context)
-    if key in _TEXTS and isinstance(node, Scalar):
+    if key in _TEXTS and isinstance(node, ConfigScalar):
         return convert(node, str, key, context.env)
     return plain(node, context.env)
 

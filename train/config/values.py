@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Mapping
 
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})  # YAML's own, where the text is not quoted
 _WORDS: dict[str, bool | None] = {"none": None, "true": True, "false": False}
@@ -40,11 +40,11 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         name, comma, default = match.group(1).partition(",")
         name = name.strip()
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"'{match.group(0)}' names no variable; write ${{NAME}}")
+            raise TrainConfigError(f"'{match.group(0)}' names no variable; write ${{NAME}}")
         if name in env:
             return env[name]
         if not comma:
-            raise ConfigError(
+            raise TrainConfigError(
                 f"the environment variable {name} is not set; set it, or write ${{{name},default}}"
             )
         return default.strip()

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from train.config.types import DatasetConfig, LoaderConfig, TrainConfig
 from train.data.defects import leak_warnings, shared, warnings_of
 from train.data.facts import facts_of, length_notice, notices_of
-from train.data.loader import Loader, Plan, RowLoader, RowSet, packed_rows, single_rows
+from train.data.loader import Loader, LoadPlan, RowLoader, RowSet, packed_rows, single_rows
 from train.data.order import shuffled
 from train.data.packing import pack, packed_size
-from train.data.reading import Notify, Reader, Tally, add, check, open_reader, read_all
+from train.data.reading import Notify, RowReader, Tally, add, check, open_reader, read_all
 from train.data.split import part_of, shared_prompts, split
-from train.data.store import Store, StoreBuilder
+from train.data.store import SampleStore, StoreBuilder
 from train.data.streaming import StreamLoader
 from train.data.types import ANY_LENGTH, DataFacts, ModelLimits, Row
-from train.errors import ConfigError, DataError
+from train.errors import DataError, TrainConfigError
 
 Indices = NDArray[np.int64]
 
@@ -80,7 +80,7 @@ class _Inputs:
     notify: Notify
     limits: ModelLimits
 
-    def open(self, dataset: DatasetConfig) -> tuple[Reader, list[Row]]:
+    def open(self, dataset: DatasetConfig) -> tuple[RowReader, list[Row]]:
         packed = max(self.config.packed_sequence.packed_sequence_size, 0)
         allow = self.config.allow_user_modules
         return open_reader(dataset, self.tokenizer, allow, packed, self.limits)
@@ -90,10 +90,10 @@ class _Inputs:
 class _Set:
     """A validation set that was read whole; ``reader`` None: a part of the training set."""
 
-    store: Store
+    store: SampleStore
     samples: Indices
     tally: Tally
-    reader: Reader | None = None
+    reader: RowReader | None = None
 
 
 def _validation_set(inputs: _Inputs) -> _Set | None:
@@ -101,7 +101,7 @@ def _validation_set(inputs: _Inputs) -> _Set | None:
     if asked is None:
         return None
     if asked.streaming and asked.limit_dataset_samples is None:
-        raise ConfigError(
+        raise TrainConfigError(
             "validation_dataset.limit_dataset_samples: a streamed validation set needs a limit"
         )
     reader, _ = inputs.open(asked)
@@ -128,9 +128,9 @@ def _validation(
     return RowLoader(rows, plan), facts, notices
 
 
-def plan_of(config: TrainConfig, loader: LoaderConfig, training: bool) -> Plan:
+def plan_of(config: TrainConfig, loader: LoaderConfig, training: bool) -> LoadPlan:
     size = loader.batch_size if loader.batch_size and not training else None
-    return Plan(
+    return LoadPlan(
         batch_size=size or config.step_scheduler.local_batch_size,
         shuffle=training if loader.shuffle is None else loader.shuffle,
         seed=config.seed,
@@ -140,7 +140,7 @@ def plan_of(config: TrainConfig, loader: LoaderConfig, training: bool) -> Plan:
     )
 
 
-def lay_out(store: Store, samples: Indices, size: int, plan: Plan) -> RowSet:
+def lay_out(store: SampleStore, samples: Indices, size: int, plan: LoadPlan) -> RowSet:
     """One sample a row, or packed rows of ``size`` tokens."""
     if not size:
         rows = single_rows(store, samples)
@@ -155,14 +155,14 @@ def lay_out(store: Store, samples: Indices, size: int, plan: Plan) -> RowSet:
     return rows
 
 
-def _build_stream(inputs: _Inputs, reader: Reader, first: list[Row]) -> Data:
+def _build_stream(inputs: _Inputs, reader: RowReader, first: list[Row]) -> Data:
     config = inputs.config
     if config.step_scheduler.max_steps is None:
-        raise ConfigError(
+        raise TrainConfigError(
             "step_scheduler.max_steps: a streamed data set has no known end; give max_steps"
         )
     if config.validation_split and config.validation_dataset is None:
-        raise ConfigError(
+        raise TrainConfigError(
             "validation_split: a stream is not split; give a validation_dataset, or read the "
             "data whole"
         )
@@ -185,7 +185,7 @@ def _build_stream(inputs: _Inputs, reader: Reader, first: list[Row]) -> Data:
     return Data(StreamLoader(reader, plan, size), loader, facts, other, (*notices, *more))
 
 
-def _probe(reader: Reader, first: list[Row]) -> tuple[Store, Tally]:
+def _probe(reader: RowReader, first: list[Row]) -> tuple[SampleStore, Tally]:
     """The samples of a stream's first rows: what is wrong there is wrong everywhere."""
     builder = StoreBuilder()
     part = reader.chunk(first, 0)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from train.data.store import Document
+from train.data.store import StoredDocument
 from train.data.types import IGNORE, Batch
 
 
-def collate_documents(rows: Sequence[Sequence[Document]]) -> Batch:
+def collate_documents(rows: Sequence[Sequence[StoredDocument]]) -> Batch:
     """Return a micro-batch of the rows, each of which is one document or, packed, several."""
     documents = [document for row in rows for document in row]
     lengths = np.array([len(document.ids) for document in documents], dtype=np.int64)

@@ -15,7 +15,7 @@ _PROMPT_FIELDS = ("context", "question")
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class TokenColumns:
     """Which column holds the context, the question and the answer."""
 
     prompt: tuple[str, ...]
@@ -29,7 +29,7 @@ class Columns:
         return text_of(row, self.answer, where)
 
 
-def columns_of(config: DatasetConfig) -> Columns:
+def columns_of(config: DatasetConfig) -> TokenColumns:
     mapping = config.column_mapping
     unknown = sorted(set(mapping) - {*_PROMPT_FIELDS, "answer"})
     if unknown:
@@ -42,10 +42,10 @@ def columns_of(config: DatasetConfig) -> Columns:
     prompt = tuple(mapping[name] for name in _PROMPT_FIELDS if mapping.get(name))
     if not prompt:
         raise DataError("dataset.column_mapping: name a column for context, question or both")
-    return Columns(prompt, mapping["answer"])
+    return TokenColumns(prompt, mapping["answer"])
 
 
-def check_columns(columns: Columns, rows: Sequence[Row], label: str) -> None:
+def check_columns(columns: TokenColumns, rows: Sequence[Row], label: str) -> None:
     """A column that none of the first rows has is a mistake; one that some lack is empty there."""
     found = {key for row in rows for key in row}
     for column in (*columns.prompt, columns.answer):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data.store import Store
+from train.data.store import SampleStore
 
 Indices = NDArray[np.int64]
 MANY = 0.05  # this share of samples is worth a warning; a few occur in most data sets
@@ -16,18 +16,18 @@ MOST = 0.5  # so many without an end are no accident
 FEW = 20  # samples: fewer tell nothing about a data set
 
 
-def repeats(store: Store, samples: Indices) -> int:
+def repeats(store: SampleStore, samples: Indices) -> int:
     """How many samples say token by token what one before them has said."""
     return len(samples) - len(set(_texts(store, samples)))
 
 
-def shared(train: Store, trained: Indices, held: Store, validation: Indices) -> int:
+def shared(train: SampleStore, trained: Indices, held: SampleStore, validation: Indices) -> int:
     """How many validation samples are trained on, token by token."""
     counts = Counter(_texts(held, validation))
     return sum(counts[text] for text in counts.keys() & set(_texts(train, trained)))
 
 
-def without_end(store: Store, samples: Indices, ends: Iterable[int]) -> int:
+def without_end(store: SampleStore, samples: Indices, ends: Iterable[int]) -> int:
     """How many samples have none of these tokens among the last that are learnt."""
     known, missing = frozenset(ends), 0
     for at in samples:
@@ -37,7 +37,7 @@ def without_end(store: Store, samples: Indices, ends: Iterable[int]) -> int:
     return missing
 
 
-def twice_begun(store: Store, samples: Indices, begin: int) -> int:
+def twice_begun(store: SampleStore, samples: Indices, begin: int) -> int:
     """How many samples begin with two beginning-of-text tokens."""
     long = samples[store.lengths[samples] > 1]
     first = store.ends[long]
@@ -45,11 +45,11 @@ def twice_begun(store: Store, samples: Indices, begin: int) -> int:
     return int(both.sum())
 
 
-def _texts(store: Store, samples: Indices) -> Iterator[bytes]:
+def _texts(store: SampleStore, samples: Indices) -> Iterator[bytes]:
     return (store.document(int(at)).ids.tobytes() for at in samples)
 
 
-def warnings_of(store: Store, samples: Indices, tokenizer: object, cut: int) -> list[str]:
+def warnings_of(store: SampleStore, samples: Indices, tokenizer: object, cut: int) -> list[str]:
     """Lines for what is wrong with a training set, of which ``cut`` samples lost their end."""
     total = len(samples)
     if total < FEW:

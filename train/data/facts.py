@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from train.data.loader import RowSet
 from train.data.packing import percentile
-from train.data.reading import Reader, Tally
+from train.data.reading import RowReader, Tally
 from train.data.types import DataFacts, ModelLimits
 
 _PERCENTILES = (50, 95, 99, 100)
@@ -28,7 +28,7 @@ def facts_of(rows: RowSet, tally: Tally, size: int, probed: bool = False) -> Dat
     )
 
 
-def notices_of(facts: DataFacts, reader: Reader | None, which: str) -> list[str]:
+def notices_of(facts: DataFacts, reader: RowReader | None, which: str) -> list[str]:
     lines = []
     if facts.all_masked:
         lines.append(

@@ -22,7 +22,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from train.data.collate import collate_documents
 from train.data.order import shuffled
-from train.data.store import Document, Store
+from train.data.store import SampleStore, StoredDocument
 from train.data.types import Batch
 from train.errors import DataError
 
@@ -48,7 +48,7 @@ class Loader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LoadPlan:
     """How a loader hands out its rows."""
 
     batch_size: int
@@ -59,7 +59,7 @@ class Plan:
     drop_last: bool = False
 
 
-def open_loader(rows: Dataset[Any], plan: Plan, **options: Any) -> StatefulDataLoader[Batch]:
+def open_loader(rows: Dataset[Any], plan: LoadPlan, **options: Any) -> StatefulDataLoader[Batch]:
     """torchdata's loader. Its generator is its own: drawing a seed for the workers from the
     global one would change dropout after a resume."""
     with warnings.catch_warnings():
@@ -93,25 +93,27 @@ def _end_with_the_run() -> None:
     os._exit(0)
 
 
-class RowSet(Dataset[list[Document]]):
+class RowSet(Dataset[list[StoredDocument]]):
     """Rows of samples: ``members`` lists the samples of all rows, ``ends`` cuts the list."""
 
-    def __init__(self, store: Store, members: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+    def __init__(
+        self, store: SampleStore, members: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> None:
         self.store, self.members, self.ends = store, members, ends
 
     def __len__(self) -> int:
         return len(self.ends) - 1
 
-    def __getitem__(self, row: int) -> list[Document]:
+    def __getitem__(self, row: int) -> list[StoredDocument]:
         samples = self.members[self.ends[row] : self.ends[row + 1]]
         return [self.store.document(at) for at in samples.tolist()]
 
 
-def single_rows(store: Store, samples: NDArray[np.int64]) -> RowSet:
+def single_rows(store: SampleStore, samples: NDArray[np.int64]) -> RowSet:
     return RowSet(store, samples, np.arange(len(samples) + 1))
 
 
-def packed_rows(store: Store, rows: Sequence[NDArray[np.int64]]) -> RowSet:
+def packed_rows(store: SampleStore, rows: Sequence[NDArray[np.int64]]) -> RowSet:
     ends = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return RowSet(store, np.concatenate(rows), ends)
 
@@ -136,7 +138,7 @@ class _Batches:
 class RowLoader:
     """Micro-batches of a data set that was read whole."""
 
-    def __init__(self, rows: RowSet, plan: Plan) -> None:
+    def __init__(self, rows: RowSet, plan: LoadPlan) -> None:
         self.rows, self.plan = rows, plan
         self.epoch = 0
         self._batch = 0  # given out in this epoch

@@ -9,17 +9,17 @@ from typing import Any
 
 from train.config.types import DatasetConfig
 from train.data.chat import prompt_of_chat, samples_of_chats
-from train.data.columns import Columns, check_columns, columns_of, samples_of_pairs
+from train.data.columns import TokenColumns, check_columns, columns_of, samples_of_pairs
 from train.data.encode import Encoder
 from train.data.messages import MESSAGE_COLUMNS, Chat, chat_of
-from train.data.sources import Source, open_source
+from train.data.sources import RowSource, open_source
 from train.data.split import key_of
-from train.data.store import Store, StoreBuilder
+from train.data.store import SampleStore, StoreBuilder
 from train.data.template import Template, ensure_template
 from train.data.types import ANY_LENGTH, IGNORE, ModelLimits, Row, Sample
 from train.data.user import open_user, sample_of_row
 from train.data.xlam import chat_of_xlam
-from train.errors import ConfigError, DataError
+from train.errors import DataError, TrainConfigError
 
 CHUNK = 1000  # rows that are tokenised at once
 _REAL_LIMIT = 10_000_000  # tokenizers without a limit name a larger one
@@ -58,18 +58,18 @@ class Chunk:
 
 
 @dataclass(slots=True)
-class Reader:
+class RowReader:
     """``limit``: tokens of a sample, None without a limit. ``vocabulary``: ids that the model
     has an embedding for, where the rows might hold others."""
 
     config: DatasetConfig
-    source: Source
+    source: RowSource
     encoder: Encoder
     limit: int | None
     longer: str = "raise dataset.seq_length"  # what to do where the limit cuts too much
     vocabulary: int | None = None
     notices: list[str] = field(default_factory=list)
-    _columns: Columns | None = None
+    _columns: TokenColumns | None = None
     _template: Template | None = None
 
     def prepare(self, rows: Sequence[Row]) -> None:
@@ -170,7 +170,7 @@ def open_reader(
     allow_user: bool,
     packed: int = 0,
     limits: ModelLimits = ANY_LENGTH,
-) -> tuple[Reader, list[Row]]:
+) -> tuple[RowReader, list[Row]]:
     """A prepared reader and the first rows, at which it looked."""
     _check_length(config, limits)
     if config.kind == "user":
@@ -179,7 +179,7 @@ def open_reader(
         source = open_source(config)
     known = tokenizer.model_max_length if tokenizer.model_max_length < _REAL_LIMIT else None
     lengths = [each for each in (config.seq_length or known, packed, limits.positions) if each]
-    reader = Reader(config, source, Encoder(tokenizer), min(lengths, default=None))
+    reader = RowReader(config, source, Encoder(tokenizer), min(lengths, default=None))
     if reader.limit and reader.limit == limits.positions:
         reader.longer = f"{limits.name} has no positions for more"
     elif reader.limit and reader.limit == packed:
@@ -195,7 +195,7 @@ def open_reader(
 
 def _check_length(config: DatasetConfig, limits: ModelLimits) -> None:
     if config.seq_length and limits.positions and config.seq_length > limits.positions:
-        raise ConfigError(
+        raise TrainConfigError(
             f"dataset.seq_length: {config.seq_length} is more than the {limits.positions} "
             f"positions of {limits.name}; set it to {limits.positions} or less"
         )
@@ -206,7 +206,7 @@ def chunks(rows: Iterator[Row], size: int = CHUNK) -> Iterator[list[Row]]:
         yield part
 
 
-def read_all(reader: Reader, notify: Notify) -> tuple[Store, Tally]:
+def read_all(reader: RowReader, notify: Notify) -> tuple[SampleStore, Tally]:
     """Every sample of the data set, tokenised."""
     builder, tally = StoreBuilder(), Tally()
     for rows in chunks(reader.source.read(0)):
@@ -224,7 +224,7 @@ def add(builder: StoreBuilder, part: Chunk) -> None:
     builder.add([sample for sample, _ in kept], [key_of(prompt) for _, prompt in kept])
 
 
-def check(reader: Reader, tally: Tally) -> None:
+def check(reader: RowReader, tally: Tally) -> None:
     if tally.masked < tally.rows:
         return
     if tally.cut_off > tally.rows // 2:
@@ -241,11 +241,11 @@ def _chat_of_pair(prompt: str, answer: str) -> Chat:
     return Chat([dict(message) for message in messages])
 
 
-def _own_columns(rows: Sequence[Row]) -> Columns | None:
+def _own_columns(rows: Sequence[Row]) -> TokenColumns | None:
     """A user's rows without a mapping may use our own names."""
     names = {key for row in rows[:50] if hasattr(row, "keys") for key in row}
     prompt = tuple(name for name in ("context", "question") if name in names)
-    return Columns(prompt, "answer") if prompt and "answer" in names else None
+    return TokenColumns(prompt, "answer") if prompt and "answer" in names else None
 
 
 def _chats(rows: Sequence[Row], kind: str) -> bool:

@@ -18,14 +18,14 @@ _BLOCK = 100  # rows
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RowSource:
     """Rows that can be read again and again in one order. ``read(n)`` starts at row n."""
 
     label: str
     read: Callable[[int], Iterator[Row]]
 
 
-def open_source(config: DatasetConfig) -> Source:
+def open_source(config: DatasetConfig) -> RowSource:
     """The rows that ``config`` names, its split and limit applied."""
     refuse_delta(config)
     path = Path(config.source).expanduser()
@@ -60,25 +60,25 @@ def _nearest_end(last: int | None, first: int, limit: int | None) -> int | None:
     return min(ends) if ends else None
 
 
-def _cut(source: Source, first: int, last: int | None) -> Source:
+def _cut(source: RowSource, first: int, last: int | None) -> RowSource:
     def read(start: int) -> Iterator[Row]:
         count = None if last is None else max(0, last - first - start)
         return islice(source.read(first + start), count)
 
-    return Source(source.label, read)
+    return RowSource(source.label, read)
 
 
-def _open_local(path: Path, split: Split) -> tuple[Source, Callable[[], int]]:
+def _open_local(path: Path, split: Split) -> tuple[RowSource, Callable[[], int]]:
     if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
         return wrap_dataset(
             str(path), _pick(_datasets().load_from_disk(str(path)), str(path), split)
         )
     files = files_of(path, split.name)
-    source = Source(str(path), lambda start: islice(read_files(files), start, None))
+    source = RowSource(str(path), lambda start: islice(read_files(files), start, None))
     return source, lambda: count_rows(files)
 
 
-def _open_hub(config: DatasetConfig, split: Split) -> tuple[Source, Callable[[], int]]:
+def _open_hub(config: DatasetConfig, split: Split) -> tuple[RowSource, Callable[[], int]]:
     datasets = _datasets()
     try:
         found = datasets.load_dataset(
@@ -93,7 +93,7 @@ def _open_hub(config: DatasetConfig, split: Split) -> tuple[Source, Callable[[],
     return wrap_dataset(config.source, found)
 
 
-def wrap_dataset(label: str, found: Any) -> tuple[Source, Callable[[], int]]:
+def wrap_dataset(label: str, found: Any) -> tuple[RowSource, Callable[[], int]]:
     """A data set of the `datasets` package. Read by blocks: read row by row within a loader's
     worker, a streamed one would hand out that worker's files only, and we deal out rows."""
 
@@ -111,7 +111,7 @@ def wrap_dataset(label: str, found: Any) -> tuple[Source, Callable[[], int]]:
             "use row numbers such as train[:256]"
         )
 
-    return Source(label, read), size
+    return RowSource(label, read), size
 
 
 def _pick(found: Any, label: str, split: Split) -> Any:

@@ -12,7 +12,7 @@ from train.data.types import IGNORE, Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class StoredDocument:
     """One sample as arrays; ``learnt`` says which tokens are supervised."""
 
     ids: NDArray[np.int32]
@@ -20,7 +20,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class SampleStore:
     """Samples end to end. ``keys`` are the hashes of their prompts."""
 
     ids: NDArray[np.int32]
@@ -31,9 +31,9 @@ class Store:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def document(self, at: int) -> Document:
+    def document(self, at: int) -> StoredDocument:
         part = slice(int(self.ends[at]), int(self.ends[at + 1]))
-        return Document(self.ids[part], self.learnt[part])
+        return StoredDocument(self.ids[part], self.learnt[part])
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -63,8 +63,8 @@ class StoreBuilder:
         self._lengths += [len(d.ids) for d in documents]
         self._keys += keys
 
-    def build(self) -> Store:
-        return Store(
+    def build(self) -> SampleStore:
+        return SampleStore(
             _joined(self._ids, np.int32),
             _joined(self._learnt, np.bool_),
             np.concatenate([[0], np.cumsum(np.array(self._lengths, dtype=np.int64))]),
@@ -72,9 +72,9 @@ class StoreBuilder:
         )
 
 
-def document_of(sample: Sample) -> Document:
+def document_of(sample: Sample) -> StoredDocument:
     ids = np.array(sample.input_ids, dtype=np.int32)
-    return Document(ids, np.array(sample.labels, dtype=np.int64) != IGNORE)
+    return StoredDocument(ids, np.array(sample.labels, dtype=np.int64) != IGNORE)
 
 
 def _joined(parts: Iterable[NDArray], kind: type) -> NDArray:  # type: ignore[type-arg]

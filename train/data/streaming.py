@@ -14,10 +14,10 @@ from typing import Any
 from torch.utils.data import IterableDataset, get_worker_info
 
 from train.data.collate import collate_documents
-from train.data.loader import Plan, State, open_loader
+from train.data.loader import LoadPlan, State, open_loader
 from train.data.order import shuffled
-from train.data.reading import Reader
-from train.data.store import Document, document_of
+from train.data.reading import RowReader
+from train.data.store import StoredDocument, document_of
 from train.data.types import Batch, Row
 from train.errors import DataError
 
@@ -28,7 +28,7 @@ STEP = 64  # rows that are tokenised at once
 class BatchStream(IterableDataset[Batch | DataError]):
     """Batches of one epoch; with workers each takes every n-th row."""
 
-    def __init__(self, reader: Reader, plan: Plan, size: int, epoch: int) -> None:
+    def __init__(self, reader: RowReader, plan: LoadPlan, size: int, epoch: int) -> None:
         self.reader, self.plan, self.size, self.epoch = reader, plan, size, epoch
         self.position = 0
 
@@ -46,8 +46,8 @@ class BatchStream(IterableDataset[Batch | DataError]):
             yield error
 
     def _batches(self) -> Iterator[Batch]:
-        rows: list[list[Document]] = []
-        row: list[Document] = []
+        rows: list[list[StoredDocument]] = []
+        row: list[StoredDocument] = []
         read = self.position
         for number, document in self._documents(self.position):
             read = number + 1
@@ -64,10 +64,10 @@ class BatchStream(IterableDataset[Batch | DataError]):
         if rows and not (self.plan.drop_last and len(rows) < self.plan.batch_size):
             yield collate_documents(rows)
 
-    def _fits(self, row: list[Document], document: Document) -> bool:
+    def _fits(self, row: list[StoredDocument], document: StoredDocument) -> bool:
         return sum(len(d.ids) for d in [*row, document]) <= self.size
 
-    def _documents(self, start: int) -> Iterator[tuple[int, Document]]:
+    def _documents(self, start: int) -> Iterator[tuple[int, StoredDocument]]:
         """Numbered by the rows that were read, in the order of training."""
         for number, rows in self._blocks(start):
             for at in range(0, len(rows), STEP):
@@ -94,7 +94,7 @@ class StreamLoader:
 
     batches_per_epoch = None
 
-    def __init__(self, reader: Reader, plan: Plan, size: int) -> None:
+    def __init__(self, reader: RowReader, plan: LoadPlan, size: int) -> None:
         self.reader, self.plan, self.size = reader, plan, size
         self.epoch = 0
         self._loader: Any = None

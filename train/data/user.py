@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from train.config.types import DatasetConfig
-from train.data.sources import Source
+from train.data.sources import RowSource
 from train.data.types import IGNORE, Row, Sample
-from train.errors import ConfigError, DataError
+from train.errors import DataError, TrainConfigError
 
 
-def open_user(config: DatasetConfig, tokenizer: Any, allowed: bool) -> Source:
+def open_user(config: DatasetConfig, tokenizer: Any, allowed: bool) -> RowSource:
     """The rows that the user's class or function yields."""
     target = config.target
     if not allowed:
-        raise ConfigError(
+        raise TrainConfigError(
             f"dataset: {target} is code of your own; allow it with --allow-user-modules "
             "or NEMO_ENABLE_USER_MODULES=1"
         )
@@ -35,7 +35,7 @@ def open_user(config: DatasetConfig, tokenizer: Any, allowed: bool) -> Source:
             raise DataError(f"dataset: {target} failed: {type(error).__name__}: {error}") from error
         return islice(_rows(found, target), start, config.limit_dataset_samples)
 
-    return Source(target, read)
+    return RowSource(target, read)
 
 
 def load_target(target: str) -> Any:
@@ -47,7 +47,7 @@ def load_target(target: str) -> Any:
         module, _, name = target.rpartition(".")
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, SyntaxError, FileNotFoundError) as error:
-        raise ConfigError(
+        raise TrainConfigError(
             f"dataset: {target} cannot be loaded: {error}; "
             "write package.module.name or path/file.py:name"
         ) from error

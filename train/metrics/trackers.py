@@ -14,7 +14,7 @@ from typing import Any
 from advisor.base.redact import redact_text, redact_value
 from train.config.tracking import REQUIRED
 from train.config.types import TrackingConfig
-from train.errors import ConfigError, MissingExtra, TrainError
+from train.errors import MissingExtra, TrainConfigError, TrainError
 from train.metrics.records import EventRecord, Record, as_scalars
 from train.metrics.sinks import Guarded, Sink
 
@@ -57,7 +57,7 @@ def open_trackers(tracking: TrackingConfig, about: About) -> list[Sink]:
                 f"or take the section {name} out of the config"
             ) from None
         except TypeError as error:  # an option that the library does not know
-            raise ConfigError(f"{name}: {error}; look at the section's options") from None
+            raise TrainConfigError(f"{name}: {error}; look at the section's options") from None
         except Exception as error:  # its server is down, it has no key: the library's own errors
             _go_without(name, error, bool(required))
     return sinks

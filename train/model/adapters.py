@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from train.config.types import PeftConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 from train.model.lora import fuse
 from train.model.patterns import any_matches, matches
 
@@ -22,7 +22,9 @@ INITS = ("xavier", "kaiming", "uniform")
 def with_adapter(model: PreTrainedModel, config: PeftConfig) -> tuple[PeftModel, list[str]]:
     """The model with its adapter, everything else frozen; and what a user should know."""
     if config.lora_A_init not in INITS:
-        raise ConfigError(f"peft.lora_A_init is {config.lora_A_init!r}: choose xavier or kaiming")
+        raise TrainConfigError(
+            f"peft.lora_A_init is {config.lora_A_init!r}: choose xavier or kaiming"
+        )
     names = target_names(model, config)
     conv = any(isinstance(model.get_submodule(name), Conv1D) for name in names)
     lora = LoraConfig(
@@ -63,7 +65,7 @@ def target_names(model: PreTrainedModel, config: PeftConfig) -> list[str]:
     wanted = tuple(p for p in config.target_modules if p not in ALL_LINEAR)
     for pattern in wanted:
         if not any(matches(pattern, name) for name in linear):
-            raise ConfigError(
+            raise TrainConfigError(
                 f"peft.target_modules: {pattern!r} matches no linear layer of "
                 f"{type(model).__name__}; there are: {_kinds(linear)}"
             )
@@ -80,7 +82,7 @@ def target_names(model: PreTrainedModel, config: PeftConfig) -> list[str]:
         )
     ]
     if not chosen:
-        raise ConfigError(
+        raise TrainConfigError(
             "peft: no layer is left for an adapter; target_modules "
             f"{list(config.target_modules)} less exclude_modules {list(config.exclude_modules)}; "
             f"there are: {_kinds(linear)}"
@@ -114,7 +116,7 @@ def _saved(model: PreTrainedModel, config: PeftConfig) -> list[str] | None:
     modules = [name for name, _ in model.named_modules()]
     for wanted in config.modules_to_save:
         if not any(matches(wanted, name) for name in modules):
-            raise ConfigError(
+            raise TrainConfigError(
                 f"peft.modules_to_save: {wanted!r} is no module of {type(model).__name__}; "
                 "usual ones are embed_tokens and lm_head"
             )

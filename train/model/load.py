@@ -29,7 +29,7 @@ from transformers import (
 
 from train.config.types import DistributedConfig, ModelConfig, TrainConfig
 from train.device import is_out_of_memory, pick_device
-from train.errors import ConfigError, ModelError
+from train.errors import ModelError, TrainConfigError
 from train.model.adapters import with_adapter
 from train.model.forward import ForwardPlan, causal_model, plan_forward
 from train.model.memory import keep_freed_memory
@@ -91,11 +91,11 @@ def shard(model: nn.Module, distributed: DistributedConfig) -> None:
 
 def _check(config: TrainConfig) -> None:
     if config.quantization is not None and config.peft is None:
-        raise ConfigError(
+        raise TrainConfigError(
             "quantization: weights in 4 or 8 bits cannot be trained themselves; add a peft section"
         )
     if config.model.trust_remote_code and not config.allow_user_modules:
-        raise ConfigError(
+        raise TrainConfigError(
             "model.trust_remote_code: true runs code that comes with the model; where you trust "
             "it, add --allow-user-modules"
         )
@@ -194,7 +194,7 @@ def _base(
 
 def _check_trainable(model: nn.Module, config: TrainConfig) -> None:
     if config.peft is None and getattr(model, "hf_quantizer", None) is not None:
-        raise ConfigError(
+        raise TrainConfigError(
             f"{config.model.pretrained_model_name_or_path}: its weights are quantised and cannot "
             "be trained themselves; add a peft section"
         )

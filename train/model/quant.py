@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from train.config.types import QuantConfig
-from train.errors import ConfigError, MissingExtra
+from train.errors import MissingExtra, TrainConfigError
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
@@ -22,7 +22,7 @@ def quantization(config: QuantConfig) -> BitsAndBytesConfig:
     from transformers import BitsAndBytesConfig
 
     if config.load_in_4bit == config.load_in_8bit:
-        raise ConfigError("quantization: set one of load_in_4bit and load_in_8bit to true")
+        raise TrainConfigError("quantization: set one of load_in_4bit and load_in_8bit to true")
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtra(
             "quantization needs bitsandbytes; install it with: pip install finetune-advisor[train]"
@@ -30,7 +30,7 @@ def quantization(config: QuantConfig) -> BitsAndBytesConfig:
     if config.load_in_8bit:
         return BitsAndBytesConfig(load_in_8bit=True)
     if config.bnb_4bit_quant_type not in ("nf4", "fp4"):
-        raise ConfigError(
+        raise TrainConfigError(
             f"quantization.bnb_4bit_quant_type is {config.bnb_4bit_quant_type!r}: choose nf4 or fp4"
         )
     return BitsAndBytesConfig(

@@ -39,7 +39,7 @@ class Alone:
         return number
 
 
-class Together:
+class JoinedRanks:
     """Ranks of a process group that takes tensors of the CPU: a few bytes a step.
 
     Nothing of it touches the device, so no step waits for it to finish its work.

@@ -11,7 +11,7 @@ INTERVAL, LIMIT = 1.0, 20.0  # seconds between beats; without one for so long a 
 _ENDED = "ended"
 
 
-class Store(Protocol):
+class KeyValueStore(Protocol):
     """What is used of torch.distributed's stores; a client of its own, for a thread uses it."""
 
     def set(self, key: str, value: str, /) -> None: ...
@@ -29,7 +29,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        store: Store,
+        store: KeyValueStore,
         rank: int,
         size: int,
         lost: Callable[[int, float], object] = lambda rank, seconds: None,

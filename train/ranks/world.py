@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from train.config.types import DistributedConfig
-from train.errors import ConfigError
-from train.ranks.agreement import Alone, Ranks, Together
+from train.errors import TrainConfigError
+from train.ranks.agreement import Alone, JoinedRanks, Ranks
 from train.ranks.heartbeat import Heartbeat
 from train.ranks.lag import Timings
 from train.ranks.lost import RankLost
@@ -58,7 +58,7 @@ def opened(config: DistributedConfig, env: Mapping[str, str]) -> Iterator[World]
     try:
         with heartbeat:
             yield World(
-                rank, size, Together(who=who), AllReduce(who=who), Timings(LOOK_EVERY, who=who),
+                rank, size, JoinedRanks(who=who), AllReduce(who=who), Timings(LOOK_EVERY, who=who),
                 heartbeat,
             )  # fmt: skip
     except BaseException as error:
@@ -75,7 +75,7 @@ def _join(dist: Any, config: DistributedConfig, env: Mapping[str, str]) -> None:
     if torch.cuda.is_available():
         local, devices = int(env.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if local >= devices:
-            raise ConfigError(
+            raise TrainConfigError(
                 f"more processes than GPUs were started on this machine, which has {devices}: "
                 f"use --nproc-per-node={devices}"
             )
@@ -86,7 +86,7 @@ def _join(dist: Any, config: DistributedConfig, env: Mapping[str, str]) -> None:
         dist.init_process_group(backend, timeout=timedelta(minutes=minutes))
     except (RuntimeError, ValueError) as error:
         first = str(error).split("\n")[0][:200]
-        raise ConfigError(
+        raise TrainConfigError(
             f"the processes cannot meet at {env.get('MASTER_ADDR')}:{env.get('MASTER_PORT')}: "
             f"{first}; start them with advise train --nproc-per-node N"
         ) from None

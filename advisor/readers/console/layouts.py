@@ -5,8 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from advisor.readers.console.pairs import EPOCH, STEP, TOTAL, Found, parse_pairs, without_prefix
-from advisor.readers.console.words import DEFAULT, Words
+from advisor.readers.console.pairs import (
+    EPOCH,
+    STEP,
+    TOTAL,
+    FoundPairs,
+    parse_pairs,
+    without_prefix,
+)
+from advisor.readers.console.words import DEFAULT, LineWords
 
 LAYOUTS = 6  # layouts tried before a line is searched for pairs
 
@@ -23,11 +30,13 @@ class _Layout:
 
     pattern: re.Pattern[str]
     roles: tuple[tuple[str, float], ...]
-    example: Found
+    example: FoundPairs
 
-    def read(self, numbers: tuple[str, ...]) -> Found:
+    def read(self, numbers: tuple[str, ...]) -> FoundPairs:
         like = self.example
-        found = Found({}, epochs=like.epochs, split=like.split, kind=like.kind, heads=like.heads)
+        found = FoundPairs(
+            {}, epochs=like.epochs, split=like.split, kind=like.kind, heads=like.heads
+        )
         found.bare = like.bare
         for text, (role, factor) in zip(numbers, self.roles, strict=True):
             value = float(text.replace(",", "") if "," in text else text)
@@ -42,7 +51,7 @@ class _Layout:
         return found
 
 
-def _layout(text: str, found: Found) -> _Layout | None:
+def _layout(text: str, found: FoundPairs) -> _Layout | None:
     """The layout of a line whose numbers are all at known places."""
     spans = {(begin, end): (role, factor) for begin, end, role, factor in found.spans}
     pieces, roles, at = [], [], 0
@@ -68,12 +77,12 @@ def _literal(text: str) -> str:
 class PairReader:
     """Reads lines of pairs, faster where a line is laid out like one before it."""
 
-    words: Words = DEFAULT
+    words: LineWords = DEFAULT
     _layouts: list[_Layout] = field(default_factory=list)
     _learnt: int = 0
     _served: int = 0
 
-    def read(self, text: str) -> Found | None:
+    def read(self, text: str) -> FoundPairs | None:
         """The pairs of one cleaned line."""
         if not self.words.hint.search(text):
             return None

@@ -17,7 +17,7 @@ from advisor.readers.console.words import (
     REWRITES,
     STEPS,
     TAG,
-    Words,
+    LineWords,
     folded,
 )
 
@@ -64,7 +64,7 @@ _TO_GIB = {"g": 1.0, "m": 2**-10, "k": 2**-20, "t": 2**10}
 
 
 @dataclass(slots=True)
-class Found:
+class FoundPairs:
     """What one line states."""
 
     values: dict[str, float] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def _number(text: str) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _resolve(key: str, spaced: bool, words: Words) -> str:
+def _resolve(key: str, spaced: bool, words: LineWords) -> str:
     """The key's name; of a sentence before a bare number only the known words at its end."""
     parts = key.split()
     whole = "per" in parts  # a time per iteration is no iteration
@@ -157,11 +157,11 @@ def without_prefix(text: str) -> str:
     return _LEVEL.sub("", _STAMP.sub("", text), count=1)
 
 
-def parse_pairs(text: str, words: Words = DEFAULT) -> Found | None:
+def parse_pairs(text: str, words: LineWords = DEFAULT) -> FoundPairs | None:
     """The pairs of one cleaned line; None where nothing in it could be a metric or a step."""
     if not words.hint.search(text) or _DUMP.search(text):
         return None
-    found = Found()
+    found = FoundPairs()
     for needle, pattern, other in REWRITES:
         if needle in text:
             text, found.rewritten = pattern.sub(other, text), True
@@ -193,7 +193,7 @@ def parse_pairs(text: str, words: Words = DEFAULT) -> Found | None:
     return found if found.values or found.step == found.step or found.epoch == found.epoch else None
 
 
-def _tag(text: str, found: Found) -> str:
+def _tag(text: str, found: FoundPairs) -> str:
     """Take the epoch from a tag before the step; the text keeps its length."""
     tag = TAG.match(text)
     if tag is None:
@@ -205,7 +205,7 @@ def _tag(text: str, found: Found) -> str:
     return " " * tag.end() + text[tag.end() :]
 
 
-def _lead(text: str, found: Found) -> None:
+def _lead(text: str, found: FoundPairs) -> None:
     """Take a number that opens the line as the step: '40 | loss 6.68', '[40/900] loss: 6.68'."""
     lead = LEAD.match(text)
     if lead is None:
@@ -217,7 +217,7 @@ def _lead(text: str, found: Found) -> None:
         found.spans.append((*lead.span(2), TOTAL, 1.0))
 
 
-def _head(text: str, found: Found) -> tuple[str, bool]:
+def _head(text: str, found: FoundPairs) -> tuple[str, bool]:
     """Take the step and the epoch from a known head of a line; return what follows it."""
     for pattern in HEADS:
         match = pattern.search(text) if "[" in text or "/" in text else None
@@ -236,7 +236,7 @@ def _head(text: str, found: Found) -> tuple[str, bool]:
     return text, False
 
 
-def _collect(text: str, found: Found, words: Words) -> None:
+def _collect(text: str, found: FoundPairs, words: LineWords) -> None:
     stated = ""
     for match in _PAIR.finditer(text):
         key, separator, number, total, unit = match.groups()
@@ -263,12 +263,12 @@ def _collect(text: str, found: Found, words: Words) -> None:
             found.spans.append((*match.span(3), name, factor))
 
 
-def is_metric(found: Found, words: Words = DEFAULT) -> bool:
+def is_metric(found: FoundPairs, words: LineWords = DEFAULT) -> bool:
     """Whether the line reports how training goes: a loss, or a known metric at a step."""
     placed = found.step == found.step or found.epoch == found.epoch
     return any(words.is_metric(name, placed) for name in found.values)
 
 
-def is_known(found: Found, words: Words = DEFAULT) -> bool:
+def is_known(found: FoundPairs, words: LineWords = DEFAULT) -> bool:
     """Whether a line without step or loss may add to the epoch it stands in."""
     return any(words.knows(name) for name in found.values)

@@ -16,7 +16,7 @@ from advisor.readers.choose import choose
 from advisor.readers.console.endings import is_stop
 from advisor.readers.console.layouts import PairReader
 from advisor.readers.console.rows import LINE, STEP, Block, Part
-from advisor.readers.console.runs import Stretch, go_on, stretches
+from advisor.readers.console.runs import RunStretch, go_on, stretches
 from advisor.readers.console.scan import Scan, scan
 from advisor.readers.console.steps import Placed, place_rows, planned_steps
 from advisor.readers.console.text import clean, decoder, lines
@@ -151,7 +151,7 @@ def _summary_part(found: Scan) -> list[Part]:
     return [Part(block, values, np.array([[1.0, 1.0, *[np.nan] * 4]]))]
 
 
-def _within(part: Part, stretch: Stretch) -> Part | None:
+def _within(part: Part, stretch: RunStretch) -> Part | None:
     lines = part.places[:, LINE]
     if stretch.begin <= lines[0] and lines[-1] < stretch.end:
         return part
@@ -166,7 +166,7 @@ def _run(
     ident: str,
     parts: Sequence[Part],
     found: Scan,
-    stretch: Stretch,
+    stretch: RunStretch,
     options: ReadOptions,
 ) -> Run | None:
     facts = found.told.of_run(stretch.low, stretch.high)
@@ -231,7 +231,7 @@ def _series(
 
 
 def _events(
-    found: Scan, placed: Sequence[Placed], stretch: Stretch
+    found: Scan, placed: Sequence[Placed], stretch: RunStretch
 ) -> tuple[tuple[Event, ...], list[str]]:
     """The events of one run, each with the step of the last row before it.
 

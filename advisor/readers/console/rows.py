@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RowPlace:
     """Where in the run a row stands, as far as its line says so; NaN where it does not."""
 
     line: float
@@ -39,7 +39,7 @@ class Block:
     flat: array[float] = field(default_factory=lambda: array("d"))
     places: array[float] = field(default_factory=lambda: array("d"))
 
-    def add(self, values: Iterable[float], place: Place) -> None:
+    def add(self, values: Iterable[float], place: RowPlace) -> None:
         self.flat.extend(values)
         self.places.extend(
             (place.line, place.step, place.total, place.epoch, place.bar, place.bar_total)

@@ -68,7 +68,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class RunStretch:
     """The lines of one run: those of its rows, and those of what was said of it."""
 
     begin: float
@@ -77,13 +77,13 @@ class Stretch:
     high: float
 
 
-def stretches(parts: Sequence[Part], told: Told, failures: Sequence[int]) -> list[Stretch]:
+def stretches(parts: Sequence[Part], told: Told, failures: Sequence[int]) -> list[RunStretch]:
     """The runs of a log, in order; one where nothing begins anew."""
     begins = _begins(parts, told)
     rows = np.sort(np.concatenate([part.places[:, LINE] for part in parts]))
     lows = [0.0, *(_border(begin, rows, told, failures) for begin in begins[1:])]
     ends, highs = [*begins[1:], np.inf], [*lows[1:], np.inf]
-    return [Stretch(*four) for four in zip(begins, ends, lows, highs, strict=True)]
+    return [RunStretch(*four) for four in zip(begins, ends, lows, highs, strict=True)]
 
 
 def go_on(parts: Sequence[Part], told: Told) -> None:

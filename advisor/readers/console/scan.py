@@ -12,14 +12,14 @@ from advisor.readers.console import pairs as console_pairs
 from advisor.readers.console.dicts import find_dict, parse_dict, stated_step
 from advisor.readers.console.events import Scanner
 from advisor.readers.console.layouts import PairReader
-from advisor.readers.console.pairs import Found, find_bar
-from advisor.readers.console.rows import NAN, Block, Place, Rows
+from advisor.readers.console.pairs import FoundPairs, find_bar
+from advisor.readers.console.rows import NAN, Block, RowPlace, Rows
 from advisor.readers.console.runs import EPOCHS_SHOWN, Told
-from advisor.readers.console.sections import Section, Sections
+from advisor.readers.console.sections import ConsoleSection, Sections
 from advisor.readers.console.tables import Stack, Table, header_of, is_border, row_of
 from advisor.readers.console.templates import Templates
 from advisor.readers.console.text import chunks, lines, parted
-from advisor.readers.console.words import DEFAULT, Words
+from advisor.readers.console.words import DEFAULT, LineWords
 
 SHAPES = 2_000  # more shapes of rows than this are a hostile file
 NEAR = 40  # lines below one that states a step alone that are of this step
@@ -49,7 +49,7 @@ _ADVICE = re.compile(r"\s*(?:\[(?:finding|rollback|stop)\]|advise:) ")
 class Scan:
     """What the pass found."""
 
-    words: Words
+    words: LineWords
     reader: PairReader
     rows: Rows = field(default_factory=Rows)
     events: Scanner = field(default_factory=Scanner)
@@ -57,7 +57,7 @@ class Scan:
     _templates: Templates = field(default_factory=Templates)
     _bars: dict[float, float] = field(default_factory=dict)
     _epoch: float = NAN
-    _progress: tuple[Found, int] | None = None
+    _progress: tuple[FoundPairs, int] | None = None
     _open: list[str] = field(default_factory=list)
     _sections: Sections = field(default_factory=Sections)
     _writer: str = ""  # the mark of the process that wrote the line
@@ -137,7 +137,7 @@ class Scan:
         block = self._block("dict", split, tuple(numbers))
         if block is None:
             return False
-        block.add(numbers.values(), Place(number, step, total, epoch, bar, end))
+        block.add(numbers.values(), RowPlace(number, step, total, epoch, bar, end))
         if math.isnan(step) and not texts and not before.strip():
             self._templates.learn(text, tuple(numbers), block)
         return True
@@ -178,7 +178,7 @@ class Scan:
         values = {k: v for k, v in row.items() if not names.is_place(k)}
         block = self._block("table", "", tuple(values)) if values else None
         if block is not None:
-            block.add(values.values(), Place(number, step, NAN, epoch))
+            block.add(values.values(), RowPlace(number, step, NAN, epoch))
 
     def _see_bar(self, number: int, text: str) -> None:
         bar = find_bar(text)
@@ -201,7 +201,7 @@ class Scan:
             return None
         return self.rows.block(*shape)
 
-    def _pairs(self, number: int, found: Found) -> bool:
+    def _pairs(self, number: int, found: FoundPairs) -> bool:
         metric = console_pairs.is_metric(found, self.words)
         if found.epoch == found.epoch and (metric or found.heads):
             if found.epoch != self._epoch:
@@ -234,7 +234,7 @@ class Scan:
             found.bar = None
             self._add(number, found)
 
-    def _add(self, number: int, found: Found) -> None:
+    def _add(self, number: int, found: FoundPairs) -> None:
         step, total = found.step, found.total
         if math.isnan(step) and found.bar is not None:
             step, total = found.bar
@@ -247,7 +247,7 @@ class Scan:
         kind = "bare" if found.bare else found.kind
         block = self._block(kind, found.split, tuple(values))
         if block is not None and values:
-            block.add(values.values(), Place(number, step, total, epoch))
+            block.add(values.values(), RowPlace(number, step, total, epoch))
 
     def _megatron(self, number: int, values: dict[str, float]) -> None:
         """Megatron leaves the loss out where it is not finite, and where a step was skipped."""
@@ -258,7 +258,7 @@ class Scan:
         else:
             values["lm_loss"] = NAN
 
-    def _section(self, section: Section) -> None:
+    def _section(self, section: ConsoleSection) -> None:
         """A block of metrics: closing averages, and where it tells of an evaluation, a row."""
         self.told.summarise(section.line, section.numbers)
         values = {k: v for k, v in section.numbers.items() if not names.is_place(k)}
@@ -270,7 +270,7 @@ class Scan:
         epoch = section.numbers.get("epoch", NAN)
         block = self._block("section", "" if sided else split, tuple(values))
         if block is not None:
-            block.add(values.values(), Place(section.line, step, NAN, epoch))
+            block.add(values.values(), RowPlace(section.line, step, NAN, epoch))
 
     def _state_facts(self, number: int, text: str) -> None:
         for pattern, name in _FACTS:
@@ -287,7 +287,7 @@ class Scan:
         self.events.finish(number)
 
 
-def scan(path: Path, words: Words = DEFAULT, growing: bool = False) -> Scan:
+def scan(path: Path, words: LineWords = DEFAULT, growing: bool = False) -> Scan:
     """Read the whole log once."""
     result = Scan(words, PairReader(words))
     number = 0

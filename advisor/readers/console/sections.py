@@ -14,7 +14,7 @@ _ITEM = re.compile(r"(?:^|[\s:>-])([A-Za-z_][\w./-]{0,59})\s+=\s+(\S{1,40})\s*$"
 
 
 @dataclass(slots=True)
-class Section:
+class ConsoleSection:
     """One block: the word of its title in lower case, where it begins, and its numbers."""
 
     title: str
@@ -26,13 +26,13 @@ class Section:
 class Sections:
     """Fed with lines; hands out each block when it is over."""
 
-    _open: Section | None = None
+    _open: ConsoleSection | None = None
 
-    def feed(self, number: int, text: str) -> tuple[bool, Section | None]:
+    def feed(self, number: int, text: str) -> tuple[bool, ConsoleSection | None]:
         """Say whether the line is of a block, and give the block that it ends."""
         title = _TITLE.search(text)
         if title is not None:
-            return True, self._start(Section(title[1].lower(), number))
+            return True, self._start(ConsoleSection(title[1].lower(), number))
         if self._open is None:
             return False, None
         item = _ITEM.search(text)
@@ -42,9 +42,9 @@ class Sections:
             self._open.numbers[item[1]] = float(item[2].replace(",", ""))
         return True, None
 
-    def finish(self) -> Section | None:
+    def finish(self) -> ConsoleSection | None:
         return self._start(None)
 
-    def _start(self, following: Section | None) -> Section | None:
+    def _start(self, following: ConsoleSection | None) -> ConsoleSection | None:
         over, self._open = self._open, following
         return over if over is not None and over.numbers else None

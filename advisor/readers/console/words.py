@@ -77,7 +77,7 @@ HEADS: tuple[re.Pattern[str], ...] = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class LineWords:
     """Which words count: the tables here, and the columns a user names with --map."""
 
     hint: re.Pattern[str]
@@ -95,11 +95,11 @@ class Words:
         return placed and name not in _ASIDE and self.knows(name)
 
 
-def words_for(mapped: Iterable[str]) -> Words:
+def words_for(mapped: Iterable[str]) -> LineWords:
     """The words for a log of which a user named some columns."""
     extra = [re.escape(name) for name in mapped]
     wanted = frozenset(name for native in mapped for name in (native, folded(native)))
-    return Words(re.compile("|".join([_HINT, *extra]), re.IGNORECASE), wanted)
+    return LineWords(re.compile("|".join([_HINT, *extra]), re.IGNORECASE), wanted)
 
 
 def folded(key: str) -> str:

@@ -33,7 +33,7 @@ from advisor.tuning.strategy.moves import (
     probed_moves,
 )
 from advisor.tuning.strategy.rates import RATES, leaning, next_rate, was_bracketed
-from advisor.tuning.trial import Limits, Proposal, Stop, Trial
+from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
 
 MOST_PROBES = 12
 MOST_BROKEN = 4  # runs in a row
@@ -45,10 +45,10 @@ EARLY, LATE = 0.4, 0.1  # of what the best run had learnt by then: a run so far 
 
 def propose(
     history: Sequence[Trial], start: Mapping[str, object], limits: Limits, noise: float | None
-) -> Proposal | Stop:
+) -> TrialProposal | Stop:
     """Return the next run, or why there is none; a pure function of what is known."""
     if not history:
-        return Proposal(start, reason="the start: your config as it is")
+        return TrialProposal(start, reason="the start: your config as it is")
     room = Room(limits.ranges)
     base = base_of(history, noise)
     if base.status in ("oom", "crashed"):
@@ -58,7 +58,7 @@ def propose(
     if probe is not None:
         return probe
     if front is not base and not any(_is_whole(t, front) for t in history):
-        return Proposal(front.values, reason="the best of the probes, as a whole run",
+        return TrialProposal(front.values, reason="the best of the probes, as a whole run",
                         because=_codes(base))  # fmt: skip
     if _idle(history, noise) >= FAILURES:
         return Stop(f"the last {FAILURES} whole runs gained nothing beyond the noise")
@@ -72,7 +72,7 @@ def propose(
     return _proposal(*found)
 
 
-def _mended(history: Sequence[Trial], room: Room) -> Proposal | Stop:
+def _mended(history: Sequence[Trial], room: Room) -> TrialProposal | Stop:
     """Return what may let the last run go through, where none has gone through yet."""
     found = first_new(mending_moves(history[-1]), history[-1], history, room)
     if found is None or len(history) > MOST_BROKEN:
@@ -80,9 +80,9 @@ def _mended(history: Sequence[Trial], room: Room) -> Proposal | Stop:
     return _proposal(*found)
 
 
-def _proposal(values: Mapping[str, object], move: Move, steps: int | None = None) -> Proposal:
+def _proposal(values: Mapping[str, object], move: Move, steps: int | None = None) -> TrialProposal:
     kind = "probe" if steps else "full"
-    return Proposal(values, kind, steps, move.reason, move.because)  # type: ignore[arg-type]
+    return TrialProposal(values, kind, steps, move.reason, move.because)  # type: ignore[arg-type]
 
 
 def base_of(history: Sequence[Trial], noise: float | None) -> Trial:
@@ -122,7 +122,7 @@ def front_of(base: Trial, history: Sequence[Trial]) -> Trial:
     return front
 
 
-def _probe(base: Trial, front: Trial, history: Sequence[Trial], room: Room) -> Proposal | None:
+def _probe(base: Trial, front: Trial, history: Sequence[Trial], room: Room) -> TrialProposal | None:
     """Return the next probe: the rate, then batch and capacity, then the rate beside those."""
     if sum(t.kind == "probe" for t in history) >= MOST_PROBES:
         return None
@@ -142,7 +142,7 @@ def _probe(base: Trial, front: Trial, history: Sequence[Trial], room: Room) -> P
     return None if rate is None else _rated(rate, front, base, room)
 
 
-def _rated(rate: tuple[float, str], front: Trial, base: Trial, room: Room) -> Proposal:
+def _rated(rate: tuple[float, str], front: Trial, base: Trial, room: Room) -> TrialProposal:
     values = with_rate(front.values, rate[0], room)
     move = Move((), rate[1], _codes(base))
     return _proposal(values, move, _steps(probe_samples(base), values))
@@ -166,7 +166,7 @@ def _idle(history: Sequence[Trial], noise: float | None) -> int:
     return sum(t.kind == "full" and t.number > base.number for t in history)
 
 
-def _close_behind(base: Trial, history: Sequence[Trial]) -> Proposal | None:
+def _close_behind(base: Trial, history: Sequence[Trial]) -> TrialProposal | None:
     """Return the best of the probes that could not be told from the base, as a whole run."""
     begin, samples = started_at(history), probe_samples(base)
     if begin is None or samples is None:
@@ -184,7 +184,7 @@ def _close_behind(base: Trial, history: Sequence[Trial]) -> Proposal | None:
     if not found:
         return None
     best = min(found, key=lambda each: each[:2])[2]
-    return Proposal(best.values, reason="a probe that was close behind, as a whole run")
+    return TrialProposal(best.values, reason="a probe that was close behind, as a whole run")
 
 
 def _codes(base: Trial) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ def _verdict(ahead: Lead, learnt: float, done: float) -> str:
 def propose_many(
     history: Sequence[Trial], start: Mapping[str, object], limits: Limits, noise: float | None,
     count: int,
-) -> Sequence[Proposal] | Stop:  # fmt: skip
+) -> Sequence[TrialProposal] | Stop:  # fmt: skip
     """Return several runs at once: a ladder of rates, where rates are probed; else the next one."""
     found = propose(history, start, limits, noise)
     if isinstance(found, Stop):
@@ -238,6 +238,6 @@ def propose_many(
     ladder = [with_rate(base.values, 10 ** (here + turn * (place - here)), room)
               for turn in (-1, 2, -2, 3, -3, 4, -4)]  # fmt: skip
     new = [v for v in ladder if not any(alike(v, t.values) for t in history)]
-    more = [Proposal(v, "probe", found.max_steps, "beside it: another rate", found.because)
+    more = [TrialProposal(v, "probe", found.max_steps, "beside it: another rate", found.because)
             for v in new]  # fmt: skip
     return [found, *more][:count]

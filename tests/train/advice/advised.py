@@ -10,13 +10,13 @@ from typing import Any
 from advisor.findings import Edit, Finding, Plan
 from advisor.monitor import Change
 from tests.train.loop.standins import Kept, Setup, loss_sum, make_batch
-from train.advice.recovery import Adviser
-from train.advice.saved_states import GoodStates
-from train.advice.sink import Advised
+from train.advice.recovery import Recovery
+from train.advice.saved_states import SavedStates
+from train.advice.sink import AdvisorSink
 from train.checkpoint import Checkpoints, Snapshot
-from train.components import Outcome, Parts
+from train.components import Parts, RunOutcome
 from train.config.types import StepConfig
-from train.loop import Loop
+from train.loop import TrainingLoop
 
 
 def finding(code: str = "LR007", symptom: str = "divergence", **fields: Any) -> Finding:
@@ -85,10 +85,10 @@ class World:
         )  # fmt: skip
         setup = self.setup or Setup(steps=steps, validation=[make_batch([6, 7], 100)])
         parts, kept = replace(setup, directory=self.directory).build()
-        sink = Advised(kept, self._next)
+        sink = AdvisorSink(kept, self._next)
         named = list(parts.stepper.model.named_parameters())
-        states = GoodStates(self.directory / ".good", named, parts.stepper.optimizer)
-        adviser = Adviser(sink, states, self.every, self.most)
+        states = SavedStates(self.directory / ".good", named, parts.stepper.optimizer)
+        adviser = Recovery(sink, states, self.every, self.most)
         report = replace(parts.report, sink=sink)
         return replace(parts, report=report, adviser=adviser), kept
 
@@ -96,10 +96,12 @@ class World:
         self.made.append(self.monitors[min(len(self.made), len(self.monitors) - 1)]())
         return self.made[-1]
 
-    def run(self, start: Callable[[Checkpoints], Snapshot] | None = None) -> tuple[Outcome, Kept]:
+    def run(
+        self, start: Callable[[Checkpoints], Snapshot] | None = None
+    ) -> tuple[RunOutcome, Kept]:
         parts, kept = self.build()
         assert parts.checkpoints is not None
-        return Loop(parts, start(parts.checkpoints) if start else None).run(), kept
+        return TrainingLoop(parts, start(parts.checkpoints) if start else None).run(), kept
 
 
 __all__ = ["Broken", "Kept", "Scripted", "World", "change", "finding", "loss_sum"]

@@ -16,7 +16,7 @@ from advisor.findings import Edit  # noqa: E402
 from tests.train.advice.advised import Broken, Scripted, World, change  # noqa: E402
 from train.checkpoint import Checkpoints, Snapshot  # noqa: E402
 from train.config.types import ScheduleConfig  # noqa: E402
-from train.loop import Loop  # noqa: E402
+from train.loop import TrainingLoop  # noqa: E402
 from train.schedule import lr_at, plan_schedule  # noqa: E402
 
 CUT = (Edit("optimizer.lr", "multiply", 0.3),)
@@ -53,7 +53,7 @@ def test_a_way_back_takes_a_state_from_before_the_onset_and_cuts_the_rate(tmp_pa
 
 def test_the_batches_between_are_passed_by(tmp_path: Path) -> None:
     parts, _ = World(tmp_path, [diverges, quiet]).build()
-    Loop(parts).run()
+    TrainingLoop(parts).run()
     # epoch 1 has 6 steps of 2 batches: 6 and 7 were taken before the way back, 8 to 11 after it
     state = parts.train.state_dict()
     assert state["epoch"] == 2 and state["taken"] == 8

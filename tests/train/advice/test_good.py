@@ -9,17 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from train.advice.saved_states import Good, GoodStates  # noqa: E402
+from train.advice.saved_states import SavedState, SavedStates  # noqa: E402
 
 
-def states(folder: Path) -> tuple[GoodStates, torch.nn.Linear]:
+def states(folder: Path) -> tuple[SavedStates, torch.nn.Linear]:
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1)
-    return GoodStates(folder, list(layer.named_parameters()), optimizer), layer
+    return SavedStates(folder, list(layer.named_parameters()), optimizer), layer
 
 
-def step(found: GoodStates, layer: torch.nn.Linear) -> None:
+def step(found: SavedStates, layer: torch.nn.Linear) -> None:
     layer(torch.ones(3)).sum().backward()
     found.optimizer.step()
     found.optimizer.zero_grad()
@@ -28,12 +28,12 @@ def step(found: GoodStates, layer: torch.nn.Linear) -> None:
 def test_weights_and_optimiser_come_back_to_the_bit(tmp_path: Path) -> None:
     found, layer = states(tmp_path)
     step(found, layer)
-    found.keep(Good(1, 2.5, 2.25))
+    found.keep(SavedState(1, 2.5, 2.25))
     step(found, layer)
     after = {n: p.detach().clone() for n, p in layer.named_parameters()}
     step(found, layer)
     good = found.before(3)
-    assert good == Good(1, 2.5, 2.25)
+    assert good == SavedState(1, 2.5, 2.25)
     found.load(good)
     step(found, layer)
     assert all(torch.equal(p, after[n]) for n, p in layer.named_parameters())
@@ -42,7 +42,7 @@ def test_weights_and_optimiser_come_back_to_the_bit(tmp_path: Path) -> None:
 def test_the_first_and_the_newest_stay_and_the_old_ones_thin_out(tmp_path: Path) -> None:
     found, _ = states(tmp_path)
     for at in range(0, 200, 10):
-        found.keep(Good(at))
+        found.keep(SavedState(at))
     kept = [good.step for good in found.all()]
     assert len(kept) == 5 and kept[0] == 0 and kept[-1] == 190
     gaps = [b - a for a, b in pairwise(kept)]
@@ -52,14 +52,14 @@ def test_the_first_and_the_newest_stay_and_the_old_ones_thin_out(tmp_path: Path)
 def test_states_of_steps_to_be_taken_anew_are_dropped(tmp_path: Path) -> None:
     found, _ = states(tmp_path)
     for at in (0, 10, 20):
-        found.keep(Good(at))
+        found.keep(SavedState(at))
     found.forget_after(10)
     assert [good.step for good in found.all()] == [0, 10]
 
 
 def test_a_state_that_a_kill_left_half_written_is_none(tmp_path: Path) -> None:
     found, _ = states(tmp_path)
-    found.keep(Good(0))
+    found.keep(SavedState(0))
     (tmp_path / "step_10.new").mkdir()
     (tmp_path / "step_20").mkdir()
     assert [good.step for good in found.all()] == [0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 
-from train.advice.health import Pulse
+from train.advice.health import Health
 
 
-def fed(losses: list[float], norms: list[float] | None = None) -> Pulse:
-    pulse = Pulse()
+def fed(losses: list[float], norms: list[float] | None = None) -> Health:
+    pulse = Health()
     for step, loss in enumerate(losses):
         pulse.add(step, loss, norms[step] if norms else 1.0)
     return pulse

@@ -15,7 +15,7 @@ from advisor.monitor import Change, Monitor
 from tests.train.loop.standins import Kept
 from tests.train.metrics.test_sinks import STEP
 from train.advice.replay import past_of
-from train.advice.sink import Advised
+from train.advice.sink import AdvisorSink
 from train.metrics.records import EventRecord
 
 
@@ -74,7 +74,7 @@ def test_what_was_withdrawn_and_what_came_later_is_told_again(tmp_path: Path) ->
 def test_a_loss_that_breaks_right_after_a_long_past_is_heard_of_at_once(tmp_path: Path) -> None:
     place = folder(tmp_path, [], steps=60)
     written, heard = Kept(), list[Change]()
-    sink = Advised(written, lambda: Monitor({}, "act"), lambda step: past_of(place, step))
+    sink = AdvisorSink(written, lambda: Monitor({}, "act"), lambda step: past_of(place, step))
     sink.heard = heard.extend
     sink.write(EventRecord(kind="resume", text="", timestamp=1.0, step=60))
     for step in range(60, 63):

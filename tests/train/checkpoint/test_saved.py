@@ -217,10 +217,10 @@ def test_a_disk_that_fills_up_within_the_run_ends_it_only_at_the_last_checkpoint
 ) -> None:
     parts, sink = with_steps(run(tmp_path), num_epochs=1).build()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10, 9, 1))
-    from train.loop import Loop
+    from train.loop import TrainingLoop
 
     with pytest.raises(CheckpointError, match="free are"):
-        Loop(parts).run()
+        TrainingLoop(parts).run()
     assert len(sink.steps) == 6
     assert [e.step for e in sink.events("warning")] == [2, 4]
 

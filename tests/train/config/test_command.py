@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from train.config.command import parse
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 
 @pytest.mark.parametrize("line", ["c.yaml", "--config c.yaml", "-c c.yaml", "--config=c.yaml"])
@@ -50,5 +50,5 @@ def test_resume_takes_a_run_or_means_the_newest(line: str, resume: str, config: 
 
 @pytest.mark.parametrize("line", ["a.yaml b.yaml", "--config", "--run-dir --x", "-x a.yaml"])
 def test_what_is_no_command_is_one_line(line: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(TrainConfigError):
         parse(line.split())

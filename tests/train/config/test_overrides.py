@@ -7,7 +7,7 @@ import pytest
 from train.config.nodes import plain
 from train.config.overrides import apply_overrides, split_overrides
 from train.config.reading import read_text
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 TEXT = "optimizer: {lr: 1e-5, betas: [0.9, 0.99]}\npeft: null\n"
 
@@ -62,5 +62,5 @@ def test_null_takes_a_section_away() -> None:
     "words", [("stray",), ("--",), ("--.a", "1"), ("--optimizer.betas.7", "1")]
 )
 def test_what_is_no_override_is_one_line(words: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(TrainConfigError):
         after(*words)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.config.nodes import Items, Node, Scalar, Section, plain, to_yaml
+from train.config.nodes import ConfigScalar, Items, Node, Section, plain, to_yaml
 from train.config.reading import read_file, read_text
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 
 def values(text: str) -> object:
@@ -24,13 +24,13 @@ def test_scalars_are_cast_whether_quoted_or_not() -> None:
 
 
 def test_a_key_given_twice_is_an_error_with_its_line() -> None:
-    with pytest.raises(ConfigError, match=r"c.yaml:3: 'lr' is given twice"):
+    with pytest.raises(TrainConfigError, match=r"c.yaml:3: 'lr' is given twice"):
         values("optimizer:\n  lr: 1\n  lr: 2")
 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.system", "!mine", "!!python/name:x"])
 def test_tags_that_could_run_code_are_refused(tag: str) -> None:
-    with pytest.raises(ConfigError, match=r"c.yaml:1: the YAML tag"):
+    with pytest.raises(TrainConfigError, match=r"c.yaml:1: the YAML tag"):
         values(f"a: {tag} [x]")
 
 
@@ -41,18 +41,18 @@ def test_anchors_and_merges_are_read() -> None:
 
 def test_aliases_that_multiply_end_in_one_line() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40)]
-    with pytest.raises(ConfigError, match="nested too deep"):
+    with pytest.raises(TrainConfigError, match="nested too deep"):
         values("\n".join(lines))
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: b: c", "\t- x", "a: 1\n---\nb: 2", "{a: *nope}"])
 def test_what_is_no_yaml_is_an_error_with_a_line(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"c.yaml:\d+: not valid YAML"):
+    with pytest.raises(TrainConfigError, match=r"c.yaml:\d+: not valid YAML"):
         values(text)
 
 
 def test_a_list_at_the_top_is_no_config() -> None:
-    with pytest.raises(ConfigError, match="a config is a mapping of sections"):
+    with pytest.raises(TrainConfigError, match="a config is a mapping of sections"):
         values("- a\n- b")
 
 
@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_read_is_one_line(
     path = tmp_path / "c.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(TrainConfigError, match=says):
         read_file(path)
 
 
@@ -75,9 +75,10 @@ TEXTS = st.text(
     st.sampled_from("ab01 -:#,.{}[]<>*&!|%@`'\"\\/$~=üß漢\u2028\U0001f600\n\t"), max_size=12
 )
 SCALARS = st.builds(
-    lambda text, quoted: Scalar(text, "", quoted), TEXTS, st.just(True)
+    lambda text, quoted: ConfigScalar(text, "", quoted), TEXTS, st.just(True)
 ) | st.builds(
-    lambda text: Scalar(text, ""), st.sampled_from(["1e-5", "null", "-2", "true", "x/y", "${V,1}"])
+    lambda text: ConfigScalar(text, ""),
+    st.sampled_from(["1e-5", "null", "-2", "true", "x/y", "${V,1}"]),
 )
 NODES: st.SearchStrategy[Node] = st.recursive(
     SCALARS,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from train.config.rundir import CONFIG, Place, changes, claim, find_run, lock, release
-from train.errors import ConfigError
+from train.config.rundir import CONFIG, RunPlace, changes, claim, find_run, lock, release
+from train.errors import TrainConfigError
 
 
 def finished_run(folder: Path, step: int = 9) -> Path:
@@ -19,7 +19,7 @@ def finished_run(folder: Path, step: int = 9) -> Path:
 
 
 def test_a_fresh_run_takes_the_checkpoint_dir_and_writes_its_config(tmp_path: Path) -> None:
-    assert claim(tmp_path / "a" / "b", None, "x: 1\n") == Place(tmp_path / "a" / "b")
+    assert claim(tmp_path / "a" / "b", None, "x: 1\n") == RunPlace(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b" / CONFIG).read_text() == "x: 1\n"
 
 
@@ -42,13 +42,13 @@ def test_other_files_do_not_keep_a_run_out(tmp_path: Path) -> None:
 
 def test_a_named_folder_with_a_run_is_refused(tmp_path: Path) -> None:
     finished_run(tmp_path)
-    with pytest.raises(ConfigError, match=r"holds a run already.*--resume"):
+    with pytest.raises(TrainConfigError, match=r"holds a run already.*--resume"):
         claim(Path("unused"), tmp_path, "")
 
 
 def test_a_file_in_the_way_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("")
-    with pytest.raises(ConfigError, match="--run-dir"):
+    with pytest.raises(TrainConfigError, match="--run-dir"):
         claim(tmp_path / "f", None, "")
 
 
@@ -72,28 +72,28 @@ def test_the_newest_run_is_the_one_that_wrote_last(tmp_path: Path) -> None:
         for path in run.glob("epoch*"):
             os.utime(path, (when, when))
         os.utime(run / "training.jsonl", (when, when))
-    assert find_run("latest", tmp_path) == Place(first, "latest")
+    assert find_run("latest", tmp_path) == RunPlace(first, "latest")
 
 
 def test_a_run_or_a_checkpoint_can_be_named(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "run-2")
     step = run / "epoch_0_step_9"
-    assert find_run(str(run), Path("unused")) == Place(run, "latest")
-    assert find_run("run-2", tmp_path) == Place(run, "latest")
-    assert find_run(str(step), Path("unused")) == Place(run, step.name)
-    assert find_run("epoch_0_step_9", run) == Place(run, step.name)
+    assert find_run(str(run), Path("unused")) == RunPlace(run, "latest")
+    assert find_run("run-2", tmp_path) == RunPlace(run, "latest")
+    assert find_run(str(step), Path("unused")) == RunPlace(run, step.name)
+    assert find_run("epoch_0_step_9", run) == RunPlace(run, step.name)
     (run / "LATEST").symlink_to("epoch_0_step_9")
-    assert find_run(str(run / "LATEST"), Path("unused")) == Place(run, step.name)
+    assert find_run(str(run / "LATEST"), Path("unused")) == RunPlace(run, step.name)
 
 
 @pytest.mark.parametrize("wanted", ["latest", "nowhere", "epoch_0_step_7"])
 def test_nothing_to_resume_is_one_line(tmp_path: Path, wanted: str) -> None:
-    with pytest.raises(ConfigError, match="--resume"):
+    with pytest.raises(TrainConfigError, match="--resume"):
         find_run(wanted, tmp_path)
 
 
 def test_a_run_that_still_runs_cannot_be_taken_up(tmp_path: Path) -> None:
-    with lock(tmp_path), pytest.raises(ConfigError, match="another process is training there"):
+    with lock(tmp_path), pytest.raises(TrainConfigError, match="another process is training there"):
         lock(tmp_path)
     lock(tmp_path).close()
 
@@ -102,7 +102,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_still_the_newest(tmp_path: 
     run = tmp_path / "run-2"
     run.mkdir()
     (run / "training.jsonl").write_text("")
-    assert find_run("latest", tmp_path) == Place(run, "latest")
+    assert find_run("latest", tmp_path) == RunPlace(run, "latest")
 
 
 def test_a_resumed_run_says_what_it_does_otherwise(tmp_path: Path) -> None:
@@ -114,5 +114,5 @@ def test_a_resumed_run_says_what_it_does_otherwise(tmp_path: Path) -> None:
 @pytest.mark.parametrize("section", ["peft", "model"])
 def test_weights_of_another_shape_cannot_be_resumed(tmp_path: Path, section: str) -> None:
     finished_run(tmp_path)
-    with pytest.raises(ConfigError, match="does not fit"):
+    with pytest.raises(TrainConfigError, match="does not fit"):
         changes(tmp_path, {"optimizer": {"lr": 1}, section: {"dim": 4}})

@@ -10,7 +10,7 @@ import pytest
 from train.config.checks import warmup_notice
 from train.config.load import Loaded, load_config
 from train.config.types import TrainConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 BASE = """\
 model: {pretrained_model_name_or_path: m}
@@ -31,7 +31,7 @@ def config(tmp_path: Path, *words: str, env: Mapping[str, str] | None = None) ->
 
 
 def error(tmp_path: Path, *words: str, env: Mapping[str, str] | None = None) -> str:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(TrainConfigError) as caught:
         load(tmp_path, *words, env=env)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -63,7 +63,9 @@ def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path, flag: str, n
 def test_an_unknown_key_of_the_file_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(BASE + "step_scheduler:\n  local_batchsize: 4\n")
-    with pytest.raises(ConfigError, match=r"c.yaml:5: unknown key step_scheduler.local_batchsize"):
+    with pytest.raises(
+        TrainConfigError, match=r"c.yaml:5: unknown key step_scheduler.local_batchsize"
+    ):
         load_config(path, (), {})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from train.config.values import cast, expand
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,12 @@ def test_variables_come_from_the_environment_or_their_default() -> None:
 
 
 def test_an_unset_variable_without_default_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"NOPE is not set; set it, or write \$\{NOPE,default\}"):
+    with pytest.raises(
+        TrainConfigError, match=r"NOPE is not set; set it, or write \$\{NOPE,default\}"
+    ):
         expand("${NOPE}", {})
 
 
 def test_a_variable_must_have_a_name() -> None:
-    with pytest.raises(ConfigError, match="names no variable"):
+    with pytest.raises(TrainConfigError, match="names no variable"):
         expand("${model.name}", {})

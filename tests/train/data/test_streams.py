@@ -10,11 +10,11 @@ pytest.importorskip("transformers")
 from tests.train.data.batching import config, ids, rows, texts_of
 from train.data.batches import build_data
 from train.data.encode import Encoder
-from train.data.loader import Plan
-from train.data.reading import Reader
+from train.data.loader import LoadPlan
+from train.data.reading import RowReader
 from train.data.sources import wrap_dataset
 from train.data.streaming import StreamLoader
-from train.errors import ConfigError, DataError
+from train.errors import DataError, TrainConfigError
 
 
 def test_a_stream_does_not_go_on_with_another_number_of_workers(plain, write_rows):
@@ -56,7 +56,7 @@ def test_a_stream_is_shuffled_by_seed_and_epoch(plain, write_rows):
     ],
 )
 def test_a_stream_that_cannot_be_trained_on_is_one_clear_line(plain, write_rows, changes, said):
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(TrainConfigError, match=said):
         build_data(config(write_rows(rows(20)), **changes), plain)
 
 
@@ -74,9 +74,9 @@ def test_a_streamed_data_set_of_the_hub_loses_no_row_to_workers(plain):
     found = datasets.Dataset.from_list(rows(30)).to_iterable_dataset(num_shards=3)
     source, _ = wrap_dataset("hub", found)
     asked = config("hub", streaming=True, max_steps=9).dataset
-    reader = Reader(asked, source, Encoder(plain), None)
+    reader = RowReader(asked, source, Encoder(plain), None)
     reader.prepare(rows(1))
     for workers in (0, 2):
-        loader = StreamLoader(reader, Plan(batch_size=3, workers=workers), 0)
+        loader = StreamLoader(reader, LoadPlan(batch_size=3, workers=workers), 0)
         texts = [text for batch in loader for text in texts_of(plain, batch)]
         assert sorted(texts) == sorted(f"{r['q']} {r['a']}</s>" for r in rows(30))

@@ -7,7 +7,7 @@ pytest.importorskip("transformers")
 
 from train.config.types import DatasetConfig, ModelConfig, TrainConfig
 from train.data.batches import build_data
-from train.errors import ConfigError, DataError
+from train.errors import DataError, TrainConfigError
 
 CODE = """
 class Rows:
@@ -53,7 +53,7 @@ def build(tmp_path, plain):
 
 
 def test_without_the_opt_in_nothing_of_it_runs(build, tmp_path):
-    with pytest.raises(ConfigError, match="--allow-user-modules"):
+    with pytest.raises(TrainConfigError, match="--allow-user-modules"):
         build("Rows", allowed=False, count=3)
 
 
@@ -86,5 +86,5 @@ def test_rows_that_cannot_be_used_are_one_clear_line(build, name, said):
 
 
 def test_a_name_that_is_not_there_is_one_clear_line(build):
-    with pytest.raises(ConfigError, match=r"cannot be loaded: .*'missing'"):
+    with pytest.raises(TrainConfigError, match=r"cannot be loaded: .*'missing'"):
         build("missing")

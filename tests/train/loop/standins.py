@@ -14,11 +14,11 @@ from torch import nn
 
 from train.checkpoint import Checkpoints
 from train.clock import HostClock
-from train.components import Outcome, Parts
+from train.components import Parts, RunOutcome
 from train.config.types import OptimizerConfig, SafetyConfig, ScheduleConfig, StepConfig
 from train.data.types import IGNORE, Batch
 from train.evaluate import Evaluator
-from train.loop import Loop
+from train.loop import TrainingLoop
 from train.metrics.records import EventRecord, Record, StepRecord, ValidationRecord
 from train.optim import build_optimizer
 from train.plan import plan_steps
@@ -191,13 +191,13 @@ class Setup:
         )  # fmt: skip
         return parts, sink
 
-    def run(self, resume: str | None = None) -> tuple[Outcome, Kept]:
+    def run(self, resume: str | None = None) -> tuple[RunOutcome, Kept]:
         parts, sink = self.build()
         start = None
         if resume:
             assert parts.checkpoints is not None
             start = parts.checkpoints.load(parts.checkpoints.find(resume))
-        return Loop(parts, start).run(), sink
+        return TrainingLoop(parts, start).run(), sink
 
 
 def with_steps(setup: Setup, **changes: Any) -> Setup:

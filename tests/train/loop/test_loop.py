@@ -24,8 +24,8 @@ from tests.train.loop.standins import (  # noqa: E402
     with_steps,
 )
 from train.config.types import SafetyConfig, ScheduleConfig, StepConfig  # noqa: E402
-from train.errors import ConfigError, StepError  # noqa: E402
-from train.loop import Loop  # noqa: E402
+from train.errors import StepError, TrainConfigError  # noqa: E402
+from train.loop import TrainingLoop  # noqa: E402
 from train.plan import plan_steps  # noqa: E402
 
 HELD_OUT = [make_batch([6, 7], 100 + seed) for seed in range(2)]
@@ -68,18 +68,18 @@ def test_a_stream_ends_at_max_steps_or_with_its_epochs() -> None:
     parts, sink = with_steps(setup(), max_steps=9, num_epochs=3).build()
     assert isinstance(parts.train, ListLoader)
     plan = plan_steps(StepConfig(global_batch_size=2, max_steps=9, num_epochs=3), None)
-    Loop(replace(parts, plan=plan)).run()
+    TrainingLoop(replace(parts, plan=plan)).run()
     assert [(r.epoch, r.step) for r in sink.steps][5:8] == [(0, 5), (1, 6), (1, 7)]
     assert len(sink.steps) == 9
 
 
 def test_a_stream_without_max_steps_is_refused() -> None:
-    with pytest.raises(ConfigError, match="max_steps"):
+    with pytest.raises(TrainConfigError, match="max_steps"):
         plan_steps(StepConfig(), None)
 
 
 def test_indivisible_batches_name_the_sizes_that_would_do() -> None:
-    with pytest.raises(ConfigError, match=r"20 is not a multiple .* 8; 16 or 24 would do"):
+    with pytest.raises(TrainConfigError, match=r"20 is not a multiple .* 8; 16 or 24 would do"):
         plan_steps(StepConfig(global_batch_size=20, local_batch_size=8), 100)
 
 
@@ -213,7 +213,7 @@ def cramped(limit: int) -> Any:
 def test_out_of_memory_ends_the_run_with_the_batchs_shape_and_what_to_do() -> None:
     parts, sink = setup(loss_sum=cramped(10)).build()
     with pytest.raises(StepError, match=r"18 tokens.*halve_batch_on_oom"):
-        Loop(parts).run()
+        TrainingLoop(parts).run()
     (event,) = sink.events("oom")
     assert event.details["tokens"] == 18
     assert "out of memory" in event.text

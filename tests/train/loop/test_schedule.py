@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from train.config.types import ScheduleConfig
-from train.errors import ConfigError
+from train.errors import TrainConfigError
 from train.schedule import lr_at, plan_schedule
 
 GOLDEN = {0: 1e-6, 1: 1.45e-6, 10: 5.5e-6, 20: 1e-5, 110: 5.05e-6, 199: 1.008e-7, 200: 1e-7}
@@ -79,5 +79,7 @@ def test_a_run_shorter_than_its_warmup_never_leaves_it() -> None:
 
 
 def test_warmup_beyond_a_stated_decay_is_refused() -> None:
-    with pytest.raises(ConfigError, match="lr_warmup_steps: 100 is more than lr_decay_steps, 50"):
+    with pytest.raises(
+        TrainConfigError, match="lr_warmup_steps: 100 is more than lr_decay_steps, 50"
+    ):
         plan_schedule(ScheduleConfig(lr_warmup_steps=100, lr_decay_steps=50), 1e-3, 200)

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 from train.config.types import PeftConfig  # noqa: E402
-from train.errors import ConfigError  # noqa: E402
+from train.errors import TrainConfigError  # noqa: E402
 from train.model.adapters import target_names, with_adapter  # noqa: E402
 
 
@@ -59,17 +59,19 @@ def test_gpt2s_turned_layers_are_linear_layers_too(make_model):
 
 
 def test_an_unknown_pattern_is_answered_with_what_there_is(make_model):
-    with pytest.raises(ConfigError, match=r"'\*\.query' matches no linear layer.*q_proj, k_proj"):
+    with pytest.raises(
+        TrainConfigError, match=r"'\*\.query' matches no linear layer.*q_proj, k_proj"
+    ):
         target_names(make_model(), PeftConfig(target_modules=("*.query",)))
 
 
 def test_excluding_everything_is_an_error(make_model):
-    with pytest.raises(ConfigError, match="no layer is left"):
+    with pytest.raises(TrainConfigError, match="no layer is left"):
         target_names(make_model(), PeftConfig(exclude_modules=("*",)))
 
 
 def test_an_unknown_module_to_save_is_an_error(make_model):
-    with pytest.raises(ConfigError, match="'embeddings' is no module"):
+    with pytest.raises(TrainConfigError, match="'embeddings' is no module"):
         with_adapter(make_model(), PeftConfig(modules_to_save=("embeddings",)))
 
 

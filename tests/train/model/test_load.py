@@ -22,7 +22,7 @@ from train.config.types import (  # noqa: E402
     PeftConfig,
     TrainConfig,
 )
-from train.errors import ConfigError, ModelError  # noqa: E402
+from train.errors import ModelError, TrainConfigError  # noqa: E402
 from train.model.forward import causal_model, loss_sum  # noqa: E402
 from train.model.load import load_model  # noqa: E402
 
@@ -258,7 +258,7 @@ def test_what_is_wrong_with_a_folder_is_said_in_one_line(damage, message, saved)
 
 
 def test_code_of_a_model_is_not_run_without_the_opt_in(saved):
-    with pytest.raises(ConfigError, match="allow-user-modules"):
+    with pytest.raises(TrainConfigError, match="allow-user-modules"):
         load_model(config_for(saved(), model={"trust_remote_code": True}))
 
 

@@ -17,7 +17,7 @@ from train.config.types import (  # noqa: E402
     QuantConfig,
     TrainConfig,
 )
-from train.errors import ConfigError  # noqa: E402
+from train.errors import TrainConfigError  # noqa: E402
 from train.model.forward import loss_sum  # noqa: E402
 from train.model.load import load_model  # noqa: E402
 from train.model.lora import FusedLinear4bit  # noqa: E402
@@ -118,5 +118,5 @@ def test_the_guides_bf16_settings_load(saved, batch):
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(quant, peft, message, saved):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(TrainConfigError, match=message):
         load(saved(), quant, peft)

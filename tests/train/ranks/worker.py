@@ -17,9 +17,9 @@ from tests.train.advice.advised import Scripted, World, change
 from tests.train.loop.standins import ListLoader, Setup, make_batch
 from train.advice.decide import Decision
 from train.config.types import StepConfig
-from train.loop import Loop
+from train.loop import TrainingLoop
 from train.plan import plan_steps
-from train.ranks.agreement import Together
+from train.ranks.agreement import JoinedRanks
 from train.ranks.heartbeat import Heartbeat
 from train.ranks.lag import Timings
 from train.ranks.reduce import AllReduce
@@ -31,7 +31,7 @@ STEPS = StepConfig(
 
 
 def agree(folder: Path, rank: int) -> Any:
-    ranks = Together()
+    ranks = JoinedRanks()
     wanted = Decision(kind="stop", code="LR007", text="it climbs \u2191") if rank == 0 else None
     first, then = ranks.agree(wanted), ranks.agree(None)
     return [first.plain() if first else None, then]
@@ -69,7 +69,7 @@ def train(folder: Path, rank: int) -> Any:
     (folder / "run").mkdir(exist_ok=True)
     parts, kept = world.build()
     assert parts.adviser is not None
-    parts.adviser.ranks = Together()
+    parts.adviser.ranks = JoinedRanks()
     parts.stepper.reduce = AllReduce()
     parts.evaluator.reduce = AllReduce()
     assert parts.checkpoints is not None and parts.validation is not None
@@ -79,9 +79,9 @@ def train(folder: Path, rank: int) -> Any:
     loader: Any = Sharded(parts.train, rank, 2)
     plan = plan_steps(STEPS, loader.batches_per_epoch, ranks=2)
     held_out = Sharded(ListLoader(list(parts.validation)), rank, 2)
-    most = Together().most
+    most = JoinedRanks().most
     parts = replace(parts, train=loader, validation=held_out, plan=plan, rank=rank, most=most)
-    Loop(parts).run()
+    TrainingLoop(parts).run()
     weights = torch.cat([p.detach().reshape(-1) for p in parts.stepper.model.parameters()])
     return {
         "weights": weights.tolist(),

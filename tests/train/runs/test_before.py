@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 
 from tests.train.runs.launch import command, environment, run
 from tests.train.runs.tiny import LORA, config_text, make_tokenizer, write_jsonl
-from train.errors import ConfigError, DataError, TrainError
+from train.errors import DataError, TrainConfigError, TrainError
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_samples_end_where_a_model_has_no_more_positions(
     assert outcome.steps == 2
     events = (tmp_path / "run" / "events.jsonl").read_text()
     assert "8 samples were cut to 40 tokens" in events and "has no positions for more" in events
-    with pytest.raises(ConfigError, match=r"seq_length: 64 is more than the 40 positions"):
+    with pytest.raises(TrainConfigError, match=r"seq_length: 64 is more than the 40 positions"):
         run(path, tmp_path / "run-2", *flags, "--dataset.seq_length=64")
 
 

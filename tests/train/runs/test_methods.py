@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 from tests.precision import FLOAT32  # noqa: E402
 from tests.train.runs.launch import advise, curve, events, rows, run  # noqa: E402
 from tests.train.runs.tiny import LORA, config_text  # noqa: E402
-from train.errors import CheckpointError, ConfigError, StepError  # noqa: E402
+from train.errors import CheckpointError, StepError, TrainConfigError  # noqa: E402
 
 QUANTISED = {"load_in_4bit": True, "bnb_4bit_compute_dtype": "float32"}
 METHODS: dict[str, dict[str, Any]] = {
@@ -190,7 +190,7 @@ def test_an_adapter_of_another_rank_is_refused_on_resume(world: Path, tmp_path: 
 
 def test_an_option_that_the_optimiser_lacks_is_one_line(world: Path, tmp_path: Path) -> None:
     path = config(world, tmp_path, optimizer={"_target_": "torch.optim.SGD", "lr": 0.1, "beta": 1})
-    with pytest.raises(ConfigError, match=r"optimizer\.beta"):
+    with pytest.raises(TrainConfigError, match=r"optimizer\.beta"):
         run(path, tmp_path / "run")
 
 
