@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from train.advice.build import adviser
-from train.advice.messages import way_back
+from train.advice.build import make_recovery
+from train.advice.messages import rollback_line
 from train.advice.saved_states import FOLDER, SavedStates
 from train.advice.sink import AdvisorSink
 from train.checkpoint import Checkpoints, Snapshot
@@ -90,7 +90,7 @@ def build_parts(
         report=report,
         validation=data.validation,
         checkpoints=checkpoints if config.checkpoint.enabled else None,
-        adviser=adviser(
+        recovery=make_recovery(
             config.advisor,
             sink if isinstance(sink, AdvisorSink) else None,
             SavedStates(run_dir / FOLDER, model.trainable, optimizer),
@@ -134,8 +134,8 @@ def resume_from(parts: Parts, wanted: str, ranks: Ranks) -> Snapshot | None:
                 f"{now}); resume with the data and batch sizes of then, or start a new run"
             )
     if start.progress.actions and start.progress.step == start.progress.back_to:
-        # a kill may have come between the way back and its line in the log
-        parts.report.tell("rollback", start.progress.step, *way_back(start.progress, "again"))
+        # a kill may have come between the rollback and its line in the log
+        parts.report.tell("rollback", start.progress.step, *rollback_line(start.progress, "again"))
     text = f"resumed from {folder} at step {start.progress.step}"
     parts.report.tell("resume", start.progress.step, text, {"checkpoint": folder.name})
     return start

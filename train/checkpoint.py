@@ -64,9 +64,9 @@ class Progress:
     lowest: float | None = None  # validation loss, of all evaluations since
     # what the advisor did
     lr_factor: float = 1.0  # of the whole schedule
-    actions: int = 0  # ways back taken
-    skipped_steps: int = 0  # their batches were passed by
-    back_from: int = -1  # the last step before the last way back
+    actions: int = 0  # rollbacks so far
+    skipped_steps: int = 0  # whose batches were skipped by rollbacks
+    back_from: int = -1  # the last step before the last rollback
     back_to: int = -1  # the step that it led to
 
 

@@ -43,7 +43,7 @@ class Parts:
     report: Reporter
     validation: Iterable[Batch] | None = None
     checkpoints: Checkpoints | None = None
-    adviser: Recovery | None = None
+    recovery: Recovery | None = None
     seed: int = 42
     rank: int = 0
     most: Callable[[int], int] | None = None  # the highest of all ranks' numbers

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from train.advice.decide import Decision
-from train.advice.messages import way_back, why_stopped
-from train.advice.rollback import take_up
+from train.advice.messages import rollback_line, why_stopped
+from train.advice.rollback import restore_before
 from train.advice.saved_states import SavedState
 from train.checkpoint import Progress, Snapshot
 from train.checkpoint_files import remove_folder
@@ -78,7 +78,7 @@ class TrainingLoop:
 
     def _complete(self) -> bool:
         plan = self._parts.plan
-        # a run that went back takes its steps on other batches, those of a further pass at last
+        # after a rollback the steps take other batches, at last those of a further pass
         over = self._now.epoch >= plan.epochs and not self._now.actions
         return self._now.step >= plan.total or over
 
@@ -139,10 +139,10 @@ class TrainingLoop:
 
     def _heed(self, epoch: int | None = None) -> bool:
         """Do what the advisor asks for; ``epoch`` where the last step ended one."""
-        adviser = self._parts.adviser
-        if adviser is None or self._stop():
+        recovery = self._parts.recovery
+        if recovery is None or self._stop():
             return False
-        decision = adviser.decision(self._now.step - 1, self._now)
+        decision = recovery.decision(self._now.step - 1, self._now)
         if decision is None:
             return False
         if decision.kind == "roll_back":
@@ -159,33 +159,33 @@ class TrainingLoop:
 
     def _go_back(self, decision: Decision, epoch: int | None) -> bool:
         """Take up a state from before the finding, at a lower rate; the data goes on."""
-        adviser, before = self._parts.adviser, self._now.step
-        assert adviser is not None
-        good = take_up(decision.onset, adviser, self._parts.checkpoints)
-        if good is None:
-            adviser.let_be(decision)
+        recovery, before = self._parts.recovery, self._now.step
+        assert recovery is not None
+        state = restore_before(decision.onset, recovery, self._parts.checkpoints)
+        if state is None:
+            recovery.give_up_on(decision)
             text = f"{decision.code}: no state from before it was kept to go back to"
             self._tell("warning", text)
             return False
         self._now = replace(
             self._now,
-            step=good.step,
+            step=state.step,
             lr_factor=self._now.lr_factor * decision.factor,
             actions=self._now.actions + 1,
-            skipped_steps=self._now.skipped_steps + before - good.step,
+            skipped_steps=self._now.skipped_steps + before - state.step,
             back_from=before - 1,
-            back_to=good.step,
+            back_to=state.step,
         )
-        self._train_loss, self._val_loss = good.train_loss, good.val_loss
-        self._validated = None if good.val_loss is None else good.step - 1
+        self._train_loss, self._val_loss = state.train_loss, state.val_loss
+        self._validated = None if state.val_loss is None else state.step - 1
         self._in_a_row, self._went_back, self._best_only = 0, True, None
         self._scale_rate()
         self._loader_state = self._parts.train.state_dict() if epoch is None else None
         self._save(epoch)
         checkpoints = self._parts.checkpoints
-        gone = checkpoints.abandon(max(0, good.step - 1)) if checkpoints is not None else []
-        self._tell("rollback", *way_back(self._now, decision.text, gone))
-        adviser.went_back(good.step)
+        gone = checkpoints.abandon(max(0, state.step - 1)) if checkpoints is not None else []
+        self._tell("rollback", *rollback_line(self._now, decision.text, gone))
+        recovery.restart_at(state.step)
         return True
 
     def _scale_rate(self) -> None:
@@ -196,23 +196,23 @@ class TrainingLoop:
 
     def _begin_keeping(self) -> None:
         """Keep the very first state; a resumed run drops those of steps that it takes anew."""
-        if self._parts.adviser is not None:
-            self._parts.adviser.forget_after(self._now.step)
+        if self._parts.recovery is not None:
+            self._parts.recovery.forget_after(self._now.step)
             self._keep_state(sure=self._now.step == 0)
 
     def _keep_state(self, sure: bool = False) -> None:
         """Keep the state of now as one to go back to, where the cadence asks and all is well."""
-        adviser, step = self._parts.adviser, self._now.step
-        if adviser is None or not (sure or adviser.keeps_after(step - 1)):
+        recovery, step = self._parts.recovery, self._now.step
+        if recovery is None or not (sure or recovery.keeps_after(step - 1)):
             return
         val_loss = self._val_loss if self._validated == step - 1 else None
-        failed = adviser.keep(SavedState(step, self._train_loss, val_loss), sure)
+        failed = recovery.keep(SavedState(step, self._train_loss, val_loss), sure)
         if failed:
             self._tell("warning", failed)
 
     def _is_best(self, step: int) -> bool:
         """Say whether the advisor may end the run later and this state would be its result."""
-        acts = self._parts.adviser is not None and self._parts.adviser.good is not None
+        acts = self._parts.recovery is not None and self._parts.recovery.states is not None
         return acts and self._validated == step and self._val_loss == self._now.lowest
 
     def _save_best(self) -> None:
@@ -233,8 +233,8 @@ class TrainingLoop:
         timing = Timing(seconds, self._parts.stepper.clock.take())
         self._parts.report.step(self._now.step, self._now.epoch, result, timing)
         self._train_loss = result.loss
-        if self._parts.adviser is not None:
-            self._parts.adviser.took(self._now.step, result)
+        if self._parts.recovery is not None:
+            self._parts.recovery.add_step(self._now.step, result)
         if result.applied:
             self._in_a_row = 0
             return

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.advice.build import advised
+from train.advice.build import make_sink
 from train.build import build_parts, introduce, resume_from
 from train.components import RunOutcome
 from train.config.load import Loaded
@@ -73,7 +73,7 @@ def _sink(loaded: Loaded, run_dir: Path, world: World) -> Sink:
     if world.heartbeat is not None:
         fan = Locked(fan)
         world.heartbeat.lost = lambda rank, seconds: fan.write(_silent(rank, seconds))
-    return advised(loaded, fan, run_dir) or fan
+    return make_sink(loaded, fan, run_dir) or fan
 
 
 def _silent(rank: int, seconds: float) -> EventRecord:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from advisor.errors import AdvisorError
 
 AT_ONCE = 4  # commands that run at the same time
-WAITING = 256  # further ones that are kept; beyond these a finding is passed by, and said so
+WAITING = 256  # further ones that are kept; beyond these a finding is dropped, and that is reported
 SECONDS = 30.0  # after which a command is ended
 
 
@@ -42,7 +42,7 @@ class OnFinding:
         try:
             self._queue.put_nowait(text.encode("utf-8", "backslashreplace"))
         except queue.Full:
-            self._tell("too many at once, findings were passed by")
+            self._tell("too many at once, findings were dropped")
             return
         if len(self._threads) < AT_ONCE:
             thread = threading.Thread(
@@ -67,7 +67,7 @@ class OnFinding:
         while not waiting.empty():
             left += waiting.get() is not None
         if left:
-            self._say(f"too slow, {left} findings were passed by at the end")
+            self._say(f"too slow, {left} findings were dropped at the end")
 
     def _work(self, waiting: queue.Queue[bytes | None]) -> None:
         while (text := waiting.get()) is not None:

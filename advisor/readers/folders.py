@@ -58,7 +58,7 @@ class Walk:
     folders: list[Folder] = field(default_factory=list)
     stores: list[str] = field(default_factory=list)  # known stores that cannot be read
     cut: str = ""
-    trackers: bool = False  # a tracker's folder was passed by
+    trackers: bool = False  # a tracker's folder was skipped
 
 
 def walk(top: Path, into_trackers: bool = False) -> Walk:
@@ -144,7 +144,7 @@ def _kind(name: str) -> str:
 
 
 def _is_file(path: Path) -> bool:
-    """Pipes, sockets and devices are passed by; of a broken link the reader says what is wrong."""
+    """Pipes, sockets and devices are skipped; of a broken link the reader says what is wrong."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:

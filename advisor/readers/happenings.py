@@ -29,16 +29,16 @@ _TEXT = 400
 class Happenings:
     """Events of a run, and what it stated at its start.
 
-    ``ways_back`` are the times at which the run was set back to a step, with that step.
+    ``rollbacks`` are the times at which the run was rolled back, each with the step it went to.
     """
 
     events: tuple[Event, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
-    ways_back: tuple[tuple[float, int], ...] = ()
+    rollbacks: tuple[tuple[float, int], ...] = ()
 
     @property
     def resumed(self) -> bool:
-        return bool(self.ways_back) or any(event.kind == "resume" for event in self.events)
+        return bool(self.rollbacks) or any(event.kind == "resume" for event in self.events)
 
 
 def beside(log: Path) -> Happenings:
@@ -71,7 +71,7 @@ def read(path: Path) -> Happenings:
         details = row.get("details")
         if kind == ROLLBACK and isinstance(details, Mapping):
             events = [each for each in events if not _is_undone(each, details.get("to_step"))]
-            back += _way_back(row.get("timestamp"), details.get("to_step"))
+            back += _rollback(row.get("timestamp"), details.get("to_step"))
             cuts += _cut(details)
         if kind == "start" and isinstance(details, Mapping):
             facts["fp32_masters"] = True  # whatever is trained, this trainer holds it in fp32
@@ -88,7 +88,7 @@ def _is_undone(event: Event, back: object) -> bool:
     return event.kind in _OF_STEPS and late
 
 
-def _way_back(time: object, step: object) -> list[tuple[float, int]]:
+def _rollback(time: object, step: object) -> list[tuple[float, int]]:
     good = isinstance(time, int | float) and isinstance(step, int)
     return [(float(time), step)] if good else []  # type: ignore[arg-type,list-item]
 
@@ -100,7 +100,7 @@ def _cut(details: Mapping[object, object]) -> list[tuple[int, float]]:
     return [(step, float(factor))] if good else []  # type: ignore[list-item,arg-type]
 
 
-def drop_undone(columns: Columns, ways_back: Sequence[tuple[float, int]]) -> int:
+def drop_undone(columns: Columns, rollbacks: Sequence[tuple[float, int]]) -> int:
     """Take out the rows of steps that were undone before they were taken anew; count them.
 
     A step that was not reached again would otherwise still show what was gone back from.
@@ -109,7 +109,7 @@ def drop_undone(columns: Columns, ways_back: Sequence[tuple[float, int]]) -> int
     if steps is None or times is None:
         return 0
     undone = np.zeros(columns.rows, dtype=np.bool_)
-    for time, step in ways_back:
+    for time, step in rollbacks:
         undone |= (times < time) & (steps >= step)
     for name in list(columns.data):
         rows, values = columns.column(name)

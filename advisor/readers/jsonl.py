@@ -66,8 +66,8 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     facts.update(_planned(columns.texts.get("global_step/max_steps", {})))
     notes += reshape(columns)
     told = happenings.beside(path)
-    if undone := happenings.drop_undone(columns, told.ways_back) if told.ways_back else 0:
-        notes.append(f"{undone} rows were undone by a way back to an earlier step")
+    if undone := happenings.drop_undone(columns, told.rollbacks) if told.rollbacks else 0:
+        notes.append(f"{undone} rows were undone by a rollback to an earlier step")
     if path.name == happenings.HELD_OUT:
         told = replace(told, events=(), facts={})  # they are the training log's
     source = TableSource(

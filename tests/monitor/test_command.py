@@ -51,7 +51,7 @@ def test_what_a_slow_command_did_not_get_is_said(tmp_path: Path) -> None:
         command.run("{}")
     command.close()
     assert told and "ended after 1 seconds" in told[0]
-    assert any("passed by at the end" in line for line in told)
+    assert any("dropped at the end" in line for line in told)
 
 
 def test_a_command_is_there_again_after_its_end(tmp_path: Path) -> None:

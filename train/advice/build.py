@@ -28,7 +28,7 @@ from train.ranks.agreement import Ranks
 _LEAST, _MOST, _PART = 5, 100, 20
 
 
-def advised(loaded: Loaded, out: Sink, run_dir: Path) -> AdvisorSink | None:
+def make_sink(loaded: Loaded, out: Sink, run_dir: Path) -> AdvisorSink | None:
     """Return the run's sinks with the advisor among them; None where it is off."""
     config = loaded.config.advisor
     if not config.on:
@@ -47,7 +47,7 @@ def advised(loaded: Loaded, out: Sink, run_dir: Path) -> AdvisorSink | None:
     return AdvisorSink(out, new_monitor, lambda step: past_of(run_dir, step), _runner(config, out))
 
 
-def adviser(
+def make_recovery(
     config: AdvisorConfig,
     sink: AdvisorSink | None,
     states: SavedStates | None,

@@ -1,4 +1,4 @@
-"""From what the Monitor says to what is done: nothing yet, a stop, or a way back."""
+"""From what the Monitor says to what is done: nothing yet, a stop, or a rollback."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Standing:
     def __bool__(self) -> bool:
         return bool(self._changes)
 
-    def ripe(self, pulse: Health) -> Change | None:
+    def due(self, health: Health) -> Change | None:
         """Return the finding to act on now: a stop goes first; what may heal is waited for."""
-        ready = [each for each in self._changes.values() if _is_ripe(each, pulse)]
+        ready = [each for each in self._changes.values() if _is_due(each, health)]
         return min(ready, key=lambda each: each.action != "stop", default=None)
 
 
-def _is_ripe(change: Change, pulse: Health) -> bool:
+def _is_due(change: Change, health: Health) -> bool:
     """Say whether it is time.
 
     One batch without a number is skipped, most spikes heal, and of gradients that the loss does
@@ -68,13 +68,13 @@ def _is_ripe(change: Change, pulse: Health) -> bool:
     finding = change.finding
     if finding.symptom == "nonfinite":
         held_out = any(each.series.startswith("eval/") for each in finding.evidence)
-        return pulse.bad >= _ROW or (held_out and change.action == "stop")
+        return health.bad >= _ROW or (held_out and change.action == "stop")
     if finding.symptom in ("spikes", "spike", "grad_spikes"):
-        return pulse.bad + pulse.above >= _ROW
+        return health.bad + health.above >= _ROW
     return True
 
 
-def decide(change: Change, pulse: Health, step: int, edits: Sequence[Edit]) -> Decision:
+def decide(change: Change, health: Health, step: int, edits: Sequence[Edit]) -> Decision:
     """Return what to do about a finding; ``step`` was the last one."""
     finding = change.finding
     text = f"{finding.code} {finding.name}: {finding.message}"
@@ -84,14 +84,14 @@ def decide(change: Change, pulse: Health, step: int, edits: Sequence[Edit]) -> D
         return Decision(kind="early_stop", code=finding.code, text=text)
     return Decision(
         kind="roll_back", code=finding.code, text=text,
-        onset=_onset(finding, pulse, step), factor=_factor(finding, edits),
+        onset=_onset(finding, health, step), factor=_factor(finding, edits),
     )  # fmt: skip
 
 
-def _onset(finding: Finding, pulse: Health, step: int) -> int:
+def _onset(finding: Finding, health: Health, step: int) -> int:
     """Return where it began; a finding over the whole run does not say it, the last steps may."""
     said = finding.first_step
-    found = [at for at in (said, pulse.since) if at is not None and at > 0]
+    found = [at for at in (said, health.since) if at is not None and at > 0]
     return min(found, default=step)
 
 

@@ -1,4 +1,4 @@
-"""How the last steps went: is the loss at its level, above it, or no number at all."""
+"""How the last steps went: the loss is at its level, above it, or not finite."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Health:
 
     @property
     def well(self) -> bool:
-        """Say whether a state of now is worth going back to."""
+        """Say whether a state of now is worth saving for a rollback."""
         if self.bad or self.above or not self._losses or self._levels[-1] > self._limit():
             return False
         norms = list(self._norms)

@@ -12,7 +12,7 @@ from advisor.report.contract import finding_of, strict
 from train.advice.decide import Decision
 from train.checkpoint import Progress
 
-KIND = "finding"  # of the Event; readers of the log pass it by
+KIND = "finding"  # of the Event; readers of the log skip it
 _MOST = 160
 
 
@@ -40,12 +40,15 @@ def _short(text: str) -> str:
     return first if len(first) <= _MOST else f"{first[: _MOST - 3]}..."
 
 
-def way_back(now: Progress, why: str, gone: Sequence[str] = ()) -> tuple[str, dict[str, object]]:
-    """Return the line and the numbers of a way back; ``now`` is where it led to."""
+def rollback_line(
+    now: Progress, why: str, gone: Sequence[str] = ()
+) -> tuple[str, dict[str, object]]:
+    """Return the line and the numbers of a rollback; ``now`` is the progress after it."""
     steps = now.back_from + 1 - now.back_to
     text = (
-        f"back to step {now.back_to} ({why}); the learning rate is now {now.lr_factor:.3g} of the "
-        f"planned one, the batches of {steps} steps are passed by; way back number {now.actions}"
+        f"rolled back to step {now.back_to} ({why}); the learning rate is now "
+        f"{now.lr_factor:.3g} of the planned one, the batches of {steps} steps are skipped; "
+        f"rollback number {now.actions}"
     )
     details: dict[str, object] = {
         "to_step": now.back_to,

@@ -1,4 +1,4 @@
-"""What the loop asks after each step: is anything to be done, and what is there to go back to."""
+"""What the loop asks after each step: does a finding ask for a stop or a rollback, and to where?"""
 
 from __future__ import annotations
 
@@ -21,28 +21,32 @@ _SHARE = 20  # a state that took a second is not followed by another within 20
 
 @dataclass(slots=True)
 class Recovery:
-    """One run's. Without ``good`` there is no way back; ``most`` bounds the ways back taken."""
+    """Decides for one run, and keeps the states that it can be rolled back to.
+
+    ``states`` holds them (None: no rollback), one ``every`` so many steps; ``most`` bounds the
+    number of rollbacks.
+    """
 
     sink: AdvisorSink | None  # None on all ranks but the first
-    good: SavedStates | None = None
+    states: SavedStates | None = None
     every: int = 0
     most: int = 0
     ranks: Ranks = field(default_factory=Alone)
     _standing: Standing = field(default_factory=Standing)
-    _pulse: Health = field(default_factory=Health)
+    _health: Health = field(default_factory=Health)
     _not_before: float = 0.0
     _exhausted: bool = False
 
     def __post_init__(self) -> None:
         if self.sink is not None:
-            self.sink.heard = self._hear
+            self.sink.on_changes = self._take
 
-    def _hear(self, changes: Sequence[Change]) -> None:
+    def _take(self, changes: Sequence[Change]) -> None:
         self._standing.take(changes)
 
-    def took(self, step: int, result: StepResult) -> None:
-        """Take what a step gave."""
-        self._pulse.add(step, result.loss, result.grad_norm)
+    def add_step(self, step: int, result: StepResult) -> None:
+        """Add the loss and gradient norm of a step."""
+        self._health.add(step, result.loss, result.grad_norm)
 
     def decision(self, step: int, now: Progress) -> Decision | None:
         """Return what to do after a step; all ranks get the first one's answer."""
@@ -51,13 +55,13 @@ class Recovery:
     def _decision(self, step: int, now: Progress) -> Decision | None:
         if self.sink is None or not self._standing:
             return None
-        change = self._standing.ripe(self._pulse)
+        change = self._standing.due(self._health)
         if change is None:
             return None
         # the plan starts from the config's rate: once that was cut, the rule's own factor holds
         edits = () if now.actions else self.sink.edits()
-        found = decide(change, self._pulse, step, edits)
-        if found.kind == "early_stop" and _never_better(now):
+        found = decide(change, self._health, step, edits)
+        if found.kind == "early_stop" and _has_never_improved(now):
             # no minimum to stop at: from the first step on it went the wrong way
             found = replace(found, kind="roll_back", factor=LEAP)
         if found.kind == "roll_back":
@@ -65,7 +69,7 @@ class Recovery:
         return found
 
     def _bounded(self, found: Decision, step: int, now: Progress) -> Decision | None:
-        if self.good is None or now.actions >= self.most:
+        if self.states is None or now.actions >= self.most:
             self._say_no_more(step, found)
             return None
         if step <= now.back_from:  # the last cut did not carry it even this far
@@ -76,52 +80,52 @@ class Recovery:
         if self.sink is not None and not self._exhausted:
             self._exhausted = True
             text = (
-                f"{found.code} asks to go back, which was done {self.most} times "
+                f"{found.code} asks for a rollback, and {self.most} were done "
                 "(advisor.max_actions); the run goes on as it is"
             )
             self.sink.say("notice", step, text)
 
     def keeps_after(self, step: int) -> bool:
-        """Say whether the state after a step is to be kept to go back to."""
+        """Say whether the state after a step is to be saved for a rollback."""
         due = self.every > 0 and (step + 1) % self.every == 0
-        return self.good is not None and due and time.monotonic() >= self._not_before
+        return self.states is not None and due and time.monotonic() >= self._not_before
 
-    def keep(self, good: SavedState, sure: bool = False) -> str:
-        """Keep the state of now if the run is well; return what went wrong, '' for nothing."""
-        well = sure or (self._pulse.well and not self._standing)
-        if self.good is None or self.sink is None or not well:
+    def keep(self, state: SavedState, sure: bool = False) -> str:
+        """Save the present state if the run is well; return what went wrong, '' for nothing."""
+        well = sure or (self._health.well and not self._standing)
+        if self.states is None or self.sink is None or not well:
             return ""
         began = time.monotonic()
         try:
-            self.good.keep(good)
+            self.states.keep(state)
         except (OSError, CheckpointError) as error:
             why = getattr(error, "strerror", None) or error
-            return f"{self.good.directory}: no state to go back to can be kept: {why}"
-        took = time.monotonic() - began
-        self._not_before = began + _SHARE * took if took > 1 else 0.0
+            return f"{self.states.directory}: no state to roll back to can be saved: {why}"
+        seconds = time.monotonic() - began
+        self._not_before = began + _SHARE * seconds if seconds > 1 else 0.0
         return ""
 
     def newest(self, onset: int) -> SavedState | None:
         """Return the newest state from before a step; the first rank's answer counts."""
-        return self.good.before(onset) if self.good is not None else None
+        return self.states.before(onset) if self.states is not None else None
 
-    def let_be(self, decision: Decision) -> None:
-        """Do no more about what cannot be helped."""
+    def give_up_on(self, decision: Decision) -> None:
+        """Stop acting on a finding that no rollback can help."""
         self._standing.drop(decision.code)
 
     def forget_after(self, step: int) -> None:
-        """Drop the kept states of later steps."""
-        if self.good is not None and self.sink is not None:
-            self.good.forget_after(step)
+        """Drop the saved states of later steps."""
+        if self.states is not None and self.sink is not None:
+            self.states.forget_after(step)
 
-    def went_back(self, step: int) -> None:
-        """Begin anew at a step: what was seen of it and of later ones is over."""
+    def restart_at(self, step: int) -> None:
+        """Start again at a step: forget what was seen of it and of later ones."""
         self._standing.clear()
-        self._pulse = Health()
+        self._health = Health()
         self.forget_after(step)
         if self.sink is not None:
             self.sink.rewind(step)
 
 
-def _never_better(now: Progress) -> bool:
+def _has_never_improved(now: Progress) -> bool:
     return now.baseline is not None and (now.lowest is None or now.lowest >= now.baseline)

@@ -1,4 +1,4 @@
-"""States of a run that was well, kept to go back to: few, light, spread over the past.
+"""States saved while the run was well, to roll back to: few, light, spread over the past.
 
     .good/step_40/   weights.safetensors, optim/, state.json
 
@@ -26,7 +26,7 @@ _WEIGHTS, _STATE, _OPTIM = "weights.safetensors", "state.json", "optim"
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """A kept state: ``step`` is the next one to be taken from it."""
+    """A saved state: ``step`` is the first one taken from it, losses are in nats a token."""
 
     step: int
     train_loss: float | None = None
@@ -35,37 +35,37 @@ class SavedState:
 
 @dataclass(slots=True)
 class SavedStates:
-    """The states of one run; those of steps that were gone back over are dropped."""
+    """The saved states of one run; those of steps that were rolled back are dropped."""
 
     directory: Path
     parameters: Sequence[tuple[str, Parameter]]
     optimizer: torch.optim.Optimizer
 
-    def keep(self, good: SavedState) -> None:
+    def keep(self, state: SavedState) -> None:
         """Write a state; OSError or CheckpointError where there is no room."""
-        new = self._place(good.step).with_suffix(".new")
+        new = self._place(state.step).with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         try:
             held = {name: p.detach().to("cpu", copy=True) for name, p in self.parameters}
             save_file({k: v.contiguous() for k, v in held.items()}, new / _WEIGHTS)
             save_optimizer(self.optimizer, new / _OPTIM)
-            write_json(new / _STATE, asdict(good))
+            write_json(new / _STATE, asdict(state))
         except Exception:
             shutil.rmtree(new, ignore_errors=True)
             raise
-        shutil.rmtree(self._place(good.step), ignore_errors=True)
-        new.rename(self._place(good.step))
+        shutil.rmtree(self._place(state.step), ignore_errors=True)
+        new.rename(self._place(state.step))
         self._thin()
 
     def before(self, step: int) -> SavedState | None:
         """Return the newest state that was whole before a step."""
-        found = [good for good in self.all() if good.step <= step]
+        found = [state for state in self.all() if state.step <= step]
         return found[-1] if found else None
 
-    def load(self, good: SavedState) -> None:
-        """Set weights and optimiser to a state."""
-        place = self._place(good.step)
+    def load(self, state: SavedState) -> None:
+        """Load the weights and the optimiser of a state."""
+        place = self._place(state.step)
         held = load_file(place / _WEIGHTS)
         with torch.no_grad():
             for name, parameter in self.parameters:
@@ -74,9 +74,9 @@ class SavedStates:
 
     def forget_after(self, step: int) -> None:
         """Drop the states of steps that will be taken anew."""
-        for good in self.all():
-            if good.step > step:
-                shutil.rmtree(self._place(good.step), ignore_errors=True)
+        for state in self.all():
+            if state.step > step:
+                shutil.rmtree(self._place(state.step), ignore_errors=True)
 
     def all(self) -> list[SavedState]:
         """Return the states by their steps; one that is damaged is none."""
@@ -87,7 +87,7 @@ class SavedStates:
                     found.append(SavedState(**read_json(path / _STATE)))
                 except (CheckpointError, TypeError):
                     continue
-        return sorted(found, key=lambda good: good.step)
+        return sorted(found, key=lambda state: state.step)
 
     def _place(self, step: int) -> Path:
         return self.directory / f"step_{step}"

@@ -82,7 +82,7 @@ class AdvisorSink:
         self._checkpoints: dict[int, str] = {}
         self._off = False
         self._told: set[str] = set()  # before this Monitor began
-        self.heard: Callable[[Sequence[Change]], object] = lambda changes: None
+        self.on_changes: Callable[[Sequence[Change]], object] = lambda changes: None
         self._guarded(self._begin)
 
     def write(self, record: Record) -> None:
@@ -192,7 +192,7 @@ class AdvisorSink:
             if self._runner is not None:
                 self._runner.run(json.dumps({**event.details, "step": change.step}))
         if changes:
-            self.heard(changes)
+            self.on_changes(changes)
 
     def _guarded(self, act: Callable[[], None]) -> None:
         if self._off:

@@ -88,9 +88,9 @@ class World:
         sink = AdvisorSink(kept, self._next)
         named = list(parts.stepper.model.named_parameters())
         states = SavedStates(self.directory / ".good", named, parts.stepper.optimizer)
-        adviser = Recovery(sink, states, self.every, self.most)
+        recovery = Recovery(sink, states, self.every, self.most)
         report = replace(parts.report, sink=sink)
-        return replace(parts, report=report, adviser=adviser), kept
+        return replace(parts, report=report, recovery=recovery), kept
 
     def _next(self) -> Scripted:
         self.made.append(self.monitors[min(len(self.made), len(self.monitors) - 1)]())

@@ -39,7 +39,7 @@ def test_a_stop_ends_the_run_after_the_step_and_saves(tmp_path: Path) -> None:
     assert "LR007" in said.text and said.step == 6
 
 
-def test_a_way_back_takes_a_state_from_before_the_onset_and_cuts_the_rate(tmp_path: Path) -> None:
+def test_a_rollback_takes_a_state_from_before_the_onset_and_cuts_the_rate(tmp_path: Path) -> None:
     outcome, kept = World(tmp_path, [diverges, quiet]).run()
     (said,) = kept.events("rollback")
     assert said.details["to_step"] == 4 and said.details["from_step"] == 7
@@ -54,7 +54,7 @@ def test_a_way_back_takes_a_state_from_before_the_onset_and_cuts_the_rate(tmp_pa
 def test_the_batches_between_are_passed_by(tmp_path: Path) -> None:
     parts, _ = World(tmp_path, [diverges, quiet]).build()
     TrainingLoop(parts).run()
-    # epoch 1 has 6 steps of 2 batches: 6 and 7 were taken before the way back, 8 to 11 after it
+    # epoch 1 has 6 steps of 2 batches: 6 and 7 were taken before the rollback, 8 to 11 after it
     state = parts.train.state_dict()
     assert state["epoch"] == 2 and state["taken"] == 8
 
@@ -71,7 +71,7 @@ def test_a_cut_that_did_not_help_is_followed_by_a_leap(tmp_path: Path) -> None:
     assert [e.details["lr_factor"] for e in kept.events("rollback")] == pytest.approx([0.3, 0.03])
 
 
-def test_ways_back_are_bounded_and_that_is_said_once(tmp_path: Path) -> None:
+def test_rollbacks_are_bounded_and_that_is_said_once(tmp_path: Path) -> None:
     outcome, kept = World(tmp_path, [diverges], most=2).run()
     assert outcome.actions == 2 and outcome.status == "finished"
     assert len([e for e in kept.events("notice") if "max_actions" in e.text]) == 1
@@ -127,7 +127,7 @@ def test_an_acted_run_that_is_resumed_keeps_factor_count_and_place(tmp_path: Pat
         return load
 
     World(other, [diverges, quiet]).run()
-    # what a kill right after the way back leaves: the checkpoint that it saved
+    # what a kill right after the rollback leaves: the checkpoint that it saved
     outcome, kept = World(other, [quiet]).run(at(other, "epoch_1_step_3"))
     assert outcome.actions == 1 and outcome.steps == 12
     expect = [(r.step, r.loss, r.lr) for r in expected.steps[8:]]

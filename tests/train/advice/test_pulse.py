@@ -9,10 +9,10 @@ from train.advice.health import Health
 
 
 def fed(losses: list[float], norms: list[float] | None = None) -> Health:
-    pulse = Health()
+    health = Health()
     for step, loss in enumerate(losses):
-        pulse.add(step, loss, norms[step] if norms else 1.0)
-    return pulse
+        health.add(step, loss, norms[step] if norms else 1.0)
+    return health
 
 
 def noisy(count: int, low: float = 2.0, noise: float = 0.1, seed: int = 0) -> list[float]:
@@ -26,9 +26,9 @@ def test_a_noisy_loss_that_falls_is_well_nearly_always() -> None:
 
 
 def test_a_loss_that_left_its_level_is_not_well_and_says_since_when() -> None:
-    pulse = fed([*noisy(60), 6.0, 7.0, 8.0])
-    assert not pulse.well
-    assert pulse.above == 3 and pulse.since == 60
+    health = fed([*noisy(60), 6.0, 7.0, 8.0])
+    assert not health.well
+    assert health.above == 3 and health.since == 60
 
 
 def test_a_loss_that_blows_up_in_its_first_steps_is_not_well() -> None:
@@ -36,8 +36,8 @@ def test_a_loss_that_blows_up_in_its_first_steps_is_not_well() -> None:
 
 
 def test_losses_that_are_no_numbers_are_counted_in_a_row() -> None:
-    pulse = fed([*noisy(20), math.nan, 1.0, math.nan, math.inf])
-    assert pulse.bad == 2 and pulse.since == 22
+    health = fed([*noisy(20), math.nan, 1.0, math.nan, math.inf])
+    assert health.bad == 2 and health.since == 22
 
 
 def test_a_gradient_far_above_its_median_is_not_well() -> None:

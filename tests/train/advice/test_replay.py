@@ -73,11 +73,11 @@ def test_what_was_withdrawn_and_what_came_later_is_told_again(tmp_path: Path) ->
 
 def test_a_loss_that_breaks_right_after_a_long_past_is_heard_of_at_once(tmp_path: Path) -> None:
     place = folder(tmp_path, [], steps=60)
-    written, heard = Kept(), list[Change]()
+    written, on_changes = Kept(), list[Change]()
     sink = AdvisorSink(written, lambda: Monitor({}, "act"), lambda step: past_of(place, step))
-    sink.heard = heard.extend
+    sink.on_changes = on_changes.extend
     sink.write(EventRecord(kind="resume", text="", timestamp=1.0, step=60))
     for step in range(60, 63):
         sink.write(replace(STEP, step=step, loss=math.nan, grad_norm=math.nan))
-    assert "NUM001" in {each.finding.code for each in heard}
+    assert "NUM001" in {each.finding.code for each in on_changes}
     assert "NUM001" in {row.details["code"] for row in written.events("finding")}

@@ -59,7 +59,7 @@ def beat(folder: Path, rank: int) -> Any:
 
 
 def train(folder: Path, rank: int) -> Any:
-    """A run of both, with a way back that the first rank's Monitor asks for."""
+    """A run of both, with a rollback that the first rank's Monitor asks for."""
 
     def sick() -> Scripted:
         return Scripted({7: [change(7, first_step=4)]})
@@ -68,13 +68,13 @@ def train(folder: Path, rank: int) -> Any:
     world = World(folder / "run", [sick, Scripted], setup=setup)
     (folder / "run").mkdir(exist_ok=True)
     parts, kept = world.build()
-    assert parts.adviser is not None
-    parts.adviser.ranks = JoinedRanks()
+    assert parts.recovery is not None
+    parts.recovery.ranks = JoinedRanks()
     parts.stepper.reduce = AllReduce()
     parts.evaluator.reduce = AllReduce()
     assert parts.checkpoints is not None and parts.validation is not None
     if rank:
-        parts.adviser.sink = None
+        parts.recovery.sink = None
         parts.checkpoints.writes = False
     loader: Any = Sharded(parts.train, rank, 2)
     plan = plan_steps(STEPS, loader.batches_per_epoch, ranks=2)

@@ -134,9 +134,9 @@ def test_a_command_gets_each_finding_as_json(
     with pytest.raises(StepError, match="no finite loss"):
         run(path, tmp_path / "run", "--advisor.on_finding", str(script))
     lines = (tmp_path / "heard.jsonl").read_text().splitlines()
-    heard = [json.loads(line) for line in lines if line]
-    assert len(heard) == len(events(tmp_path / "run", "finding")) > 0
-    assert {"code", "message", "severity", "change", "step"} <= set(heard[0])
+    on_changes = [json.loads(line) for line in lines if line]
+    assert len(on_changes) == len(events(tmp_path / "run", "finding")) > 0
+    assert {"code", "message", "severity", "change", "step"} <= set(on_changes[0])
 
 
 def test_a_run_that_is_stopped_ends_with_a_status_of_its_own(world: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_weights_that_became_nan_are_taken_from_a_good_state(
     assert all(math.isfinite(row["loss"]) for row in rows(tmp_path / "run").values())
 
 
-def test_a_single_batch_of_nan_is_skipped_and_no_way_back_taken(
+def test_a_single_batch_of_nan_is_skipped_and_no_rollback_taken(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = {}
@@ -213,8 +213,8 @@ def acted(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "run"
 
 
-def killed_after_a_way_back(process: subprocess.Popen[str], run_dir: Path, lines: int) -> None:
-    """kill -9 once so many more steps are logged after the first way back."""
+def killed_after_a_rollback(process: subprocess.Popen[str], run_dir: Path, lines: int) -> None:
+    """kill -9 once so many more steps are logged after the first rollback."""
     events_of, log = run_dir / "events.jsonl", run_dir / "training.jsonl"
     while not events_of.exists() or '"kind": "rollback"' not in events_of.read_text():
         assert process.poll() is None, process.communicate()
@@ -229,12 +229,12 @@ def killed_after_a_way_back(process: subprocess.Popen[str], run_dir: Path, lines
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lines", [0, 1, 12])
-def test_a_run_killed_after_a_way_back_keeps_its_factor_and_count(
+def test_a_run_killed_after_a_rollback_keeps_its_factor_and_count(
     lines: int, world: Path, acted: Path, tmp_path: Path
 ) -> None:
     """What it resumes to is what it would have been."""
     killed, path = tmp_path / "run", config(world, tmp_path)
-    killed_after_a_way_back(sick(path, killed), killed, lines)
+    killed_after_a_rollback(sick(path, killed), killed, lines)
     resumed = sick(path, killed, "--resume")
     out, _ = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, out
