@@ -13,7 +13,7 @@ import numpy as np
 from advisor.config.choice import choose
 from advisor.config.files import BEFORE, ConfigSource, look_around, merge_sources, read_source
 from advisor.config.intervals import spaced
-from advisor.dialects import DIALECTS, dialect_of, generic
+from advisor.dialects import DIALECTS, dialect_of, generic, habits_of
 from advisor.dialects import tree as trees
 from advisor.dialects.keys import KINDS, coerce
 from advisor.errors import ConfigError
@@ -100,7 +100,9 @@ def with_facts(config: Config, facts: Mapping[str, object]) -> Config:
 def _whole_batch(config: Config, stated: Mapping[str, object]) -> dict[str, object]:
     """Work out the global batch anew where a user states one of its factors."""
     names = ("step_scheduler.local_batch_size", "step_scheduler.grad_acc_steps", "data.parallel")
-    if config.dialect == "automodel" or not any(name in stated for name in names):
+    if habits_of(config.dialect).global_batch == "stated" or not any(
+        name in stated for name in names
+    ):
         return {}
     factors = [stated.get(name, config.values.get(name)) for name in names]
     if not isinstance(factors[0], int):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from advisor.dialects import ROOTS, dialect_of, generic, sniff
+from advisor.dialects import ADAPTER_FORM, ROOTS, dialect_of, generic, sniff
 from advisor.dialects import tree as trees
 from advisor.dialects.keys import coerce
 from advisor.dialects.strangers import stranger
@@ -110,8 +110,8 @@ def _parsed(text: str, path: Path) -> dict[str, object]:
 
 
 def _adapter(tree: Mapping[str, object]) -> dict[str, object]:
-    transformers = dialect_of("transformers")
-    values = transformers.read(tree) if transformers else {}
+    peft = dialect_of(ADAPTER_FORM)
+    values = peft.read(tree) if peft else {}
     keep = ("peft.", "method", "model.pretrained")
     return {key: value for key, value in values.items() if key.startswith(keep)}
 
@@ -160,7 +160,7 @@ def merge_sources(
     dialect = chosen.dialect if chosen else next((s.dialect for s in sources if s.dialect), "")
     adapted = any(s.path.name == "adapter_config.json" for s in sources)
     if not dialect and adapted and not any(s.stranger for s in sources):
-        dialect = "transformers"  # others, as torchtune, save their adapters in this form, too
+        dialect = ADAPTER_FORM  # others, as torchtune, save their adapters in this form, too
     return Config(values, origin, dialect, str(chosen.path) if chosen else None)
 
 

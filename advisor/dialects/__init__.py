@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from advisor.dialects import automodel, generic, transformers
 from advisor.dialects.change import KeyChange
 from advisor.dialects.front_ends import FRONT_ENDS
+from advisor.dialects.habits import UNKNOWN, Habits
 from advisor.dialects.marks import roots
 from advisor.dialects.strangers import STRANGERS
 from advisor.findings import Edit
@@ -19,12 +20,16 @@ class Dialect(Protocol):
     """What a module of this package offers."""
 
     NAME: str
+    HABITS: Habits
     KEYS: Mapping[str, tuple[str, ...]]
     ROOTS: set[str]
 
     def sniff(self, tree: Mapping[str, object]) -> bool: ...
     def read(self, tree: Mapping[str, object]) -> dict[str, object]: ...
     def default_of(self, key: str, tree: Mapping[str, object]) -> object: ...
+    def default_warmup(
+        self, tree: Mapping[str, object], steps: float | None
+    ) -> tuple[object, str]: ...
     def native_path(self, key: str, tree: Mapping[str, object]) -> str: ...
     def changes(
         self, edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
@@ -49,6 +54,8 @@ def _checked(module: ModuleType) -> Dialect:
 
 DIALECTS: tuple[Dialect, ...] = (_checked(automodel), _checked(transformers))
 
+# The names in which peft saves an adapter, whichever trainer trained it.
+ADAPTER_FORM = transformers.NAME
 # Top-level names that any dialect looks at: the rest of a tracker's big record is skipped.
 ROOTS: frozenset[str] = frozenset().union(
     *(dialect.ROOTS for dialect in DIALECTS),
@@ -63,6 +70,12 @@ ROOTS: frozenset[str] = frozenset().union(
 def dialect_of(name: str) -> Dialect | None:
     """Return the dialect of a name, None for a config of no known trainer."""
     return next((dialect for dialect in DIALECTS if name == dialect.NAME), None)
+
+
+def habits_of(name: str) -> Habits:
+    """Return what is known of a trainer by the name of its dialect or log format."""
+    dialect = dialect_of(name)
+    return dialect.HABITS if dialect else UNKNOWN
 
 
 def default_of(name: str, key: str, tree: Mapping[str, object] | None = None) -> object:

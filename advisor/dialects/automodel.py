@@ -7,6 +7,7 @@ from pathlib import Path
 
 from advisor.dialects.change import KeyChange
 from advisor.dialects.document import rewrite
+from advisor.dialects.habits import Habits
 from advisor.dialects.keys import KINDS, coerce
 from advisor.dialects.marks import bears
 from advisor.dialects.scalars import scalar
@@ -14,6 +15,16 @@ from advisor.dialects.tree import dig, has
 from advisor.findings import Edit
 
 NAME = "automodel"
+HABITS = Habits(
+    is_ours=True,
+    ends_at="first",
+    global_batch="stated",
+    adapter_section="peft",
+    takes_adam=True,
+    clips=True,
+    masks_packed=True,
+    keeps_stored_precision=True,
+)
 _OURS = ("method", "data.", "precision.", "logging.", "validation.", "tokenizer.")
 _MISSING = (
     "lr_scheduler.lr_warmup_ratio",
@@ -93,6 +104,15 @@ def sniff(tree: Mapping[str, object]) -> bool:
 def default_of(key: str, tree: Mapping[str, object]) -> object:
     """Return the trainer's own value of a key that a config leaves out, or None."""
     return DEFAULTS.get(key)
+
+
+def default_warmup(tree: Mapping[str, object], steps: float | None) -> tuple[object, str]:
+    """Return how many steps the rate warms up where a config says nothing, and that in words."""
+    if not steps:
+        return default_of("lr_scheduler.lr_warmup_steps", tree), ""
+    if tree and not has(tree, "lr_scheduler"):
+        return 0, "no lr_scheduler, so no warmup"
+    return int(min(1000, steps // 10)), f"the default of {NAME}"
 
 
 def native_path(key: str, tree: Mapping[str, object]) -> str:

@@ -10,6 +10,7 @@ from advisor.base.numbers import finite
 from advisor.dialects.change import KeyChange
 from advisor.dialects.document import rewrite
 from advisor.dialects.front_ends import front_end
+from advisor.dialects.habits import Habits
 from advisor.dialects.keys import coerce
 from advisor.dialects.strangers import stranger
 from advisor.dialects.transformers_names import (
@@ -29,6 +30,7 @@ __all__ = [
     "read", "sniff", "snippet", "write",
 ]  # fmt: skip
 NAME = "transformers"
+HABITS = Habits(ends_at="max_steps", global_batch="product", takes_adam=True, clips=True)
 _STYLES = {
     "cosine_with_min_lr": "cosine",
     "cosine_warmup_with_min_lr": "cosine",
@@ -66,6 +68,11 @@ def default_of(key: str, tree: Mapping[str, object]) -> object:
     own_batch = front is not None and "step_scheduler.local_batch_size" in front.names
     foreign = front is not None and (key.startswith("peft.") or own_batch)
     return None if foreign else DEFAULTS.get(key)
+
+
+def default_warmup(tree: Mapping[str, object], steps: float | None) -> tuple[object, str]:
+    """Return how many steps the rate warms up where a config says nothing, and that in words."""
+    return default_of("lr_scheduler.lr_warmup_steps", tree), ""
 
 
 def read(tree: Mapping[str, object]) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from advisor.base.numbers import is_number, number
 from advisor.config.ranges import warmup_range
+from advisor.dialects.habits import Habits
 from advisor.findings import Edit
 from advisor.plan.edits import LEAP, Value
 
@@ -24,7 +25,7 @@ def coupled(
     edits: Sequence[Edit],
     values: Mapping[str, object],
     taken: frozenset[str],
-    dialect: str,
+    habits: Habits,
     total: float | None,
 ) -> list[Edit]:
     """Return what comes along with the edits; keys in ``taken`` are edited for their own sake."""
@@ -33,7 +34,7 @@ def coupled(
         if not edit.resolved or edit.applies == "advice":
             continue
         found += _with_batch(edit, values)
-        found += _with_local(edit, values, taken, dialect)
+        found += _with_local(edit, values, taken, habits)
         found += _with_method(edit, values)
         found += _with_length(edit, values, total)
         found += _with_rank(edit, values)
@@ -75,10 +76,10 @@ def _with_batch(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
 
 
 def _with_local(
-    edit: Edit, values: Mapping[str, object], taken: frozenset[str], dialect: str
+    edit: Edit, values: Mapping[str, object], taken: frozenset[str], habits: Habits
 ) -> list[Edit]:
     whole, parallel = values.get(GLOBAL), values.get("data.parallel", 1)
-    if edit.key != LOCAL or dialect != "transformers" or GLOBAL in taken:
+    if edit.key != LOCAL or habits.global_batch != "product" or GLOBAL in taken:
         return []
     if not isinstance(whole, int) or not isinstance(parallel, int) or not is_number(edit.new):
         return []

@@ -21,11 +21,11 @@ def deciding(edit: Edit, target: Target) -> Edit:
     trainer ends at whichever comes first, so that there both are moved (``coupling``).
     """
     steps = target.values.get(coupling.STEPS)
-    if edit.key != coupling.EPOCHS or edit.applies == "advice" or target.name == "automodel":
+    if edit.key != coupling.EPOCHS or edit.applies == "advice" or target.habits.ends_at == "first":
         return edit
     if not is_number(steps) or number(steps) <= 0:
         return edit
-    if target.name != "transformers" and coupling.EPOCHS in target.values:
+    if target.habits.ends_at == "unknown" and coupling.EPOCHS in target.values:
         return edit  # which of the two ends the run, nobody knows
     epochs = _epochs(target, number(steps))
     if epochs is None and edit.op == "add" and is_number(edit.operand):

@@ -158,7 +158,7 @@ def _add_coupled(
 ) -> tuple[list[Edit], list[Edit]]:
     """Return what comes along within its range, and what the range does not let come along."""
     method = next((e.new for e in now if e.key == coupling.METHOD and e.resolved), None)
-    extra = coupling.coupled(now, target.full, taken, target.name, target.steps)
+    extra = coupling.coupled(now, target.full, taken, target.habits, target.steps)
     along = []
     for given in extra:
         edit = replace(given, source=target.old(given.key).source or "config")
@@ -226,8 +226,8 @@ def _name(edit: Edit, target: Target) -> Edit:
     native = target.dialect.native_path(edit.key, target.tree)
     if native or edit.applies == "advice":
         return replace(edit, native_key=native)
-    if edit.key == "method" and target.name == "automodel":
-        return replace(edit, native_key="peft")
+    if edit.key == coupling.METHOD and target.habits.adapter_section:
+        return replace(edit, native_key=target.habits.adapter_section)
     elsewhere = target.dialect.native_path(edit.key, {})
     if elsewhere:
         return note(replace(edit, native_key=elsewhere), "not in this file: set it in the script")

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from advisor.base.numbers import is_number, number, same
 from advisor.config.agreement import FAR, rate_span
 from advisor.config.attach import peak_lr
-from advisor.dialects import Dialect, default_of, dialect_of
+from advisor.dialects import Dialect, default_of, dialect_of, habits_of
 from advisor.dialects import tree as trees
+from advisor.dialects.habits import Habits
 from advisor.dialects.words import language_of
 from advisor.errors import ConfigError
 from advisor.findings import EditSource
@@ -43,6 +44,10 @@ class Target:
     @cached_property
     def dialect(self) -> Dialect | None:
         return dialect_of(self.name)
+
+    @property
+    def habits(self) -> Habits:
+        return habits_of(self.name)
 
     @cached_property
     def _file(self) -> tuple[str, dict[str, object], str]:
@@ -125,12 +130,10 @@ class Target:
         share = self.values.get("lr_scheduler.lr_warmup_ratio")
         if is_number(share) and self.steps:
             return Old(round(number(share) * self.steps), "config", "from the warmup ratio")
-        if self.name == "automodel" and self.steps and self.trusts_defaults:
-            if not trees.has(self.tree, "lr_scheduler") and self.tree:
-                return Old(0, "default", "no lr_scheduler, so no warmup")
-            return Old(int(min(1000, self.steps // 10)), "default", "the default of automodel")
-        value = default_of(self.name, coupling.WARMUP, self.tree) if self.trusts_defaults else None
-        return Old() if value is None else Old(plain(value), "default")
+        if self.dialect is None or not self.trusts_defaults:
+            return Old()
+        value, whence = self.dialect.default_warmup(self.tree, self.steps)
+        return Old() if value is None else Old(plain(value), "default", whence)
 
     @cached_property
     def full(self) -> dict[str, object]:
@@ -163,7 +166,11 @@ def held_values(dialect: Dialect, tree: dict[str, object], config: Config) -> di
     held = dialect.read(tree) if tree else {}
     parallel = config.values.get("data.parallel")
     whole, stated = held.get(coupling.GLOBAL), held.get("data.parallel", 1)
-    if dialect.NAME == "transformers" and isinstance(parallel, int) and isinstance(whole, int):
+    if (
+        dialect.HABITS.global_batch == "product"
+        and isinstance(parallel, int)
+        and isinstance(whole, int)
+    ):
         held[coupling.GLOBAL] = whole // (stated if isinstance(stated, int) else 1) * parallel
     return held
 

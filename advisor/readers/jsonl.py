@@ -61,7 +61,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     notes = [f"{table.bad} damaged lines were left out"] if table.bad else []
     facts: dict[str, object] = {}
     name = _flavour(set(columns.data))
-    if name == "llamafactory" and (found := last_value(columns, "total_steps")):
+    if "current_steps" in columns.data and (found := last_value(columns, "total_steps")):
         facts["max_steps"] = int(found["total_steps"])
     facts.update(_planned(columns.texts.get("global_step/max_steps", {})))
     notes += reshape(columns)

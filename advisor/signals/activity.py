@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from advisor.base.median import median
+from advisor.dialects import habits_of
 from advisor.findings import Reading
 from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.crashes import cause_of_end, has_ended
@@ -164,7 +165,7 @@ def not_fp16(view: View) -> Reading:
     that names none trains in what the model was stored in, with no loss scaler."""
     reading = uses_fp16(view)
     if reading.value is None:
-        return Reading(float(view.run.config.dialect == "automodel"))
+        return Reading(float(habits_of(view.run.config.dialect).keeps_stored_precision))
     return Reading(1.0 - reading.value)
 
 

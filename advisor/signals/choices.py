@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from advisor.dialects import habits_of
 from advisor.findings import Evidence, Reading
 from advisor.signals.base import Signal, missing
 from advisor.signals.curves import View
@@ -149,7 +150,7 @@ def packed_across(view: View) -> Reading:
     size = number(view, "packed_sequence.packed_sequence_size")
     if size.value is None:
         return size
-    if size.value <= 0 or view.run.config.dialect == "automodel":
+    if size.value <= 0 or habits_of(view.run.config.dialect).masks_packed:
         return Reading(0.0)  # the guide's trainer masks between samples itself
     kind = text(view, "model.attn_implementation")
     if not kind:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from advisor.base.numbers import finite
 from advisor.config.ranges import warmup_range
+from advisor.dialects import habits_of
 from advisor.findings import Reading
 from advisor.signals import choices
 from advisor.signals import run_size as facts
@@ -131,8 +132,8 @@ def max_norm(view: View) -> Reading:
     value = finite(view.config.get("clip_grad_norm.max_norm"))
     if value is not None:
         return Reading(max(0.0, value))
-    known = view.run.config.dialect or view.run.format in ("transformers", "automodel")
-    return Reading(1.0) if known else unknown("clip_grad_norm.max_norm")
+    habits = habits_of(view.run.config.dialect or view.run.format)
+    return Reading(1.0) if habits.clips else unknown("clip_grad_norm.max_norm")
 
 
 def clips(view: View) -> Reading:

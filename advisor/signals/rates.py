@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from advisor.config.ranges import KeyRange, range_for, top_of, with_field
+from advisor.dialects import habits_of
 from advisor.findings import Reading
 from advisor.run import Run
 from advisor.signals import run_size as facts
@@ -91,7 +92,7 @@ def adam_steps(view: View) -> Reading:
     Trainers that we know take AdamW where nothing is said; elsewhere it has to be stated.
     """
     if not text(view, "optimizer._target_"):
-        return Reading(float(view.run.config.dialect in ("automodel", "transformers")))
+        return Reading(float(habits_of(view.run.config.dialect).takes_adam))
     return Reading(float(not steps_otherwise(view)))
 
 

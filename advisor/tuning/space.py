@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from advisor.base.numbers import is_number, number, same
+from advisor.dialects.habits import UNKNOWN
 from advisor.findings import Edit
 from advisor.plan import coupling
 
@@ -74,7 +75,7 @@ def with_changes(
     edits = [_edit(values, key, new) for key, new in bounded]
     taken = frozenset(key for key, _ in changes)
     changed = dict(values)
-    for edit in (*coupling.coupled(edits, values, taken, "", total), *edits):
+    for edit in (*coupling.coupled(edits, values, taken, UNKNOWN, total), *edits):
         new = edit.new
         changed[edit.key] = room.fit(edit.key, number(new)) if is_number(new) else new
     _keep_divisible(changed, taken)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from advisor.config.attach import with_facts
+from advisor.dialects import habits_of
 from advisor.dialects import tree as trees
 from advisor.errors import AdvisorError, EditError
 from advisor.run import Run
@@ -14,13 +15,11 @@ from advisor.tuning.reading import TrialReader, trial_of
 from advisor.tuning.trial import TrialChange
 from advisor.tuning.writing import Start, changes_between, read_start, write_values
 
-OURS = "automodel"
-
 
 def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[str, bool]:
     """Return the text that a session starts from, and whether rows must be held out for it."""
     start = read_start(path)
-    if ours and start.config.dialect != OURS:
+    if ours and not habits_of(start.config.dialect).is_ours:
         raise AdvisorError(
             f"{path}: a config for {start.config.dialect}, not for our trainer; say how to run it:"
             " --command 'my_train --config {config} --output {run_dir}'"
