@@ -105,3 +105,29 @@ def test_what_the_file_holds_now_decides(now: str, status: str, tmp_path: Path) 
     config = Config({LR: 2e-4}, dialect="transformers", path=str(path))
     (made,) = make_plan([finding("AA001", put(LR, 1e-4))], config, run_of()).edits
     assert made.status == status
+
+
+@pytest.mark.parametrize(
+    ("stated", "source", "old"),
+    [(2e-4, "config", 2e-4), (1.92e-4, "config", 1.92e-4), (1.86e-4, "log", 2e-4)],
+)
+def test_the_log_is_trusted_where_its_peak_is_over_the_stated_rate(
+    stated: float, source: str, old: float
+) -> None:
+    """A twentieth below the peak is rounding; more is another rate."""
+    found = [finding("AA001", times(LR, 0.5))]
+    (made,) = make_plan(found, Config({LR: stated}), run_of(lr=[1e-4, 2e-4, 1e-4])).edits
+    assert (made.source, made.old) == (source, old)
+
+
+@pytest.mark.parametrize(("held", "status"), [(2.09e-4, "resolved"), (2.13e-4, "file_differs")])
+def test_a_rate_read_from_the_log_may_differ_from_the_files_by_rounding(
+    held: float, status: str, tmp_path: Path
+) -> None:
+    path = copied(tmp_path, "trl.yaml")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("learning_rate: 2.0e-4", f"learning_rate: {held}"))
+    config = Config({}, dialect="transformers", path=str(path))
+    run = run_of(lr=[1e-4, 2e-4, 1e-4])
+    (made,) = make_plan([finding("AA001", times(LR, 0.5))], config, run).edits
+    assert (made.source, made.status) == ("log", status)

@@ -53,9 +53,18 @@ def make_run(
             if steps.size
         },
         config=Config(dict(config or {}), dict.fromkeys(config or {}, "case")),
-        events=tuple(Event(**event) for event in events),  # type: ignore[arg-type]
+        events=_events(events),
         facts=dict(facts or {}),
     )
+
+
+def _events(given: Sequence[Mapping[str, object]]) -> tuple[Event, ...]:
+    """Return the events of a case; ``times`` repeats one."""
+    found = []
+    for event in given:
+        plain = {key: value for key, value in event.items() if key != "times"}
+        found += [Event(**plain)] * int(str(event.get("times", 1)))  # type: ignore[arg-type]
+    return tuple(found)
 
 
 def run_of(case: Case) -> Run:
@@ -84,8 +93,11 @@ def check_case(case: Case, guide: Sequence[str]) -> list[str]:
     absent = sorted(case.every.keys() - case.series.keys())
     faults += [f"'every' names the absent series '{key}'" for key in absent]
     for event in case.events:
-        if not event.keys() <= {"kind", "text", "step", "line", "final"} or "text" not in event:
-            faults.append("an event has kind and text, and may have step, line and final")
+        if (
+            not event.keys() <= {"kind", "text", "step", "line", "final", "times"}
+            or "text" not in event
+        ):
+            faults.append("an event has kind and text; it may have step, line, final, times")
         elif event.get("kind") not in EVENT_KINDS:
             faults.append(f"unknown event kind {event.get('kind')!r}")
     faults += [f"guide id '{i}' is not one of the rule's" for i in case.guide if i not in guide]

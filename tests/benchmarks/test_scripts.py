@@ -21,6 +21,7 @@ RUNS = {
     "generated.detection --seeds 0:1 --kinds nan_late clean_cosine": "macro recall",
     "generated.stress --seeds 0:1": "macro recall of faults",
     "accuracy.report --quick --only emulated": "# How right the advisor is",
+    "tools.mutation --count 1 --check": "1 of 1 seeded changes are caught",
     "generated.fuzz --minutes 0.02": "mutated logs",
     "live.delays --seeds 1000:1001 --logs 100000": "alarms a thousand points",
     "live.cost --lengths 100 --points 1000": r"\| 100 \| \d",
