@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from advisor.dialects import DIALECTS, dialect_of, sniff
 from advisor.dialects import tree as trees
-from advisor.dialects.document import Change, rewrite
+from advisor.dialects.change import KeyChange
+from advisor.dialects.document import rewrite
 from advisor.dialects.keys import KINDS
 from advisor.dialects.scalars import scalar
 from advisor.errors import ConfigError, EditError
@@ -94,7 +95,7 @@ def test_json_keeps_its_indentation() -> None:
 
 def test_json_with_tabs_is_written_too() -> None:
     text = '{\n\t"learning_rate": 0.1,\n\t"num_train_epochs": 1\n}\n'
-    new = rewrite(text, Path("args.json"), [Change(("learning_rate",), 0.05)])
+    new = rewrite(text, Path("args.json"), [KeyChange(("learning_rate",), 0.05)])
     assert json.loads(new)["learning_rate"] == 0.05
     assert "\n\t" in new
 
@@ -150,35 +151,35 @@ def test_keyword_arguments_are_python() -> None:
 
 def test_an_alias_is_replaced_where_it_stands() -> None:
     text = "base: &b 1.0e-4\noptimizer:\n  lr: *b  # shared\n"
-    new = rewrite(text, YAML, [Change(("optimizer", "lr"), 2e-5)])
+    new = rewrite(text, YAML, [KeyChange(("optimizer", "lr"), 2e-5)])
     assert new == "base: &b 1.0e-4\noptimizer:\n  lr: 2.0e-05  # shared\n"
 
 
 def test_an_anchor_stays_at_its_value() -> None:
-    new = rewrite("lr: &b 1.0e-4 # x\nmax_lr: *b\n", YAML, [Change(("lr",), 2e-5)])
+    new = rewrite("lr: &b 1.0e-4 # x\nmax_lr: *b\n", YAML, [KeyChange(("lr",), 2e-5)])
     assert new == "lr: &b 2.0e-5 # x\nmax_lr: *b\n"
 
 
 def test_windows_line_ends_stay() -> None:
     text = "optimizer:\r\n  lr: 1.0e-4\r\nmodel:\r\n  a: 1\r\n"
-    new = rewrite(text, YAML, [Change(("optimizer", "eps"), 1e-8), Change(("x", "k"), 1)])
+    new = rewrite(text, YAML, [KeyChange(("optimizer", "eps"), 1e-8), KeyChange(("x", "k"), 1)])
     assert new == (
         "optimizer:\r\n  lr: 1.0e-4\r\n  eps: 1.0e-08\r\nmodel:\r\n  a: 1\r\nx:\r\n  k: 1\r\n"
     )
 
 
 def test_a_file_without_a_last_line_end_is_continued() -> None:
-    assert rewrite("a: 1", YAML, [Change(("b",), 2)]) == "a: 1\nb: 2\n"
-    assert rewrite("", YAML, [Change(("b", "c"), 2)]) == "b:\n  c: 2\n"
+    assert rewrite("a: 1", YAML, [KeyChange(("b",), 2)]) == "a: 1\nb: 2\n"
+    assert rewrite("", YAML, [KeyChange(("b", "c"), 2)]) == "b:\n  c: 2\n"
 
 
 def test_what_cannot_be_written_is_said() -> None:
     with pytest.raises(EditError, match=r"config\.yaml"):
-        rewrite("a: 1\n", YAML, [Change(("a", "b"), 2)])
+        rewrite("a: 1\n", YAML, [KeyChange(("a", "b"), 2)])
     with pytest.raises(EditError):
-        rewrite("a:\n  b: 1\n", YAML, [Change(("a",), 2)])
+        rewrite("a:\n  b: 1\n", YAML, [KeyChange(("a",), 2)])
     with pytest.raises(ConfigError, match=r"config\.yaml:2"):
-        rewrite("a: 1\n---\na: 2\n", YAML, [Change(("a",), 2)])
+        rewrite("a: 1\n---\na: 2\n", YAML, [KeyChange(("a",), 2)])
 
 
 def test_every_dialect_answers_for_every_key() -> None:
@@ -211,7 +212,7 @@ keys = st.sampled_from(["optimizer.lr", "peft.dim", "rng.seed", "a.b.c", "step_s
 @settings(deadline=None, max_examples=40)
 def test_writing_twice_changes_nothing_more(pairs: list[tuple[str, float]]) -> None:
     text = (FIXTURES / "automodel.yaml").read_text()
-    changes = [Change(tuple(key.split(".")), value) for key, value in pairs]
+    changes = [KeyChange(tuple(key.split(".")), value) for key, value in pairs]
     once = rewrite(text, YAML, changes)
     assert rewrite(once, YAML, changes) == once
     kept = [line for line in text.splitlines() if "#" in line]
