@@ -19,11 +19,11 @@ def median(values: NDArray[np.float64] | list[float]) -> float:
         plain: list[float] = flat.tolist()
         if (total := sum(plain)) == total:  # a NaN anywhere makes it one
             plain.sort()
-            return (plain[low] + plain[high]) / 2
+            return plain[low] if low == high else (plain[low] + plain[high]) / 2
     part = np.partition(flat, (low, high, k - 1))  # NaN sorts to the end
     if part[-1] != part[-1]:
         return float("nan")
-    return (float(part[low]) + float(part[high])) / 2
+    return float(part[low]) if low == high else (float(part[low]) + float(part[high])) / 2
 
 
 def medians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -31,5 +31,5 @@ def medians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     k = rows.shape[1]
     low, high = (k - 1) // 2, k // 2
     part = np.partition(rows, (low, high, k - 1), axis=1)  # NaN sorts to the end
-    out = (part[:, low] + part[:, high]) / 2
+    out = part[:, low] if low == high else (part[:, low] + part[:, high]) / 2
     return np.where(np.isnan(part[:, -1]), np.nan, out)
