@@ -11,6 +11,7 @@ from advisor.base.paths import data_dir
 from advisor.config.ranges import COMPILED, compile_ranges
 from advisor.errors import AdvisorError
 from advisor.report.checklist import checklist
+from advisor.report.guide import guide_rows
 from advisor.report.practice import load_rows, practice_page
 from advisor.report.readme import readme
 from advisor.rulebook.causes import CAUSES
@@ -46,6 +47,7 @@ def rule_page(rule: Rule) -> str:
         _causes(rule),
         _edits(rule.edits),
         _cases(rule.cases),
+        f"## From the guide\n\n{guide_rows(rule.guide)}" if rule.guide else "",
         _links(rule),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -208,8 +210,6 @@ def _cases(cases: Iterable[Case]) -> str:
 
 def _links(rule: Rule) -> str:
     lines = []
-    if rule.guide:
-        lines.append("Guide rows: " + ", ".join(f"`{row}`" for row in rule.guide) + ".")
     if rule.practice:
         rows = ", ".join(map(str, rule.practice))
         lines.append(f"Rows of [practice](../practice.md): {rows}.")

@@ -6,25 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from advisor.base.paths import data_dir
-from advisor.base.strict_yaml import parse_yaml
 from advisor.config.defaults import load_defaults
 from advisor.config.ranges import load_ranges
 from advisor.report.practice import PracticeRow, load_rows
+from advisor.rulebook.guide import GuideRow, load_guide
 from advisor.rulebook.load import load_full
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 
 
-def load(name: str) -> list[object]:
-    document = parse_yaml((data_dir("presets") / name).read_text(encoding="utf-8"))
-    assert not document.faults
-    assert isinstance(document.data, list)
-    return document.data
-
-
-IDS = [str(row) for row in load("guide-ids.yaml")]
+IDS = list(load_guide())
 DEFAULTS = {default.id: default for default in load_defaults()}
 RULES = list(load_full())
 LATER = {row for rule in RULES if rule.waits_for for row in rule.guide}
@@ -60,6 +52,15 @@ def test_a_row_is_shown_at_work_or_is_a_default_or_waits_for_a_later_stage(row: 
         return
     assert row in FIRES, "no case fires for it"
     assert row in SILENT, "no case stays silent for it"
+
+
+@pytest.mark.parametrize("row", load_guide().values(), ids=lambda row: row.id)
+def test_a_row_says_what_is_seen_and_what_follows_or_is_a_range(row: GuideRow) -> None:
+    if row.id.startswith("range-"):
+        assert not row.see + row.means + row.do
+    else:
+        assert row.see
+        assert row.means or row.do
 
 
 def test_no_rule_range_or_default_names_a_row_that_does_not_exist() -> None:
