@@ -74,6 +74,12 @@ def test_full_to_lora_raises_the_rate_tenfold(tmp_path: Path) -> None:
     assert plan.diff is not None and "match_all_linear: true" in plan.diff
 
 
+def test_lora_to_full_lowers_the_rate_tenfold() -> None:
+    config = with_facts(load_config(FIXTURES / "automodel.yaml"), {"method": "lora", LR: 1e-4})
+    plan = make_plan([finding("F1", put("method", "full"))], config, run_of("jsonl"))
+    assert by_key(plan)[LR].new == 1e-5
+
+
 def test_fewer_epochs_shorten_the_warmup() -> None:
     config = load_config(FIXTURES / "automodel.yaml")
     edit = put(EPOCHS, 1)

@@ -11,6 +11,10 @@ from advisor.findings import Edit, Severity
 from advisor.plan.edits import Proposal, merge, resolve
 
 
+def proposal(edit: Edit, severity: Severity = "warning", confidence: float = 0.5) -> Proposal:
+    return Proposal(edit, severity, confidence)
+
+
 def times(by: float, key: str = "optimizer.lr", code: str = "A1", **more: float) -> Edit:
     return Edit(key, "multiply", by, because=(code,), **more)  # type: ignore[arg-type]
 
@@ -82,7 +86,9 @@ def test_a_value_outside_the_bounds_goes_no_further() -> None:
 
 def test_a_wish_that_a_bound_holds_back_still_opposes_another() -> None:
     kept, dropped = merged(
-        2e-4, Proposal(times(5, code="A1", high=2e-4)), Proposal(times(0.5, code="B1"))
+        2e-4,
+        proposal(times(5, code="A1", high=2e-4), "warning", 0.5),
+        proposal(times(0.5, code="B1"), "warning", 0.5),
     )
     assert kept == []
     assert all("conflict: " in edit.note for edit in dropped)
@@ -104,8 +110,8 @@ def test_items_join_and_leave_lists() -> None:
 def test_two_multiplies_never_compound_and_the_more_severe_wins() -> None:
     kept, dropped = merged(
         2e-4,
-        Proposal(times(0.5, code="W1"), "warning", 0.9),
-        Proposal(times(0.1, code="E1"), "error", 0.5),
+        proposal(times(0.5, code="W1"), "warning", 0.9),
+        proposal(times(0.1, code="E1"), "error", 0.5),
     )
     assert [edit.new for edit in kept] == [2e-5]
     assert "superseded by E1" in dropped[0].note
@@ -113,7 +119,7 @@ def test_two_multiplies_never_compound_and_the_more_severe_wins() -> None:
 
 def test_opposite_directions_change_nothing_and_both_are_reported() -> None:
     kept, dropped = merged(
-        2e-4, Proposal(times(0.5, code="A1"), "error"), Proposal(times(2, code="B1"))
+        2e-4, proposal(times(0.5, code="A1"), "error"), proposal(times(2, code="B1"))
     )
     assert kept == []
     assert len(dropped) == 2
@@ -121,18 +127,18 @@ def test_opposite_directions_change_nothing_and_both_are_reported() -> None:
 
 
 def test_a_set_that_points_the_other_way_is_a_conflict_too() -> None:
-    kept, dropped = merged(0.0, Proposal(put(0.1)), Proposal(Edit("optimizer.lr", "add", -0.1)))
+    kept, dropped = merged(0.0, proposal(put(0.1)), proposal(Edit("optimizer.lr", "add", -0.1)))
     assert (kept, len(dropped)) == ([], 2)
 
 
 def test_a_set_wins_over_a_multiply_of_equal_weight() -> None:
-    kept, _ = merged(2e-4, Proposal(times(0.5)), Proposal(put(1e-5)))
+    kept, _ = merged(2e-4, proposal(times(0.5)), proposal(put(1e-5)))
     assert [edit.new for edit in kept] == [1e-5]
 
 
 def test_equal_edits_become_one_for_both_reasons() -> None:
     kept, dropped = merged(
-        2e-4, Proposal(times(0.5, code="A1")), Proposal(times(0.5, code="B1", low=1e-5))
+        2e-4, proposal(times(0.5, code="A1")), proposal(times(0.5, code="B1", low=1e-5))
     )
     assert len(kept) == 1 and not dropped
     assert kept[0].because == ("A1", "B1")
@@ -140,20 +146,20 @@ def test_equal_edits_become_one_for_both_reasons() -> None:
 
 
 def test_what_is_so_already_is_no_edit_and_no_conflict() -> None:
-    kept, dropped = merged(1.0, Proposal(put(1.0), "error"), Proposal(times(0.5)))
+    kept, dropped = merged(1.0, proposal(put(1.0), "error"), proposal(times(0.5)))
     assert [edit.new for edit in kept] == [0.5]
     assert "already" in dropped[0].note
 
 
 def test_advice_stands_beside_an_edit_of_the_same_key() -> None:
     advice = Edit("optimizer.lr", "set", None, "advice", note="look at it")
-    kept, dropped = merged(2e-4, Proposal(times(0.5)), Proposal(advice))
+    kept, dropped = merged(2e-4, proposal(times(0.5)), proposal(advice))
     assert len(kept) == 2 and not dropped
 
 
 def test_different_items_of_one_list_are_no_rivals() -> None:
     a = Edit("peft.target_modules", "append", "a")
-    kept, dropped = merged(["x"], Proposal(a), Proposal(replace(a, operand="b")))
+    kept, dropped = merged(["x"], proposal(a), proposal(replace(a, operand="b")))
     assert len(kept) == 2 and not dropped
 
 
@@ -166,7 +172,7 @@ rates = st.floats(1e-7, 1e-1)
 def test_however_many_findings_one_factor_at_most_is_applied(
     old: float, wishes: list[tuple[float, Severity]]
 ) -> None:
-    proposals = [Proposal(times(by, code=f"C{i}"), s) for i, (by, s) in enumerate(wishes)]
+    proposals = [proposal(times(by, code=f"C{i}"), s) for i, (by, s) in enumerate(wishes)]
     kept, dropped = merged(old, *proposals)
     assert len(kept) <= 1
     alone = [resolve(times(by), old).new for by, _ in wishes]

@@ -22,8 +22,8 @@ class Proposal:
     """An Edit with the weight of the Finding that it comes from."""
 
     edit: Edit
-    severity: Severity = "warning"
-    confidence: float = 0.5
+    severity: Severity
+    confidence: float
 
     @property
     def weight(self) -> tuple[int, float]:

@@ -15,6 +15,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum, auto
 from pathlib import Path
 
 from advisor.base.numbers import is_number, number, same
@@ -32,19 +33,35 @@ from advisor.rulebook.causes import CURES
 from advisor.run import Config, Run
 
 _VARIABLE = re.compile(r"\$\{|\$\w|\{\{|%\(|<\w+>")
-# 0 measuring, 1 numerics and memory (all that is not named), 2 rate, 3 batch, 4 epochs, 5 the rest
-_GROUP_OF = (
-    (("validation", "checkpoint.", "logging.", "step_scheduler.val_", "step_scheduler.ckpt_"), 0),
-    (("lr_scheduler.", "optimizer.lr", "optimizer.betas", "optimizer._target_", "method"), 2),
-    (("step_scheduler.global_batch_size",), 3),
-    (("step_scheduler.num_epochs", "step_scheduler.max_steps"), 4),
-    (("optimizer.weight_decay", "peft.", "dataset.limit"), 5),
-)
 
 
-def group_of(key: str) -> int:
+class Group(IntEnum):
+    """What a key is about, in the guide's order of tuning."""
+
+    MEASURING = auto()
+    NUMERICS = auto()  # and memory, and all that no other group names
+    RATE = auto()
+    BATCH = auto()
+    EPOCHS = auto()
+    REGULARISATION = auto()
+
+
+_STARTS = {
+    Group.MEASURING: (
+        "validation", "checkpoint.", "logging.", "step_scheduler.val_", "step_scheduler.ckpt_",
+    ),
+    Group.RATE: (
+        "lr_scheduler.", "optimizer.lr", "optimizer.betas", "optimizer._target_", "method",
+    ),
+    Group.BATCH: ("step_scheduler.global_batch_size",),
+    Group.EPOCHS: ("step_scheduler.num_epochs", "step_scheduler.max_steps"),
+    Group.REGULARISATION: ("optimizer.weight_decay", "peft.", "dataset.limit"),
+}  # fmt: skip
+
+
+def group_of(key: str) -> Group:
     """Return the place of a key in the guide's order of tuning."""
-    return next((group for starts, group in _GROUP_OF if key.startswith(starts)), 1)
+    return next((g for g, starts in _STARTS.items() if key.startswith(starts)), Group.NUMERICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +158,13 @@ def _lead(
         own = [p.edit for p in kept if finding.code in p.edit.because]
         first = [e for e in own if e.key in keys and e.applies == "review"]
         unknown += [e for e in first if not e.resolved and e not in unknown]
-        if any(e.resolved and group_of(e.key) > 1 for e in first):
+        if any(e.resolved and group_of(e.key) > Group.NUMERICS for e in first):
             leads[finding.code] = keys
     waits = [
         p.edit
         for p in kept
         if p.edit.applies == "review"
-        and group_of(p.edit.key) == 1
+        and group_of(p.edit.key) == Group.NUMERICS
         and all(code in leads and p.edit.key not in leads[code] for code in p.edit.because)
     ]
     return [p for p in kept if p.edit not in (*waits, *unknown)], unknown, waits

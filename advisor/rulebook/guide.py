@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import msgspec
 
 from advisor.base.paths import data_dir
 from advisor.base.strict_yaml import parse_yaml
@@ -13,8 +14,7 @@ from advisor.errors import RuleError
 GUIDE = "guide.yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class GuideRow:
+class GuideRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row of rules/guide.yaml; a row of ranges has no text of its own."""
 
     id: str
@@ -28,16 +28,13 @@ def load_guide(folder: Path | None = None) -> dict[str, GuideRow]:
     """Return the guide's rows by id, in its order; RuleError says what is wrong with the file."""
     path = (folder or data_dir("rules")) / GUIDE
     document = parse_yaml(path.read_text(encoding="utf-8"))
-    if document.faults or not isinstance(document.data, list):
-        raise RuleError(f"{path}: {document.faults[0].what if document.faults else 'no list'}")
-    rows = [_row(path, given) for given in document.data]
-    if len(rows) != len({row.id for row in rows}):
+    if document.faults:
+        raise RuleError(f"{path}: {document.faults[0].what}")
+    try:
+        rows = msgspec.convert(document.data, list[GuideRow])
+    except msgspec.ValidationError as error:
+        raise RuleError(f"{path}: {error}") from None
+    by_id = {row.id: row for row in rows}
+    if len(by_id) < len(rows):
         raise RuleError(f"{path}: an id stands twice")
-    return {row.id: row for row in rows}
-
-
-def _row(path: Path, given: object) -> GuideRow:
-    if isinstance(given, dict) and "id" in given and given.keys() <= {"id", "see", "means", "do"}:
-        if all(isinstance(text, str) for text in given.values()):
-            return GuideRow(**given)
-    raise RuleError(f"{path}: {given!r}: a row has id, see, means and do, all of them text")
+    return by_id

@@ -9,7 +9,7 @@ import numpy as np
 
 from advisor.base.redact import redact_value
 from advisor.errors import EditError
-from advisor.plan.make import group_of
+from advisor.plan.make import Group, group_of
 from advisor.plan.target import Target, plain
 from advisor.run import Run
 from advisor.tuning.budget import budget_of, spent
@@ -27,7 +27,6 @@ _TUNED = (
     "step_scheduler.num_epochs", "clip_grad_norm.max_norm", "peft.dim", "peft.alpha",
     "peft.dropout",
 )  # fmt: skip
-MEMORY = 1  # the group of numerics and memory in the guide's order
 DEAF = 3  # runs at other rates that are the same as the start, to the last digit
 
 
@@ -123,7 +122,7 @@ class Planner:
 def _smaller(history: Sequence[Trial]) -> TrialProposal | None:
     """Return what its own plan makes of a start that no memory holds: nothing else is known yet."""
     last = history[-1]
-    memory = [e for e in last.edits if group_of(e.key) <= MEMORY]
+    memory = [e for e in last.edits if group_of(e.key) <= Group.NUMERICS]
     if last.status != "oom" or not memory or any(counts(trial) for trial in history):
         return None
     because = tuple(dict.fromkeys(code for edit in memory for code in edit.because))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.tuning.space import Room
-from advisor.tuning.strategy.curves import lead
+from advisor.tuning.strategy.curves import is_above_start, lead
 from advisor.tuning.strategy.rates import CLOSE, Point, _bottom, _halved, _outward, next_rate
 from advisor.tuning.trial import Said, Trial
 from tests.tuning.test_strategy import LR, START, simulate
@@ -100,3 +100,15 @@ def test_a_run_that_broke_trails_by_any_measure() -> None:
     broken = replace(broken, losses=np.where(np.arange(200) > 150, np.nan, broken.losses))
     found = lead(broken, curve(2, 0.1, 2))
     assert found is not None and found.value == math.inf
+
+
+@pytest.mark.parametrize(("steps", "is_told"), [(3, True), (2, False), (1, False)])
+def test_a_lead_needs_two_gaps(steps: int, is_told: bool) -> None:
+    one, other = curve(2, 0.1, 1, steps), curve(2, 0.1, 2, steps)
+    assert (lead(one, other) is not None) == is_told
+
+
+@pytest.mark.parametrize(("level", "unlearns"), [(1.1, False), (1.2, True), (math.nan, True)])
+def test_a_run_unlearns_a_seventh_above_its_first_losses(level: float, unlearns: bool) -> None:
+    losses = np.where(np.arange(20) < 5, 1.0, level)
+    assert is_above_start(replace(curve(1, 0, 1, 20), losses=losses)) == unlearns

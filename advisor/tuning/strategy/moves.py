@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advisor.base.numbers import is_number, number, same
-from advisor.plan.make import group_of
+from advisor.plan.make import Group, group_of
 from advisor.run import Config, Run
 from advisor.signals.rates import range_of
 from advisor.tuning.space import (
@@ -202,10 +202,10 @@ def mending_moves(broken: Trial) -> Iterator[Move]:
 def _planned(base: Trial, judged: Sequence[str] = PROBED) -> Iterator[Move]:
     """Yield the plan's edits that no probe judges, a group at a time in the guide's order.
 
-    How a run is measured (group 0) changes no loss.
+    How a run is measured changes no loss.
     """
     edits = [e for e in base.edits if not same(base.values.get(e.key), e.new)]
-    edits = [e for e in edits if group_of(e.key) > 0 and e.key not in judged]
+    edits = [e for e in edits if group_of(e.key) > Group.MEASURING and e.key not in judged]
     for group in sorted({group_of(e.key) for e in edits}):
         chosen = [e for e in edits if group_of(e.key) == group]
         because = tuple(dict.fromkeys(code for e in chosen for code in e.because))
