@@ -12,6 +12,7 @@ from advisor.dialects import tree as trees
 from advisor.dialects.keys import coerce
 from advisor.dialects.strangers import stranger
 from advisor.errors import ConfigError
+from advisor.readers import role_of
 from advisor.run import Config
 
 BEFORE = ".before"  # added to a file's name: what it held before an edit in place
@@ -263,12 +264,7 @@ def _newest(log_path: Path) -> float | None:
     """Return when the log was last written."""
     paths = [log_path] if log_path.is_file() else _listing(log_path)
     if log_path.is_dir():
-        kinds = (".jsonl", ".csv", ".log", ".out", ".txt")
-        paths = [
-            path
-            for path in paths
-            if path.suffix in kinds or path.name == "trainer_state.json" or "tfevents" in path.name
-        ]
+        paths = [path for path in paths if role_of(path.name.lower())]
     times = []
     for path in paths:
         try:

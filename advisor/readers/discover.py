@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from advisor.errors import NoColumn, NotALog, ReadError, one_line
-from advisor.readers import leftovers, read_file
+from advisor.readers import READERS, leftovers, read_file
 from advisor.readers.folders import Folder, Walk, natural, side_of, walk
 from advisor.readers.joining import join, side_by_side
 from advisor.readers.options import DEFAULT, ReadOptions
 from advisor.run import Run
 
-LOOKED_FOR = "trainer_state.json, *.jsonl, *.csv, events.out.tfevents.*, *.log"
+LOOKED_FOR = ", ".join(entry.example for entry in READERS)
 MAX_RUNS = 1_000
 STALE = 60.0  # seconds: what was written so long before the log itself is of an earlier attempt
 NESTED = 4  # levels below a run's folder where its own TensorBoard files may lie

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from advisor.readers import names
+from advisor.readers import names, role_of
 
 MAX_DEPTH = 8
 MAX_FILES = 20_000
@@ -20,11 +20,6 @@ _SKIP = frozenset({
 TRACKERS = frozenset({"wandb", "mlruns"})  # they hold copies: looked into where nothing else is
 _CHECKPOINT = re.compile(r"^(?:checkpoint|ckpt|epoch_\d+_step|step|global_step)[-_]?(\d+)$")
 _PACKED = re.compile(r"\.(gz|bz2|xz)$")
-_TEXT = re.compile(
-    r"\.(log|txt|out|err|stdout|stderr)(\.\d+)?$|^(log|nohup|stdout|stderr)$|\.[eo]\d{3,}$"
-)
-_TABLE = re.compile(r"\.(csv|tsv|jsonl|ndjson)$")
-_JSON = re.compile(r"(train|valid|val|eval|log|metric|history|scalar|loss|result|curve).*\.json$")
 _NOT_LOGS = re.compile(
     r"^(requirements.*|readme.*|licen[cs]e.*|merges|vocab|files_metadata|special_tokens.*"
     r"|tokenizer.*|constraints|robots)\.txt$|^wandb-.*\.json$"
@@ -125,22 +120,12 @@ def _sort_in(folder: Folder, path: Path, found: Walk, only_state: bool) -> None:
             " or give the output.log beside it"
         )
         return
-    kind = _kind(name)
-    if kind == "" or (only_state and kind != "states") or not _is_file(path):
-        return
-    getattr(folder, kind).append(path)
-
-
-def _kind(name: str) -> str:
     if _NOT_LOGS.search(name) or name.startswith("."):
-        return ""
-    if name == "trainer_state.json":
-        return "states"
-    if "tfevents" in name:
-        return "events"
-    if _TABLE.search(name) or _JSON.search(name):
-        return "tables"
-    return "texts" if _TEXT.search(name) else ""
+        return
+    role = role_of(name)
+    if role is None or (only_state and role != "states") or not _is_file(path):
+        return
+    getattr(folder, role).append(path)
 
 
 def _is_file(path: Path) -> bool:
