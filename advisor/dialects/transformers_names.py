@@ -46,7 +46,7 @@ _TABLE = {
     "peft.modules_to_save": "modules_to_save lora_modules_to_save additional_target",
     "quantization.load_in_4bit": "load_in_4bit",
     "quantization.load_in_8bit": "load_in_8bit",
-    "quantization.bnb_4bit_quant_type": "bnb_4bit_quant_type",
+    "quantization.bnb_4bit_quant_type": "bnb_4bit_quant_type quantization_type",
     "quantization.bnb_4bit_compute_dtype": "bnb_4bit_compute_dtype",
     "quantization.bnb_4bit_use_double_quant":
         "bnb_4bit_use_double_quant double_quantization use_bnb_nested_quant",
@@ -61,7 +61,7 @@ _TABLE = {
     "dataset.limit_dataset_samples": "max_samples",
     "dataloader.num_workers": "dataloader_num_workers",
     "dataloader.group_by_length": "group_by_length",
-    "validation_dataloader.batch_size": "per_device_eval_batch_size",
+    "validation_dataloader.batch_size": "per_device_eval_batch_size eval_batch_size",
     "checkpoint.checkpoint_dir": "output_dir",
     "checkpoint.load_best": "load_best_model_at_end",
     "distributed_config.activation_checkpointing": "gradient_checkpointing",
