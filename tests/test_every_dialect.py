@@ -14,7 +14,7 @@ from advisor.findings import Edit
 FIXTURES = Path(__file__).parent / "fixtures" / "configs"
 TREES = {path.name: trees.parse(path.read_text(), path) for path in sorted(FIXTURES.iterdir())}
 KNOWN = {name: dialect for name, tree in TREES.items() if (dialect := sniff(tree)) is not None}
-# Two values of each kind, and of keys that hold only some: the one that the fixture lacks is written.
+# Two values of each kind, and of keys that hold only some: the one that a fixture lacks is written.
 NEW = {
     "float": (0.0123, 0.5), "int": (24, 25), "bool": (True, False), "str": ("other", "one"),
     "list": (["k_proj", "gate_proj"], ["q_proj"]),
