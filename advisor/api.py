@@ -62,7 +62,7 @@ def check(path: Place, **asked: Unpack[CheckOptions]) -> Report:
     """
     reports, unread = _check(path, asked)
     now = [report for report in reports if not report.run.facts.get("leftover")] or reports
-    newest = max(reversed(now), key=lambda report: _written(report.run))
+    newest = max(reversed(now), key=lambda report: _mtime(report.run))
     if len(now) > 1:
         run = newest.run
         name = one_line(" run ".join(filter(None, (run.path, run.id))))
@@ -181,7 +181,7 @@ def _span(
     return first, last
 
 
-def _written(run: Run) -> float:
+def _mtime(run: Run) -> float:
     try:
         return Path(run.path).stat().st_mtime
     except OSError:

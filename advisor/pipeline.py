@@ -134,12 +134,12 @@ def check_paths(
     reports: dict[tuple[Path, str], Report] = {}
     failures: dict[str, Failure] = {}  # by message: a fault of the command line is said once
     for path in paths:
-        with caught(path, failures):
+        with catch(path, failures):
             found = read_all(path, request.options)
             for error in found.errors:
                 failures.setdefault(str(error), Failure(str(path), str(error)))
             for run in found.runs:
-                with caught(run.path, failures):
+                with catch(run.path, failures):
                     report = judge_run(with_config(run, request), rulebook, request)
                     report = replace(report, followup=followup(report, rulebook))
                     reports.setdefault((Path(run.path).resolve(), run.id), report)
@@ -147,7 +147,7 @@ def check_paths(
 
 
 @contextmanager
-def caught(path: Path | str, failures: dict[str, Failure]) -> Iterator[None]:
+def catch(path: Path | str, failures: dict[str, Failure]) -> Iterator[None]:
     """Keep an error as a Failure: one run's must not take the others' reports along."""
     try:
         yield

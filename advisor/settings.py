@@ -132,16 +132,16 @@ def _section(table: Mapping[str, object], key: str, path: Path) -> Mapping[str, 
     if not isinstance(value, Mapping):
         raise ConfigError(f"{path}: '{key}' is {value!r}, expected a table")
     if key == "set":
-        return _dotted(value)
+        return _join_dots(value)
     return value
 
 
-def _dotted(tree: Mapping[str, object], start: str = "") -> dict[str, object]:
+def _join_dots(tree: Mapping[str, object], start: str = "") -> dict[str, object]:
     """Join the keys that TOML splits at dots: ``data.samples = 5000`` arrives as two levels."""
     out: dict[str, object] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            out.update(_dotted(value, f"{start}{key}."))
+            out.update(_join_dots(value, f"{start}{key}."))
         else:
             out[start + key] = value
     return out

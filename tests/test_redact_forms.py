@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.base.redact import HIDDEN, is_secret_key, redact_text, redact_value, restored
+from advisor.base.redact import HIDDEN, is_secret_key, redact_text, redact_value, restore
 
 WORDS = ("Zq7xV", "m4NwK2", "tR9bL0", "pY3sD8", "hJ6gFc")
 SECRET = "".join(WORDS)  # 28 letters and digits
@@ -244,9 +244,9 @@ def test_hidden_text_gets_its_secrets_back_from_the_original() -> None:
     original = f"lr: 1e-4\nhub_token: {SECRET}  # mine\nurl: https://a:{HEX}@h\n"
     shown = redact_text(original).replace("1e-4", "3e-5")
     assert SECRET not in shown and HEX not in shown
-    assert restored(shown, original) == original.replace("1e-4", "3e-5")
-    assert restored(shown, "lr: 1e-4\n") is None
-    assert restored("lr: 1\n", "lr: 2\n") == "lr: 1\n"
+    assert restore(shown, original) == original.replace("1e-4", "3e-5")
+    assert restore(shown, "lr: 1e-4\n") is None
+    assert restore("lr: 1\n", "lr: 2\n") == "lr: 1\n"
 
 
 SEEDS = [

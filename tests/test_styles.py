@@ -16,7 +16,7 @@ from advisor.config.attach import load_config
 from advisor.dialects import tree as trees
 from advisor.findings import Plan
 from advisor.plan.apply import preview_edits
-from advisor.plan.edits import rounded
+from advisor.plan.edits import round_off
 from advisor.plan.make import make_plan, plan_snippet
 from advisor.run import Config
 from tests.cli.program import advise
@@ -65,7 +65,7 @@ def test_a_rate_keeps_its_style_and_its_comment_where_it_stands(
     new = applied.splitlines()[0]
     value = new.partition(": ")[2].split()[0]
     assert re.fullmatch(pattern, value), value
-    assert trees.cast(value) == edit.new == rounded(edit.new)
+    assert trees.cast(value) == edit.new == round_off(edit.new)
     grown = len(value) - len(form.format(rate))
     assert new.endswith("# as of May")
     assert gap <= grown or new.index("#") == line.index("#")

@@ -20,7 +20,7 @@ from advisor.base.credentials import (
     takes_spaces,
 )
 
-__all__ = ["HIDDEN", "is_secret_key", "redact_text", "redact_value", "restored"]
+__all__ = ["HIDDEN", "is_secret_key", "redact_text", "redact_value", "restore"]
 
 HIDDEN = "<redacted>"
 
@@ -65,13 +65,13 @@ _PEM_REST = re.compile(rf"{_GAP}(?:[A-Za-z0-9+/=]{{16,}}+{_GAP})*+")
 
 def redact_value(key: str, value: object) -> object:
     """Return a value as it may be printed; sections and lists are gone through."""
-    return _shown(value, is_secret_key(key), is_some_key(key))
+    return _show(value, is_secret_key(key), is_some_key(key))
 
 
-def _shown(value: object, secret: bool, perhaps: bool = False) -> object:
+def _show(value: object, secret: bool, perhaps: bool = False) -> object:
     if isinstance(value, Mapping):
         return {
-            name: _shown(
+            name: _show(
                 inner, secret or is_secret_key(str(name)), perhaps or is_some_key(str(name))
             )
             for name, inner in value.items()
@@ -89,7 +89,7 @@ def _words_shown(items: Sequence[object], secret: bool, perhaps: bool) -> list[o
     """Return a list; in the words of a command a flag names what follows it."""
     shown, flag = [], False
     for item in items:
-        shown.append(_shown(item, secret or flag, perhaps))
+        shown.append(_show(item, secret or flag, perhaps))
         word = item if isinstance(item, str) and not flag else ""
         flag = word.startswith("-") and "=" not in word and is_secret_key(word)
     return shown
@@ -104,7 +104,7 @@ def redact_text(text: str) -> str:
     return "".join([*parts, text[at:]]) if parts else text
 
 
-def restored(shown: str, original: str) -> str | None:
+def restore(shown: str, original: str) -> str | None:
     """Return redacted text with the secrets of ``original`` in their places, in its order.
 
     None where the two do not hold as many.
@@ -140,7 +140,7 @@ def _found(text: str) -> Iterator[Span]:
         for match in named.finditer(text):
             if is_secret_key(match["key"]) and not is_plain(match["value"]):
                 yield match.span("value")
-    yield from _valued(text)
+    yield from _find_values(text)
 
 
 def _in_context(match: re.Match[str]) -> Iterator[Span]:
@@ -163,7 +163,7 @@ def _key_block(text: str, begin: re.Match[str]) -> Span:
     return begin.end(), rest.end() if rest else begin.end()
 
 
-def _valued(text: str) -> Iterator[Span]:
+def _find_values(text: str) -> Iterator[Span]:
     """Yield the values that stand after the names of credentials."""
     at = 0
     while (match := _PAIR.search(text, at)) is not None:

@@ -61,7 +61,7 @@ def compare(
         if len(runs) < 2:
             failures.append(_too_few(paths, runs))
         else:
-            comparison = _compared(runs, rulebook)
+            comparison = _compare(runs, rulebook)
     except AdvisorError as error:
         if output_format != "json":
             raise
@@ -86,7 +86,7 @@ def read_all(paths: Sequence[Path], request: Request) -> tuple[list[Run], list[F
     return list(runs.values()), failures
 
 
-def _compared(runs: Sequence[Run], rulebook: Rulebook) -> Comparison:
+def _compare(runs: Sequence[Run], rulebook: Rulebook) -> Comparison:
     try:
         return compare_runs(runs, rulebook)
     except AdvisorError:

@@ -18,7 +18,7 @@ from advisor.errors import AdvisorError, EditError
 from advisor.findings import Edit, Report
 from advisor.pipeline import judge_run, load_runs
 from advisor.plan.apply import preview_edits
-from advisor.plan.make import is_takeable, plan_snippet, unified
+from advisor.plan.make import is_takeable, plan_snippet, unified_diff
 from advisor.rulebook.load import load_rules
 from advisor.settings import find_settings
 
@@ -122,7 +122,7 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
 def _show_diff(report: Report, kinds: Sequence[str]) -> None:
     place = Path(str(report.run.config.path))
     outcome = preview_edits(place, report.plan, report.run.config, kinds)
-    change = unified(outcome.old, outcome.new, place)
+    change = unified_diff(outcome.old, outcome.new, place)
     typer.echo(change or "", nl=False)
     refuse_if_idle(place, outcome, report.run)
 
@@ -133,7 +133,7 @@ def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: boo
 
     place = Path(str(report.run.config.path))
     outcome = write_plan(report, report.plan, out, in_place, kinds)
-    change = unified(outcome.old, outcome.new, place)
+    change = unified_diff(outcome.old, outcome.new, place)
     screen = console()
     if change and screen.is_terminal:
         from rich.syntax import Syntax

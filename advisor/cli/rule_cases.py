@@ -76,12 +76,12 @@ def flips(rule: Rule, case: Case, limit: str) -> bool:
     view = View(run_of(case))
     answers = {
         judge(replace(rule, limits={**rule.limits, limit: value}), view).value
-        for value in (rule.limits[limit], *moved(rule.limits[limit]))
+        for value in (rule.limits[limit], *move_limit(rule.limits[limit]))
     }
     return answers >= {True, False}
 
 
-def moved(limit: float) -> tuple[float, float]:
+def move_limit(limit: float) -> tuple[float, float]:
     """Return a limit moved up and down: by half; a share close to 1 by half of what is left."""
     if limit == 0:
         return 0.1, -0.1

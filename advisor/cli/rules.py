@@ -10,7 +10,7 @@ import typer
 
 from advisor.cli.check import console, print_json
 from advisor.errors import AdvisorError
-from advisor.rulebook.load import listed, load_rules, parse_rules
+from advisor.rulebook.load import find_rules, load_rules, parse_rules
 from advisor.rulebook.rule import Rule, Rulebook
 
 WIDE = 100  # columns from which the guide's rows stand beside a rule
@@ -108,7 +108,7 @@ def _list_keys() -> None:
 def _test(paths: list[Path]) -> None:
     from advisor.cli.rule_cases import run_cases
 
-    files = listed(paths)
+    files = find_rules(paths)
     book = load_rules()
     results = [r for rule in parse_rules(files, book.codes) for r in run_cases(rule, book)]
     failed = [r for r in results if not r.passed]

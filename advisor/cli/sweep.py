@@ -12,7 +12,7 @@ import typer
 from advisor.base.atomic import write_atomic
 from advisor.cli import options as given
 from advisor.cli.check import console, print_json
-from advisor.cli.tune import prepared, reader_of
+from advisor.cli.tune import prepare, reader_of
 from advisor.compare.runs import Comparison, compare
 from advisor.errors import AdvisorError
 from advisor.pipeline import Failure
@@ -70,7 +70,7 @@ def sweep(
     Example: advise sweep my.yaml --lr 1e-6,1e-5,5e-5
              advise sweep my.yaml --range-test --steps 200
     """
-    setup, text = prepared(config, command, "local", launcher_words("local", ()), set_values)
+    setup, text = prepare(config, command, "local", launcher_words("local", ()), set_values)
     if range_test and command:
         raise AdvisorError("--range-test: needs our trainer's schedule; give --lr with --command")
     start = read_start(setup.config, text)
@@ -79,7 +79,7 @@ def sweep(
     bench = Bench(folder, start, driver, Local(), reader_of(), parallel, _say)
     rates = rates_of(lr) if lr else [] if range_test else rates_around(start)
     if range_test:
-        rates = _ranged(bench, rates, steps)
+        rates = _range_test(bench, rates, steps)
     shots = run_sweep(bench, rates, steps)
     _show(config, bench, shots, as_json)
 
@@ -89,7 +89,7 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _ranged(bench: Bench, rates: list[float], steps: int) -> list[float]:
+def _range_test(bench: Bench, rates: list[float], steps: int) -> list[float]:
     """Run the range test up to the highest rate given, or 100 times the config's own."""
     high = rates[-1] if rates else 10 * rates_around(bench.start)[-1]
     shot = Shot(high, bench.folder / "range-test", 0)

@@ -23,7 +23,7 @@ from advisor.report.session_html import to_html
 from advisor.report.session_text import show_session
 from advisor.rulebook.load import load_rules
 from advisor.settings import find_settings
-from advisor.tuning.account import best_config, dumped, read_account
+from advisor.tuning.account import best_config, dump, read_account
 from advisor.tuning.budget import estimate
 from advisor.tuning.choice import noise_of
 from advisor.tuning.crashes import NoResult
@@ -111,10 +111,10 @@ def tune(
         raise AdvisorError(f"--hours {hours:g}: give a number above 0")
     words = launcher_words(launcher, launcher_args or ())
     if dry_run:
-        _dry_run(*prepared(config, command, launcher, words, set_values),
+        _dry_run(*prepare(config, command, launcher, words, set_values),
                  Limits(runs or RUNS, tokens, hours))  # fmt: skip
         return
-    opened = _opened(config, session, go_on, (command, launcher, words, set_values))
+    opened = _open_session(config, session, go_on, (command, launcher, words, set_values))
     try:
         told = _go(opened, _limits(opened, runs, tokens, hours), parallel, keep)
     except NoResult as error:
@@ -133,7 +133,7 @@ def tune(
     _show(opened.folder, as_json, told)
 
 
-def _opened(
+def _open_session(
     config: Path | None,
     folder: Path | None,
     go_on: bool,
@@ -146,11 +146,11 @@ def _opened(
         if how[3]:
             raise AdvisorError("--resume: --command and --set are those of the session")
         return resume(place, _found(config) if config else None, how[0])
-    setup, text = prepared(config, *how)
+    setup, text = prepare(config, *how)
     return begin(folder or Path(f"tune-{setup.config.stem}"), setup, text)
 
 
-def prepared(
+def prepare(
     config: Path | None,
     command: str,
     launcher: str,
@@ -264,7 +264,7 @@ def _show(folder: Path, as_json: bool, told: set[int]) -> None:
     write_atomic(place, best_config(account), config if config.exists() else None)
     write_atomic(folder / "report.html", to_html(account))
     if as_json:
-        print_json(dumped(strict(account.as_dict())))
+        print_json(dump(strict(account.as_dict())))
         return
     show_session(console(), account, told if _is_one_screen() else ())
     typer.echo(f"best config: {place}\nreport: {folder / 'report.html'}")

@@ -86,7 +86,7 @@ def watch(
     wanted = given.Given(select, ignore, severity, config, set_facts, map_columns, "", rules)
     watcher = Watcher(paths, rulebook, make_request(wanted, settings, rulebook))
     command = None if on_finding is None else OnFinding(on_finding)
-    with _stopped() as stop, _face(as_json, once) as face:
+    with _stop_on_signal() as stop, _face(as_json, once) as face:
         faces: list[Face] = [face] if command is None else [face, ForEach(command)]
         over = once or _follow(watcher, faces, interval, idle, stop)
         _tell(faces, watcher.close(over), watcher)
@@ -183,7 +183,7 @@ class ForEach:
 
 
 @contextmanager
-def _stopped() -> Iterator[threading.Event]:
+def _stop_on_signal() -> Iterator[threading.Event]:
     """Ctrl-C, or a job scheduler's end, lets the look at hand finish: nothing is lost.
 
     A second one ends at once.

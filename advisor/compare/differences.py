@@ -63,12 +63,12 @@ def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
     for key in dict.fromkeys(key for run in runs for key in run.config.values):
         native = [_native(run, key, tree) for run, tree in zip(runs, trees_of, strict=True)]
         covered.update(native)
-        values = [stated(run, key) for run in runs]
+        values = [value_of(run, key) for run in runs]
         if key in _DERIVED or (key in _LOGGED and _as_logged(runs, key)):
             continue
         if _differ(values, one_language):
             one = len(set(native)) == 1 and native[0] and key not in _COUNTED
-            shown = native[0] if one else _shown(runs, key)
+            shown = native[0] if one else _name_key(runs, key)
             found.append(_difference(key, native[0] if one else key, values, shown))
     if one_language:
         flat = [dict(leaves(tree)) for tree in trees_of]
@@ -89,7 +89,7 @@ def _as_logged(runs: Sequence[Run], key: str) -> bool:
     return from_logs and len(known) == len(runs) and min(known) >= (1 - _NEAR) * max(known)
 
 
-def stated(run: Run, key: str) -> object:
+def value_of(run: Run, key: str) -> object:
     """Return what a run was trained with; the trainer's default where its config leaves it out."""
     value = run.config.values.get(key)
     if value is None and run.config.path is not None and key.startswith(_FILLED):
@@ -107,7 +107,7 @@ def void_reason(differs: Sequence[Difference]) -> str:
     return ""
 
 
-def _shown(runs: Sequence[Run], key: str) -> str:
+def _name_key(runs: Sequence[Run], key: str) -> str:
     """Name a key for users of several trainers, or of one whose names we do not know."""
     languages = {language_of(run) for run in runs}
     return name_of(key, languages.pop()) if len(languages) == 1 else name_of(key)

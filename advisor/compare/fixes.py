@@ -135,7 +135,7 @@ def followup(report: Report, rulebook: Rulebook) -> Followup | None:
             if not _is_same_run(before, report.run) and _took(fix, report.run):
                 if _is_elsewhere(place, report.run) and not _may_follow(before, report.run):
                     continue
-                return _judged(fix, report, compare([before, report.run], rulebook))
+                return _judge(fix, report, compare([before, report.run], rulebook))
     return None
 
 
@@ -214,7 +214,7 @@ def _agrees(key: str, wanted: object, run: Run) -> bool:
     return same(value, wanted)
 
 
-def _judged(fix: Fix, report: Report, comparison: Comparison) -> Followup:
+def _judge(fix: Fix, report: Report, comparison: Comparison) -> Followup:
     pick = comparison.pick
     codes = {code for change in fix.changes for code in change.because}
     standing = {finding.code for finding in report.findings}
@@ -235,7 +235,7 @@ def _judged(fix: Fix, report: Report, comparison: Comparison) -> Followup:
         verdict, message = "unknown", f"whether the change helped is not judged: {pick.why}"
     if not ended_as_planned(report.run) and verdict != "unknown":
         message += "; so far, this run has not come to its end"
-    what = ", ".join(f"{c.native_key} {_shown(c, True)} -> {_shown(c)}" for c in fix.changes)
+    what = ", ".join(f"{c.native_key} {_spell(c, True)} -> {_spell(c)}" for c in fix.changes)
     return Followup(verdict, f"{what}: {message}", fix.run, back)
 
 
@@ -273,7 +273,7 @@ def _reversal(change: _Change) -> Reversal:
     return Reversal(change.key, change.native_key, change.new, change.old)
 
 
-def _shown(change: _Change, before: bool = False) -> str:
+def _spell(change: _Change, before: bool = False) -> str:
     native = change.native_old if before else change.native_new
     value = (change.old if before else change.new) if native is None else native
     return "unset" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -96,7 +96,7 @@ def _rising(values: FloatArray, noise: float) -> BoolArray:
     return rising
 
 
-def aligned(contestants: Sequence[Contestant], series: str) -> list[LossRow]:
+def align(contestants: Sequence[Contestant], series: str) -> list[LossRow]:
     """Return a Row for every step at which some run was evaluated.
 
     Steps that lie closer than a fifth of the way between evaluations (logs that count from 0
@@ -144,7 +144,7 @@ def _with_best(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     return tuple(replace(cell, best=cell.value == low) for cell in cells)
 
 
-def thinned(rows: Sequence[LossRow], keep: int | None) -> tuple[LossRow, ...]:
+def thin(rows: Sequence[LossRow], keep: int | None) -> tuple[LossRow, ...]:
     """Return at most ROWS rows, evenly spread, the last one and the step of the pick among them."""
     if len(rows) <= ROWS:
         return tuple(rows)

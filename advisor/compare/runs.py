@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.compare.differences import Difference, differences, stated, void_reason
-from advisor.compare.loss_table import FLOOR, Contestant, LossRow, aligned, contestant_of, thinned
+from advisor.compare.differences import Difference, differences, value_of, void_reason
+from advisor.compare.loss_table import FLOOR, Contestant, LossRow, align, contestant_of, thin
 from advisor.findings import Evidence, Finding
 from advisor.rulebook.rule import CONFIDENCES, Rulebook
 from advisor.run import Run
@@ -54,14 +54,14 @@ def compare(runs: Sequence[Run], rulebook: Rulebook) -> Comparison:
     series = "eval/loss" if any(_has(run, "eval/loss") for run in runs) else "train/loss"
     labels = labels_of(runs)
     contestants = tuple(contestant_of(r, n, series) for r, n in zip(runs, labels, strict=True))
-    grid = aligned(contestants, series)
+    grid = align(contestants, series)
     differs = differences(runs)
     void = void_reason(differs)
     pick = _pick(contestants, grid, series) if not void else Pick(None, f"no pick: {void}")
     return Comparison(
         series,
         contestants,
-        thinned(grid, pick.step),
+        thin(grid, pick.step),
         pick,
         differs,
         seed_findings(runs, labels, rulebook),
@@ -247,7 +247,7 @@ def seed_findings(
 ) -> tuple[Finding, ...]:
     """Return the Finding of rule LT010 where the runs' seeds differ."""
     rule = rulebook.find(SEED_RULE)
-    seeds = [stated(run, "rng.seed") for run in runs]
+    seeds = [value_of(run, "rng.seed") for run in runs]
     if rule is None or len({str(s) for s in seeds if s is not None}) < 2:
         return ()
     said = [f"{n} {s}" for n, s in zip(labels, seeds, strict=True) if s is not None]

@@ -29,7 +29,7 @@ def write_plan(
     done = apply_edits(place, plan, report.run.config, out, in_place, kinds)
     if done.path is None:
         return done
-    return replace(done, notes=keep_in_mind(report, _taken(done), done.path))
+    return replace(done, notes=keep_in_mind(report, _what_runs_again(done), done.path))
 
 
 def take_plan(
@@ -51,7 +51,7 @@ def take_plan(
     return done
 
 
-def _taken(done: Written) -> list[Edit]:
+def _what_runs_again(done: Written) -> list[Edit]:
     return [each.edit for each in done.applied if each.written]
 
 

@@ -67,7 +67,7 @@ class Agreement:
 def agreement(values: Mapping[str, object], run: Run) -> Agreement:
     """Compare what a config states with what the log shows."""
     found: dict[str, Clash | None] = {}
-    for key, clash in (*_rate(values, run), *_length(values, run), *_stated(values, run)):
+    for key, clash in (*_rate(values, run), *_length(values, run), *_compare_values(values, run)):
         found[key] = clash or found.get(key)
     clashes = tuple(clash for clash in found.values() if clash)
     return Agreement(tuple(key for key, clash in found.items() if not clash), clashes)
@@ -130,7 +130,7 @@ def _length(values: Mapping[str, object], run: Run) -> Iterator[tuple[str, Clash
         yield _EPOCHS, Clash(_EPOCHS, epochs, seen)
 
 
-def _stated(values: Mapping[str, object], run: Run) -> Iterator[tuple[str, Clash | None]]:
+def _compare_values(values: Mapping[str, object], run: Run) -> Iterator[tuple[str, Clash | None]]:
     for fact, key in _STATED:
         held, logged = finite(values.get(key)), finite(run.facts.get(fact))
         if held and logged:

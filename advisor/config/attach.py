@@ -12,7 +12,7 @@ import numpy as np
 
 from advisor.config.choice import choose
 from advisor.config.files import BEFORE, ConfigSource, look_around, merge_sources, read_source
-from advisor.config.intervals import spaced
+from advisor.config.intervals import space_steps
 from advisor.dialects import DIALECTS, dialect_of, generic, habits_of
 from advisor.dialects import tree as trees
 from advisor.dialects.keys import KINDS, coerce
@@ -53,7 +53,7 @@ def attach_config(
     config = with_log(config, run)
     if facts:
         config = with_facts(config, facts)
-    run = spaced(run, config)
+    run = space_steps(run, config)
     return dataclasses.replace(run, config=config, notes=(*run.notes, *notes))
 
 
@@ -67,7 +67,7 @@ def _search(
         chosen, notes = choice.taken, [*found.notes, *choice.notes]
         sources = [source for source in sources if source not in choice.others]
     else:
-        chosen, notes = _named(config_path), list(found.notes)
+        chosen, notes = _read_named(config_path), list(found.notes)
         sources.insert(0, chosen)
         if chosen.stranger:
             notes.append(f"config: {config_path.name}: {chosen.stranger}'s: read, never changed")
@@ -78,7 +78,7 @@ def _search(
     return config, tuple(notes)
 
 
-def _named(path: Path) -> ConfigSource:
+def _read_named(path: Path) -> ConfigSource:
     """Return the config that a user names; a stranger's is good for what it says."""
     source = read_source(path)
     if source is None or (source.record and not source.stranger):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.config.agreement import Agreement, Clash, agreement
-from advisor.config.files import ConfigSource, FoundConfig, candidates, is_next, trained_with
+from advisor.config.files import ConfigSource, FoundConfig, candidates, is_next, values_trained_with
 from advisor.dialects.words import name_of
 from advisor.run import Run
 
@@ -28,7 +28,7 @@ def choose(found: FoundConfig, run: Run | None) -> Choice:
     alien, notes = _alien(found, run)
     if run is None or not files:
         return Choice(files[0] if files else None, alien, notes)
-    judged = [(file, agreement(trained_with(file, found.log_time), run)) for file in files]
+    judged = [(file, agreement(values_trained_with(file, found.log_time), run)) for file in files]
     own = [pair for pair in judged if not pair[1].is_other and (pair[1].score > 0)]
     if own:
         best = max(own, key=lambda pair: pair[1].score)[0]  # the likelier one of equals

@@ -71,7 +71,7 @@ def look_around(log_path: Path) -> FoundConfig:
 
 def read_source(path: Path) -> ConfigSource | None:
     text = trees.read_text(path)
-    tree = _parsed(text, path)
+    tree = _parse(text, path)
     wrapped = _unwrap(tree)
     record = wrapped is not tree or path.name.startswith("hparams")
     tree = wrapped
@@ -91,7 +91,7 @@ def read_source(path: Path) -> ConfigSource | None:
     return ConfigSource(path, dialect.NAME, values, record, snapshot)
 
 
-def _parsed(text: str, path: Path) -> dict[str, object]:
+def _parse(text: str, path: Path) -> dict[str, object]:
     """Return the tree of a config; a stranger's JSON may hold comments, as DeepSpeed allows."""
     if path.suffix != ".json":
         return trees.parse(text, path, ROOTS)
@@ -151,7 +151,7 @@ def merge_sources(
     values: dict[str, object] = {}
     origin: dict[str, str] = {}
     for source in order:
-        said = trained_with(source, log_time) if source is chosen else source.values
+        said = values_trained_with(source, log_time) if source is chosen else source.values
         for key, value in said.items():
             weak = key == "method" and value == "full"
             if key not in values or (weak is False and values[key] == "full" and key == "method"):
@@ -165,7 +165,7 @@ def merge_sources(
     return Config(values, origin, dialect, str(chosen.path) if chosen else None)
 
 
-def trained_with(source: ConfigSource, log_time: float | None) -> Mapping[str, object]:
+def values_trained_with(source: ConfigSource, log_time: float | None) -> Mapping[str, object]:
     """Return what the file held when the run was trained: an edit in place came after it."""
     before = source.path.with_name(source.path.name + BEFORE)
     try:

@@ -11,7 +11,7 @@ KEY = "logging.every_steps"
 MOST = 1_000_000
 
 
-def spaced(run: Run, config: Config) -> Run:
+def space_steps(run: Run, config: Config) -> Run:
     """Return the run with its steps as far apart as the config beside it logs them.
 
     Not where the run would then be longer than it was planned to be: that config is another's.
@@ -27,7 +27,7 @@ def spaced(run: Run, config: Config) -> Run:
     return replace(
         run,
         series={name: _spread(one, every) for name, one in run.series.items()},
-        events=tuple(_moved(event, every) for event in run.events),
+        events=tuple(_move(event, every) for event in run.events),
         facts=facts,
         notes=(*run.notes, f"{config.origin.get(KEY, 'the config')} logs every {every} steps"),
     )
@@ -37,5 +37,5 @@ def _spread(series: Series, every: int) -> Series:
     return replace(series, steps=series.steps * every)
 
 
-def _moved(event: Event, every: int) -> Event:
+def _move(event: Event, every: int) -> Event:
     return event if event.step is None else replace(event, step=event.step * every)

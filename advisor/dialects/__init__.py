@@ -48,11 +48,11 @@ class Dialect(Protocol):
     def snippet(self, edits: Sequence[Edit], values: Mapping[str, object]) -> str: ...
 
 
-def _checked(module: ModuleType) -> Dialect:
+def _as_dialect(module: ModuleType) -> Dialect:
     return cast(Dialect, module)
 
 
-DIALECTS: tuple[Dialect, ...] = (_checked(automodel), _checked(transformers))
+DIALECTS: tuple[Dialect, ...] = (_as_dialect(automodel), _as_dialect(transformers))
 
 # The names in which peft saves an adapter, whichever trainer trained it.
 ADAPTER_FORM = transformers.NAME

@@ -51,7 +51,7 @@ def rewrite(text: str, path: Path, changes: Sequence[KeyChange]) -> str:
 def _change(text: str, change: KeyChange, as_json: bool) -> str:
     root = trees.compose(text)
     if root is None:
-        return text + _newline(text, len(text)) + _nested(change.path, change.value, "", 2)
+        return text + _newline(text, len(text)) + _nest(change.path, change.value, "", 2)
     if type(root).__name__ != "MappingNode":
         raise EditError("holds no mapping of keys to values")
     node = root
@@ -175,7 +175,7 @@ def _fill(
     line_end = _line_end(text, end)
     comment = text[end:line_end]
     head = text[:start].rstrip(" ") + (f"  {comment.strip()}" if comment.strip() else "")
-    nested = _nested(rest, value, indent, _indent_of(root)).rstrip("\n")
+    nested = _nest(rest, value, indent, _indent_of(root)).rstrip("\n")
     return head + _eol(text) + nested + text[line_end:]
 
 
@@ -198,7 +198,7 @@ def _insert(
         return text[:end] + "," + gap + entry + text[end:]
     end = _line_end(text, _pair_end(text, node.value[-1]))
     indent = " " * node.value[0][0].start_mark.column
-    nested = _nested(rest, value, indent, _indent_of(root)).rstrip("\n")
+    nested = _nest(rest, value, indent, _indent_of(root)).rstrip("\n")
     nested = nested.replace("\n", eol)
     if end >= len(text):
         return text + eol + nested + eol
@@ -221,7 +221,7 @@ def _pair_end(text: str, pair: Any) -> int:
     return end
 
 
-def _nested(rest: Sequence[str], value: object, indent: str, step: int) -> str:
+def _nest(rest: Sequence[str], value: object, indent: str, step: int) -> str:
     lines = []
     for name in rest[:-1]:
         lines.append(f"{indent}{scalar(name)}:")

@@ -28,7 +28,7 @@ def cure_range(key: str, view: View, method: str = "") -> KeyRange | None:
     return replace(known, low=1.0) if key in _NO_FLOOR else known
 
 
-def bounded(edit: Edit, view: View, old: object) -> Edit:
+def bound(edit: Edit, view: View, old: object) -> Edit:
     """Bound a relative Edit by the recommended range for the method and the data size."""
     if edit.op not in ("multiply", "add"):
         return edit
@@ -55,14 +55,14 @@ def _rate_bounds(edit: Edit, view: View, old: float, known: KeyRange | None) -> 
     if edit.op != "multiply" or top is None or steps_otherwise(view):
         return edit, high
     if edit.direction < 0:
-        return _lowered(edit, known, old, top), math.inf
+        return _lower(edit, known, old, top), math.inf
     if known is not None and old < high:
         return edit, high
     field = math.inf if known is None or known.field_high is None else known.field_high
     return edit, min(BEYOND * top, field)
 
 
-def _lowered(edit: Edit, known: KeyRange | None, old: float, top: float) -> Edit:
+def _lower(edit: Edit, known: KeyRange | None, old: float, top: float) -> Edit:
     """Lower a rate by its rule's factor; one far above what later work found best, by a LEAP.
 
     What began higher also ends no lower, and none stays where no model bears it. ``top`` is the

@@ -21,7 +21,7 @@ DECAY_STEPS = "lr_scheduler.lr_decay_steps"
 RANK, ALPHA = "peft.dim", "peft.alpha"
 
 
-def coupled(
+def couple(
     edits: Sequence[Edit],
     values: Mapping[str, object],
     taken: frozenset[str],

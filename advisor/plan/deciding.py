@@ -7,7 +7,7 @@ from dataclasses import replace
 from advisor.base.numbers import finite, is_number, number
 from advisor.findings import Edit
 from advisor.plan import coupling
-from advisor.plan.bounds import bounded
+from advisor.plan.bounds import bound
 from advisor.plan.edits import note, resolve
 from advisor.plan.target import Target
 
@@ -31,7 +31,7 @@ def deciding(edit: Edit, target: Target) -> Edit:
     if epochs is None and edit.op == "add" and is_number(edit.operand):
         factor = LONGER if number(edit.operand) > 0 else 1 / LONGER
         return replace(edit, key=coupling.STEPS, op="multiply", operand=factor, low=None, high=None)
-    done = resolve(bounded(edit, target.view, epochs), epochs)
+    done = resolve(bound(edit, target.view, epochs), epochs)
     if epochs is None or not done.resolved or not is_number(done.new):
         return edit  # both are moved alike
     wanted = max(1, round(number(steps) * number(done.new) / epochs))

@@ -42,7 +42,7 @@ def resolve(edit: Edit, old: Value) -> Edit:
     if edit.applies == "advice":
         return replace(edit, old=old)
     if edit.op == "set":
-        new, held = _bounded(edit, old, edit.operand) if is_number(edit.operand) else (None, "")
+        new, held = _hold_within(edit, old, edit.operand) if is_number(edit.operand) else (None, "")
         return _done(edit, old, edit.operand if new is None else new, held)
     if edit.op in ("append", "remove"):
         items: list[Scalar] = list(old) if isinstance(old, list) else [] if old is None else [old]
@@ -52,7 +52,7 @@ def resolve(edit: Edit, old: Value) -> Edit:
         return note(edit, "relative: the value it starts from is not known")
     base, by = number(old), number(edit.operand)
     wanted = base * by if edit.op == "multiply" else base + by
-    new, held = _bounded(edit, old, _tidy(edit.key, old, wanted))
+    new, held = _hold_within(edit, old, _tidy(edit.key, old, wanted))
     return _done(edit, old, new, held)
 
 
@@ -62,7 +62,7 @@ def _done(edit: Edit, old: Value, new: Value, held: str) -> Edit:
     return note(edit, held) if held else edit
 
 
-def rounded(value: Value) -> Value:
+def round_off(value: Value) -> Value:
     """Return a value without what binary arithmetic leaves behind its last digit.
 
     The one place where a value that is to be written gets its digits: 3 x 0.0002 is 0.0006.
@@ -92,7 +92,7 @@ def _tidy(key: str, old: Value, value: float) -> float | int:
     return max(whole, 1 if base >= 1 else 0)
 
 
-def _bounded(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
+def _hold_within(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
     """Hold a number within its bounds, and say so.
 
     A value that lies outside already moves no further out. It comes back as far as the nearest
@@ -103,7 +103,7 @@ def _bounded(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
     value = number(wanted)
     start = number(old) if is_number(old) else value
     if not low <= start <= high and is_number(old):
-        new = _brought_back(edit.key, start, value, low, high)
+        new = _bring_back(edit.key, start, value, low, high)
         if new == start:
             edge = low if start < low else high
             return old, f"held at {start:g}: the range ends at {edge:g}"
@@ -118,7 +118,7 @@ def _bounded(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
     return _as_kind(edit.key, new), f"held at {new:g}: {value:g} lies {side} the range"
 
 
-def _brought_back(key: str, start: float, value: float, low: float, high: float) -> float:
+def _bring_back(key: str, start: float, value: float, low: float, high: float) -> float:
     """Return where a value from outside its range comes to when ``value`` is wanted."""
     leap = WHOLE_LEAP if KINDS.get(key) == "int" else LEAP
     if start > high:
@@ -146,7 +146,7 @@ def merge(proposals: Sequence[Proposal], current: Callable[[Edit], Edit]) -> Mer
     """
     kept: list[Proposal] = []
     dropped: list[Edit] = []
-    for group in _by_slot(_joined(proposals)):
+    for group in _by_slot(_join(proposals)):
         live: list[Proposal] = []
         idle: list[Proposal] = []
         for proposal in group:
@@ -154,16 +154,16 @@ def merge(proposals: Sequence[Proposal], current: Callable[[Edit], Edit]) -> Mer
             if edit.applies == "advice":
                 kept.append(replace(proposal, edit=edit))
             elif edit.resolved and same(edit.old, edit.new):
-                idle.append(replace(proposal, edit=_unchanged(edit)))
+                idle.append(replace(proposal, edit=_explain_unchanged(edit)))
             else:
                 live.append(replace(proposal, edit=edit))
         winners, losers = _decide(live, idle)
         kept += winners
         dropped += losers
-    return Merged(_chained(kept), dropped)
+    return Merged(_chain(kept), dropped)
 
 
-def _chained(kept: Sequence[Proposal]) -> list[Proposal]:
+def _chain(kept: Sequence[Proposal]) -> list[Proposal]:
     """Let each list edit start from what the one before it made of the same list."""
     lists: dict[str, Value] = {}
     chained = []
@@ -176,7 +176,7 @@ def _chained(kept: Sequence[Proposal]) -> list[Proposal]:
     return chained
 
 
-def _unchanged(edit: Edit) -> Edit:
+def _explain_unchanged(edit: Edit) -> Edit:
     """Say why an Edit would change nothing: a bound says it already."""
     return edit if edit.status == "bounded" else note(edit, f"already {edit.old}", "unchanged")
 
@@ -204,7 +204,7 @@ def _codes(edit: Edit) -> str:
     return "+".join(edit.because) or "another edit"
 
 
-def _joined(proposals: Sequence[Proposal]) -> list[Proposal]:
+def _join(proposals: Sequence[Proposal]) -> list[Proposal]:
     """Join equal edits of several findings: their codes add up, the heavier weight stays."""
     found: dict[tuple[object, ...], Proposal] = {}
     for proposal in proposals:

@@ -25,9 +25,9 @@ from advisor.dialects import tree as trees
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit, EditStatus, Finding, Plan
 from advisor.plan import coupling
-from advisor.plan.bounds import bounded, cure_range
+from advisor.plan.bounds import bound, cure_range
 from advisor.plan.deciding import deciding
-from advisor.plan.edits import Merged, Proposal, merge, note, resolve, rounded
+from advisor.plan.edits import Merged, Proposal, merge, note, resolve, round_off
 from advisor.plan.target import Target, plain
 from advisor.rulebook.causes import CURES
 from advisor.run import Config, Run
@@ -128,7 +128,7 @@ def write(draft: Draft, target: Target) -> Plan:
 
 
 def _round(edit: Edit) -> Edit:
-    return replace(edit, new=rounded(edit.new)) if edit.new != edit.old else edit
+    return replace(edit, new=round_off(edit.new)) if edit.new != edit.old else edit
 
 
 def _set_aside_mild(
@@ -175,7 +175,7 @@ def _add_coupled(
 ) -> tuple[list[Edit], list[Edit]]:
     """Return what comes along within its range, and what the range does not let come along."""
     method = next((e.new for e in now if e.key == coupling.METHOD and e.resolved), None)
-    extra = coupling.coupled(now, target.full, taken, target.habits, target.steps)
+    extra = coupling.couple(now, target.full, taken, target.habits, target.steps)
     along = []
     for given in extra:
         edit = replace(given, source=target.old(given.key).source or "config")
@@ -198,7 +198,7 @@ def _resolve(edit: Edit, target: Target) -> Edit:
         edit = replace(edit, source="" if old is None else "config")
     if edit.key == coupling.WARMUP and edit.op == "multiply" and not old and target.steps:
         edit = _first_warmup(edit, target.steps)
-    done = resolve(bounded(edit, target.view, old), old)
+    done = resolve(bound(edit, target.view, old), old)
     if done.resolved and edit.key in (coupling.GLOBAL, coupling.LOCAL) and is_number(done.new):
         values = target.full
         fit, why = coupling.fit_batch(done, values, coupling.GLOBAL in values)
@@ -326,10 +326,10 @@ def _add_diff(plan: Plan, target: Target) -> Plan:
     except (EditError, ConfigError) as error:
         said = tuple(note(e, f"no diff: {error}") if e in edits else e for e in plan.edits)
         return replace(plan, edits=said)
-    return replace(plan, diff=unified(target.text, new, path))
+    return replace(plan, diff=unified_diff(target.text, new, path))
 
 
-def unified(old: str, new: str, path: Path) -> str | None:
+def unified_diff(old: str, new: str, path: Path) -> str | None:
     """Return the unified diff of two texts of one file, secrets hidden; None where equal."""
     if old == new:
         return None

@@ -94,14 +94,14 @@ def steps_of(columns: Columns, main: IntArray, mapped: Mapping[str, str]) -> tup
             if not np.array_equal(onward, steps[main], equal_nan=True):
                 steps = np.full(columns.rows, np.nan)
                 steps[main] = onward
-                return _filled(steps), "steps are counted within each epoch: they were joined"
-        return _filled(steps), ""
+                return _fill(steps), "steps are counted within each epoch: they were joined"
+        return _fill(steps), ""
     epoch = columns.by_row((mapped.get("epoch", ""), *names.EPOCH))
     if epoch is not None:
         known = epoch[np.isfinite(epoch)]
         whole = bool((known == np.round(known)).all())
         if whole and np.unique(known).size > 0.8 * max(1, columns.rows):
-            return _filled(epoch), "no step in the log: epochs are taken as steps"
+            return _fill(epoch), "no step in the log: epochs are taken as steps"
     return np.arange(1.0, columns.rows + 1), COUNTED
 
 
@@ -113,7 +113,7 @@ def _counts(steps: FloatArray) -> bool:
     return bool(np.count_nonzero(known == np.rint(known)) >= 0.98 * known.size)
 
 
-def _filled(steps: FloatArray) -> FloatArray:
+def _fill(steps: FloatArray) -> FloatArray:
     """Give rows without a step that of the row before."""
     known = np.isfinite(steps)
     if known.all():

@@ -44,7 +44,7 @@ def sniff(path: Path, head: bytes) -> bool:
         return False
     if path.suffix.lower() in (".csv", ".tsv"):
         return True
-    return sum(map(_known, header)) >= 2 and not any(to_float(h) is not None for h in header)
+    return sum(map(_is_known, header)) >= 2 and not any(to_float(h) is not None for h in header)
 
 
 def _delimiter(line: str) -> str:
@@ -58,7 +58,7 @@ def _cells(line: str, mark: str) -> list[str]:
         return []
 
 
-def _known(header: str) -> bool:
+def _is_known(header: str) -> bool:
     return names.is_place(header) or names.is_known(header) or header.lower().endswith("loss")
 
 
@@ -85,7 +85,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     runs: list[Run] = []
     for ident, part, said in rename_columns(columns, path):
         source = TableSource(str(path), name, {}, (), (*notes, *said))
-        runs += [_named(run, ident) for run in runs_of(part, source, options)]
+        runs += [_name(run, ident) for run in runs_of(part, source, options)]
     return runs
 
 
@@ -98,7 +98,7 @@ def _unix(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
 
 
-def _named(run: Run, ident: str) -> Run:
+def _name(run: Run, ident: str) -> Run:
     return replace(run, id=" ".join(filter(None, (ident, run.id)))) if ident else run
 
 

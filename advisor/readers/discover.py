@@ -79,7 +79,7 @@ def _read_walk(top: Path, walked: Walk, options: ReadOptions) -> FoundLogs:
     by_root: dict[Path, list[Run]] = {}
     for folder in walked.folders:
         reading = _Reading(folder, options)
-        runs = _joined_above(reading.runs(), folder, by_root)
+        runs = _join_above(reading.runs(), folder, by_root)
         by_root[folder.root] = runs
         found.errors += reading.errors
         others += reading.others
@@ -96,7 +96,7 @@ def _read_walk(top: Path, walked: Walk, options: ReadOptions) -> FoundLogs:
     return found
 
 
-def _joined_above(runs: list[Run], folder: Folder, by_root: dict[Path, list[Run]]) -> list[Run]:
+def _join_above(runs: list[Run], folder: Folder, by_root: dict[Path, list[Run]]) -> list[Run]:
     """Leave out TensorBoard files that show a run of a folder above: Trainer's runs/<date>."""
     if folder.states or folder.tables or folder.texts:
         return runs
@@ -186,8 +186,8 @@ class _Reading:
         logs += [other for other in folder.texts if other != path]
         if run.series or not logs:
             return run
-        newest = max(map(_written, logs))
-        if _OUTPUT.search(path.name.lower()) and _written(path) > newest - STALE:
+        newest = max(map(_mtime, logs))
+        if _OUTPUT.search(path.name.lower()) and _mtime(path) > newest - STALE:
             return run
         return replace(run, events=tuple(replace(event, final=False) for event in run.events))
 
@@ -233,7 +233,7 @@ class _Reading:
         return []
 
 
-def _written(path: Path) -> float:
+def _mtime(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

@@ -33,7 +33,7 @@ _MARKS = (  # the longer marks first: UTF-32's begins like UTF-16's
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+def open_log(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     """The bytes of a file, unpacked, and how many to take at most; ReadError where it has none.
 
     What is written while it is read is left to the next reading.
@@ -52,7 +52,7 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
             file.seek(0)
             packed = next((kind for mark, kind in _PACKED if head.startswith(mark)), "")
             if packed:
-                with _unpacked(path, file, packed) as inner:
+                with _unpack(path, file, packed) as inner:
                     yield inner, MAX_UNPACKED
             else:
                 yield file, state.st_size
@@ -63,7 +63,7 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
 
 
 @contextmanager
-def _unpacked(path: Path, file: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
+def _unpack(path: Path, file: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
     module = import_module(kind)
     damage = (EOFError, OSError, zlib.error, getattr(module, "LZMAError", EOFError))
     try:
@@ -75,7 +75,7 @@ def _unpacked(path: Path, file: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
 
 def read_raw(path: Path) -> bytes:
     """Return the whole file, unpacked."""
-    with opened(path) as (file, most):
+    with open_log(path) as (file, most):
         data = file.read(most + 1 if most == MAX_UNPACKED else most)
         if most == MAX_UNPACKED and len(data) > most:
             raise ReadError(f"{path}: unpacks to more than {most >> 20} MiB; unpack and cut it")
@@ -88,7 +88,7 @@ def chunks_of_lines(path: Path, growing: bool = False) -> Iterator[bytes]:
     The first piece is small: it teaches a reader what the others look like. Of a ``growing``
     log the last line is kept back while it has no end.
     """
-    with opened(path) as (file, left):
+    with open_log(path) as (file, left):
         size, rest = FIRST_CHUNK, b""
         decoder: codecs.IncrementalDecoder | None = None
         while left > 0:
@@ -127,7 +127,7 @@ def read_bytes(path: Path) -> bytes:
 
 def read_head(path: Path, size: int = HEAD) -> bytes:
     """Return the first bytes, unpacked; text in UTF-16 as UTF-8."""
-    with opened(path) as (file, most):
+    with open_log(path) as (file, most):
         head = file.read(min(size, most))
     name = encoding_of(head)
     return head if name == "utf-8" else head.decode(name, "ignore").encode("utf-8", "ignore")

@@ -19,11 +19,11 @@ def join(runs: list[Run], other: Run) -> bool:
     for at, run in enumerate(runs[:MOST]):
         matched = _matching_steps(run, other)
         if matched is not None:
-            runs[at] = _completed(run, other, matched)
+            runs[at] = _complete(run, other, matched)
             return True
     alone = [at for at, run in enumerate(runs) if run.series and not run.facts.get("leftover")]
     if not other.series and len(alone) == 1:
-        runs[alone[0]] = _completed(runs[alone[0]], other, {})
+        runs[alone[0]] = _complete(runs[alone[0]], other, {})
         return True
     return False
 
@@ -68,7 +68,7 @@ def _alike(mine: Series, theirs: Series, at: IntArray, there: IntArray) -> bool:
     return bool(np.mean(gap <= CLOSE * np.maximum(np.abs(one[both]), 0.05)) >= 0.9)
 
 
-def _completed(run: Run, other: Run, steps: dict[int, int]) -> Run:
+def _complete(run: Run, other: Run, steps: dict[int, int]) -> Run:
     place = one_line(Path(other.path).name)
     found = {name: _at_steps(one, steps) for name, one in other.series.items()}
     missing = {

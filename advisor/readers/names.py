@@ -94,7 +94,7 @@ def canonical(native: str) -> str:
     An unknown metric keeps its own name under 'train/' or 'eval/'.
     """
     side, rest = _side(plain(native))
-    known = _known(rest)
+    known = _look_up(rest)
     if side in ("eval", "test"):
         if known == "epoch_loss":
             known = "loss"
@@ -117,7 +117,7 @@ def _side(name: str) -> tuple[str, str]:
         return SIDE_WORDS[between[2]], rest
     for pattern, word, rest in ((_BEFORE, 1, 2), (_JOINED, 1, 2), (_AFTER, 2, 1)):
         match = pattern.match(name)
-        if match and (pattern is not _AFTER or _known(match[rest])):
+        if match and (pattern is not _AFTER or _look_up(match[rest])):
             return SIDE_WORDS[match[word]], match[rest]
     grouped = _GROUPED.match(name)
     if grouped and (grouped[2] in _ORDER or _side(grouped[2])[0]):
@@ -125,7 +125,7 @@ def _side(name: str) -> tuple[str, str]:
     return "", name
 
 
-def _known(rest: str) -> str:
+def _look_up(rest: str) -> str:
     if rest in _ORDER:
         return _ORDER[rest][0]
     grouped = _GROUPED.match(rest)
@@ -135,7 +135,7 @@ def _known(rest: str) -> str:
 @lru_cache(maxsize=4096)
 def is_known(native: str) -> bool:
     """Whether a native name stands for a metric of the table."""
-    return bool(_known(_side(plain(native))[1]))
+    return bool(_look_up(_side(plain(native))[1]))
 
 
 def is_telling(name: str) -> bool:

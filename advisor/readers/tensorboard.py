@@ -71,7 +71,7 @@ def read_many(paths: Sequence[Path], options: ReadOptions = DEFAULT) -> list[Run
     where = str(files[0].path if len(files) == 1 else files[0].path.parent)
     if not with_points:
         raise NotALog(f"{where}: no scalar in this event file; point at the run's own log")
-    curves, events, said = _joined(with_points)
+    curves, events, said = _join(with_points)
     notes = [*dict.fromkeys(note for file in files for note in file.notes), *said]
     series, more = _series(curves, options, where)
     if not series:
@@ -101,7 +101,7 @@ def _read_file(path: Path) -> _File:
     return _File(path, curves, events.texts, tuple(notes))
 
 
-def _joined(files: Sequence[_File]) -> tuple[dict[str, _Curve], list[Event], list[str]]:
+def _join(files: Sequence[_File]) -> tuple[dict[str, _Curve], list[Event], list[str]]:
     """One set of curves: where a later file takes up tags again, it wins from there on."""
     curves = dict(files[0].curves)
     events: list[Event] = []
@@ -120,7 +120,7 @@ def _joined(files: Sequence[_File]) -> tuple[dict[str, _Curve], list[Event], lis
             events.append(Event("resume", text, begin))
         for tag, new in file.curves.items():
             old = curves.get(tag)
-            curves[tag] = new if old is None else _glued(old, new)
+            curves[tag] = new if old is None else _append_curve(old, new)
     return curves, events, notes
 
 
@@ -131,7 +131,7 @@ def _before(curve: _Curve, step: int) -> _Curve | None:
     return _Curve(curve.times[kept], curve.steps[kept], curve.values[kept])
 
 
-def _glued(old: _Curve, new: _Curve) -> _Curve:
+def _append_curve(old: _Curve, new: _Curve) -> _Curve:
     return _Curve(
         np.concatenate([old.times, new.times]),
         np.concatenate([old.steps, new.steps]),

@@ -71,7 +71,7 @@ def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int
         yield number, wire, value, begin, at
 
 
-def _signed(value: int, bits: int = 64) -> int:
+def _to_signed(value: int, bits: int = 64) -> int:
     return value - (1 << bits) if value >> (bits - 1) & 1 else value
 
 
@@ -94,7 +94,7 @@ def _tensor(data: bytes, at: int, end: int, tag: str) -> ProtoScalar | bytes | N
                 half = np.array([at_value & 0xFFFF], dtype="<u2").view("<f2")
                 found = ProtoScalar(tag, float(half[0]))
             else:
-                found = ProtoScalar(tag, float(_signed(at_value)))
+                found = ProtoScalar(tag, float(_to_signed(at_value)))
     return found
 
 
@@ -128,7 +128,7 @@ def parse_record(data: bytes) -> ProtoRecord:
         if number == 1 and wire == 1:
             record.wall = struct.unpack_from("<d", data, begin)[0]
         elif number == 2 and wire == 0:
-            record.step, record.step_span = _signed(value), (begin, end)
+            record.step, record.step_span = _to_signed(value), (begin, end)
         elif number == 5 and wire == 2:
             for inner, kind, _, start, stop in _fields(data, begin, end):
                 if inner == 1 and kind == 2:

@@ -104,7 +104,7 @@ def _sound_lengths(data: Bytes, starts: Offsets, lengths: Offsets) -> int:
     return int(wrong[0]) if wrong.size else int(starts.size)
 
 
-def _damaged(data: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.bool_]:
+def _find_damaged(data: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.bool_]:
     """Which records fail the checksum of their data; huge ones are taken on trust."""
     bad = np.zeros(starts.size, dtype=np.bool_)
     for length in np.unique(lengths):
@@ -126,9 +126,9 @@ def frames(data: Bytes) -> Frames:
         notes = [f"record {sound} has a damaged length: read up to there"]
         starts, lengths = starts[:sound], lengths[:sound]
     stride = max(1, starts.size // CHECKED_RECORDS)
-    bad = _damaged(data, starts[::stride], lengths[::stride])
+    bad = _find_damaged(data, starts[::stride], lengths[::stride])
     if bad.any() and stride > 1:
-        bad = _damaged(data, starts, lengths)
+        bad = _find_damaged(data, starts, lengths)
     if bad.any():
         good = ~bad
         notes.append(f"{int(bad.sum())} records fail their checksum and were left out")

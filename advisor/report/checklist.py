@@ -38,14 +38,14 @@ def in_words(clause: str, limits: Mapping[str, float]) -> str:
     """Return one clause in words, its signals named after them."""
     match = _COMPARISON.fullmatch(clause)
     if match and match["name"] in SIGNALS:
-        signal, limit = SIGNALS[match["name"]], _valued(match["limit"], limits)
+        signal, limit = SIGNALS[match["name"]], _spell(match["limit"], limits)
         return f"{signal.doc}: {_SIGNS[match['sign']]} {limit} ({signal.unit}, `{match['name']}`)"
     bare = clause.removeprefix("not ").strip("()")
     if bare in SIGNALS:
         no = "not: " if clause.startswith("not ") else ""
         return f"{no}{SIGNALS[bare].doc} (`{bare}`)"
-    return f"`{_NAME.sub(lambda name: _valued(name.group(), limits), clause)}`"
+    return f"`{_NAME.sub(lambda name: _spell(name.group(), limits), clause)}`"
 
 
-def _valued(name: str, limits: Mapping[str, float]) -> str:
+def _spell(name: str, limits: Mapping[str, float]) -> str:
     return f"{limits[name]:g}" if name in limits else name

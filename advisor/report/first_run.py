@@ -44,7 +44,7 @@ def _session(block: str, place: Path, kept: Path) -> str:
 
 def _run(words: list[str], place: Path, kept: Path) -> str:
     if words[0] == "python":
-        return _trained(words[2], words[3], place, kept)
+        return _put_run(words[2], words[3], place, kept)
     if words[0] != "advise":
         raise AdvisorError(f"{PAGE}: {words[0]}: only `advise` and `python train.py` are run")
     done = subprocess.run(
@@ -56,7 +56,7 @@ def _run(words: list[str], place: Path, kept: Path) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _trained(config: str, folder: str, place: Path, kept: Path) -> str:
+def _put_run(config: str, folder: str, place: Path, kept: Path) -> str:
     """Put a kept run in its place, if it was trained with this config."""
     source = kept / Path(folder).name
     copies = list(source.glob("*.yaml"))

@@ -40,9 +40,9 @@ def plot(
     grids = []
     for s, ok in lines:
         x = (s.steps[ok].astype(np.float64) - first) / span * (2 * width - 1)
-        y = _scaled(s.values[ok], low, high, log)
+        y = _scale(s.values[ok], low, high, log)
         grids.append(np.zeros((height, width), dtype=np.int64))
-        _draw(grids[-1], *(_joined(x, y) if ok.all() else (x, y)))
+        _draw(grids[-1], *(_connect(x, y) if ok.all() else (x, y)))
     labels = [f"{high:.4g}", f"{low:.4g}" + (" log" if log else "")]
     margin = max(len(text) for text in labels)
     out = []
@@ -74,7 +74,7 @@ def _cell(dots: Sequence[int]) -> tuple[str, str]:
     return (chr(0x2800 + joined) if joined else " "), colour
 
 
-def _joined(
+def _connect(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a line through few points: one dot a column between them."""
@@ -84,7 +84,7 @@ def _joined(
     return np.concatenate([x, between]), np.concatenate([y, np.interp(between, x, y)])
 
 
-def _scaled(values: NDArray[np.float64], low: float, high: float, log: bool) -> NDArray[np.float64]:
+def _scale(values: NDArray[np.float64], low: float, high: float, log: bool) -> NDArray[np.float64]:
     if log:
         values, low, high = np.log(values), float(np.log(low)), float(np.log(high))
     # halved, so that the largest floats do not overflow

@@ -34,7 +34,7 @@ def to_html(account: Account) -> str:
         "<h2>What was tried, and why</h2>",
         _table(account),
         _diff(account),
-        _untried(account),
+        _list_untried(account),
     ]
     return page(title, parts)
 
@@ -119,7 +119,7 @@ def _diff(account: Account) -> str:
     return "<h2>From the start to the best config</h2>" + diff_block(clean(best.plan.diff))
 
 
-def _untried(account: Account) -> str:
+def _list_untried(account: Account) -> str:
     own = (native_change(account.start, c) for c in account.untried)
     left: Sequence[str] = [escape(change_line(c)) for c in own]
     if not left:

@@ -110,11 +110,11 @@ def verdict_lines(account: Account) -> list[str]:
     if outcome is None:
         return [one_line(account.failed or "the session has not ended; go on with --resume")]
     name = f"run {outcome.best}" if outcome.best > 1 else "the start"
-    lines = [f"best: {name}; {outcome.why}", *_measured(outcome)]
+    lines = [f"best: {name}; {outcome.why}", *_describe_proof(outcome)]
     return [one_line(line) for line in (*lines, *outcome.notes, f"stopped: {outcome.stopped}")]
 
 
-def _measured(outcome: SessionOutcome) -> list[str]:
+def _describe_proof(outcome: SessionOutcome) -> list[str]:
     where = (
         f"on {outcome.samples} test samples that no decision looked at"
         if outcome.measured_on == "test" and outcome.samples

@@ -78,6 +78,6 @@ def read_calibration(folder: Path) -> Calibration:
         ) from error
 
 
-def calibrated(rules: Iterable[Rule], calibration: Calibration) -> list[Rule]:
+def add_measured(rules: Iterable[Rule], calibration: Calibration) -> list[Rule]:
     """Return the rules with what was measured of them."""
     return [replace(rule, measured=calibration.confidence(rule)) for rule in rules]

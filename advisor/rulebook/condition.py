@@ -125,7 +125,7 @@ class _Exchange(ast.NodeTransformer):
         self.names = names
 
     def _replaced(self, node: ast.expr) -> ast.expr:
-        new = self.names.get(_dotted(node))
+        new = self.names.get(_dotted_name(node))
         return node if new is None else ast.parse(str(new), mode="eval").body
 
     visit_Name = visit_Attribute = _replaced
@@ -161,7 +161,7 @@ def _check(node: ast.expr, names: list[str], numbers: list[float]) -> None:
     """Walk the tree and refuse every node that the language does not know."""
     match node:
         case ast.Name() | ast.Attribute():
-            names.append(_dotted(node))
+            names.append(_dotted_name(node))
         case ast.Constant(value=value):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise RuleError(f"{value!r} in a condition: only numbers and names may stand there")
@@ -194,7 +194,7 @@ def _refusal(node: ast.AST) -> RuleError:
     )
 
 
-def _dotted(node: ast.expr) -> str:
+def _dotted_name(node: ast.expr) -> str:
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -204,7 +204,7 @@ def _dotted(node: ast.expr) -> str:
     return ".".join((node.id, *reversed(parts)))
 
 
-def _known(value: _Value) -> _Value:
+def _value_of(value: _Value) -> _Value:
     return None if value is None or math.isnan(value) else value
 
 
@@ -215,9 +215,9 @@ def _ready(node: ast.expr) -> _Answer:
             number = float(value)  # type: ignore[arg-type]  # checked by parse
             return lambda lookup: (number, ())
         case ast.Name() | ast.Attribute():
-            name = _dotted(node)
+            name = _dotted_name(node)
             alone = (name,)
-            return lambda lookup: (_known(lookup(name)), alone)
+            return lambda lookup: (_value_of(lookup(name)), alone)
         case ast.BoolOp(op=op, values=values):
             return _join([_ready(value) for value in values], decisive=isinstance(op, ast.Or))
         case ast.UnaryOp(op=op, operand=operand):
@@ -270,7 +270,7 @@ def _calculate(function: Callable[[float, float], float], left: _Answer, right: 
         if a is None or b is None:
             return None, names + more
         try:
-            return _known(function(a, b)), names + more
+            return _value_of(function(a, b)), names + more
         except (ZeroDivisionError, OverflowError):
             return None, names + more
 

@@ -15,7 +15,7 @@ import msgspec
 
 from advisor.base.paths import data_dir
 from advisor.errors import RuleError
-from advisor.rulebook.calibration import CALIBRATION, calibrated, read_calibration
+from advisor.rulebook.calibration import CALIBRATION, add_measured, read_calibration
 from advisor.rulebook.ideas import IDEAS
 from advisor.rulebook.rule import Rule, Rulebook
 
@@ -23,7 +23,7 @@ __all__ = [
     "Rule",
     "Rulebook",
     "compile_index",
-    "listed",
+    "find_rules",
     "load_full",
     "load_rules",
     "parse_rules",
@@ -46,9 +46,9 @@ def load_rules(paths: Sequence[Path] | None = None, bundled: bool = True) -> Rul
     A rule of the user's replaces the bundled one with its code. RuleError holds every fault of
     every file at once.
     """
-    rules = {rule.code: rule for rule in _bundled()} if bundled else {}
+    rules = {rule.code: rule for rule in _read_bundled()} if bundled else {}
     if paths:
-        own = parse_rules(listed(paths), frozenset(rules))
+        own = parse_rules(find_rules(paths), frozenset(rules))
         rules.update({rule.code: rule for rule in own})
         _check_all(list(rules.values()))
     return Rulebook(tuple(sorted(rules.values(), key=lambda rule: rule.code)))
@@ -57,7 +57,7 @@ def load_rules(paths: Sequence[Path] | None = None, bundled: bool = True) -> Rul
 def load_full(folder: Path | None = None) -> Rulebook:
     """Return the rules of a folder with their cases, read from YAML."""
     folder = folder or data_dir("rules")
-    rules = calibrated(parse_rules(rule_files(folder)), read_calibration(folder))
+    rules = add_measured(parse_rules(rule_files(folder)), read_calibration(folder))
     return Rulebook(tuple(sorted(rules, key=lambda rule: rule.code)))
 
 
@@ -100,7 +100,7 @@ def _check_all(rules: Sequence[Rule]) -> None:
         raise RuleError("\n".join(faults))
 
 
-def _bundled() -> list[Rule]:
+def _read_bundled() -> list[Rule]:
     folder = data_dir("rules")
     try:
         index = msgspec.json.decode((folder / INDEX).read_bytes(), type=_Index)
@@ -120,7 +120,7 @@ def _checksums(folder: Path) -> dict[str, int]:
     return sums
 
 
-def listed(paths: Sequence[Path]) -> list[Path]:
+def find_rules(paths: Sequence[Path]) -> list[Path]:
     """Return the rule files that paths (files or folders) name; RuleError where there are none."""
     files: list[Path] = []
     for path in paths:

@@ -51,7 +51,7 @@ def blowup_noise(view: View) -> Reading:
     if curve.y.min() <= 0:  # a logarithm of every step
         return missing("the loss is not above 0")
     logs = np.log(curve.y)
-    noise = max(robust.detrended_noise(logs), robust.local_noise(logs), LEAST_NOISE)
+    noise = max(robust.noise_around_median(logs), robust.local_noise(logs), LEAST_NOISE)
     noise = max(noise, SHORT_NOISE) if len(curve) < SHORT else noise
     return Reading(math.log(median(late) / float(curve.y[first])) / noise)
 

@@ -110,7 +110,7 @@ class Curve:
     def spread(self) -> float:
         if len(self) < FEW:  # a running median of so few points is no level
             return self.noise
-        return robust.detrended_noise(self.y, self.slow)
+        return robust.noise_around_median(self.y, self.slow)
 
     @property
     def doubt(self) -> float:

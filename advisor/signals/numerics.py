@@ -23,7 +23,7 @@ def _train(view: View) -> Points | None:
     return view.points("train/loss")
 
 
-def _broken(points: Points) -> tuple[int, int, tuple[Evidence, ...]]:
+def _span_of_broken(points: Points) -> tuple[int, int, tuple[Evidence, ...]]:
     """Return the first and the last step that is not finite, and the first as evidence."""
     first, value = int(points.bad_steps[0]), float(points.bad_values[0])
     return first, int(points.bad_last_step), _at(first, value, f"{value} at step {first}")
@@ -36,7 +36,7 @@ def nonfinite(view: View) -> Reading:
         return missing(NO_LOSS)
     if not points.bad:
         return Reading(0.0)
-    return Reading(float(points.bad), "", *_broken(points))
+    return Reading(float(points.bad), "", *_span_of_broken(points))
 
 
 def nonfinite_end(view: View) -> Reading:
@@ -46,7 +46,7 @@ def nonfinite_end(view: View) -> Reading:
         return missing(NO_LOSS)
     if math.isfinite(points.last_value):
         return Reading(0.0)
-    return Reading(1.0, "", *_broken(points))
+    return Reading(1.0, "", *_span_of_broken(points))
 
 
 def nonfinite_start(view: View) -> Reading:
@@ -56,7 +56,7 @@ def nonfinite_start(view: View) -> Reading:
         return missing(NO_LOSS)
     if not points.bad:
         return Reading(1.0)
-    return Reading(float(points.bad_at[0]) / points.count, "", *_broken(points))
+    return Reading(float(points.bad_at[0]) / points.count, "", *_span_of_broken(points))
 
 
 def nonfinite_step(view: View) -> Reading:
@@ -66,7 +66,7 @@ def nonfinite_step(view: View) -> Reading:
         return missing(NO_LOSS)
     if not points.bad:
         return missing("all losses are finite")
-    return Reading(float(points.bad_steps[0]), "", *_broken(points))
+    return Reading(float(points.bad_steps[0]), "", *_span_of_broken(points))
 
 
 def hidden_nan(view: View) -> Reading:

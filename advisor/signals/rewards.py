@@ -19,7 +19,7 @@ SATURATED = 8.0  # a margin of 8 leaves a loss of 0.0003, which prints as 0
 LEAST = 12  # points of a reward, as of a loss, below which its shape is not read
 
 
-def _named(view: View, *parts: str) -> Curve:
+def _curve_named(view: View, *parts: str) -> Curve:
     """The Curve of the first series whose own name in the log holds one of the parts."""
     for name, series in view.run.series.items():
         told = f"{name} {series.native}".lower()
@@ -30,7 +30,7 @@ def _named(view: View, *parts: str) -> Curve:
 
 def saturated(view: View) -> Reading:
     """1 where pairs are told apart so clearly that their loss rounds to 0."""
-    margins = _named(view, "margin")
+    margins = _curve_named(view, "margin")
     if not is_preference(view).value or not len(margins):
         return Reading(0.0)
     return Reading(float(median(margins.y[-max(1, len(margins) // 4) :]) > SATURATED))
@@ -38,8 +38,8 @@ def saturated(view: View) -> Reading:
 
 def no_spread(view: View) -> Reading:
     """Share of the points at which no answer earned more than another of its group."""
-    alike = _named(view, "frac_reward_zero_std")
-    curve = alike if len(alike) else _named(view, "reward_std", "reward/std", "rewards/std")
+    alike = _curve_named(view, "frac_reward_zero_std")
+    curve = alike if len(alike) else _curve_named(view, "reward_std", "reward/std", "rewards/std")
     if why := need(curve, 5):
         return missing(why.replace("train/reward_spread", "spread of rewards"))
     still = curve.y >= 0.999 if curve is alike else np.abs(curve.high) <= 0

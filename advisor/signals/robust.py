@@ -101,7 +101,7 @@ def slow_level(values: Array) -> Array:
     return running_median(values, window_for(values.size, 0.2))
 
 
-def detrended_noise(values: Array, level: Array | None = None) -> float:
+def noise_around_median(values: Array, level: Array | None = None) -> float:
     """Return the robust spread around the running median: slow swings count as noise too.
 
     ``level`` is the curve's slow_level, where that is known.

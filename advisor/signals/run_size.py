@@ -41,7 +41,7 @@ def positive_fact(view: View, name: str) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _logged_epochs(view: View) -> float | None:
+def _epochs_in_log(view: View) -> float | None:
     curve = view.loss
     if curve.epochs is None or not curve.epochs.size or not math.isfinite(curve.epochs[-1]):
         return None
@@ -50,7 +50,7 @@ def _logged_epochs(view: View) -> float | None:
 
 def epochs(view: View) -> Reading:
     """Epochs that were planned; where steps cap the run, those that were logged."""
-    logged = _logged_epochs(view)
+    logged = _epochs_in_log(view)
     cap = number(view, "step_scheduler.max_steps").value
     if cap is not None and cap > 0:
         return missing("max_steps caps the run") if logged is None else Reading(logged)
@@ -81,7 +81,7 @@ def samples(view: View) -> Reading:
         return Reading(min(known))
     batch = global_batch(view).value
     per_epoch = positive_fact(view, "steps_per_epoch")
-    logged = _logged_epochs(view)
+    logged = _epochs_in_log(view)
     counted = view.run.facts.get("rows_counted")  # of rows, nobody knows how many steps they are
     if per_epoch is None and logged and len(view.loss) and not counted:
         per_epoch = float(view.loss.steps[-1]) / logged

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advisor.base.redact import redact_value, restored
+from advisor.base.redact import redact_value, restore
 from advisor.errors import AdvisorError
 from advisor.tuning.ledger import Entry, Ledger
 from advisor.tuning.proof import SessionOutcome, outcome_from
@@ -100,7 +100,7 @@ def best_config(account: Account) -> str:
     best = account.best
     if best is None:
         return account.start.text
-    return restored(best.plan.config, account.start.text) or best.plan.config
+    return restore(best.plan.config, account.start.text) or best.plan.config
 
 
 def change_of(change: TrialChange) -> dict[str, Any]:
@@ -148,5 +148,5 @@ def curves(entries: Sequence[Entry]) -> list[tuple[Entry, Trial]]:
     return [(e, e.trial) for e in entries if e.trial is not None and e.trial.val_losses.size]
 
 
-def dumped(value: object) -> str:
+def dump(value: object) -> str:
     return json.dumps(value, indent=1)

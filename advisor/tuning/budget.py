@@ -70,11 +70,11 @@ class Budget:
         return self.what if takes + sum(map(self.share, beside)) > _SLACK * self.left else ""
 
     def _counted(self, proposal: TrialProposal) -> float:
-        return counted(self.share(proposal))
+        return count_runs(self.share(proposal))
 
     def share(self, proposal: TrialProposal) -> float:
         """Return what a run takes, in runs such as the start's."""
-        own = planned_steps(self.start.values, self.length) or _logged(self.start)
+        own = planned_steps(self.start.values, self.length) or _steps_of(self.start)
         steps = proposal.max_steps if proposal.kind == "probe" else None
         steps = steps or planned_steps(proposal.values, self.length) or own
         if not own or not steps:
@@ -82,7 +82,7 @@ class Budget:
         return steps * _batch(proposal.values) / (own * _batch(self.start.values))
 
 
-def counted(share: float) -> float:
+def count_runs(share: float) -> float:
     """Return as how many whole runs one counts: a shorter one is a run, too."""
     return max(1.0, share if share > _ROUNDED else 1.0)
 
@@ -99,8 +99,8 @@ def budget_of(entries: Sequence[Entry], start: Trial, limits: Limits, length: Le
     found = Budget(start, length, *min(bounds, default=(math.inf, "", 0.0)))
     if limits.runs is None:
         return found
-    full = [counted(_taken(e, found)) for e in entries if e.plan.kind == "full"]
-    probes = [_taken(e, found) for e in entries if e.plan.kind == "probe"]
+    full = [count_runs(_share_taken(e, found)) for e in entries if e.plan.kind == "full"]
+    probes = [_share_taken(e, found) for e in entries if e.plan.kind == "probe"]
     return replace(
         found, runs=limits.runs - sum(full), probes=PROBES * limits.runs - sum(probes)
     )  # fmt: skip
@@ -118,11 +118,11 @@ def time_at_most(limits: Limits, seconds: float) -> str:
     return f"by this run's {seconds:.0f} s, all runs and probes take {shown} at most"
 
 
-def _taken(entry: Entry, budget: Budget) -> float:
+def _share_taken(entry: Entry, budget: Budget) -> float:
     """Return what a run took of a run such as the start's: what was planned, or what it got to."""
     plan, trial = entry.plan, entry.trial
     share = budget.share(TrialProposal(plan.values, plan.kind, plan.max_steps))
-    own, ended = _logged(budget.start), 0 if trial is None else _logged(trial)
+    own, ended = _steps_of(budget.start), 0 if trial is None else _steps_of(trial)
     reached = ended * _batch(plan.values) / (own * _batch(budget.start.values)) if own else 0.0
     if trial is not None and trial.status != "finished":
         return min(share, reached)
@@ -144,7 +144,7 @@ def estimate(limits: Limits, steps: int | None) -> str:
     )
 
 
-def _logged(trial: Trial) -> int:
+def _steps_of(trial: Trial) -> int:
     return int(trial.loss_steps[-1]) if trial.loss_steps.size else 0
 
 

@@ -49,7 +49,7 @@ class Driver:
         """Return the command of a run; one of ours that was cut off goes on where it was."""
         if not self.ours:
             values = {"config": str(config), "run_dir": str(output), "name": self._name(plan)}
-            words = [_filled(word, values) for word in shlex.split(self.setup.command)]
+            words = [_fill_in(word, values) for word in shlex.split(self.setup.command)]
             return [*self._torchrun(), *words]
         where = ["--run-dir", str(output)]
         if checkpoints(output.parent):
@@ -144,7 +144,7 @@ def check_command(command: str) -> None:
         raise AdvisorError(f"--command: {words[0]}: no such program")
 
 
-def _filled(word: str, values: Mapping[str, str]) -> str:
+def _fill_in(word: str, values: Mapping[str, str]) -> str:
     """Fill in what we know; other braces are the user's own."""
     return _FIELD.sub(lambda match: values.get(match[1], match[0]), word)
 

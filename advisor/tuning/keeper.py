@@ -30,7 +30,7 @@ _LAST_WORD = 5.0
 
 def main(folder: Path) -> int:
     """Keep the run of a folder until it has ended."""
-    with appended(folder / ALIVE) as held:
+    with open_to_append(folder / ALIVE) as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -38,7 +38,7 @@ def main(folder: Path) -> int:
         return _Kept(folder, held.fileno()).run()
 
 
-def appended(place: Path, mode: int = 0o644) -> IO[bytes]:
+def open_to_append(place: Path, mode: int = 0o644) -> IO[bytes]:
     """Open a file of a run's folder to append; a link or pipe planted there makes way for it."""
     if place.is_symlink() or (place.exists() and not place.is_file()):
         place.unlink()
@@ -46,11 +46,11 @@ def appended(place: Path, mode: int = 0o644) -> IO[bytes]:
     return os.fdopen(os.open(place, flags, mode), "ab", buffering=0)
 
 
-def replaced(place: Path, value: object, mode: int = 0o644) -> None:
+def replace_note(place: Path, value: object, mode: int = 0o644) -> None:
     """Write a note whole or not at all."""
     new = place.with_name(f".{place.name}.new")
     new.unlink(missing_ok=True)
-    with appended(new, mode) as file:
+    with open_to_append(new, mode) as file:
         file.write(json.dumps(value).encode() + b"\n")
     new.replace(place)
 
@@ -73,7 +73,7 @@ class _Kept:
         try:
             child = self._start(job)
         except OSError as error:
-            with appended(self.folder / CONSOLE) as out:
+            with open_to_append(self.folder / CONSOLE) as out:
                 out.write(f"{job['words'][0]}: cannot be started ({error.strerror})\n".encode())
             self._record(127, began, wall)
             return 0
@@ -86,7 +86,7 @@ class _Kept:
 
     def _start(self, job: dict[str, object]) -> subprocess.Popen[bytes]:
         words = [str(word) for word in job["words"]]  # type: ignore[attr-defined]
-        with appended(self.folder / CONSOLE) as out:
+        with open_to_append(self.folder / CONSOLE) as out:
             return subprocess.Popen(
                 words, cwd=str(job["cwd"]), stdin=subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT, process_group=0, pass_fds=[self.lock],
@@ -134,11 +134,11 @@ class _Kept:
         if self.why != "pause" or status == 0:  # else it is to be gone on with
             why = (self.why or "").removeprefix("stop").strip() if self.why != "pause" else ""
             self._write(EXIT, {**attempt, "stopped": why})
-        with appended(self.folder / ATTEMPTS) as file:
+        with open_to_append(self.folder / ATTEMPTS) as file:
             file.write(json.dumps(attempt).encode() + b"\n")
 
     def _write(self, name: str, value: dict[str, object]) -> None:
-        replaced(self.folder / name, value)
+        replace_note(self.folder / name, value)
 
 
 def _die_with_parent() -> None:

@@ -75,7 +75,7 @@ def prepare(job: Job) -> None:
     words = list(job.words)
     said = {"words": words, "cwd": str(job.cwd), "shown": redact_value("", words)}
     # until the keeper has read it, secrets of the command stand in it
-    keeper.replaced(job.folder / keeper.JOB, said, 0o600)
+    keeper.replace_note(job.folder / keeper.JOB, said, 0o600)
 
 
 def start_keeper(folder: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -109,7 +109,7 @@ class _Process:
                 pipe.flush()
 
 
-def ended(folder: Path) -> Exit | None:
+def exit_of(folder: Path) -> Exit | None:
     """Return how the run of a folder ended, None where it has not (or was cut off)."""
     try:
         said = json.loads((folder / keeper.EXIT).read_text(encoding="utf-8"))
@@ -139,7 +139,7 @@ def settle(folder: Path) -> None:
     if not folder.is_dir():
         return
     began, killed = time.monotonic(), False
-    with keeper.appended(folder / keeper.ALIVE) as held:
+    with keeper.open_to_append(folder / keeper.ALIVE) as held:
         while True:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,7 +13,7 @@ from typing import Any
 
 from advisor.base.redact import redact_text, redact_value
 from advisor.errors import AdvisorError
-from advisor.tuning.rows import bare, change, checked, from_row, to_row
+from advisor.tuning.rows import bare, change, check_row, from_row, to_row
 from advisor.tuning.trial import Kind, Trial, TrialChange
 
 NAME = "ledger.sqlite"
@@ -189,7 +189,7 @@ class Ledger:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    said = checked(row)
+    said = check_row(row)
     plan = TrialPlan(
         said.number, said.kind, said.values, tuple(map(change, said.changes)), said.config,
         said.diff, said.folder, said.max_steps, said.reason, tuple(said.because),

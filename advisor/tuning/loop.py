@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from advisor.base.numbers import is_number, number
-from advisor.base.redact import restored
+from advisor.base.redact import restore
 from advisor.errors import AdvisorError
 from advisor.tuning import keeper
 from advisor.tuning.budget import time_at_most
 from advisor.tuning.choice import best_of, noise_of, verdict
 from advisor.tuning.crashes import Crashes
 from advisor.tuning.driver import Driver, Length
-from advisor.tuning.launch import Job, Launcher, Running, ended, settle
+from advisor.tuning.launch import Job, Launcher, Running, exit_of, settle
 from advisor.tuning.ledger import Entry, TrialPlan
-from advisor.tuning.planning import Planner, announced, start_values, told
+from advisor.tuning.planning import Planner, announce, start_values, told
 from advisor.tuning.reading import OUTPUT, Ended, Judged, TrialReader, judge_ended, trial_of
 from advisor.tuning.session import (
     Session,
@@ -116,19 +116,19 @@ class TuningLoop:
             self._finish(entry, Judged(replace(self._empty(plan), status="crashed"), None,
                                        plan.diff), 0.0, None)  # fmt: skip
             return None
-        if ended(folder) is not None:  # it ended while no loop was there to see it
+        if exit_of(folder) is not None:  # it ended while no loop was there to see it
             self._ended(entry, "")
             return None
         folder.mkdir(parents=True, exist_ok=True)
         config = config_of(folder, self.session.start.path)
         start = self.session.start
-        text = restored(plan.config, start.text) or plan.config
+        text = restore(plan.config, start.text) or plan.config
         write_config(config, text, start.path)
         if not (self.tools.driver.ours and checkpoints(folder)):  # nothing to go on with
             shutil.rmtree(folder / OUTPUT, ignore_errors=True)
             (folder / keeper.CONSOLE).unlink(missing_ok=True)
         self.session.ledger.begin(plan.number)
-        self.tools.say(announced(entry, self.session.start))
+        self.tools.say(announce(entry, self.session.start))
         driver = self.tools.driver
         words = driver.words(plan, config.resolve(), (folder / OUTPUT).resolve(), self._length())
         env = driver.environment(plan)
@@ -176,7 +176,7 @@ class TuningLoop:
 
     def _ended(self, entry: Entry, symptom: str) -> None:
         plan, folder = entry.plan, self.session.place(entry.plan.folder)
-        found = ended(folder)
+        found = exit_of(folder)
         if found is None:  # its keeper was killed: it goes on with the next round
             self.crashes.note_lost(folder)
             return

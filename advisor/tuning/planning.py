@@ -159,11 +159,11 @@ def start_values(run: Run) -> dict[str, object]:
 
 
 def _same_run(one: TrialPlan, other: TrialPlan) -> bool:
-    def tried(plan: TrialPlan) -> list[tuple[str, str]]:
+    def list_tried(plan: TrialPlan) -> list[tuple[str, str]]:
         return sorted((c.key, repr(c.new)) for c in plan.changes)
 
     same = one.kind == other.kind and one.max_steps == other.max_steps
-    return same and tried(one) == tried(other)
+    return same and list_tried(one) == list_tried(other)
 
 
 def show(value: object) -> str:
@@ -173,7 +173,7 @@ def show(value: object) -> str:
     return "not set" if value is None else str(value)
 
 
-def announced(entry: Entry, start: Start) -> str:
+def announce(entry: Entry, start: Start) -> str:
     """Return one line on a run that starts."""
     plan = entry.plan
     what = ", ".join(

@@ -18,7 +18,7 @@ from advisor.errors import AdvisorError
 from advisor.tuning.choice import best_of, counts, is_better, margin
 from advisor.tuning.crashes import NoResult
 from advisor.tuning.driver import Driver
-from advisor.tuning.launch import Job, Local, ended, settle
+from advisor.tuning.launch import Job, Local, exit_of, settle
 from advisor.tuning.ledger import Entry
 from advisor.tuning.reading import OUTPUT, console_tail, last_line
 from advisor.tuning.session import Session
@@ -138,7 +138,7 @@ class Proof:
         return SessionOutcome(
             number, better, why, stopped, "test", first, second if better else first,
             gain if better else None, int(pairs["test"][0].losses.size),
-            notes=() if better else (_untaken(best, gain),),
+            notes=() if better else (_why_not_taken(best, gain),),
         )  # fmt: skip
 
     def _alone(self, start: Entry) -> tuple[tuple[str, ...], Interval | None]:
@@ -204,7 +204,7 @@ class Proof:
         except BaseException:
             running.pause()
             raise
-        done = ended(folder)
+        done = exit_of(folder)
         if done is None or done.status:
             raise AdvisorError(last_line(console_tail(folder)).removeprefix("train: "))
         found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
@@ -251,5 +251,5 @@ def _by_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> 
     )  # fmt: skip
 
 
-def _untaken(best: Entry, gain: Interval) -> str:
+def _why_not_taken(best: Entry, gain: Interval) -> str:
     return f"run {best.plan.number}, the lowest on validation, gains {gain.value:.4f} on test"

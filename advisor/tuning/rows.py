@@ -39,7 +39,7 @@ class TrialRow(msgspec.Struct, array_like=True, frozen=True):
     attempts: Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 
 
-def checked(row: Sequence[Any]) -> TrialRow:
+def check_row(row: Sequence[Any]) -> TrialRow:
     """Return a row of the Ledger; ValueError where somebody else's hand has written it."""
     said = list(row)
     for at in (2, 3, 9):  # kept as JSON

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import msgspec
 
-from advisor.base.redact import HIDDEN, redact_text, restored
+from advisor.base.redact import HIDDEN, redact_text, restore
 from advisor.dialects import tree as trees
 from advisor.errors import AdvisorError, ConfigError
 from advisor.tuning.launch import settle
@@ -141,7 +141,7 @@ def with_secrets(text: str, config: Path) -> str:
     if HIDDEN not in text:
         return text
     try:
-        return restored(text, trees.read_text(config)) or text
+        return restore(text, trees.read_text(config)) or text
     except ConfigError:
         return text
 

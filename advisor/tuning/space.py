@@ -75,7 +75,7 @@ def with_changes(
     edits = [_edit(values, key, new) for key, new in bounded]
     taken = frozenset(key for key, _ in changes)
     changed = dict(values)
-    for edit in (*coupling.coupled(edits, values, taken, UNKNOWN, total), *edits):
+    for edit in (*coupling.couple(edits, values, taken, UNKNOWN, total), *edits):
         new = edit.new
         changed[edit.key] = room.fit(edit.key, number(new)) if is_number(new) else new
     _keep_divisible(changed, taken)

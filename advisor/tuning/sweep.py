@@ -17,7 +17,7 @@ from advisor.errors import AdvisorError, EditError
 from advisor.run import Run
 from advisor.signals.robust import running_median
 from advisor.tuning.driver import Driver, Length
-from advisor.tuning.launch import Job, Launcher, Running, ended, settle
+from advisor.tuning.launch import Job, Launcher, Running, exit_of, settle
 from advisor.tuning.ledger import TrialPlan
 from advisor.tuning.reading import OUTPUT, TrialReader, console_tail, last_line
 from advisor.tuning.session import config_of, hide_secrets, write_config
@@ -125,7 +125,7 @@ def start_shot(bench: Bench, shot: Shot, changes: Sequence[TrialChange]) -> Runn
     if config.exists():
         if redact_text(config.read_text(encoding="utf-8")) != redact_text(text):
             raise AdvisorError(f"{shot.folder}: holds a run of another config; give another --out")
-        if ended(shot.folder) is not None:
+        if exit_of(shot.folder) is not None:
             bench.say(f"{shot.folder.name}: was run already")
             return None
     shot.folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ def _written(start: Start, changes: Sequence[TrialChange]) -> str:
 
 def read_shot(bench: Bench, shot: Shot) -> Shot:
     """Return the run as far as it came; what broke it is a result too."""
-    found = ended(shot.folder)
+    found = exit_of(shot.folder)
     hide_secrets(config_of(shot.folder, bench.start.path))
     try:
         run = bench.reader.read(shot.folder, config_of(shot.folder, bench.start.path))

@@ -12,7 +12,7 @@ from advisor.dialects import DIALECTS, Dialect, dialect_of, sniff
 from advisor.dialects import tree as trees
 from advisor.errors import ConfigError, EditError
 from advisor.findings import Edit
-from advisor.plan.make import group_of, unified
+from advisor.plan.make import group_of, unified_diff
 from advisor.plan.target import plain
 from advisor.run import Config
 from advisor.tuning.trial import TrialChange
@@ -81,7 +81,7 @@ def write_values(start: Start, changes: Sequence[TrialChange]) -> tuple[str, str
         if not dialect.changes([edit], start.config.values, tree):
             raise EditError(f"{start.path}: has no place for {edit.key}")
     text = dialect.write(start.text, start.path, edits, start.config.values, tree)
-    return text, unified(start.text, text, start.path) or ""
+    return text, unified_diff(start.text, text, start.path) or ""
 
 
 def _edit(change: TrialChange) -> Edit:

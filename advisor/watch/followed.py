@@ -72,7 +72,7 @@ class Followed:
         self._began = False
         self._print, self.over = now, over
         self.report = judge_run(run, rulebook, request)
-        spoken = spoken_of(self.report.findings, rulebook, run, over)
+        spoken = worth_saying(self.report.findings, rulebook, run, over)
         series = main_series(run)
         row = None if first or over else 0 if series is None else len(series)
         at_once = {rule.code for rule in rulebook if rule.symptom in AT_ONCE}
@@ -83,7 +83,7 @@ class Followed:
         if self.report is None:
             return ()
         self.over = self.over or over
-        spoken = spoken_of(self.report.findings, rulebook, self.run, self.over)
+        spoken = worth_saying(self.report.findings, rulebook, self.run, self.over)
         return self.tracker.look(self._look(spoken, None))
 
     @property
@@ -110,7 +110,7 @@ class Followed:
         return Look(spoken, last_step(self.run), row, None, at_once, explained)
 
 
-def spoken_of(
+def worth_saying(
     findings: Sequence[Finding], rulebook: Rulebook, run: Run, over: bool
 ) -> tuple[Finding, ...]:
     """Leave out what is said only later in a run: 'trained too short', while it trains."""

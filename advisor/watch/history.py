@@ -28,7 +28,7 @@ def follow_on(before: Run, now: Run, replaced: bool) -> tuple[Run, Turn]:
     if new is None:  # emptied: nothing of what was seen is lost
         return before, "grown"
     if replaced and int(new.steps[0]) > int(old.steps[min(START, len(old)) - 1]):
-        return merged(before, now), "continued"
+        return merge(before, now), "continued"
     return now, "grown" if _is_rewritten(old, new) and not _is_shorter(before, now) else "restarted"
 
 
@@ -62,11 +62,11 @@ def _is_rewritten(old: Series, new: Series) -> bool:
     return bool(np.mean(same) > 0.5)
 
 
-def merged(before: Run, now: Run, is_resumed: bool = True) -> Run:
+def merge(before: Run, now: Run, is_resumed: bool = True) -> Run:
     """Return the run that a log and its continuation hold; steps that come back were resumed."""
     series = dict(before.series)
     for name, one in now.series.items():
-        series[name] = _joined(series[name], one) if name in series else one
+        series[name] = _join(series[name], one) if name in series else one
     at = min((int(one.steps[0]) for one in now.series.values() if len(one)), default=0)
     events = [*before.events, *(e for e in now.events if is_resumed or e not in before.events)]
     back = is_resumed and at <= last_step(before)
@@ -88,7 +88,7 @@ def with_parts(before: Run, parts: Sequence[Run], now: Run) -> Run:
         shared = np.intersect1d(series.steps, new.steps)
         between = not shared.size and new.steps[-1] < first_step(now)
         if between or _is_rewritten(series, new):
-            before = merged(before, part, is_resumed=False)
+            before = merge(before, part, is_resumed=False)
     return before
 
 
@@ -97,7 +97,7 @@ def first_step(run: Run) -> int:
     return 0 if series is None else int(series.steps[0])
 
 
-def _joined(one: Series, other: Series) -> Series:
+def _join(one: Series, other: Series) -> Series:
     """One Series of two that follow each other: where both have a step, the later value stands."""
     steps = np.concatenate([one.steps, other.steps]).astype(np.float64)
     made = make_series(

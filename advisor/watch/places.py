@@ -47,7 +47,7 @@ def identity(path: Path) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
-def rotated(path: Path, was: tuple[int, int] | None) -> list[Path]:
+def find_rotated(path: Path, was: tuple[int, int] | None) -> list[Path]:
     """Return the newest files that a log may have been moved or copied away to.
 
     ``was`` is the file that the log was: under whatever name it goes on, it is one of them.

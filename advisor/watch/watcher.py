@@ -10,13 +10,13 @@ from typing import Literal
 
 from advisor.findings import Report
 from advisor.monitor import Change
-from advisor.pipeline import Failure, Request, caught
+from advisor.pipeline import Failure, Request, catch
 from advisor.readers.discover import read_all
 from advisor.readers.folders import run_folder
 from advisor.rulebook.rule import Rulebook
 from advisor.run import Run
 from advisor.watch.followed import Followed
-from advisor.watch.places import Print, holder, present, print_of, rotated
+from advisor.watch.places import Print, find_rotated, holder, present, print_of
 
 SHARE = 9.0  # waits this many times what a look cost: large logs take a tenth of a core at most
 STALLED = 60.0  # seconds without growth after which nothing waits for further points
@@ -150,11 +150,11 @@ class Watcher:
         """Read a path again; a failure is told where it stands at a second look."""
         news: list[News] = []
         failures: dict[str, Failure] = {}
-        with caught(path, failures):
+        with catch(path, failures):
             found = read_all(path, replace(self._options, growing=not place.is_whole))
             failures |= {str(e): Failure(str(path), str(e)) for e in found.errors}
             for key, run in self._keyed(found.runs):
-                with caught(run.path, failures):
+                with catch(run.path, failures):
                     news += self._follow(key, run)
         for message, failure in failures.items():
             if place.failures.get(message) is False:
@@ -182,7 +182,7 @@ class Watcher:
     def _parts(self, path: Path, read: Run, was: tuple[int, int] | None) -> list[Run]:
         """Read what a log held that was moved away, whole: no row of it is still being written."""
         options = replace(self._options, growing=False)
-        found = [run for part in rotated(path, was) for run in read_all(part, options).runs]
+        found = [run for part in find_rotated(path, was) for run in read_all(part, options).runs]
         return [run for run in found if run.id == read.id]
 
     def _end(self, key: Key, run: Followed) -> list[News]:

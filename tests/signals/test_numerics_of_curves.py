@@ -91,7 +91,7 @@ def test_the_autocorrelation_is_its_sum(values: np.ndarray, lag: int) -> None:
 
 @pytest.mark.parametrize(
     "noise_of",
-    [robust.local_noise, robust.bent_noise, robust.detrended_noise, robust.successive_noise],
+    [robust.local_noise, robust.bent_noise, robust.noise_around_median, robust.successive_noise],
     ids=lambda function: function.__name__,
 )
 @pytest.mark.parametrize("sd", [0.01, 2.0])

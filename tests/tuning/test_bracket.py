@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from advisor.tuning.space import Room
 from advisor.tuning.strategy.curves import is_above_start, lead
-from advisor.tuning.strategy.rates import CLOSE, Point, _bottom, _halved, _outward, next_rate
+from advisor.tuning.strategy.rates import CLOSE, Point, _bottom, _halve_bracket, _outward, next_rate
 from advisor.tuning.trial import Said, Trial
 from tests.tuning.test_strategy import LR, START, simulate
 
@@ -39,7 +39,7 @@ def test_a_wall_says_nothing_of_the_valley() -> None:
 
 @pytest.mark.parametrize(("step", "expected"), [(0.54, None), (0.56, 0.28)])
 def test_a_bracket_is_halved_down_to_half_a_decade(step: float, expected: float | None) -> None:
-    found = _halved(points(0.3, 0.0, 0.31, step=step))
+    found = _halve_bracket(points(0.3, 0.0, 0.31, step=step))
     assert (found is None) == (expected is None)
 
 

@@ -42,7 +42,7 @@ def test_a_planted_link_makes_way_for_the_output_of_a_run(tmp_path: Path) -> Non
         time.sleep(0.05)
     assert mine.read_text() == "mine"
     assert (folder / keeper.CONSOLE).read_text() == "said\n"
-    assert launch.ended(folder) is not None
+    assert launch.exit_of(folder) is not None
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_links_out_of_the_session_are_not_followed(session: Path, tmp_path: Path
 def test_a_forged_note_of_an_end_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / keeper.EXIT).write_text(text)
     with pytest.raises(AdvisorError, match="no note of ours"):
-        launch.ended(tmp_path)
+        launch.exit_of(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")

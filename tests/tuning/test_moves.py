@@ -10,12 +10,12 @@ import pytest
 from advisor.tuning.space import Room
 from advisor.tuning.strategy.moves import (
     Move,
-    asked_moves,
     first_new,
     last_moves,
     mending_moves,
     more_steps,
-    probed_moves,
+    moves_asked_for,
+    moves_to_probe,
 )
 from advisor.tuning.trial import Said, Trial, TrialChange
 from tests.tuning.test_strategy import BATCH, EPOCHS, LR, RANK, START, simulate
@@ -54,27 +54,27 @@ def test_few_steps_want_smaller_batches_and_many_larger_ones(
 
 def test_a_noisy_run_takes_more_samples_a_step_and_more_capacity_at_a_lower_rate_first() -> None:
     base = replace(trial(), findings=(Said("BS001", "noisy", "warning"),))
-    assert changes(list(probed_moves(base, base))) == [
+    assert changes(list(moves_to_probe(base, base))) == [
         {BATCH: 16}, {RANK: 32, LR: 4e-4}, {RANK: 32, LR: 1e-3}
     ]  # fmt: skip
 
 
 def test_a_rank_that_gained_is_turned_further_at_once() -> None:
     base, front = trial(), trial(peft__dim=16)
-    ranks = [move[RANK] for move in changes(list(probed_moves(front, base))) if RANK in move]
+    ranks = [move[RANK] for move in changes(list(moves_to_probe(front, base))) if RANK in move]
     assert ranks == [128, 128]
 
 
 def test_an_adapter_that_overfits_gets_no_more_capacity() -> None:
     base = replace(trial(), findings=(Said("EP004", "overfit", "error"),))
-    assert not any(RANK in move for move in changes(list(probed_moves(base, base))))
+    assert not any(RANK in move for move in changes(list(moves_to_probe(base, base))))
 
 
 def test_a_run_that_still_learns_is_made_twice_as_long() -> None:
     base = simulate(START)
-    assert {EPOCHS: 6} in changes(list(asked_moves(base, [base])))
+    assert {EPOCHS: 6} in changes(list(moves_asked_for(base, [base])))
     capped = simulate({**START, "step_scheduler.max_steps": 60})
-    assert {"step_scheduler.max_steps": 120} in changes(list(asked_moves(capped, [capped])))
+    assert {"step_scheduler.max_steps": 120} in changes(list(moves_asked_for(capped, [capped])))
 
 
 @pytest.mark.parametrize(("best", "expected"), [(0.25, 1), (0.55, 2), (0.75, 2), (0.8, None)])
@@ -87,7 +87,9 @@ def test_a_best_checkpoint_that_came_early_ends_the_schedule_there(
     steps = (places * len(base.loss_steps)).astype(np.int64) - 1
     overfits = (Said("EP004", "overfit", "error"),)
     base = replace(base, val_steps=steps, val_losses=losses, findings=overfits)
-    found = [move[EPOCHS] for move in changes(list(asked_moves(base, [base]))) if EPOCHS in move]
+    found = [
+        move[EPOCHS] for move in changes(list(moves_asked_for(base, [base]))) if EPOCHS in move
+    ]
     assert found == ([] if expected is None else [expected])
 
 
@@ -95,7 +97,7 @@ def test_a_best_checkpoint_that_came_early_ends_the_schedule_there(
 def test_the_way_that_brought_the_base_is_gone_on(decay: float, further: list[float]) -> None:
     """By the same factor, where that was more than a third."""
     start, base = simulate(START), replace(simulate({**START, DECAY: decay}), number=2)
-    found = [m[DECAY] for m in changes(list(asked_moves(base, [start, base]))) if DECAY in m]
+    found = [m[DECAY] for m in changes(list(moves_asked_for(base, [start, base]))) if DECAY in m]
     assert found == pytest.approx(further)
 
 
@@ -128,7 +130,7 @@ def test_the_plan_is_taken_a_group_at_a_time_in_the_guides_order() -> None:
         for key, new in ((DECAY, 0.05), (EPOCHS, 2), (LR, 1e-4))
     )
     base = replace(trial(), edits=edits)
-    first, second = list(asked_moves(base, [base]))[:2]
+    first, second = list(moves_asked_for(base, [base]))[:2]
     assert (dict(first.changes), dict(second.changes)) == ({EPOCHS: 2}, {DECAY: 0.05})
     assert first.because == ("AA001",)
 

@@ -48,7 +48,7 @@ def parse_dict(text: str) -> tuple[dict[str, float], dict[str, str]] | None:
     return numbers, texts
 
 
-def stated_step(numbers: Mapping[str, float], texts: Mapping[str, str]) -> tuple[float, float]:
+def find_step(numbers: Mapping[str, float], texts: Mapping[str, str]) -> tuple[float, float]:
     """Step and last step that a dictionary states; NaN where it does not."""
     for key in STEP_KEYS:
         if key in numbers:

@@ -12,7 +12,7 @@ UNIT = 0.01  # of an epoch: what two digits tell
 PAIRED = 0.9  # share of rows that tell again what a row beside them tells
 
 
-def inferred(
+def infer_steps(
     parts: Sequence[Part], chosen: Sequence[int], facts: dict[str, object], notes: list[str]
 ) -> dict[int, Floats]:
     """Steps of the rows of the chosen parts."""
@@ -27,7 +27,7 @@ def inferred(
     if steps is not None:
         notes.append("no step in the log: taken from the progress bar beside each row")
     else:
-        steps = _counted(places, facts, notes)
+        steps = _count_steps(places, facts, notes)
     back = np.empty_like(steps)
     back[order] = steps
     ends = np.cumsum([parts[n].places.shape[0] for n in own])
@@ -90,10 +90,10 @@ def _behind(bars: Floats, epochs: Floats) -> float:
     return float(gaps[0]) if abs(at_start + gaps[0]) < 0.25 * gaps[0] else 0.0
 
 
-def _counted(places: Floats, facts: dict[str, object], notes: list[str]) -> Floats:
+def _count_steps(places: Floats, facts: dict[str, object], notes: list[str]) -> Floats:
     """The count of each row times the steps between two, from where the log begins."""
     count = places.shape[0]
-    missed, resumed = _missed(places[:, EPOCH]), facts.get("resumed_at")
+    missed, resumed = _count_missed(places[:, EPOCH]), facts.get("resumed_at")
     apart = interval_of(count + missed, facts)
     begin = missed * (apart or 1)
     if missed and isinstance(resumed, int):
@@ -112,7 +112,7 @@ def _counted(places: Floats, facts: dict[str, object], notes: list[str]) -> Floa
     return begin + np.arange(1.0, count + 1) * interval
 
 
-def _missed(epochs: Floats) -> int:
+def _count_missed(epochs: Floats) -> int:
     """How many rows a log lacks that begins in mid-run, by its epochs; 0 unless it is sure."""
     if epochs.size < 5 or not np.isfinite(epochs).all() or np.all(epochs == np.floor(epochs)):
         return 0

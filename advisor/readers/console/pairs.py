@@ -18,7 +18,7 @@ from advisor.readers.console.words import (
     STEPS,
     TAG,
     LineWords,
-    folded,
+    fold,
 )
 
 NAN = float("nan")
@@ -129,15 +129,15 @@ def _resolve(key: str, spaced: bool, words: LineWords) -> str:
     parts = key.split()
     whole = "per" in parts  # a time per iteration is no iteration
     for begin in range(1 if whole else len(parts)):
-        name = folded(" ".join(parts[begin:]))
+        name = fold(" ".join(parts[begin:]))
         if name in STEPS or name in EPOCHS or words.knows(name):
             return name
     if spaced or key.count("/") > 1 or ".py" in key:
         return ""
     if parts and parts[-1].lower() == "loss":
         kept = [word for word in parts[-2:] if word.lower() not in QUALIFIERS]
-        return folded(" ".join(kept))
-    name = folded(key)
+        return fold(" ".join(kept))
+    name = fold(key)
     if name == "elapsed_time_per_iteration":
         return "step_time"
     return "" if name in NEVER else name

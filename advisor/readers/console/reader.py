@@ -22,7 +22,12 @@ from advisor.readers.console.steps import Placed, place_rows, planned_steps
 from advisor.readers.console.text import clean, decoder, lines
 from advisor.readers.console.words import DEFAULT as WORDS
 from advisor.readers.console.words import words_for
-from advisor.readers.console.writers import one_writer, printed_once, skipped_once, without_closings
+from advisor.readers.console.writers import (
+    drop_told_again,
+    keep_one_of_each,
+    one_writer,
+    without_closings,
+)
 from advisor.readers.files import read_head
 from advisor.readers.objective import objective_of
 from advisor.readers.options import DEFAULT, ReadOptions
@@ -170,7 +175,7 @@ def _run(
     options: ReadOptions,
 ) -> Run | None:
     facts = found.told.of_run(stretch.low, stretch.high)
-    single = [printed_once(part) for part in parts]
+    single = [keep_one_of_each(part) for part in parts]
     placed, notes = place_rows([one for part, _ in single for one in without_closings(part)], facts)
     if (times := max(size for _, size in single)) > 1:
         notes.append(f"each row stands {times} times in the log: they count once")
@@ -248,7 +253,7 @@ def _events(
     events, failed = [], []
     if words and not last:  # of a run that another one follows, an end is history
         failed.append(f"{BROKEN}, line {words[0][0]}: {words[0][2][:120]}")
-    for one in skipped_once(found.events.happenings):
+    for one in drop_told_again(found.events.happenings):
         if stretch.low <= one.line < stretch.high:
             before = int(np.searchsorted(at, one.line, side="right")) - 1
             step = int(steps[before]) if before >= 0 else None
@@ -289,7 +294,7 @@ def _without_series(path: Path, found: Scan) -> Run:
     last = {word[0] for word in found.events.endings.last_words(0.0, 0.0, np.inf)}
     events = tuple(
         Event(one.kind, one.text, None, one.line, one.line in last)
-        for one in skipped_once(found.events.happenings)
+        for one in drop_told_again(found.events.happenings)
     )
     facts = found.told.of_run(0.0, np.inf)
     return Run(str(path), NAME, {}, events=events, notes=("no metric in the log",), facts=facts)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from advisor.readers import names
 from advisor.readers.console import pairs as console_pairs
-from advisor.readers.console.dicts import find_dict, parse_dict, stated_step
+from advisor.readers.console.dicts import find_dict, find_step, parse_dict
 from advisor.readers.console.events import Scanner
 from advisor.readers.console.layouts import PairReader
 from advisor.readers.console.pairs import FoundPairs, find_bar
@@ -18,7 +18,7 @@ from advisor.readers.console.runs import EPOCHS_SHOWN, Told
 from advisor.readers.console.sections import ConsoleSection, Sections
 from advisor.readers.console.tables import Stack, Table, header_of, is_border, row_of
 from advisor.readers.console.templates import Templates
-from advisor.readers.console.text import chunks, lines, parted
+from advisor.readers.console.text import chunks, lines, split_mark
 from advisor.readers.console.words import DEFAULT, LineWords
 
 SHAPES = 2_000  # more shapes of rows than this are a hostile file
@@ -69,7 +69,7 @@ class Scan:
         """Look at one line."""
         if raw[:1] == "{" and not self._open and self._templates.take(number, raw, self._bar()):
             return
-        self._writer, text = parted(raw)
+        self._writer, text = split_mark(raw)
         self.events.writer = self._writer
         if _ADVICE.match(text):
             return
@@ -127,7 +127,7 @@ class Scan:
             self.told.summarise(number, numbers)
             self.events.endings.closed = number
             return True
-        step, total = stated_step(numbers, texts)
+        step, total = find_step(numbers, texts)
         bar, end = self._bar()
         epoch = numbers.get("epoch", self._epoch)
         if said is not None and said.step == said.step and math.isnan(step):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.readers import names
-from advisor.readers.console.inferred import inferred, interval_of
+from advisor.readers.console.inferred import infer_steps, interval_of
 from advisor.readers.console.rows import (
     BAR,
     BAR_TOTAL,
@@ -60,7 +60,7 @@ def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed
         steps.update({n: parts[n].places[:, EPOCH] for n in (*trained, *followers)})
         notes.append("no step in the log: epochs serve as steps")
     elif trained:
-        steps.update(inferred(parts, trained, facts, notes))
+        steps.update(infer_steps(parts, trained, facts, notes))
     for number, part in enumerate(parts):
         if number not in steps and number not in followers and not _one_each_epoch(part):
             steps[number] = np.arange(1, _rows(part) + 1, dtype=np.float64)
@@ -167,10 +167,12 @@ def _follow(
     for n in waiting:
         at = np.searchsorted(lines, parts[n].places[:, LINE], side="right") - 1
         base = np.where(at >= 0, known[np.maximum(at, 0)], 0.0) + ahead
-        steps[n] = base if ahead else _moved(base, at, known, epochs, parts[n].places[:, EPOCH])
+        steps[n] = (
+            base if ahead else _move_by_epoch(base, at, known, epochs, parts[n].places[:, EPOCH])
+        )
 
 
-def _moved(base: Floats, at: Ints, known: Floats, epochs: Floats, mine: Floats) -> Floats:
+def _move_by_epoch(base: Floats, at: Ints, known: Floats, epochs: Floats, mine: Floats) -> Floats:
     """Steps of rows that say by their epoch that they are of later than the row before them."""
     told = np.isfinite(epochs)
     if not told.any() or np.all(epochs[told] == np.floor(epochs[told])):

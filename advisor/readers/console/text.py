@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from advisor.readers.files import encoding_of, opened
+from advisor.readers.files import encoding_of, open_log
 
 FIRST = 1 << 16  # bytes of the first piece: it shows how lines are laid out
 CHUNK = 1 << 21  # bytes of the others
@@ -38,7 +38,7 @@ def chunks(path: Path, growing: bool = False) -> Iterator[tuple[int, str]]:
     Of a ``growing`` log the last line is left out as long as it does.
     """
     number = 1
-    with opened(path) as (file, left):
+    with open_log(path) as (file, left):
         raw = file.read(min(FIRST, left))
         decode = decoder(raw)
         rest = ""
@@ -73,10 +73,10 @@ def lines(number: int, text: str) -> Iterator[tuple[int, str]]:
 
 def clean(text: str) -> str:
     """The line without terminal codes and the mark of its writer before it."""
-    return parted(text)[1]
+    return split_mark(text)[1]
 
 
-def parted(text: str) -> tuple[str, str]:
+def split_mark(text: str) -> tuple[str, str]:
     """The mark of the process that wrote the line, '' where it has none, and the cleaned line."""
     if "\x1b" in text:
         text = _ANSI.sub("", text)

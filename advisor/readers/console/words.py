@@ -98,11 +98,11 @@ class LineWords:
 def words_for(mapped: Iterable[str]) -> LineWords:
     """The words for a log of which a user named some columns."""
     extra = [re.escape(name) for name in mapped]
-    wanted = frozenset(name for native in mapped for name in (native, folded(native)))
+    wanted = frozenset(name for native in mapped for name in (native, fold(native)))
     return LineWords(re.compile("|".join([_HINT, *extra]), re.IGNORECASE), wanted)
 
 
-def folded(key: str) -> str:
+def fold(key: str) -> str:
     """The key in lower case, with underscores, without its unit."""
     words = key.strip().lower()
     if words in _CHINESE:

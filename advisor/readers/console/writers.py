@@ -64,12 +64,12 @@ def _chosen(
 ) -> tuple[Block, set[str]]:
     """The block of the main writer with those of its successors, and who was left out."""
     if _counts(marked):
-        return _joined(marked, stepped=True), set()
+        return _join(marked, stepped=True), set()
     main = min(marked, key=lambda block: (-len(block), _natural(block.writer)))
     first, last = spans[main.writer]
     apart = [one for one in marked if spans[one.writer][1] < first or spans[one.writer][0] > last]
     others = {one.writer for one in marked if one is not main} - {one.writer for one in apart}
-    return _joined([main, *apart]) if apart else main, others
+    return _join([main, *apart]) if apart else main, others
 
 
 def _counts(marked: Sequence[Block]) -> bool:
@@ -83,7 +83,7 @@ def _counts(marked: Sequence[Block]) -> bool:
     return alone and all(one < other for one, other in pairwise(values))
 
 
-def _joined(blocks: Sequence[Block], stepped: bool = False) -> Block:
+def _join(blocks: Sequence[Block], stepped: bool = False) -> Block:
     """One block of the rows of several, in the order of their lines."""
     first = blocks[0]
     places = np.concatenate([block.place_table() for block in blocks])
@@ -101,7 +101,7 @@ def _natural(writer: str) -> tuple[int, ...]:
     return tuple(int(number) for number in _NUMBER.findall(writer)[-1:])
 
 
-def printed_once(part: Part) -> tuple[Part, int]:
+def keep_one_of_each(part: Part) -> tuple[Part, int]:
     """Keep one of each group of equal lines, and how many make a group; 1 where none repeat.
 
     Several processes print what one would: groups of one size throughout, only the last may be
@@ -158,7 +158,7 @@ def without_closings(part: Part) -> list[Part]:
     ]
 
 
-def skipped_once(happenings: Sequence[Happening]) -> list[Happening]:
+def drop_told_again(happenings: Sequence[Happening]) -> list[Happening]:
     """Of skipped steps that several processes tell of, those that one of them tells."""
     skips = [one for one in happenings if one.kind == SKIPPED]
     counts = Counter(who for one in skips if (who := _who(one)))

@@ -105,7 +105,9 @@ def lead(
     if one.loss_steps.size == 0 or other.loss_steps.size == 0:
         return None
     if alike(one.values, other.values, [k for k in one.values if k != BATCH]):
-        return _paired(one, other, None if samples is None else samples / batch_of(other))
+        return _lead_step_by_step(
+            one, other, None if samples is None else samples / batch_of(other)
+        )
     ends = [float(t.loss_steps[-1] + 1) * batch_of(t) for t in (one, other)]
     high = min(*ends, math.inf if samples is None else samples)
     left, right = (_between(t, high / 2, high) for t in (one, other))
@@ -120,7 +122,7 @@ def lead(
 def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) -> Lead | None:
     """Return the lead at the last evaluation within what both have; the other curve is read there
     between its own evaluations. None where that lies in the first half."""
-    curves = [_evaluated(trial) for trial in (one, other)]
+    curves = [_evaluations(trial) for trial in (one, other)]
     if not all(seen.size for seen, _ in curves):
         return None
     most = math.inf if samples is None else samples
@@ -133,7 +135,7 @@ def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) 
     return Lead(gap, max((noise or 0.0) * math.sqrt(2), FLOOR * abs(float(known[-1]))))
 
 
-def _evaluated(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _evaluations(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     fine = np.isfinite(trial.val_losses)
     return _seen(trial, trial.val_steps[fine]), trial.val_losses[fine]
 
@@ -143,7 +145,7 @@ def _seen(trial: Trial, steps: Steps) -> NDArray[np.float64]:
     return (steps + 1).astype(np.float64) * batch_of(trial)
 
 
-def _paired(one: Trial, other: Trial, until: float | None) -> Lead | None:
+def _lead_step_by_step(one: Trial, other: Trial, until: float | None) -> Lead | None:
     steps, at, to = np.intersect1d(one.loss_steps, other.loss_steps, return_indices=True)
     if until is not None:
         at, to = at[steps < until], to[steps < until]
@@ -172,7 +174,7 @@ def _floor(values: NDArray[np.float64]) -> float:
     return FLOOR * abs(median(values))
 
 
-def started_at(trials: Sequence[Trial]) -> float | None:
+def loss_at_start(trials: Sequence[Trial]) -> float | None:
     """Return the loss before anything was learnt: the median of the first losses of all runs, or
     the highest first evaluation of a run that learnt too little to tell."""
     firsts = [float(t.losses[0]) for t in trials if t.losses.size and math.isfinite(t.losses[0])]

@@ -102,7 +102,7 @@ def _along(key: str) -> tuple[str, ...]:
             "lr_scheduler.lr_decay_steps", "step_scheduler.local_batch_size", STEPS)  # fmt: skip
 
 
-def probed_moves(front: Trial, base: Trial) -> Iterator[Move]:
+def moves_to_probe(front: Trial, base: Trial) -> Iterator[Move]:
     """Yield what the first part of a run can judge: as many samples, the same schedule."""
     values, symptoms = front.values, _symptoms(base)
     if has(values, BATCH) and "noisy" in symptoms:
@@ -148,10 +148,10 @@ def _share(base: Trial, front: Trial) -> float:
     return number(base.values[BATCH]) / max(1.0, number(front.values[BATCH]))
 
 
-def asked_moves(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
+def moves_asked_for(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
     """Yield what only a whole run can judge and what the diagnosis or the curve asks for."""
     values, symptoms = base.values, _symptoms(base)
-    yield from _planned(base)
+    yield from _moves_of_plan(base)
     yield from _again(base, history)
     if "overfit" not in symptoms and _falls_to_the_end(base):
         yield from _longer(values, 2.0, "still learning at the end")
@@ -193,13 +193,13 @@ def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
 
 def mending_moves(broken: Trial) -> Iterator[Move]:
     """Yield what may let a run that crashed or ran out of memory go through."""
-    yield from _planned(broken, ())
+    yield from _moves_of_plan(broken, ())
     if broken.status == "oom" and has(broken.values, LOCAL):
         half = ((LOCAL, max(1, int(number(broken.values[LOCAL])) // 2)),)
         yield Move(half, "out of memory: fewer samples at a time, as many a step")
 
 
-def _planned(base: Trial, judged: Sequence[str] = PROBED) -> Iterator[Move]:
+def _moves_of_plan(base: Trial, judged: Sequence[str] = PROBED) -> Iterator[Move]:
     """Yield the plan's edits that no probe judges, a group at a time in the guide's order.
 
     How a run is measured changes no loss.

@@ -18,19 +18,19 @@ from advisor.tuning.strategy.curves import (  # fmt: skip
     broke,
     lead,
     length_of,
+    loss_at_start,
     probe_samples,
     same_length,
-    started_at,
 )
 from advisor.tuning.strategy.moves import (
     Move,
-    asked_moves,
     first_new,
     is_near,
     last_moves,
     mending_moves,
     more_steps,
-    probed_moves,
+    moves_asked_for,
+    moves_to_probe,
 )
 from advisor.tuning.strategy.rates import RATES, leaning, next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
@@ -52,7 +52,7 @@ def propose(
     room = Room(limits.ranges)
     base = base_of(history, noise)
     if base.status in ("oom", "crashed"):
-        return _mended(history, room)
+        return _propose_mending(history, room)
     front = front_of(base, history)
     probe = _probe(base, front, history, room) if limits.probes else None
     if probe is not None:
@@ -62,7 +62,7 @@ def propose(
                         because=_codes(base))  # fmt: skip
     if _idle(history, noise) >= FAILURES:
         return Stop(f"the last {FAILURES} whole runs gained nothing beyond the noise")
-    found = first_new(asked_moves(base, history), base, history, room)
+    found = first_new(moves_asked_for(base, history), base, history, room)
     close = _close_behind(base, history) if found is None else None
     if close is not None:
         return close
@@ -72,7 +72,7 @@ def propose(
     return _proposal(*found)
 
 
-def _mended(history: Sequence[Trial], room: Room) -> TrialProposal | Stop:
+def _propose_mending(history: Sequence[Trial], room: Room) -> TrialProposal | Stop:
     """Return what may let the last run go through, where none has gone through yet."""
     found = first_new(mending_moves(history[-1]), history[-1], history, room)
     if found is None or len(history) > MOST_BROKEN:
@@ -135,14 +135,14 @@ def _probe(base: Trial, front: Trial, history: Sequence[Trial], room: Room) -> T
             return _proposal(*longer)
     rate = next_rate(front, base, tried, room) if has(front.values, LR) else None
     if rate is not None and not was_bracketed(tried):
-        return _rated(rate, front, base, room)
-    moved = first_new(probed_moves(front, base), front, tried, room)
+        return _propose_rate(rate, front, base, room)
+    moved = first_new(moves_to_probe(front, base), front, tried, room)
     if moved is not None:
         return _proposal(*moved, _steps(probe_samples(base), moved[0]))
-    return None if rate is None else _rated(rate, front, base, room)
+    return None if rate is None else _propose_rate(rate, front, base, room)
 
 
-def _rated(rate: tuple[float, str], front: Trial, base: Trial, room: Room) -> TrialProposal:
+def _propose_rate(rate: tuple[float, str], front: Trial, base: Trial, room: Room) -> TrialProposal:
     values = with_rate(front.values, rate[0], room)
     move = Move((), rate[1], _codes(base))
     return _proposal(values, move, _steps(probe_samples(base), values))
@@ -168,7 +168,7 @@ def _idle(history: Sequence[Trial], noise: float | None) -> int:
 
 def _close_behind(base: Trial, history: Sequence[Trial]) -> TrialProposal | None:
     """Return the best of the probes that could not be told from the base, as a whole run."""
-    begin, samples = started_at(history), probe_samples(base)
+    begin, samples = loss_at_start(history), probe_samples(base)
     if begin is None or samples is None:
         return None
     near = CLOSE_BY * (begin - _level(base, samples))
@@ -200,7 +200,7 @@ def hopeless(partial: Trial, history: Sequence[Trial], limits: Limits, noise: fl
     if partial.kind != "full" or not history:
         return ""
     base = base_of(history, noise)
-    begin = started_at(history)
+    begin = loss_at_start(history)
     seen = length_of(partial) * batch_of(partial)
     done = seen / max(1.0, length_of(base) * batch_of(base))
     if begin is None or done < 0.15 or not same_length(partial, base):

@@ -91,7 +91,7 @@ def next_rate(
     """Return the rate to probe next and why; None where the bracket has closed."""
     points = _below_the_wall(points_of(front, base, history))
     first = not was_bracketed([t for t in history if not alike(t.values, front.values, RATES)])
-    wanted = _outward(points, leaning(front), LEAP if first else STEP) or _halved(points)
+    wanted = _outward(points, leaning(front), LEAP if first else STEP) or _halve_bracket(points)
     if len(points) == 1 and math.isinf(points[0].gap):
         wanted = points[0].place - LEAP, "what breaks is too high: a lower rate"
     if wanted is None:
@@ -121,7 +121,7 @@ def _outward(points: Sequence[Point], lean: int, step: float) -> tuple[float, st
     return None
 
 
-def _halved(points: Sequence[Point]) -> tuple[float, str] | None:
+def _halve_bracket(points: Sequence[Point]) -> tuple[float, str] | None:
     """Return a rate within the bracket, None where it is as narrow as runs can tell."""
     best = min(range(len(points)), key=lambda i: points[i].gap)
     if best in (0, len(points) - 1):
