@@ -25,13 +25,13 @@ import torch
 from train.checkpoint_files import (
     load_optimizer,
     point,
-    pointed,
     read_json,
     recover,
     remove_folder,
     replace_folder,
     save_optimizer,
     sync,
+    target_of,
     write_json,
 )
 from train.errors import CheckpointError
@@ -139,14 +139,14 @@ class Checkpoints:
 
     def lowest(self) -> tuple[Path, float] | None:
         """Return the checkpoint with the lowest validation loss, and that loss."""
-        folder = pointed(self.directory / LOWEST_VAL)
+        folder = target_of(self.directory / LOWEST_VAL)
         loss = read_json(folder / "losses.json").get("val_loss") if folder else None
         return (folder, float(loss)) if folder and loss is not None else None
 
     def _thin(self) -> None:
         if self.keep_last is None:
             return
-        named = {pointed(self.directory / link) for link in (LATEST, LOWEST_VAL)}
+        named = {target_of(self.directory / link) for link in (LATEST, LOWEST_VAL)}
         kept = {folder.resolve() for folder in named if folder}
         spare = [each for each in self.all() if each.resolve() not in kept]
         stay = max(0, self.keep_last - 1)  # the latest counts
@@ -169,7 +169,7 @@ class Checkpoints:
 
     def abandon(self, step: int) -> list[str]:
         """Take away the checkpoints of steps after this one, but for the one to keep as best."""
-        best = pointed(self.directory / LOWEST_VAL)
+        best = target_of(self.directory / LOWEST_VAL)
         gone: list[str] = []
         for folder in self.all() if self.writes else ():
             name = _NAME.fullmatch(folder.name)
@@ -212,7 +212,7 @@ class Checkpoints:
                 if (path / "progress.json").is_file():
                     return path
             raise CheckpointError(f"{wanted}: no checkpoint of ours; {self._offer()}")
-        named = pointed(self.directory / LATEST)
+        named = target_of(self.directory / LATEST)
         found = named or next(reversed(self.all()), None)
         if found is None:
             raise CheckpointError(f"{self.directory}: no checkpoint to resume from; start it anew")

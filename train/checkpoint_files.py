@@ -139,7 +139,7 @@ def point(link: Path, target: Path) -> None:
     new.replace(link)
 
 
-def pointed(link: Path) -> Path | None:
+def target_of(link: Path) -> Path | None:
     """Return the folder that a link of ``point`` names, None where it is not there."""
     if link.is_symlink():
         target = link.parent / link.readlink()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from train.checkpoint_files import pointed
+from train.checkpoint_files import target_of
 from train.config.load import Loaded, load_config
 from train.config.rundir import CONFIG
 from train.config.types import LoaderConfig, PackingConfig, TrainConfig
@@ -62,7 +62,7 @@ def find_checkpoint(path: Path) -> tuple[Path, Path]:
     A run's folder means the checkpoint of its lowest validation loss, else its latest.
     """
     for place in (path, path / "LOWEST_VAL", path / "LATEST"):
-        folder = pointed(place) or place
+        folder = target_of(place) or place
         if (folder / "progress.json").is_file():
             return folder, folder / CONFIG
     raise TrainConfigError(f"--evaluate {path}: no checkpoint of ours there; give its folder")
@@ -90,10 +90,10 @@ def evaluate(config: TrainConfig, folder: Path) -> Measured:
         for batch in data.validation:
             losses.append(float(loss_sum(model.model, batch)[0]))
             tokens.append(batch.supervised)
-    return Measured(str(folder), tuple(losses), tuple(tokens), _tested(data.validation))
+    return Measured(str(folder), tuple(losses), tuple(tokens), _mark_test_rows(data.validation))
 
 
-def _tested(loader: Loader) -> tuple[bool, ...]:
+def _mark_test_rows(loader: Loader) -> tuple[bool, ...]:
     assert isinstance(loader, RowLoader)  # a validation set is read whole
     keys = loader.rows.store.keys[loader.rows.members]
     return tuple(is_test(keys).tolist())

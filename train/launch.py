@@ -97,14 +97,14 @@ def _run(command: Command, env: Mapping[str, str]) -> int:
     with _extra():
         import torch
 
-        from train.ranks.world import opened
+        from train.ranks.world import open_world
 
     loaded = fit_to_device(loaded, torch.cuda.is_available())
     for notice in loaded.notices:
         _say(notice)
     if loaded.config.allow_user_modules:
         sys.path.append(str(Path.cwd()))  # at the end: what is installed goes first
-    with opened(loaded.config.distributed, env) as world, ExitStack() as held:
+    with open_world(loaded.config.distributed, env) as world, ExitStack() as held:
         if world.first:
             place = _take(command, loaded, place, held)
         taken = world.ranks.share(place and [str(place.run_dir), place.resume])

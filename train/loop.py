@@ -100,7 +100,7 @@ class TrainingLoop:
             window = list(islice(batches, self._parts.plan.accumulate))
             self._parts.stepper.clock.mark("data")
             if window:
-                self._log(self._stepped(window), time.perf_counter() - began)
+                self._log(self._step(window), time.perf_counter() - began)
                 self._stop.agree()
                 self._after(epoch)
             else:
@@ -222,7 +222,7 @@ class TrainingLoop:
         if before is not None and before != self._saved and Path(before).is_dir():
             remove_folder(Path(before))
 
-    def _stepped(self, window: list[Batch]) -> StepResult:
+    def _step(self, window: list[Batch]) -> StepResult:
         step, rate = self._now.step, lr_at(self._now.step, self._parts.schedule)
         seed = partial(seed_step, self._parts.seed, step, self._parts.rank)
         result = self._pieces.step(step, window, rate, seed)

@@ -47,13 +47,13 @@ def _class_of(name: str) -> type[torch.optim.Optimizer]:
     if isinstance(found, type) and issubclass(found, torch.optim.Optimizer):
         return found
     if any(part.lower() in name.lower() for part in _BITSANDBYTES):
-        return _eight_bit(name)
+        return _optimizer_in_8_bit(name)
     raise TrainConfigError(
         f"optimizer: '{name}' is no optimiser of torch.optim or bitsandbytes.optim"
     )
 
 
-def _eight_bit(name: str) -> type[torch.optim.Optimizer]:
+def _optimizer_in_8_bit(name: str) -> type[torch.optim.Optimizer]:
     try:
         from bitsandbytes import optim
     except ImportError:

@@ -43,7 +43,7 @@ def run(
     config = loaded.config
     world = world or World()
     sink = _sink(loaded, run_dir, world)
-    with _ended(sink) as ending:
+    with _closing(sink) as ending:
         tokenizer = load_tokenizer(config.model)
         outline = draw_outline(config.model)
         check_method(outline, config)
@@ -88,7 +88,7 @@ class _Ending:
 
 
 @contextmanager
-def _ended(sink: Sink) -> Iterator[_Ending]:
+def _closing(sink: Sink) -> Iterator[_Ending]:
     """Close the sinks however the run ends, and tell what ended it once it had begun."""
     ending = _Ending()
     try:

@@ -68,14 +68,14 @@ class Advice:
 
         def begin() -> None:
             self._path, self._is_over = path, False
-            found = self._tried(config, {})
-            known = self._tried(facts, {})
+            found = self._try(config, {})
+            known = self._try(facts, {})
             self.monitor = Monitor(
                 found, self.policy, rulebook=self.rulebook, facts=known, path=path, sink=self._say
             )
 
         self.asked = ""
-        self._guarded(begin)
+        self._guard(begin)
 
     def observe(self, step: int, metrics: Mapping[str, Any]) -> Asked:
         """Take a row of metrics; return what is asked of the trainer now."""
@@ -91,7 +91,7 @@ class Advice:
 
     def report(self) -> Report | None:
         """The whole Report so far; None where there is none."""
-        return None if self.monitor is None or self._off else self._tried(self.monitor.report, None)
+        return None if self.monitor is None or self._off else self._try(self.monitor.report, None)
 
     def close(self) -> None:
         """The run is over: tell what waited for its end, and how it ended."""
@@ -102,7 +102,7 @@ class Advice:
             codes = ", ".join(f.code for f in report.findings if f.severity != "info")
             self.tell(f"the run is {report.status}" + (f"; these stand: {codes}" if codes else ""))
         if self._command is not None:
-            self._guarded(self._command.close)
+            self._guard(self._command.close)
 
     def tell(self, text: str) -> None:
         """Say a line; a console that has gone away stops no training."""
@@ -123,7 +123,7 @@ class Advice:
                     self._command.run(change_json(change, self._path))
                 found.append(self._asks(change))
 
-        self._guarded(whole)
+        self._guard(whole)
         asked: Asked = "stop" if "stop" in found else "act" if "act" in found else ""
         if asked and self.asked != "stop":
             self.asked = asked
@@ -136,7 +136,7 @@ class Advice:
             return ""
         return change.action
 
-    def _tried(self, ask: Callable[[], Any], otherwise: Any) -> Any:
+    def _try(self, ask: Callable[[], Any], otherwise: Any) -> Any:
         """Ask for something that the advice can do without."""
         try:
             return ask()
@@ -145,7 +145,7 @@ class Advice:
                 raise
             return otherwise
 
-    def _guarded(self, do: Callable[[], object]) -> None:
+    def _guard(self, do: Callable[[], object]) -> None:
         if self._off:
             return
         try:

@@ -30,7 +30,7 @@ class EarlierPoints:
     marks: dict[int, float] = field(default_factory=dict)
     has_epoch: bool = False
 
-    def taken(self, finite: int) -> tuple[int, int]:
+    def count_taken(self, finite: int) -> tuple[int, int]:
         """Return how many of so many further finite points fill blocks, and the blocks' size."""
         size = max(self.blocks.size, block_size(self.finite + RING) // FINER, 1)
         return max(0, (self.finite + finite) // size * size - self.finite), size
@@ -46,8 +46,8 @@ class EarlierPoints:
             steps[good].astype(float), values[good], None if epochs is None else epochs[good]
         )
         if len(self.blocks):
-            fresh = self.blocks.followed_by(fresh.merged(self.blocks.size))
-        self.blocks = fresh.merged(size)
+            fresh = self.blocks.extend(fresh.regroup(self.blocks.size))
+        self.blocks = fresh.regroup(size)
         self.finite += int(good.sum())
         self._mark(steps[good], values[good], size)
 
@@ -155,7 +155,7 @@ class Column:
         end = bisect_left(self.steps, border + 1)
         steps, values, epochs = self._arrays(end)
         total = np.cumsum(np.isfinite(values))
-        whole, size = self.past.taken(int(total[-1]) if total.size else 0)
+        whole, size = self.past.count_taken(int(total[-1]) if total.size else 0)
         if not whole:
             return
         cut = int(np.searchsorted(total, whole)) + 1
@@ -203,6 +203,6 @@ class Column:
         )
         blocks = recent
         if len(past.blocks):
-            blocks = past.blocks.followed_by(recent.merged(past.blocks.size))
+            blocks = past.blocks.extend(recent.regroup(past.blocks.size))
         count = past.finite + int(finite.sum())
         return curve_from(blocks, name, count, self.count)

@@ -79,7 +79,7 @@ class Monitor:
 
     def event(self, kind: str, text: str = "", step: int | None = None) -> Changes:
         """Take something that happened; return what is to be told."""
-        return self._guarded(lambda: self._event(Event(kind, text, step)), ())
+        return self._guard(lambda: self._event(Event(kind, text, step)), ())
 
     def fact(self, name: str, value: object) -> None:
         """Take what the run states beside metrics, such as ``max_steps``."""
@@ -93,7 +93,7 @@ class Monitor:
         """The whole Report of what was seen so far, with its plan."""
         off = ("the Monitor is switched off: nothing is judged",)
         nothing = Report(Run(self._stream.path, "live", {}, notes=off), "unknown")
-        return self._guarded(self._report, nothing)
+        return self._guard(self._report, nothing)
 
     def __str__(self) -> str:
         return str(self.report())
@@ -103,7 +103,7 @@ class Monitor:
 
     def close(self) -> Changes:
         """Take the run as over: rules that wait for its end are judged now."""
-        return self._guarded(self._close, ())
+        return self._guard(self._close, ())
 
     def _observe(self, step: int, metrics: Mapping[str, object]) -> Changes:
         step = int(step)
@@ -181,7 +181,7 @@ class Monitor:
 
     def _look(self, kind: Kind, urgent: bool) -> Changes:
         rows = self._stream.rows
-        self._schedule.looked(rows, kind)
+        self._schedule.note_look(rows, kind)
         found, asked, explained = self._looks.look(self._stream.view(), kind)
         at_once = asked if urgent else ()
         return self._tracker.look(Look(found, self._step, rows, asked, at_once, explained))
@@ -195,7 +195,7 @@ class Monitor:
         view = self._stream.view()
         return with_plan(diagnose_view(view, self.rulebook))
 
-    def _guarded(self, function: Callable[[], T], otherwise: T) -> T:
+    def _guard(self, function: Callable[[], T], otherwise: T) -> T:
         """Never let a fault of ours stop a training: say it once and switch off."""
         if self.is_off:
             return otherwise

@@ -110,7 +110,7 @@ class LookSchedule:
         episode.next_look = rows + 1 + (rows - episode.since) // 3
         return True
 
-    def looked(self, rows: int, kind: str) -> None:
+    def note_look(self, rows: int, kind: str) -> None:
         accounts = {"full": self.full, "flat": self.flat}
         accounts.get(kind, self.quick).credit -= cost(rows, kind)
         if kind == "full":

@@ -97,7 +97,7 @@ def _read_file(path: Path) -> _File:
     notes = [f"{path.name}: {note}" for note in found.notes]
     if events.unread:
         notes.append(f"{path.name}: {events.unread} records are no events and were left out")
-    curves = {tag: _Curve(*points.joined()) for tag, points in events.points.items()}
+    curves = {tag: _Curve(*points.join_rows()) for tag, points in events.points.items()}
     return _File(path, curves, events.texts, tuple(notes))
 
 

@@ -33,7 +33,7 @@ class EventPoints:
         field(default_factory=list)
     )
 
-    def joined(self) -> tuple[NDArray[np.float64], Offsets, NDArray[np.float64]]:
+    def join_rows(self) -> tuple[NDArray[np.float64], Offsets, NDArray[np.float64]]:
         """Times, steps and values in file order."""
         parts = zip(*self.pieces, strict=True)
         order, walls, steps, values = (np.concatenate(part) for part in parts)

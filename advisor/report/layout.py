@@ -35,7 +35,7 @@ class Page:
         for line in text.split("\n"):
             self.lines.append(Text(" " * by if line else "").append_text(line))
 
-    def wrapped(self, text: Text, by: int, label: Text | None = None) -> None:
+    def add_wrapped(self, text: Text, by: int, label: Text | None = None) -> None:
         """Add text that wraps; a label stands in the margin of its first line."""
         for i, line in enumerate(text.wrap(self.console, self.width - by, overflow="fold")):
             margin = Text("")

@@ -124,7 +124,7 @@ def _block(run: Followed, console: Console, height: int) -> list[Text]:
         _finding(page, finding)
     if quiet := [finding for finding in findings if finding.severity == "info"]:
         names = ", ".join(f"{finding.code} {finding.name}" for finding in quiet)
-        page.wrapped(Text(f"remarks: {names}", "cyan"), 2)
+        page.add_wrapped(Text(f"remarks: {names}", "cyan"), 2)
     if not findings:
         style = "green" if run.status == "ok" else "dim"
         page.whole(Text(_nothing(run), style), 2)
@@ -151,11 +151,11 @@ def _finding(page: Page, finding: Finding) -> None:
         (f"{finding.code} {finding.name}: ", "bold"),
         one_line(finding.message),
     )
-    page.wrapped(head, 2)
+    page.add_wrapped(head, 2)
     for line in evidence_lines(finding, 2):
-        page.wrapped(Text(line, "dim"), 4)
+        page.add_wrapped(Text(line, "dim"), 4)
     if finding.do:
-        page.wrapped(Text(" ".join(finding.do.split())), 7, Text("    do ", "bold"))
+        page.add_wrapped(Text(" ".join(finding.do.split())), 7, Text("    do ", "bold"))
 
 
 def _plots(run: Followed, page: Page, height: int) -> list[Text]:

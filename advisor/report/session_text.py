@@ -26,7 +26,7 @@ _VERDICT = {"kept": "bold green", "reverted": "yellow", "start": "bold"}
 def show_session(console: Console, account: Account, told: Container[int] = ()) -> None:
     """Print the account of a session; ``told`` are runs that stand on the screen already."""
     page = Page(console)
-    page.wrapped(Text.assemble(("tuning ", "bold"), one_line(str(account.setup.config))), 0)
+    page.add_wrapped(Text.assemble(("tuning ", "bold"), one_line(str(account.setup.config))), 0)
     for entry in account.entries:
         if entry.plan.number not in told:
             _run(page, entry, account.changes_of(entry))
@@ -39,7 +39,7 @@ def show_session(console: Console, account: Account, told: Container[int] = ()) 
     if account.untried:
         own = (native_change(account.start, change) for change in account.untried)
         left = "; ".join(map(change_line, own))
-        page.wrapped(Text(f"left untried: {left}", "dim"), 0)
+        page.add_wrapped(Text(f"left untried: {left}", "dim"), 0)
     page.show()
 
 
@@ -59,9 +59,9 @@ def _run(page: Page, entry: Entry, changes: Sequence[TrialChange]) -> None:
         line.append(f"  {entry.state}", "magenta")
     else:
         line.append(f"  {result_line(entry, trial)}", style)
-    page.wrapped(line, 6, label)
+    page.add_wrapped(line, 6, label)
     why = plan.reason + (f" ({', '.join(plan.because)})" if plan.because else "")
-    page.wrapped(Text(one_line(why), "dim"), 6)
+    page.add_wrapped(Text(one_line(why), "dim"), 6)
 
 
 def result_line(entry: Entry, trial: Trial) -> str:
@@ -100,8 +100,8 @@ def _series(entry: Entry) -> Series | None:
 def _gain(page: Page, account: Account) -> None:
     page.gap()
     for line in verdict_lines(account):
-        page.wrapped(Text(line), 0)
-    page.wrapped(Text(cost_line(account), "dim"), 0)
+        page.add_wrapped(Text(line), 0)
+    page.add_wrapped(Text(cost_line(account), "dim"), 0)
 
 
 def verdict_lines(account: Account) -> list[str]:

@@ -44,7 +44,7 @@ def show_reports(
         _overview(page, reports)
     for failure in failures:
         page.whole(Text.assemble(("not read ", "bold red"), one_line(failure.message)))
-    page.wrapped(_closing(reports, failures), 0)
+    page.add_wrapped(_closing(reports, failures), 0)
     page.show()
 
 
@@ -67,14 +67,14 @@ def written(outcome: Written) -> Text:
 def _run(page: Page, report: Report, verbose: bool) -> None:
     _header(page, report)
     for note in report.run.notes[: None if verbose else 3]:
-        page.wrapped(Text(f"note: {one_line(note)}", "dim"), 2)
+        page.add_wrapped(Text(f"note: {one_line(note)}", "dim"), 2)
     shown = [f for f in report.findings if verbose or f.severity != "info"]
     for i, finding in enumerate(shown):
         _finding(page, report, finding, with_plot=i == 0)
     for finding in report.findings:
         if finding not in shown:
             line = Text.assemble((f"{finding.code} ", "cyan"), one_line(finding.message))
-            page.wrapped(line, 2)
+            page.add_wrapped(line, 2)
     _plan(page, report)
     _footer(page, report, verbose)
 
@@ -98,13 +98,13 @@ def _header(page: Page, report: Report) -> None:
         best = report.best
         where = f", {best.place}" if best.checkpoint else ""
         line += f"; best {best.series} {best.value:.4g} at step {best.step}{where}"
-    page.wrapped(Text(one_line(line), "dim"), 2)
+    page.add_wrapped(Text(one_line(line), "dim"), 2)
     if report.followup is not None:
         style = {"helped": "bold green", "worse": "bold red"}.get(report.followup.verdict, "")
-        page.wrapped(Text(one_line(f"since the fix: {report.followup.message}"), style), 2)
+        page.add_wrapped(Text(one_line(f"since the fix: {report.followup.message}"), style), 2)
     if report.status == "unknown":
         why = speak(report.unknown_because, language_of(run))
-        page.wrapped(Text(one_line(f"cannot be judged: {why}")), 2)
+        page.add_wrapped(Text(one_line(f"cannot be judged: {why}")), 2)
 
 
 def _finding(page: Page, report: Report, finding: Finding, with_plot: bool) -> None:
@@ -119,18 +119,18 @@ def _finding(page: Page, report: Report, finding: Finding, with_plot: bool) -> N
         (f"{finding.code} {finding.name}", "bold"),
         (span, "dim"),
     )
-    page.wrapped(head, 0)
-    page.wrapped(Text(one_line(finding.message)), 2)
+    page.add_wrapped(head, 0)
+    page.add_wrapped(Text(one_line(finding.message)), 2)
     for line in evidence_lines(finding, 4):
-        page.wrapped(Text(line, "dim"), 4)
+        page.add_wrapped(Text(line, "dim"), 4)
     if with_plot:
         _plot(page, report, finding)
     if finding.causes:
         causes = ", ".join(f"{c.replace('_', ' ')} {p:.0%}" for c, p in finding.causes[:4])
         sure = f"sure to {finding.confidence:.0%}"
-        page.wrapped(Text.assemble(causes, (f"  ({sure})", "dim")), 7, Text("  why", "bold"))
+        page.add_wrapped(Text.assemble(causes, (f"  ({sure})", "dim")), 7, Text("  why", "bold"))
     if finding.do:
-        page.wrapped(Text(" ".join(finding.do.split())), 7, Text("   do", "bold"))
+        page.add_wrapped(Text(" ".join(finding.do.split())), 7, Text("   do", "bold"))
 
 
 def _plot(page: Page, report: Report, finding: Finding) -> None:
@@ -161,7 +161,7 @@ def _plan(page: Page, report: Report) -> None:
     page.gap()
     page.whole(Text("next run", "bold"), 2)
     for edit in edits:
-        page.wrapped(_edit(edit), 4)
+        page.add_wrapped(_edit(edit), 4)
     if plan.diff:
         lexed = Syntax("", "diff", theme="ansi_dark", background_color="default")
         page.whole(lexed.highlight(clean(plan.diff).rstrip("\n")), 4)
@@ -169,10 +169,10 @@ def _plan(page: Page, report: Report) -> None:
         page.whole(Text(one_line(" ".join(plan.overrides)), "green"), 4)
     if plan.later:
         keys = ", ".join(dict.fromkeys(name_of(e.key, language) for e in plan.later))
-        page.wrapped(Text(one_line(f"later, one thing at a time: {keys}"), "dim"), 4)
+        page.add_wrapped(Text(one_line(f"later, one thing at a time: {keys}"), "dim"), 4)
     for edit in plan.dropped:
         name = name_of(edit.key, language)
-        page.wrapped(Text(one_line(f"left out: {name} {edit.op}: {edit.note}"), "dim"), 4)
+        page.add_wrapped(Text(one_line(f"left out: {name} {edit.op}: {edit.note}"), "dim"), 4)
 
 
 def _edit(edit: Edit) -> Text:
@@ -187,14 +187,14 @@ def _footer(page: Page, report: Report, verbose: bool) -> None:
     line = f"{len(report.ran)} checks ran, {len(lacking)} not judged"
     if lacking and not verbose:
         line += f"{_lacking(lacking, language)} (--verbose lists them)"
-    page.wrapped(Text(one_line(line), "dim"), 2)
+    page.add_wrapped(Text(one_line(line), "dim"), 2)
     if not verbose:
         return
     for item in lacking:
         why = speak(item.why, language)
-        page.wrapped(Text(one_line(f"{item.code}: {why}"), "dim"), 4)
+        page.add_wrapped(Text(one_line(f"{item.code}: {why}"), "dim"), 4)
     for finding, by in report.suppressed:
-        page.wrapped(Text(f"{finding.code} {finding.name}: explained by {by}", "dim"), 4)
+        page.add_wrapped(Text(f"{finding.code} {finding.name}: explained by {by}", "dim"), 4)
 
 
 def _lacking(items: Sequence[NotJudged], language: str) -> str:

@@ -231,7 +231,7 @@ class _Reader:
             if values.get("unheld"):
                 self.fault(("unheld",), "'unheld' without a 'when'")
             return
-        values["checklist"] = text = self.joined(values["when"], ("when",))
+        values["checklist"] = text = self.join_clauses(values["when"], ("when",))
         condition = self.condition(text, limits, ("when",)) if text else None
         if condition is None:
             values["when"] = ""
@@ -244,7 +244,7 @@ class _Reader:
             if limit not in condition.names and not re.search(rf"\b{re.escape(limit)}\b", used):
                 self.fault(("limits", limit), f"the limit '{limit}' is not used in 'when'")
 
-    def joined(self, clauses: Sequence[object], place: Sequence[str | int]) -> str:
+    def join_clauses(self, clauses: Sequence[object], place: Sequence[str | int]) -> str:
         try:
             return join(clauses)
         except RuleError as error:
@@ -258,7 +258,7 @@ class _Reader:
         live = self.take(values["live"], LIVE, ("live",))
         values["live"], other = live.get("from", 0.0), live.get("with", {})
         limits = values.get("limits", {})
-        extra = self.joined(live.get("and", ()), ("live", "and"))
+        extra = self.join_clauses(live.get("and", ()), ("live", "and"))
         if extra:
             self.condition(extra, limits, ("live", "and"))
         written = values.get("checklist", "")

@@ -124,11 +124,11 @@ class _Exchange(ast.NodeTransformer):
     def __init__(self, names: Mapping[str, float | str]) -> None:
         self.names = names
 
-    def _replaced(self, node: ast.expr) -> ast.expr:
+    def _replace(self, node: ast.expr) -> ast.expr:
         new = self.names.get(_dotted_name(node))
         return node if new is None else ast.parse(str(new), mode="eval").body
 
-    visit_Name = visit_Attribute = _replaced
+    visit_Name = visit_Attribute = _replace
 
 
 @dataclass(frozen=True, slots=True)

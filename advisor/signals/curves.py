@@ -36,7 +36,7 @@ class Blocks:
     def __len__(self) -> int:
         return int(self.sums.size)
 
-    def merged(self, size: int) -> Blocks:
+    def regroup(self, size: int) -> Blocks:
         """Return the same points in larger blocks.
 
         Sums are added in pairs, pairs of pairs and so on: blocks that were merged in two goes,
@@ -55,7 +55,7 @@ class Blocks:
         high = np.maximum.reduceat(self.high, starts)
         return Blocks(size, sums, high, self.last[ends], self.steps[ends], epochs)
 
-    def followed_by(self, other: Blocks) -> Blocks:
+    def extend(self, other: Blocks) -> Blocks:
         """Return the blocks of both; those of ``self`` must all be full."""
         pairs = zip(self.arrays(), other.arrays(), strict=True)
         sums, high, last, steps = (np.concatenate(pair) for pair in pairs)
@@ -148,7 +148,7 @@ def curve_of(series: Series | None, name: str) -> Curve:
 def curve_from(blocks: Blocks, name: str, finite: int, points: int) -> Curve:
     """Return the Curve of Blocks that hold ``finite`` of a log's ``points``."""
     size = max(block_size(finite), blocks.size)
-    blocks = blocks.merged(size)
+    blocks = blocks.regroup(size)
     y = blocks.sums
     if size > 1:
         counts = np.full(len(blocks), float(size))

@@ -65,11 +65,11 @@ class Budget:
             if takes + sum(map(self.share, alike)) > _ROUNDED * self.probes:
                 return "runs"
             takes += self.share(TrialProposal(proposal.values))
-        elif sum(map(self._counted, (*alike, proposal))) > self.runs:
+        elif sum(map(self._count, (*alike, proposal))) > self.runs:
             return "runs"
         return self.what if takes + sum(map(self.share, beside)) > _SLACK * self.left else ""
 
-    def _counted(self, proposal: TrialProposal) -> float:
+    def _count(self, proposal: TrialProposal) -> float:
         return count_runs(self.share(proposal))
 
     def share(self, proposal: TrialProposal) -> float:

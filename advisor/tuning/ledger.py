@@ -178,7 +178,7 @@ class Ledger:
         """Return the runs that have ended."""
         return [entry.trial for entry in self.entries() if entry.trial is not None]
 
-    def tested(self, number: int) -> Any:
+    def test_losses(self, number: int) -> Any:
         """Return the losses of a run's best checkpoint on the held-out rows, None where unknown."""
         rows = self._rows("SELECT found FROM tests WHERE number = ?", number)
         return json.loads(rows[0][0]) if rows else None

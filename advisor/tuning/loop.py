@@ -72,7 +72,7 @@ class TuningLoop:
         while True:
             waiting = [e for e in self.session.ledger.entries() if e.state != "done"]
             if not waiting:
-                found = self._planner().proposed()
+                found = self._planner().propose()
                 if isinstance(found, Stop):
                     return found.reason
                 self.session.ledger.plan(found)
@@ -87,7 +87,7 @@ class TuningLoop:
         active: list[_Active] = []
         try:
             for entry in waiting:
-                started = self._started(entry)
+                started = self._start(entry)
                 if started is not None:
                     active.append(started)
             while active:
@@ -101,14 +101,14 @@ class TuningLoop:
         over = [each for each in active if each.running.poll()]
         for each in over:
             active.remove(each)
-            self._ended(each.entry, each.watch.symptom)
+            self._end(each.entry, each.watch.symptom)
         for each in active:
             self._condemn(each)
         if active and not over:
             age = time.monotonic() - min(each.began for each in active)
             time.sleep(min(max(age / 50, _PAUSE[0]), _PAUSE[1]))
 
-    def _started(self, entry: Entry) -> _Active | None:
+    def _start(self, entry: Entry) -> _Active | None:
         """Start a run, or go on with one that was cut off; None where it has ended already."""
         plan, folder = entry.plan, self.session.place(entry.plan.folder)
         settle(folder)
@@ -117,7 +117,7 @@ class TuningLoop:
                                        plan.diff), 0.0, None)  # fmt: skip
             return None
         if exit_of(folder) is not None:  # it ended while no loop was there to see it
-            self._ended(entry, "")
+            self._end(entry, "")
             return None
         folder.mkdir(parents=True, exist_ok=True)
         config = config_of(folder, self.session.start.path)
@@ -174,7 +174,7 @@ class TuningLoop:
         limits, noise = self.tools.limits, noise_of(history)
         return self.tools.strategy.hopeless(partial, history, limits, noise)
 
-    def _ended(self, entry: Entry, symptom: str) -> None:
+    def _end(self, entry: Entry, symptom: str) -> None:
         plan, folder = entry.plan, self.session.place(entry.plan.folder)
         found = exit_of(folder)
         if found is None:  # its keeper was killed: it goes on with the next round

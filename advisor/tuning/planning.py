@@ -39,7 +39,7 @@ class Planner:
     limits: Limits
     parallel: int = 1
 
-    def proposed(self) -> list[TrialPlan] | Stop:
+    def propose(self) -> list[TrialPlan] | Stop:
         """Return the runs to do next, or why there are none."""
         ledger = self.session.ledger
         entries = ledger.entries()
@@ -57,7 +57,7 @@ class Planner:
             return found
         plans: list[TrialPlan] = []
         for proposal in found:
-            plan = self._planned(proposal, start, len(entries) + len(plans) + 1)
+            plan = self._plan(proposal, start, len(entries) + len(plans) + 1)
             if not any(_same_run(other, plan) for other in (*(e.plan for e in entries), *plans)):
                 plans.append(plan)
         return plans or Stop("nothing is proposed that was not run already")
@@ -70,7 +70,7 @@ class Planner:
         budget = budget_of(entries, history[0], self.limits, length)
         short = ""
         for limits in (self.limits, replace(self.limits, probes=False)):
-            found = self._asked(history, start, limits)
+            found = self._ask(history, start, limits)
             if isinstance(found, Stop):
                 return found
             fitting: list[TrialProposal] = []
@@ -83,7 +83,7 @@ class Planner:
                 return fitting
         return Stop(f"what is left of --{short} is too little for the next run")
 
-    def _asked(
+    def _ask(
         self, history: Sequence[Trial], start: Mapping[str, object], limits: Limits
     ) -> Sequence[TrialProposal] | Stop:
         strategy = self.strategy
@@ -104,9 +104,7 @@ class Planner:
             reason="your config as it is",
         )  # fmt: skip
 
-    def _planned(
-        self, proposal: TrialProposal, start: Mapping[str, object], number: int
-    ) -> TrialPlan:
+    def _plan(self, proposal: TrialProposal, start: Mapping[str, object], number: int) -> TrialPlan:
         changes = changes_between(start, proposal.values)
         try:
             text, diff = write_values(self.session.start, changes)

@@ -145,7 +145,7 @@ class Proof:
         if not self.driver.ours:
             return (), None
         try:
-            found = self._measured(start, "test")
+            found = self._measure(start, "test")
         except AdvisorError as error:
             return (f"no test split: {error}",), None
         return (), bootstrap(found, found)[0]
@@ -165,7 +165,7 @@ class Proof:
     ) -> tuple[dict[str, tuple[Losses, Losses]] | None, str]:
         try:
             found = {
-                part: (self._measured(start, part), self._measured(best, part))
+                part: (self._measure(start, part), self._measure(best, part))
                 for part in ("selection", "test")
             }
         except AdvisorError as error:
@@ -175,10 +175,10 @@ class Proof:
                 return None, "the runs were evaluated on different samples"
         return found, ""
 
-    def _measured(self, entry: Entry, part: str) -> Losses:
+    def _measure(self, entry: Entry, part: str) -> Losses:
         """Evaluate a run's best checkpoint; what was measured once is not measured again."""
         number, ledger = entry.plan.number, self.session.ledger
-        said = ledger.tested(number)
+        said = ledger.test_losses(number)
         if said is None:
             said = self._evaluate(entry)
             ledger.note_test(number, said)

@@ -123,16 +123,14 @@ class Watcher:
             place.open = several and self._holds_several(path)
             place.due = self._clock() + SHARE * (self._clock() - now)
         if self._clock() - self.grown_at > STALLED:
-            news += [
-                n for run in self.runs.values() if run.tracker.seen for n in self._settled(run)
-            ]
+            news += [n for run in self.runs.values() if run.tracker.seen for n in self._settle(run)]
         return news
 
     def close(self, over: bool) -> list[News]:
         """Look once more, and give each run's report; ``over``: no more will come of any run."""
         news = self.look(at_all=True, last=True)
         for key, run in self.runs.items():
-            news += self._settled(run, over)
+            news += self._settle(run, over)
             if over:
                 news += self._end(key, run)
         news += [News("report", str(run.path), run) for run in self.runs.values() if run.report]
@@ -142,7 +140,7 @@ class Watcher:
         untold = [failure for failure in self.failures if failure.message not in told]
         return news + [News("failed", f.path, text=f.message) for f in untold]
 
-    def _settled(self, run: Followed, over: bool = False) -> list[News]:
+    def _settle(self, run: Followed, over: bool = False) -> list[News]:
         changes = run.settle(self._rulebook, over)
         return [News(change.kind, str(run.path), run, change) for change in changes]
 
@@ -153,7 +151,7 @@ class Watcher:
         with catch(path, failures):
             found = read_all(path, replace(self._options, growing=not place.is_whole))
             failures |= {str(e): Failure(str(path), str(e)) for e in found.errors}
-            for key, run in self._keyed(found.runs):
+            for key, run in self._name_runs(found.runs):
                 with catch(run.path, failures):
                     news += self._follow(key, run)
         for message, failure in failures.items():
@@ -191,7 +189,7 @@ class Watcher:
         self._ended.add(key)
         return [News("ended", str(run.path), run)]
 
-    def _keyed(self, runs: Sequence[Run]) -> list[tuple[Key, Run]]:
+    def _name_runs(self, runs: Sequence[Run]) -> list[tuple[Key, Run]]:
         """Give each run the name that it goes by; rotated parts of a followed log have none.
 
         A run's state may move from checkpoint to checkpoint, a console log's run is that of the

@@ -65,10 +65,10 @@ class Recovery:
             # no minimum to stop at: from the first step on it went the wrong way
             found = replace(found, kind="roll_back", factor=LEAP)
         if found.kind == "roll_back":
-            return self._bounded(found, step, now)
+            return self._bound(found, step, now)
         return found
 
-    def _bounded(self, found: Decision, step: int, now: Progress) -> Decision | None:
+    def _bound(self, found: Decision, step: int, now: Progress) -> Decision | None:
         if self.states is None or now.actions >= self.most:
             self._say_no_more(step, found)
             return None

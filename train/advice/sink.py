@@ -83,20 +83,20 @@ class AdvisorSink:
         self._off = False
         self._told: set[str] = set()  # before this Monitor began
         self.on_changes: Callable[[Sequence[Change]], object] = lambda changes: None
-        self._guarded(self._begin)
+        self._guard(self._begin)
 
     def write(self, record: Record) -> None:
         """Pass a record on, let the Monitor see it, and tell what it says."""
         last = isinstance(record, EventRecord) and record.kind == "end"
         if last:
-            self._guarded(self._end)
+            self._guard(self._end)
         self._out.write(record)
         if not last:
-            self._guarded(lambda: self._see(record))
+            self._guard(lambda: self._see(record))
 
     def close(self, status: str) -> None:
         if self._runner is not None:
-            self._guarded(self._runner.close)
+            self._guard(self._runner.close)
         self._out.close(status)
 
     def say(self, kind: str, step: int, text: str) -> None:
@@ -105,7 +105,7 @@ class AdvisorSink:
 
     def rewind(self, step: int) -> None:
         """Forget what was logged from a step on: it will be taken anew."""
-        self._guarded(lambda: self._begin_again(step))
+        self._guard(lambda: self._begin_again(step))
 
     def edits(self) -> Sequence[Edit]:
         """Return what the plan says of the run so far; nothing where that fails."""
@@ -115,7 +115,7 @@ class AdvisorSink:
             if self._monitor is not None:
                 found.extend(self._monitor.report().plan.edits)
 
-        self._guarded(look)
+        self._guard(look)
         return found
 
     @property
@@ -149,9 +149,9 @@ class AdvisorSink:
             name = "eval/loss" if record.name == "default" else f"eval/{record.name}/loss"
             self._tell(monitor.observe(record.step, epoch=record.epoch, **{name: record.val_loss}))
         else:
-            self._happened(monitor, record)
+            self._write_event(monitor, record)
 
-    def _happened(self, monitor: MonitorLike, record: EventRecord) -> None:
+    def _write_event(self, monitor: MonitorLike, record: EventRecord) -> None:
         if record.kind == "start":
             known = {name: record.details.get(name) for name in _FACTS}
             self._state(monitor, {k: v for k, v in known.items() if v is not None})
@@ -194,7 +194,7 @@ class AdvisorSink:
         if changes:
             self.on_changes(changes)
 
-    def _guarded(self, act: Callable[[], None]) -> None:
+    def _guard(self, act: Callable[[], None]) -> None:
         if self._off:
             return
         try:

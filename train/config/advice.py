@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.errors import AdvisorError, RuleError
 from train.config.fields import Context, as_section, build, convert
-from train.config.nodes import ConfigScalar, Node, Section, expanded
+from train.config.nodes import ConfigScalar, Node, Section, expand_scalar
 from train.config.types import AdvicePolicy, AdvisorConfig
 from train.errors import TrainConfigError
 
@@ -35,7 +35,7 @@ def advice(root: Section, context: Context) -> AdvisorConfig:
 def _policy(node: Node, context: Context) -> AdvicePolicy:
     """Return the policy; YAML's words for true and false stand for warn and off."""
     if isinstance(node, ConfigScalar):
-        word = _SWITCHES.get(expanded(node, context.env).strip().lower())
+        word = _SWITCHES.get(expand_scalar(node, context.env).strip().lower())
         if word is not None:
             return word
     found: AdvicePolicy = convert(node, AdvicePolicy, "advisor.policy", context.env)

@@ -99,7 +99,7 @@ class _Parser:
         elif flag == "--output":
             self.output = Path(value if equals else self._next(flag, "a file"))
         elif flag == "--resume":
-            self.resume = value if equals else self._resumed()
+            self.resume = value if equals else self._find_resumed()
         elif word.startswith("--"):
             self._override(word)
         elif word.startswith("-") and len(word) > 1:
@@ -119,7 +119,7 @@ class _Parser:
             raise TrainConfigError(f"{flag}: {wanted} must follow")
         return self.words.pop(0)
 
-    def _resumed(self) -> str:
+    def _find_resumed(self) -> str:
         """Return what is to go on: `--resume config.yaml` means the newest run of that config."""
         if not self.words or self.words[0].startswith("-"):
             return LATEST

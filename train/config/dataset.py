@@ -28,10 +28,10 @@ def dataset(node: Node, path: str, context: Context, allow_user_modules: bool) -
     known = targets.look_up(target, targets.DATASETS) if target else "columns"
     if target and known is None:
         return _user(section, target, path, context, allow_user_modules)
-    return _known(section, known, target, path, context)  # type: ignore[arg-type]
+    return _read_known(section, known, target, path, context)  # type: ignore[arg-type]
 
 
-def _known(
+def _read_known(
     section: Section, kind: DataKind, target: str, path: str, context: Context
 ) -> DatasetConfig:
     for key, inner in section:

@@ -20,7 +20,7 @@ _NO_EFFECT = frozenset(
 )  # fmt: skip
 
 
-def distributed(root: Section, context: Context) -> DistributedConfig:
+def read_distributed(root: Section, context: Context) -> DistributedConfig:
     """Return what the three sections say together; where two differ it is an error."""
     merged = Section(place=root.place)
     strategy: str | None = None

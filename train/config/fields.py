@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from train.config.nearest import unknown_key
-from train.config.nodes import ConfigScalar, Items, Node, Section, expanded, plain
+from train.config.nodes import ConfigScalar, Items, Node, Section, expand_scalar, plain
 from train.config.values import NULLS, cast
 from train.errors import TrainConfigError
 
@@ -70,7 +70,7 @@ def build(
 def convert(node: Node, kind: Any, path: str, env: Mapping[str, str]) -> Any:
     """Return a node's value as ``kind``; None where it is null."""
     if isinstance(node, ConfigScalar):
-        text = expanded(node, env)
+        text = expand_scalar(node, env)
         if node.is_null or (text in NULLS and not node.quoted) or text.strip().lower() == "none":
             return None
     if _optional(kind):
@@ -93,7 +93,7 @@ def _optional(kind: Any) -> bool:
 def _single(node: Node, kind: type, path: str, env: Mapping[str, str]) -> object:
     if not isinstance(node, ConfigScalar):
         raise TrainConfigError(f"{node.place}: {path} is {_WANTED[kind]}, not a section or list")
-    text = expanded(node, env)
+    text = expand_scalar(node, env)
     value = cast(text)
     if kind is str:
         return value if isinstance(value, str) else text

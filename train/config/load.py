@@ -9,7 +9,7 @@ from pathlib import Path
 from advisor.base.paths import data_dir
 from train.config.dataset import OPT_IN
 from train.config.fields import Context
-from train.config.nodes import Section, to_yaml, unexpanded
+from train.config.nodes import Section, to_yaml, values_as_written
 from train.config.overrides import apply_overrides, split_overrides
 from train.config.reading import read_file
 from train.config.schema import to_config
@@ -41,7 +41,7 @@ def check_tree(root: Section, env: Mapping[str, str]) -> Loaded:
     """Return the checked config of a tree."""
     context = Context(env, [])
     config = to_config(root, context, env.get(OPT_IN, "").strip().lower() in _YES)
-    tree = unexpanded(root)
+    tree = values_as_written(root)
     assert isinstance(tree, dict)  # the root is a section
     return Loaded(config, tree, tuple(context.notices), to_yaml(root))
 

@@ -58,7 +58,7 @@ class Section:
 Node = ConfigScalar | Items | Section
 
 
-def expanded(scalar: ConfigScalar, env: Mapping[str, str]) -> str:
+def expand_scalar(scalar: ConfigScalar, env: Mapping[str, str]) -> str:
     """Return the scalar's text with its variables filled in; an error says where."""
     try:
         return expand(scalar.text, env)
@@ -72,15 +72,15 @@ def plain(node: Node, env: Mapping[str, str]) -> object:
         return {key: plain(inner, env) for key, inner in node}
     if isinstance(node, Items):
         return [plain(inner, env) for inner in node.items]
-    return None if node.is_null else cast(expanded(node, env))
+    return None if node.is_null else cast(expand_scalar(node, env))
 
 
-def unexpanded(node: Node) -> object:
+def values_as_written(node: Node) -> object:
     """Return the values of a tree with ``${VAR}`` as it stands."""
     if isinstance(node, Section):
-        return {key: unexpanded(inner) for key, inner in node}
+        return {key: values_as_written(inner) for key, inner in node}
     if isinstance(node, Items):
-        return [unexpanded(inner) for inner in node.items]
+        return [values_as_written(inner) for inner in node.items]
     return None if node.is_null else cast(node.text)
 
 
@@ -115,7 +115,7 @@ def _flow(key: str, node: Node) -> str:
     return _value(key, node)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     # JSON's quotes are YAML's too, but YAML breaks lines at more characters
     return json.dumps(text, ensure_ascii=False).translate(_BREAKS)
 
@@ -132,4 +132,4 @@ def _text(scalar: ConfigScalar) -> str:
     if not scalar.quoted and scalar.text in NULLS:
         return "null"
     plain = not scalar.quoted and _PLAIN.fullmatch(scalar.text)
-    return scalar.text if plain else _quoted(scalar.text)
+    return scalar.text if plain else _quote(scalar.text)

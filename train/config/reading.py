@@ -93,7 +93,7 @@ class _Builder:
             if not isinstance(key, ConfigScalar):
                 raise TrainConfigError(f"{key.place}: a key must be plain text")
             if key.text == "<<" and not key.quoted:
-                merged += self._merged(value)
+                merged += self._merge(value)
             elif key.text in section.entries:
                 raise TrainConfigError(
                     f"{key.place}: '{key.text}' is given twice; keep one of them"
@@ -105,7 +105,7 @@ class _Builder:
                 section.entries.setdefault(name, inner)
         return section
 
-    def _merged(self, value: Node) -> list[Section]:
+    def _merge(self, value: Node) -> list[Section]:
         found = value.items if isinstance(value, Items) else [value]
         sections = [each for each in found if isinstance(each, Section)]
         if len(sections) != len(found):

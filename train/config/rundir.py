@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from train.config.command import LATEST
-from train.config.nodes import unexpanded
+from train.config.nodes import values_as_written
 from train.config.reading import read_file
 from train.errors import TrainConfigError
 
@@ -162,7 +162,7 @@ def changes(run_dir: Path, tree: Mapping[str, object]) -> list[str]:
     path = run_dir / CONFIG
     if not path.is_file():
         return []
-    old, new = dict(_flat(unexpanded(read_file(path)))), dict(_flat(tree))
+    old, new = dict(_flat(values_as_written(read_file(path)))), dict(_flat(tree))
     found = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) == new.get(key):

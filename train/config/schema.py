@@ -9,11 +9,11 @@ from train.config import targets
 from train.config.advice import advice
 from train.config.checks import check
 from train.config.dataset import dataset
-from train.config.distributed import distributed
+from train.config.distributed import read_distributed
 from train.config.fields import Context, as_section, build, convert
 from train.config.model import model
 from train.config.nearest import unknown_key
-from train.config.nodes import ConfigScalar, Node, Section, expanded, plain
+from train.config.nodes import ConfigScalar, Node, Section, expand_scalar, plain
 from train.config.tracking import tracking
 from train.config.types import (
     CheckpointConfig,
@@ -80,7 +80,7 @@ def to_config(root: Section, context: Context, allow_user_modules: bool) -> Trai
         dataloader=_loader(root, "dataloader", context),
         validation_dataloader=_loader(root, "validation_dataloader", context),
         checkpoint=_checkpoint(root, context),
-        distributed=distributed(root, context),
+        distributed=read_distributed(root, context),
         loss_fn=_loss(root, context),
         safety=build(SafetyConfig, as_section(root.get("safety"), "safety"), "safety", context),
         advisor=advice(root, context),
@@ -212,7 +212,10 @@ def _packing(root: Section, context: Context) -> PackingConfig:
     if _value(section, "split_across_pack", bool, context, "packed_sequence."):
         context.note("packed_sequence.split_across_pack has no effect: samples stay whole")
     size = section.get("packed_sequence_size")
-    if isinstance(size, ConfigScalar) and expanded(size, context.env).strip().lower() == "auto":
+    if (
+        isinstance(size, ConfigScalar)
+        and expand_scalar(size, context.env).strip().lower() == "auto"
+    ):
         return build(
             PackingConfig, section, "packed_sequence", context, skip=skip, packed_sequence_size=-1
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from train.config.fields import Context, as_section, convert
 from train.config.nearest import unknown_key
-from train.config.nodes import ConfigScalar, Items, Node, Section, expanded, plain
+from train.config.nodes import ConfigScalar, Items, Node, Section, expand_scalar, plain
 from train.config.types import TrackingConfig
 from train.errors import TrainConfigError
 
@@ -75,4 +75,4 @@ def _tags(node: Node, context: Context) -> object:
         return {key: _tags(inner, context) for key, inner in node}
     if isinstance(node, Items):
         return [_tags(item, context) for item in node.items]
-    return expanded(node, context.env)
+    return expand_scalar(node, context.env)

@@ -60,7 +60,7 @@ def adapt(chat: Chat, can: Abilities) -> Chat:
     if not can.calls:
         messages = [_call_as_text(message) for message in messages]
     elif not can.ids:
-        messages = _renamed_ids(messages)
+        messages = _rename_ids(messages)
     if not can.results:
         messages = _results_as_text(messages)
     if not can.system:
@@ -85,7 +85,7 @@ def _call_as_text(message: Message) -> Message:
     return {"role": "assistant", "content": "\n".join(filter(None, [content, *lines]))}
 
 
-def _renamed_ids(messages: list[Message]) -> list[Message]:
+def _rename_ids(messages: list[Message]) -> list[Message]:
     """Ids of nine letters and digits, which is all that some templates take."""
     names: dict[object, str] = {}
     out: list[Message] = []

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.config.types import DatasetConfig, LoaderConfig, TrainConfig
-from train.data.defects import leak_warnings, shared, warnings_of
+from train.data.defects import count_shared, leak_warnings, warnings_of
 from train.data.facts import facts_of, length_notice, notices_of
 from train.data.loader import Loader, LoadPlan, RowLoader, RowSet, packed_rows, single_rows
-from train.data.order import shuffled
+from train.data.order import shuffle
 from train.data.packing import pack, packed_size
 from train.data.reading import Notify, RowReader, Tally, add, check, open_reader, read_all
-from train.data.split import part_of, shared_prompts, split
+from train.data.split import count_shared_prompts, part_of, split
 from train.data.store import SampleStore, StoreBuilder
 from train.data.streaming import StreamLoader
 from train.data.types import ANY_LENGTH, DataFacts, ModelLimits, Row
@@ -65,7 +65,7 @@ def build_data(
     loader, other, more = _validation(config, validation, size, store.keys[samples])
     warnings = warnings_of(store, samples, tokenizer, tally.truncated)
     if validation is not None:
-        both = shared(store, samples, validation.store, validation.samples)
+        both = count_shared(store, samples, validation.store, validation.samples)
         warnings += leak_warnings(both, len(validation.samples))
     loaders = RowLoader(rows, train_plan), loader
     return Data(*loaders, facts, other, (*notices, *more), tuple(warnings))
@@ -119,7 +119,7 @@ def _validation(
     facts = facts_of(rows, found.tally, size)
     notices = list(found.reader.notices) if found.reader else []
     notices += notices_of(facts, found.reader, "validation samples")
-    shared = shared_prompts(trained, found.store.keys[found.samples])
+    shared = count_shared_prompts(trained, found.store.keys[found.samples])
     if shared:
         notices.append(
             f"{shared} of {len(found.samples)} validation samples have a prompt that is also "
@@ -145,7 +145,7 @@ def lay_out(store: SampleStore, samples: Indices, size: int, plan: LoadPlan) -> 
     if not size:
         rows = single_rows(store, samples)
     else:
-        order = samples[shuffled(len(samples), plan.seed)] if plan.shuffle else samples
+        order = samples[shuffle(len(samples), plan.seed)] if plan.shuffle else samples
         rows = packed_rows(store, pack(store.lengths, size, order))
     if plan.drop_last and len(rows) < plan.batch_size:
         raise DataError(

@@ -21,7 +21,9 @@ def repeats(store: SampleStore, samples: Indices) -> int:
     return len(samples) - len(set(_texts(store, samples)))
 
 
-def shared(train: SampleStore, trained: Indices, held: SampleStore, validation: Indices) -> int:
+def count_shared(
+    train: SampleStore, trained: Indices, held: SampleStore, validation: Indices
+) -> int:
     """How many validation samples are trained on, token by token."""
     counts = Counter(_texts(held, validation))
     return sum(counts[text] for text in counts.keys() & set(_texts(train, trained)))

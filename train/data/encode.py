@@ -43,7 +43,7 @@ class Encoder:
     def pieces(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
         """The tokens of each piece of each text."""
         if self.adds_blank and self.tokenizer.is_fast:
-            return self._joined(texts)
+            return self._tokenise_joined(texts)
         joined = [piece for pieces in texts for piece in pieces]
         flat = self._ids(joined)
         ends = list(accumulate(map(len, texts), initial=0))
@@ -57,7 +57,7 @@ class Encoder:
     def _ids(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
-        found = self._tokenised(
+        found = self._tokenise(
             texts,
             add_special_tokens=False,
             return_attention_mask=False,
@@ -67,7 +67,7 @@ class Encoder:
         ids: list[list[int]] = found["input_ids"]
         return ids
 
-    def _tokenised(self, texts: list[str], **options: Any) -> Any:
+    def _tokenise(self, texts: list[str], **options: Any) -> Any:
         """Half a character, which cut-off JSON holds, is no text to a tokenizer: it becomes the
         mark that stands for what is missing."""
         try:
@@ -78,10 +78,10 @@ class Encoder:
                 raise
             return self.tokenizer(mended, **options)
 
-    def _joined(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
+    def _tokenise_joined(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
         if not texts:
             return []
-        found = self._tokenised(
+        found = self._tokenise(
             ["".join(pieces) for pieces in texts],
             add_special_tokens=False,
             return_offsets_mapping=True,

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from train.data.collate import collate_documents
-from train.data.order import shuffled
+from train.data.order import shuffle
 from train.data.store import SampleStore, StoredDocument
 from train.data.types import Batch
 from train.errors import DataError
@@ -166,7 +166,7 @@ class RowLoader:
 
     def _order(self) -> NDArray[np.int64]:
         if self.plan.shuffle:
-            return shuffled(len(self.rows), self.plan.seed, self.epoch)
+            return shuffle(len(self.rows), self.plan.seed, self.epoch)
         return np.arange(len(self.rows))
 
     def state_dict(self) -> dict[str, object]:

@@ -39,7 +39,7 @@ def chat_of(row: Row, where: str) -> Chat:
         raise DataError(
             f"dataset: {where}: no column 'messages' or 'conversations'; it has {', '.join(row)}"
         )
-    turns = _parsed(row[column], f"{where}: {column}")
+    turns = _parse(row[column], f"{where}: {column}")
     if not isinstance(turns, Sequence) or not all(isinstance(turn, Mapping) for turn in turns):
         raise DataError(f"dataset: {where}: column {column!r} is not a list of messages")
     messages = [_message(turn, where) for turn in turns]
@@ -53,7 +53,7 @@ def _has_system(messages: list[Message]) -> bool:
     return bool(messages) and messages[0]["role"] == "system"
 
 
-def _parsed(value: object, where: str) -> object:
+def _parse(value: object, where: str) -> object:
     if not isinstance(value, str):
         return value
     try:
@@ -92,7 +92,7 @@ def _text(content: object, where: str) -> str:
 
 def _calls(calls: object, where: str) -> list[Message]:
     """OpenAI's calls; arguments as an object, because most templates write them as JSON."""
-    parsed = _parsed(calls, f"{where}: tool_calls")
+    parsed = _parse(calls, f"{where}: tool_calls")
     out: list[Message] = []
     for call in parsed if isinstance(parsed, list) else [parsed]:
         call = call if isinstance(call, Mapping) else {}
@@ -119,7 +119,7 @@ def _function(function: Mapping[str, object]) -> Message:
 def _tools(tools: object, where: str) -> list[Mapping[str, object]] | None:
     if tools is None or tools == "":
         return None
-    parsed = _parsed(tools, f"{where}: tools")
+    parsed = _parse(tools, f"{where}: tools")
     if not isinstance(parsed, list) or not all(isinstance(tool, Mapping) for tool in parsed):
         raise DataError(f"dataset: {where}: column 'tools' is not a list of objects")
     made = [_tool(without_nulls(tool)) for tool in parsed]

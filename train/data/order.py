@@ -9,7 +9,7 @@ _GOLDEN, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111
 _MASK = 2**64 - 1
 
 
-def shuffled(count: int, seed: int, *salt: int) -> NDArray[np.int64]:
+def shuffle(count: int, seed: int, *salt: int) -> NDArray[np.int64]:
     """The numbers below ``count`` in the order of their hashes (splitmix64)."""
     state = seed & _MASK
     for number in salt:

@@ -90,7 +90,7 @@ class RowReader:
         """Samples of rows that begin at number ``start`` of the data set."""
         where = [f"{self.source.label}: row {start + at}" for at in range(len(rows))]
         if self.config.kind == "user":
-            return self._mixed(rows, where)
+            return self._read_mixed(rows, where)
         if self.config.kind == "columns":
             return self._finish(*self._of_columns(rows, where))
         read = chat_of_xlam if self.config.kind == "xlam" else chat_of
@@ -119,7 +119,7 @@ class RowReader:
         samples, lost = samples_of_chats(chats, self._template, self.encoder)
         return samples, [prompt_of_chat(chat) for chat in chats], lost
 
-    def _mixed(self, rows: Sequence[Row], where: list[str]) -> Chunk:
+    def _read_mixed(self, rows: Sequence[Row], where: list[str]) -> Chunk:
         """A user's rows may be tokenised, chats, or columns."""
         samples: list[Sample | None] = []
         prompts: list[str] = []

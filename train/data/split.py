@@ -60,6 +60,6 @@ def part_of(keys: Keys, part: str) -> Indices:
     return found
 
 
-def shared_prompts(train: Keys, validation: Keys) -> int:
+def count_shared_prompts(train: Keys, validation: Keys) -> int:
     """How many validation rows have a prompt that is trained on."""
     return int(np.isin(validation, train).sum())

@@ -65,8 +65,8 @@ class StoreBuilder:
 
     def build(self) -> SampleStore:
         return SampleStore(
-            _joined(self._ids, np.int32),
-            _joined(self._learnt, np.bool_),
+            _concatenate(self._ids, np.int32),
+            _concatenate(self._learnt, np.bool_),
             np.concatenate([[0], np.cumsum(np.array(self._lengths, dtype=np.int64))]),
             np.array(self._keys, dtype=np.uint64),
         )
@@ -77,5 +77,5 @@ def document_of(sample: Sample) -> StoredDocument:
     return StoredDocument(ids, np.array(sample.labels, dtype=np.int64) != IGNORE)
 
 
-def _joined(parts: Iterable[NDArray], kind: type) -> NDArray:  # type: ignore[type-arg]
+def _concatenate(parts: Iterable[NDArray], kind: type) -> NDArray:  # type: ignore[type-arg]
     return np.concatenate([np.empty(0, dtype=kind), *parts])

@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from train.data.collate import collate_documents
 from train.data.loader import LoadPlan, State, open_loader
-from train.data.order import shuffled
+from train.data.order import shuffle
 from train.data.reading import RowReader
 from train.data.store import StoredDocument, document_of
 from train.data.types import Batch, Row
@@ -83,7 +83,7 @@ class BatchStream(IterableDataset[Batch | DataError]):
         rows = islice(self.reader.source.read(block * BLOCK * workers), worker, None, workers)
         while part := list(islice(rows, BLOCK)):
             if self.plan.shuffle:
-                order = shuffled(len(part), self.plan.seed, self.epoch, worker, block)
+                order = shuffle(len(part), self.plan.seed, self.epoch, worker, block)
                 part = [part[at] for at in order.tolist()]
             yield block * BLOCK + skip, part[skip:]
             block, skip = block + 1, 0

@@ -26,7 +26,7 @@ def open_user(config: DatasetConfig, tokenizer: Any, allowed: bool) -> RowSource
             "or NEMO_ENABLE_USER_MODULES=1"
         )
     made = load_target(target)
-    options = {**_offered(made, config, tokenizer), **config.options}
+    options = {**_arguments_for(made, config, tokenizer), **config.options}
 
     def read(start: int) -> Iterator[Row]:
         try:
@@ -64,7 +64,7 @@ def _load_file(path: Path) -> Any:
     return module
 
 
-def _offered(made: Any, config: DatasetConfig, tokenizer: Any) -> dict[str, object]:
+def _arguments_for(made: Any, config: DatasetConfig, tokenizer: Any) -> dict[str, object]:
     """What we can give, as far as the signature asks for it by name."""
     if not callable(made):
         return {}

@@ -35,7 +35,7 @@ def with_adapter(model: PreTrainedModel, config: PeftConfig) -> tuple[PeftModel,
         target_modules=_shortest(names, model),
         use_dora=config.use_dora,
         use_rslora=config.use_rslora,
-        modules_to_save=_saved(model, config),
+        modules_to_save=_modules_to_save(model, config),
         fan_in_fan_out=conv,
     )
     with warnings.catch_warnings():  # peft asks transformers by a name that has grown old
@@ -112,7 +112,7 @@ def _shortest(names: list[str], model: nn.Module) -> list[str]:
     return sorted(short) if meant == set(names) else names
 
 
-def _saved(model: PreTrainedModel, config: PeftConfig) -> list[str] | None:
+def _modules_to_save(model: PreTrainedModel, config: PeftConfig) -> list[str] | None:
     modules = [name for name, _ in model.named_modules()]
     for wanted in config.modules_to_save:
         if not any(matches(wanted, name) for name in modules):

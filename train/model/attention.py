@@ -95,10 +95,10 @@ def attend(
         mask = _band(length, attention_mask.window, query.device)
         if softcap is None and s_aux is None:
             out = F.scaled_dot_product_attention(
-                q, k, v, mask, dropout, mask is None, scale=scale, enable_gqa=_grouped(q, k)
+                q, k, v, mask, dropout, mask is None, scale=scale, enable_gqa=_is_grouped(q, k)
             )
         else:
-            out = _spelled_out(q, k, v, mask, (scale, dropout, softcap, s_aux))
+            out = _attend_in_steps(q, k, v, mask, (scale, dropout, softcap, s_aux))
         pieces.append(out.transpose(1, 2).reshape(1, stop - start, out.shape[1], out.shape[3]))
         start = stop
     return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)), None
@@ -109,7 +109,7 @@ def _stack(states: torch.Tensor, count: int) -> torch.Tensor:
     return states.unflatten(1, (count, -1)).transpose(0, 1)
 
 
-def _grouped(query: torch.Tensor, key: torch.Tensor) -> bool:
+def _is_grouped(query: torch.Tensor, key: torch.Tensor) -> bool:
     return query.shape[1] != key.shape[1]
 
 
@@ -122,7 +122,7 @@ def _band(length: int, window: int | None, device: torch.device) -> torch.Tensor
     return (back >= 0) & (back < window)
 
 
-def _spelled_out(
+def _attend_in_steps(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from train.data.types import IGNORE, Batch
 from train.model.attention import NAME, documents
-from train.model.head import HeadForm, summed_loss
+from train.model.head import HeadForm, sum_losses
 
 TRIAL_LENGTHS = (7, 5, 5, 8)
 
@@ -50,7 +50,7 @@ def loss_sum(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
         else:
             hidden = _hidden(causal, batch, plan, places)
             head = causal.get_output_embeddings()
-            total = summed_loss(hidden, head, labels, plan.head)
+            total = sum_losses(hidden, head, labels, plan.head)
     return total, batch.supervised
 
 

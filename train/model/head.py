@@ -135,7 +135,7 @@ def _rows_of(grads: Grads, rows: slice) -> Grads:
     return None if to_hidden is None else to_hidden[rows], to_weight, to_bias
 
 
-def summed_loss(
+def sum_losses(
     hidden: torch.Tensor,
     head: torch.nn.Module,
     labels: torch.Tensor,

@@ -53,12 +53,12 @@ class _LoraLinear(torch.autograd.Function):
                 y.addmm_(h, b_.T, alpha=scale)
             elif dropout.position == "pre":
                 kept = _keep(x, dropout.share)
-                h = _dropped(x, kept, dropout.share) @ a_.T
+                h = _drop_out(x, kept, dropout.share) @ a_.T
                 y.addmm_(h, b_.T, alpha=scale)
             else:
                 h = x @ a_.T
                 kept = _keep(y, dropout.share)
-                y += _dropped((h @ b_.T).mul_(scale), kept, dropout.share)
+                y += _drop_out((h @ b_.T).mul_(scale), kept, dropout.share)
         ctx.save_for_backward(x, a, b, h, kept)
         ctx.weight, ctx.scale, ctx.dropout = weight, scale, dropout
         return y
@@ -71,17 +71,17 @@ class _LoraLinear(torch.autograd.Function):
         # laid out and ordered for thin products: both twice as fast as g @ b and g.T @ h
         a_, b_rows = a.to(x.dtype), b.to(x.dtype).T.contiguous()
         post = drop is not None and drop.position == "post"
-        out = _dropped(g, kept, drop.share) if post else g
+        out = _drop_out(g, kept, drop.share) if post else g
         gb = out @ b_rows.T
         pre = drop is not None and drop.position == "pre"
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = g @ ctx.weight()
             if pre:
-                grad_x += _dropped((gb @ a_).mul_(scale), kept, drop.share)
+                grad_x += _drop_out((gb @ a_).mul_(scale), kept, drop.share)
             else:
                 grad_x.addmm_(gb, a_, alpha=scale)
-        seen = _dropped(x, kept, drop.share) if pre else x
+        seen = _drop_out(x, kept, drop.share) if pre else x
         grad_a = (gb.T @ seen).to(a.dtype).mul_(scale)
         grad_b = (h.T @ out).T.to(b.dtype).mul(scale)
         return grad_x, grad_a, grad_b, None, None, None, None
@@ -92,7 +92,7 @@ def _keep(like: torch.Tensor, share: float) -> torch.Tensor:
     return torch.empty_like(like).bernoulli_(1 - share).bool()
 
 
-def _dropped(x: torch.Tensor, kept: torch.Tensor, share: float) -> torch.Tensor:
+def _drop_out(x: torch.Tensor, kept: torch.Tensor, share: float) -> torch.Tensor:
     return (x * kept).mul_(1 / (1 - share))
 
 
@@ -173,12 +173,16 @@ def fuse(model: nn.Module, position: Literal["pre", "post"]) -> int:
     count = 0
     for module in model.modules():
         fused = kinds.get(type(module))
-        if fused is not None and not module.lora_variant and not _trained(module.get_base_layer()):
+        if (
+            fused is not None
+            and not module.lora_variant
+            and not _is_trained(module.get_base_layer())
+        ):
             module.__class__ = fused
             module.dropout_position = position
             count += 1
     return count
 
 
-def _trained(layer: nn.Module) -> bool:
+def _is_trained(layer: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in layer.parameters(recurse=False))

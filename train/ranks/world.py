@@ -42,7 +42,7 @@ class World:
 
 
 @contextmanager
-def opened(config: DistributedConfig, env: Mapping[str, str]) -> Iterator[World]:
+def open_world(config: DistributedConfig, env: Mapping[str, str]) -> Iterator[World]:
     """Meet the other processes; where this one fails, the first is told why."""
     size = int(env.get("WORLD_SIZE", "1"))
     if size == 1:

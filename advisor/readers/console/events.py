@@ -120,7 +120,7 @@ class Scanner:
     def in_traceback(self) -> bool:
         return bool(self._trace_line)
 
-    def skipped(self, number: int, text: str) -> None:
+    def add_skipped(self, number: int, text: str) -> None:
         """A step that a metric line says was skipped."""
         self._add("overflow_skip", text, number, once=False)
 

@@ -23,7 +23,7 @@ from advisor.readers.console.text import clean, decoder, lines
 from advisor.readers.console.words import DEFAULT as WORDS
 from advisor.readers.console.words import words_for
 from advisor.readers.console.writers import (
-    drop_told_again,
+    drop_repeated_skips,
     keep_one_of_each,
     one_writer,
     without_closings,
@@ -253,7 +253,7 @@ def _events(
     events, failed = [], []
     if words and not last:  # of a run that another one follows, an end is history
         failed.append(f"{BROKEN}, line {words[0][0]}: {words[0][2][:120]}")
-    for one in drop_told_again(found.events.happenings):
+    for one in drop_repeated_skips(found.events.happenings):
         if stretch.low <= one.line < stretch.high:
             before = int(np.searchsorted(at, one.line, side="right")) - 1
             step = int(steps[before]) if before >= 0 else None
@@ -294,7 +294,7 @@ def _without_series(path: Path, found: Scan) -> Run:
     last = {word[0] for word in found.events.endings.last_words(0.0, 0.0, np.inf)}
     events = tuple(
         Event(one.kind, one.text, None, one.line, one.line in last)
-        for one in drop_told_again(found.events.happenings)
+        for one in drop_repeated_skips(found.events.happenings)
     )
     facts = found.told.of_run(0.0, np.inf)
     return Run(str(path), NAME, {}, events=events, notes=("no metric in the log",), facts=facts)

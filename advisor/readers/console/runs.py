@@ -42,7 +42,7 @@ class Told:
         if step is not None:
             self.state(line, "resumed_at", int(step[1]))
 
-    def saved(self, path: str) -> None:
+    def add_saved(self, path: str) -> None:
         if len(self._saved) < MOST:
             self._saved.add(_base(path))
 

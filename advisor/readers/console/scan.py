@@ -74,7 +74,7 @@ class Scan:
         if _ADVICE.match(text):
             return
         if self._open or (text.strip() == "{" and not self.events.in_traceback):
-            self._printed_over_lines(number, text)
+            self._read_over_lines(number, text)
             return
         self._see_bar(number, text)
         span = find_dict(text)
@@ -93,19 +93,19 @@ class Scan:
         if of_section:
             return
         if saved := _SAVED.search(text):
-            self.told.saved(saved[1])
+            self.told.add_saved(saved[1])
             self.events.feed(number, text)
             return
         found = None if self.events.in_traceback else self.reader.read(text)
         if found is not None and self._pairs(number, found):
             return
-        self._happened(number, text)
+        self._find_event(number, text)
         if _FACT_HINT.search(text):
             self._state_facts(number, text)
         if _HEADER.search(text):
             self.told.header(number)
 
-    def _happened(self, number: int, text: str) -> None:
+    def _find_event(self, number: int, text: str) -> None:
         """Look for an event in a line that is no metric."""
         known = len(self.events.happenings)
         self.events.feed(number, text)
@@ -142,7 +142,7 @@ class Scan:
             self._templates.learn(text, tuple(numbers), block)
         return True
 
-    def _printed_over_lines(self, number: int, text: str) -> None:
+    def _read_over_lines(self, number: int, text: str) -> None:
         self._open.append(text)
         if "}" in text or len(self._open) > OPEN_LINES:
             self._close(number)
@@ -216,14 +216,16 @@ class Scan:
                     self._flush()
                 self._progress = (found, number)
             return metric
-        if not metric and not (self._placed(number) and console_pairs.is_known(found, self.words)):
+        if not metric and not (
+            self._is_placed(number) and console_pairs.is_known(found, self.words)
+        ):
             if found.step == found.step and not found.values and not found.split:
                 self._at = (found.step, found.total, number)
             return False
         self._add(number, found)
         return True
 
-    def _placed(self, number: int) -> bool:
+    def _is_placed(self, number: int) -> bool:
         """Whether an epoch is open, or a line shortly before stated a step alone."""
         return self._epoch == self._epoch or (self._at[2] > 0 and number - self._at[2] < NEAR)
 
@@ -254,7 +256,7 @@ class Scan:
         if any(name.endswith("loss") for name in values):
             return
         if values["number_of_skipped_iterations"] > 0:
-            self.events.skipped(number, f"skipped, loss scale {values['loss_scale']:g}")
+            self.events.add_skipped(number, f"skipped, loss scale {values['loss_scale']:g}")
         else:
             values["lm_loss"] = NAN
 

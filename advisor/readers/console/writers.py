@@ -158,7 +158,7 @@ def without_closings(part: Part) -> list[Part]:
     ]
 
 
-def drop_told_again(happenings: Sequence[Happening]) -> list[Happening]:
+def drop_repeated_skips(happenings: Sequence[Happening]) -> list[Happening]:
     """Of skipped steps that several processes tell of, those that one of them tells."""
     skips = [one for one in happenings if one.kind == SKIPPED]
     counts = Counter(who for one in skips if (who := _who(one)))

@@ -20,10 +20,10 @@ from train.checkpoint import Checkpoints, Progress, Snapshot  # noqa: E402
 from train.checkpoint_files import (  # noqa: E402
     load_optimizer,
     point,
-    pointed,
     recover,
     replace_folder,
     save_optimizer,
+    target_of,
 )
 from train.config.types import OptimizerConfig, StepConfig  # noqa: E402
 from train.errors import CheckpointError  # noqa: E402
@@ -151,10 +151,10 @@ def test_a_link_moves_in_one_go_and_may_be_a_text_file(tmp_path: Path) -> None:
     first, second = folder(tmp_path / "a", ""), folder(tmp_path / "b", "")
     point(tmp_path / "LATEST", first)
     point(tmp_path / "LATEST", second)
-    assert pointed(tmp_path / "LATEST") == second
+    assert target_of(tmp_path / "LATEST") == second
     (tmp_path / "LATEST").unlink()
     (tmp_path / "LATEST").write_text("a\n")
-    assert pointed(tmp_path / "LATEST") == first
+    assert target_of(tmp_path / "LATEST") == first
 
 
 def run(directory: Path) -> Setup:

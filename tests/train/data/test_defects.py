@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from train.data.defects import leak_warnings, repeats, shared, twice_begun, warnings_of, without_end
+from train.data.defects import (
+    count_shared,
+    leak_warnings,
+    repeats,
+    twice_begun,
+    warnings_of,
+    without_end,
+)
 from train.data.store import StoreBuilder
 from train.data.types import Sample
 
@@ -42,8 +49,8 @@ def test_samples_that_repeat_are_counted_once_each():
 
 def test_validation_samples_that_are_trained_on_are_counted():
     train, held = store_of(rows(10)), store_of([*rows(3), [BOS, 90, EOS]])
-    assert shared(train, every(train), held, every(held)) == 3
-    assert shared(train, np.arange(5, 10), held, every(held)) == 0
+    assert count_shared(train, every(train), held, every(held)) == 3
+    assert count_shared(train, np.arange(5, 10), held, every(held)) == 0
 
 
 def test_an_end_counts_where_it_is_learnt_and_within_the_last_tokens():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.data.split import key_of, shared_prompts, split
+from train.data.split import count_shared_prompts, key_of, split
 from train.errors import DataError
 
 
@@ -59,7 +59,7 @@ def test_one_prompt_for_all_rows_is_one_clear_line():
 
 
 def test_prompts_on_both_sides_are_counted():
-    assert shared_prompts(keys(["a", "b"]), keys(["B ", "c", "b"])) == 2
+    assert count_shared_prompts(keys(["a", "b"]), keys(["B ", "c", "b"])) == 2
 
 
 GOLDEN = [66, 103, 120]
