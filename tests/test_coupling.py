@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from advisor.config.attach import load_config, with_facts
 from advisor.findings import Edit
+from advisor.plan.coupling import fit_batch
 from advisor.plan.make import make_plan
 from tests.plans import (
     EPOCHS,
@@ -105,6 +108,23 @@ def test_the_floor_of_the_schedule_stays_below_its_peak() -> None:
     config = load_config(FIXTURES / "automodel.yaml")
     plan = make_plan([finding("LR005", times(LR, 0.1))], config, run_of())
     assert by_key(plan)["lr_scheduler.min_lr"].new == 2e-6
+
+
+@pytest.mark.parametrize(("floor", "new"), [(1.2e-5, 2e-6), (1e-5, 2e-6), (8e-6, None)])
+def test_a_floor_moves_where_it_comes_within_half_of_the_peak(
+    floor: float, new: float | None
+) -> None:
+    config = with_facts(load_config(FIXTURES / "automodel.yaml"), {"lr_scheduler.min_lr": floor})
+    edits = by_key(make_plan([finding("LR005", times(LR, 0.1))], config, run_of()))
+    assert edits[LR].new == 2e-5
+    assert (edits["lr_scheduler.min_lr"].new if "lr_scheduler.min_lr" in edits else None) == new
+
+
+@pytest.mark.parametrize(("wanted", "new"), [(20, 16), (23, 16), (24, 32), (3, 16), (48, 48)])
+def test_a_global_batch_is_the_nearest_multiple_of_the_local_one(wanted: int, new: int) -> None:
+    found, why = fit_batch(put(GLOBAL, wanted, new=wanted), {LOCAL: 16}, known=True)
+    assert found == new
+    assert bool(why) == (new != wanted)
 
 
 def test_the_range_of_the_new_method_bounds_the_rate_that_comes_along(tmp_path: Path) -> None:

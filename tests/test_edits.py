@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +93,15 @@ def test_a_wish_that_a_bound_holds_back_still_opposes_another() -> None:
     )
     assert kept == []
     assert all("conflict: " in edit.note for edit in dropped)
+
+
+@pytest.mark.parametrize(
+    ("old", "by", "new"), [(10, 0.33, 3), (10, 0.36, 4), (10, 1.02, 11), (10, 0.98, 9), (1, 0.1, 1)]
+)
+def test_a_count_goes_to_the_nearest_whole_number_and_moves_by_one_at_least(
+    old: int, by: float, new: int
+) -> None:
+    assert resolve(times(by, key="peft.dim"), old).new == new
 
 
 def test_a_relative_edit_on_nothing_stays_relative() -> None:

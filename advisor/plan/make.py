@@ -218,7 +218,9 @@ def _group(
     kept: Sequence[Proposal], later: Sequence[Edit], one_group: bool, target: Target
 ) -> tuple[list[Edit], list[Edit]]:
     """Split into what the next run takes, and what waits so that a change can be credited."""
-    waiting = [p for p in kept if p.edit.applies == "review" and group_of(p.edit.key) > 0]
+    waiting = [
+        p for p in kept if p.edit.applies == "review" and group_of(p.edit.key) > Group.MEASURING
+    ]
     if not one_group or not waiting:
         return [p.edit for p in kept], _order(later)
     heavy = [p for p in waiting if p.severity != "info"] or waiting
