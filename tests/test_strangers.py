@@ -14,8 +14,9 @@ from rich.console import Console
 
 from advisor.config.attach import with_facts
 from advisor.config.files import read_source
-from advisor.dialects import automodel, generic, sniff
+from advisor.dialects import generic, sniff
 from advisor.dialects import tree as trees
+from advisor.dialects.automodel import AUTOMODEL
 from advisor.dialects.front_ends import FRONT_ENDS, front_end
 from advisor.dialects.keys import KINDS
 from advisor.dialects.strangers import STRANGERS, stranger
@@ -36,7 +37,7 @@ FOREIGN = sorted((HERE / "fixtures" / "strangers").iterdir())
 OURS = sorted(p for p in (HERE / "fixtures" / "configs").iterdir() if p.name != "hparams.yaml")
 LOGS = HERE.parents[1] / "shared" / "logs"
 # Every name under which the guide's trainer alone knows a key.
-GUIDES = {n for names in automodel.KEYS.values() for n in names if "." in n}
+GUIDES = {n for names in AUTOMODEL.KEYS.values() for n in names if "." in n}
 GUIDES |= {"packed_sequence_size", "ckpt_every_steps", "val_every_steps", "lr_decay_style"}
 GUIDE_KEY = re.compile(rf"(?<![\w.])({'|'.join(map(re.escape, sorted(GUIDES)))})(?!\w)")
 

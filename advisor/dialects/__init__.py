@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol, cast
 
-from advisor.dialects import automodel, generic, transformers
+from advisor.dialects import generic, transformers
+from advisor.dialects.automodel import AUTOMODEL
 from advisor.dialects.change import KeyChange
 from advisor.dialects.front_ends import FRONT_ENDS
 from advisor.dialects.habits import UNKNOWN, Habits
@@ -17,12 +18,16 @@ from advisor.findings import Edit
 
 
 class Dialect(Protocol):
-    """What a module of this package offers."""
+    """What a dialect offers, whether it is a module of this package or a TableDialect."""
 
-    NAME: str
-    HABITS: Habits
-    KEYS: Mapping[str, tuple[str, ...]]
-    ROOTS: set[str]
+    @property
+    def NAME(self) -> str: ...
+    @property
+    def HABITS(self) -> Habits: ...
+    @property
+    def KEYS(self) -> Mapping[str, tuple[str, ...]]: ...
+    @property
+    def ROOTS(self) -> set[str]: ...
 
     def sniff(self, tree: Mapping[str, object]) -> bool: ...
     def read(self, tree: Mapping[str, object]) -> dict[str, object]: ...
@@ -52,7 +57,7 @@ def _as_dialect(module: ModuleType) -> Dialect:
     return cast(Dialect, module)
 
 
-DIALECTS: tuple[Dialect, ...] = (_as_dialect(automodel), _as_dialect(transformers))
+DIALECTS: tuple[Dialect, ...] = (AUTOMODEL, _as_dialect(transformers))
 
 # The names in which peft saves an adapter, whichever trainer trained it.
 ADAPTER_FORM = transformers.NAME

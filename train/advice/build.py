@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from advisor.config.attach import find_config
-from advisor.dialects import automodel
+from advisor.dialects.automodel import AUTOMODEL
 from advisor.errors import AdvisorError
 from advisor.monitor import Monitor
 from advisor.monitor.command import OnFinding
@@ -67,7 +67,7 @@ def _canonical(loaded: Loaded, run_dir: Path) -> Config:
     """Return the config as `advise check` finds it in the run's folder."""
     if (run_dir / "config.yaml").is_file():
         return find_config(run_dir / "training.jsonl")
-    return Config(automodel.read(loaded.tree), dialect=automodel.NAME)
+    return Config(AUTOMODEL.read(loaded.tree), dialect=AUTOMODEL.NAME)
 
 
 def _runner(config: AdvisorConfig, out: Sink) -> Runner | None:
