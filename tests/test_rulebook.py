@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli.rule_cases import run_cases
+from advisor.cli.rule_cases import flips
 from advisor.errors import RuleError
 from advisor.rulebook.condition import clauses, parse
 from advisor.rulebook.load import load_full, load_rules, parse_rules
 from advisor.rulebook.rule import Cause
+from tests.cli.program import advise
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD = """\
@@ -155,11 +156,11 @@ def test_a_missing_rule_file_is_named(tmp_path: Path) -> None:
 def test_the_rule_in_the_docs_on_adding_one_works(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "adding-a-rule.md").read_text(encoding="utf-8")
     example = text.split("```yaml\n")[1].split("```")[0]
-    (rule,) = parse_rules(
-        [write(tmp_path, example, "SC009-rate-stands-still.yaml")], frozenset({"NUM008"})
-    )
-    results = run_cases(rule)
-    assert all(result.passed for result in results), results
+    file = write(tmp_path, example, "EP009-few-evaluations.yaml")
+    done = advise("rules", "--test", file)
+    assert (done.returncode, done.stdout) == (0, "4 cases, 0 failed\n")
+    (rule,) = parse_rules([file], load_full().codes)
+    assert all(flips(rule, case, name) for case in rule.cases for name in case.near)
 
 
 def test_live_says_what_differs_while_a_training_runs(tmp_path: Path) -> None:
