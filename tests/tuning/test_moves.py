@@ -93,7 +93,7 @@ def test_a_best_checkpoint_that_came_early_ends_the_schedule_there(
     assert found == ([] if expected is None else [expected])
 
 
-@pytest.mark.parametrize(("decay", "further"), [(0.0125, []), (0.02, [0.04])])
+@pytest.mark.parametrize(("decay", "further"), [(0.0125, []), (0.014, [0.0196]), (0.02, [0.04])])
 def test_the_way_that_brought_the_base_is_gone_on(decay: float, further: list[float]) -> None:
     """By the same factor, where that was more than a third."""
     start, base = simulate(START), replace(simulate({**START, DECAY: decay}), number=2)
