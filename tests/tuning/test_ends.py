@@ -9,7 +9,7 @@ import pytest
 
 from advisor.tuning.space import Room
 from advisor.tuning.strategy.moves import Move, _falls_to_the_end, first_new
-from advisor.tuning.strategy.next_run import propose
+from advisor.tuning.strategy.next_run import hopeless, propose
 from advisor.tuning.strategy.rates import next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
 from tests.tuning.test_strategy import BATCH, BEST, LR, RANK, START, simulate
@@ -97,3 +97,26 @@ def test_one_evaluation_does_not_say_that_the_loss_has_turned(
     steps = trial.loss_steps[[9, -1]][: len(losses)]
     trial = replace(trial, val_steps=steps, val_losses=np.array(losses))
     assert _falls_to_the_end(trial) == falls
+
+
+@pytest.mark.parametrize(("gap", "is_hopeless"), [(0.24, False), (0.26, True)])
+def test_halfway_a_run_may_be_behind_by_a_quarter_of_what_the_best_had_learnt(
+    gap: float, is_hopeless: bool
+) -> None:
+    """0.4 of it at the start, 0.1 at the end; learnt: from 3 to the level of the half before."""
+    losses = np.repeat([2.5, 2.0, 1.5], [25, 25, 50])
+    losses[0] = 3.0
+    steps = np.arange(100)
+    nothing = {"val_steps": np.zeros(0, np.int64), "val_losses": np.zeros(0)}
+    base = replace(simulate(START), loss_steps=steps, losses=losses, **nothing)
+    partial = replace(base, number=2, loss_steps=steps[:50], losses=losses[:50] + gap)
+    partial = replace(partial, losses=np.where(steps[:50] == 0, 3.0, partial.losses))
+    assert bool(hopeless(partial, [base], Limits(), None)) == is_hopeless
+
+
+@pytest.mark.parametrize(("steps", "is_hopeless"), [(14, False), (15, True)])
+def test_before_a_seventh_of_a_run_nothing_is_hopeless(steps: int, is_hopeless: bool) -> None:
+    base = replace(simulate(START), val_losses=np.zeros(0), val_steps=np.zeros(0, np.int64))
+    base = replace(base, loss_steps=np.arange(100), losses=np.linspace(3, 1, 100))
+    partial = replace(base, number=2, loss_steps=np.arange(steps), losses=np.full(steps, 9.0))
+    assert bool(hopeless(partial, [base], Limits(), None)) == is_hopeless
