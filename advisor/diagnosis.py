@@ -85,7 +85,7 @@ def diagnose_view(
     ignore: Sequence[str] = (),
     severity: Severity = "info",
 ) -> Report:
-    """The same for a run that is seen through a View of its own, as a live one is."""
+    """Return the same for a run that is seen through a View of its own, as a live one is."""
     run = view.run
     judged = [judge(rule, view) for rule in rulebook if not rule.waits_for]
     wanted = [j for j in judged if _is_wanted(j.rule, select, ignore)]
@@ -255,8 +255,8 @@ def _status(
 
 
 def _is_known(view: View) -> bool:
-    """Whether the curves say enough for an 'ok': whether the run left its best level for good, and
-    whether anything was learnt. Of a policy its rewards and gradients tell that."""
+    """Say whether the curves say enough for an 'ok': whether the run left its best level for good,
+    and whether anything was learnt. Of a policy its rewards and gradients tell that."""
     policy = _read("run.is_policy", view).value
     groups = _KNOWN_OF_POLICY if policy else _KNOWN
     return all(any(_read(name, view).value is not None for name in group) for group in groups)

@@ -140,7 +140,8 @@ def followup(report: Report, rulebook: Rulebook) -> Followup | None:
 
 
 def _records(run: Run) -> Iterator[Path]:
-    """The records that may speak of a run: its folder's, its config's, and those beside it."""
+    """Yield the records that may speak of a run: its folder's, its config's, and those beside
+    it."""
     own = run_folder(Path(run.path))
     folders = [own] if run.config.path is None else [own, Path(run.config.path).parent]
     yield from dict.fromkeys(folder / NAME for folder in folders if (folder / NAME).is_file())

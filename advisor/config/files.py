@@ -118,7 +118,8 @@ def _adapter(tree: Mapping[str, object]) -> dict[str, object]:
 
 
 def _model(tree: Mapping[str, object]) -> dict[str, object]:
-    """What a model's config says of a run; its data type is only that of the saved weights."""
+    """Return what a model's config says of a run; its data type is only that of the saved
+    weights."""
     names = {"model.vocab_size": "vocab_size", "model.transformers_version": "transformers_version"}
     return {key: coerce(key, tree[name]) for key, name in names.items() if tree.get(name)}
 

@@ -260,7 +260,7 @@ def _native_interval(
 
 
 def _is_shown(name: str, edit: Edit, tree: Mapping[str, object]) -> bool:
-    """A flag that was on has to be named too: both at once are refused."""
+    """Say whether a flag is written; one that was on must be named: both at once are refused."""
     return name in (edit.new, edit.old) or bool(find(tree, name))
 
 

@@ -90,7 +90,7 @@ class Advice:
             self.monitor.fact(name, value)
 
     def report(self) -> Report | None:
-        """The whole Report so far; None where there is none."""
+        """Return the whole Report so far; None where there is none."""
         return None if self.monitor is None or self._off else self._try(self.monitor.report, None)
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ def _print(text: str) -> None:
 
 
 def _is_metric(name: object, value: object) -> bool:
-    """A number under a name: a tensor is none, since reading it would wait for its device."""
+    """Say whether a value is a plain number: to read a tensor would wait for its device."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     if isinstance(value, float) or abs(value) < 2**53:

@@ -169,7 +169,7 @@ def _is_held_out(name: str) -> bool:
 
 
 def facts_of(trainer: Any) -> dict[str, object]:
-    """What the run states beside metrics."""
+    """Return what the run states beside metrics."""
     facts: dict[str, object] = {}
     if planned := finite_steps(trainer.estimated_stepping_batches):
         facts["max_steps"] = planned

@@ -147,7 +147,7 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def facts_of(state: TrainerState) -> dict[str, object]:
-    """What the run states beside metrics, as a trainer_state.json holds it."""
+    """Return what the run states beside metrics, as a trainer_state.json holds it."""
     facts = {name: getattr(state, name, None) for name in _FACTS}
     facts["max_steps"] = finite_steps(state.max_steps)
     return {k: v for k, v in facts.items() if isinstance(v, int | float) and v > 0}
@@ -167,7 +167,7 @@ def config_of(args: TrainingArguments, model: Any = None, loader: Any = None) ->
 
 
 def _adapter(model: Any) -> dict[str, object]:
-    """The arguments of a peft adapter, and of a quantised model below it."""
+    """Return the arguments of a peft adapter, and of a quantised model below it."""
     tree: dict[str, object] = {}
     adapters = getattr(model, "peft_config", None)
     if isinstance(adapters, Mapping) and adapters:

@@ -174,7 +174,8 @@ class Column:
         return steps, values, epochs
 
     def series(self, name: str) -> Series:
-        """The points that are there: all recent ones, and the lowest and highest of each block."""
+        """Return the points that are there: all recent ones, and the lowest and highest of each
+        block."""
         steps, values, epochs = self._arrays()
         if self.past.marks:
             marks = sorted(self.past.marks.items())
@@ -192,7 +193,7 @@ class Column:
         return self.past.points.then(steps, values)
 
     def curve(self, name: str) -> Curve:
-        """The Curve that curve_of would make of all points."""
+        """Return the Curve that curve_of would make of all points."""
         steps, values, epochs = self._arrays()
         finite = np.isfinite(values)
         past = self.past

@@ -91,7 +91,7 @@ class Looks:
 
 
 def done_of(view: View) -> float:
-    """Share of the planned steps, below 1 as long as the run is not said to be over."""
+    """Return the share of the planned steps, below 1 as long as the run is not said to be over."""
     done = resolve("run.done", view).value
     return min(0.99, len(view.loss) / HALF * 0.5 if done is None else done)
 

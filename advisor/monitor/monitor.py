@@ -90,7 +90,7 @@ class Monitor:
         return self.report().findings
 
     def report(self) -> Report:
-        """The whole Report of what was seen so far, with its plan."""
+        """Return the whole Report of what was seen so far, with its plan."""
         off = ("the Monitor is switched off: nothing is judged",)
         nothing = Report(Run(self._stream.path, "live", {}, notes=off), "unknown")
         return self._guard(self._report, nothing)
@@ -124,12 +124,12 @@ class Monitor:
         return self._look("flat", False)
 
     def _is_early(self) -> bool:
-        """Whether too little of the planned run is over for a flat loss to mean something."""
+        """Say whether too little of the planned run is over for a flat loss to mean something."""
         planned = self._stream.facts.get("max_steps")
         return isinstance(planned, int | float) and self._step < FLAT_FROM * planned
 
     def _numbers(self, metrics: Mapping[str, object]) -> tuple[dict[str, float], float | None]:
-        """The metrics of a row that are numbers, and its epoch."""
+        """Return the metrics of a row that are numbers, and its epoch."""
         row: dict[str, float] = {}
         epoch: float | None = None
         closing = CLOSING in metrics
@@ -214,7 +214,7 @@ class Monitor:
 
 
 def _role(native: str) -> str:
-    """What a name stands for: a canonical metric, 'epoch', or '' for a place."""
+    """Return what a name stands for: a canonical metric, 'epoch', or '' for a place."""
     if names.is_place(native):
         return "epoch" if names.plain(native) in names.EPOCH else ""
     return names.canonical(native)

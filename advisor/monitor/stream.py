@@ -71,7 +71,7 @@ class Backward:
         self.last = step
 
     def events(self) -> list[Event]:
-        """The resumes that a reader would see, too, in the log of this run."""
+        """Return the resumes that a reader would see, too, in the log of this run."""
         if not self.places:
             return []
         gap = median(np.array(self.changes))
@@ -134,7 +134,7 @@ class Stream:
         return choose({c.native: c.count for c in self.columns.values()}, {}, self.path)[0]
 
     def view(self) -> StreamView:
-        """What was seen so far, for signals."""
+        """Return what was seen so far, for signals."""
         columns = {name: self.columns[native] for name, native in self.chosen().items()}
         series = {name: column.series(name) for name, column in columns.items()}
         facts = dict(self.facts)
@@ -149,7 +149,7 @@ class Stream:
 
 
 def _between(series: Series, low: int, high: int) -> Series:
-    """The points after one step up to another."""
+    """Return the points after one step up to another."""
     a, b = np.searchsorted(series.steps, [low, high], side="right")
     return replace(
         series, steps=series.steps[a:b], values=series.values[a:b], epochs=None, times=None

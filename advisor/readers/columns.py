@@ -53,12 +53,12 @@ class Columns:
         return sum(part.size for part in self.data[name][0])
 
     def find(self, wanted: Iterable[str]) -> str | None:
-        """The first of the wanted names that is there, as the log writes it."""
+        """Return the first of the wanted names that is there, as the log writes it."""
         by_name = {names.plain(native): native for native in self.data}
         return next((by_name.get(w, w) for w in wanted if w in by_name or w in self.data), None)
 
     def by_row(self, wanted: Iterable[str]) -> FloatArray | None:
-        """The first of the wanted columns, with NaN in the rows that lack it."""
+        """Return the first of the wanted columns, with NaN in the rows that lack it."""
         native = self.find(wanted)
         if native is None:
             return None
@@ -106,7 +106,7 @@ def steps_of(columns: Columns, main: IntArray, mapped: Mapping[str, str]) -> tup
 
 
 def _counts(steps: FloatArray) -> bool:
-    """Whether a column holds whole numbers in enough rows to be the step."""
+    """Say whether a column holds whole numbers in enough rows to be the step."""
     known = steps[np.isfinite(steps)]
     if known.size < 0.3 * steps.size:
         return False

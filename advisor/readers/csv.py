@@ -30,7 +30,7 @@ _DECIMAL_COMMA = re.compile(rb";-?\d+,\d+(?=[;\r\n])")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """A header of at least two names, one of which is a known metric or step."""
+    """Say whether a file begins with two names or more, one of them a known metric or step."""
     if b"\0" in head:
         return False
     lines = head.decode("utf-8", "replace").split("\n", 2)
@@ -90,7 +90,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
 
 
 def _is_row(cells: list[str]) -> bool:
-    """Whether a first line holds numbers: it is no header, but the log goes on from another."""
+    """Say whether a first line holds numbers: it is no header, but the log goes on from another."""
     return any(to_float(cell) is not None for cell in cells if cell)
 
 
@@ -103,7 +103,7 @@ def _name(run: Run, ident: str) -> Run:
 
 
 def _header(cells: list[str], path: Path) -> list[str]:
-    """The names of the columns: each once, and one for the nameless index before them."""
+    """Return the names of the columns: each once, and one for the nameless index before them."""
     if not 1 < len(cells) <= MAX_COLUMNS:
         raise ReadError(f"{path}: {len(cells)} columns; expected a table with 2 to {MAX_COLUMNS}")
     seen: dict[str, int] = {}
@@ -162,7 +162,8 @@ def _numbers(chunk: bytes, width: int, mark: str) -> FloatArray | None:
 
 
 def _same_width(chunk: bytes, sep: bytes, width: int) -> bool:
-    """Whether every line has the cells it should: one too many here, one too few there is none."""
+    """Say whether every line has the cells it should: one too many here, one too few there is
+    none."""
     if chunk.count(sep) != (chunk.count(b"\n") + 1) * (width - 1):
         return False
     raw = np.frombuffer(chunk, dtype=np.uint8)

@@ -168,7 +168,8 @@ class _Reading:
         return runs
 
     def _states(self) -> list[Run]:
-        """The runs of the trainer states: the one that is there now, then what others left."""
+        """Return the runs of the trainer states: the one that is there now, then what others
+        left."""
         apart = leftovers.apart(self.folder.states, self.folder.root)
         found: list[Run] = []
         for states in apart:
@@ -179,8 +180,8 @@ class _Reading:
         return found
 
     def _beside(self, run: Run, path: Path) -> Run:
-        """A text without metrics tells how the run beside it ended only where it is what that run
-        printed, and not left by an earlier attempt."""
+        """Return the Run of a text. Without metrics it ends the run beside it only if that run
+        printed it, and not an earlier attempt."""
         folder = self.folder
         logs = [*folder.states, *folder.tables, *folder.events]
         logs += [other for other in folder.texts if other != path]
@@ -192,7 +193,7 @@ class _Reading:
         return replace(run, events=tuple(replace(event, final=False) for event in run.events))
 
     def _tables(self) -> list[list[Run]]:
-        """The runs of each table; a table of evaluations goes with that of training."""
+        """Return the runs of each table; a table of evaluations goes with that of training."""
         read = {path: self._read(path) for path in self.folder.tables}
         taken: set[Path] = set()
         for path, runs in read.items():

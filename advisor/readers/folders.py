@@ -92,7 +92,7 @@ def run_folder(log: Path) -> Path:
 
 
 def natural(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
-    """A key by which version_10 comes after version_9."""
+    """Return a key by which version_10 comes after version_9."""
     return tuple(
         tuple(
             (1, int(piece), "") if piece.isdecimal() and len(piece) < 19 else (0, 0, piece)
@@ -103,7 +103,7 @@ def natural(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
 
 
 def _places(top: Path, skip: frozenset[str]) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Each folder with the folders and files in it; links to folders are not followed."""
+    """Yield each folder with the folders and files in it; links to folders are not followed."""
     for place, folders, files in os.walk(top, followlinks=False):
         path = Path(place)
         inside = sorted(name for name in folders if not name.startswith("."))

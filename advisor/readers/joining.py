@@ -29,7 +29,7 @@ def join(runs: list[Run], other: Run) -> bool:
 
 
 def _matching_steps(run: Run, other: Run) -> dict[int, int] | None:
-    """Steps of the other log -> steps of the run, where both show the same curve."""
+    """Return the steps of the other log -> steps of the run, where both show the same curve."""
     for name in ("train/loss", "eval/loss"):
         mine, theirs = run.series.get(name), other.series.get(name)
         if mine is not None and theirs is not None:
@@ -49,7 +49,7 @@ def _same_steps(mine: Series, theirs: Series) -> dict[int, int] | None:
 
 
 def _same_order(mine: Series, theirs: Series) -> dict[int, int] | None:
-    """A console that states no steps: its values in turn are those of the run."""
+    """Match a console that states no steps: its values in turn are those of the run."""
     count = min(len(mine), len(theirs))
     if count < 4 or abs(len(mine) - len(theirs)) > 0.1 * count:
         return None
@@ -95,7 +95,8 @@ def _complete(run: Run, other: Run, steps: dict[int, int]) -> Run:
 
 
 def _at_steps(series: Series, steps: dict[int, int]) -> Series | None:
-    """A series of another log at the run's own steps; None where they cannot be told apart."""
+    """Return a series of another log at the run's own steps; None where they cannot be told
+    apart."""
     if all(old == new for old, new in steps.items()):
         return series
     theirs = np.array(sorted({0: 0, **steps}), dtype=np.float64)
@@ -106,7 +107,7 @@ def _at_steps(series: Series, steps: dict[int, int]) -> Series | None:
 
 
 def held_out(run: Run) -> Run:
-    """The run of a log that holds evaluations only, whatever its columns are called."""
+    """Return the run of a log that holds evaluations only, whatever its columns are called."""
     series = {}
     for name, one in run.series.items():
         moved = name in ("train/loss", "train/accuracy")
@@ -117,7 +118,7 @@ def held_out(run: Run) -> Run:
 
 
 def side_by_side(run: Run, held: Run) -> Run:
-    """One run of its training log and its evaluation log."""
+    """Return one run of its training log and its evaluation log."""
     more = {k: v for k, v in held_out(held).series.items() if k.startswith("eval/")}
     more = {k: v for k, v in more.items() if k not in run.series}
     return replace(

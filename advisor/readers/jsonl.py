@@ -77,7 +77,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
 
 
 def _events_alone(path: Path) -> list[Run]:
-    """A run that ended before its first step has events, and no log to read them with."""
+    """Return the Run of a training that ended before its first step: events, and no log."""
     log = path.with_name(happenings.LOG)
     if log.is_file() and log.stat().st_size:
         raise NotALog(f"{path}: is read together with {log.name} beside it; give that one")

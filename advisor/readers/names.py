@@ -134,12 +134,12 @@ def _look_up(rest: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_known(native: str) -> bool:
-    """Whether a native name stands for a metric of the table."""
+    """Say whether a native name stands for a metric of the table."""
     return bool(_look_up(_side(plain(native))[1]))
 
 
 def is_telling(name: str) -> bool:
-    """Whether a canonical name tells how training goes: a table without one is no log."""
+    """Say whether a canonical name tells how training goes: a table without one is no log."""
     return name.endswith("loss") or name.split("/", 1)[-1] in _METRICS
 
 
@@ -150,6 +150,6 @@ def rank(native: str) -> int:
 
 
 def is_place(native: str) -> bool:
-    """Whether a column says where a row stands (step, epoch, time) and is no metric."""
+    """Say whether a column says where a row stands (step, epoch, time) and is no metric."""
     folded = plain(native)
     return folded in STEP or folded in EPOCH or folded in TIME

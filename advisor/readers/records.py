@@ -123,7 +123,7 @@ class RecordTable:
 
 
 def _flat(item: Mapping[str, object], depth: int = 0) -> Iterator[tuple[str, object]]:
-    """Names and numbers of an object; those of an object within it as 'outer/inner'."""
+    """Yield the names and numbers of an object; those of an object within it as 'outer/inner'."""
     for native, value in item.items():
         key = native if native.isascii() else native.encode("utf-8", "replace").decode()
         if isinstance(value, bool) or value is None:

@@ -53,7 +53,7 @@ def series_at(
     epochs: FloatArray | None = None,
     times: FloatArray | None = None,
 ) -> Series:
-    """The Series of a column; ``epochs`` and ``times`` are columns of all rows."""
+    """Return the Series of a column; ``epochs`` and ``times`` are columns of all rows."""
     epoch = None if epochs is None else epochs[placing.rows]
     return Series(
         name, placing.steps, values[placing.order],
@@ -71,6 +71,6 @@ def make_series(
     times: FloatArray | None = None,
     between: tuple[int | None, int | None] | None = None,
 ) -> Series | None:
-    """The Series of one column with steps of its own; None when nothing is left."""
+    """Return the Series of one column with steps of its own; None when nothing is left."""
     placing = place(steps, between)
     return None if placing is None else series_at(placing, name, values, native, epochs, times)

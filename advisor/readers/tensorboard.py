@@ -46,7 +46,7 @@ class _File:
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the first record is sound and says that this is an event file."""
+    """Say whether the first record is sound and says that this is an event file."""
     return starts_with_event(head)
 
 
@@ -102,7 +102,7 @@ def _read_file(path: Path) -> _File:
 
 
 def _join(files: Sequence[_File]) -> tuple[dict[str, _Curve], list[Event], list[str]]:
-    """One set of curves: where a later file takes up tags again, it wins from there on."""
+    """Return one set of curves: where a later file takes up tags again, it wins from there on."""
     curves = dict(files[0].curves)
     events: list[Event] = []
     notes: list[str] = []
@@ -166,7 +166,7 @@ def _series(
 
 
 def _epochs_at(epochs: _Curve, steps: Offsets) -> FloatArray:
-    """The epoch logged at each step, or at the nearest one before it."""
+    """Return the epoch logged at each step, or at the nearest one before it."""
     order = np.argsort(epochs.steps, kind="stable")
     at = np.searchsorted(epochs.steps[order], steps, side="right") - 1
     known = epochs.values[order][np.maximum(at, 0)]
@@ -174,7 +174,7 @@ def _epochs_at(epochs: _Curve, steps: Offsets) -> FloatArray:
 
 
 def _counts(curves: Mapping[str, _Curve]) -> dict[str, int]:
-    """The number of points of each tag that can be a curve."""
+    """Return the number of points of each tag that can be a curve."""
     counts = {tag: int(curve.steps.size) for tag, curve in curves.items()}
     for tag, count in list(counts.items()):
         last = names.plain(tag).rsplit("/", 1)[-1]

@@ -147,7 +147,7 @@ class _Collector:
 
 
 def _layout(data: bytes) -> ProtoRecord | None:
-    """The record, where others can be read by its places: None where it is no template."""
+    """Return the record, where others can be read by its places: None where it is no template."""
     try:
         record = parse_record(data)
     except Malformed:
@@ -164,7 +164,7 @@ def _same_layout(one: ProtoRecord, other: ProtoRecord) -> bool:
 
 
 def _fingerprints(rows: Bytes, layout: ProtoRecord) -> NDArray[np.uint64]:
-    """One number a record from all bytes but time, step and values."""
+    """Return one number a record from all bytes but time, step and values."""
     count, length = rows.shape
     masked = np.zeros((count, -(-length // 8) * 8), dtype=np.uint8)
     masked[:, :length] = rows
@@ -184,7 +184,7 @@ def _fingerprints(rows: Bytes, layout: ProtoRecord) -> NDArray[np.uint64]:
 
 
 def read_events(data: Bytes, found: Frames) -> Events:
-    """The scalars and texts of all records."""
+    """Return the scalars and texts of all records."""
     collector = _Collector(data)
     for begin in range(0, found.starts.size, CHUNK):
         starts = found.starts[begin : begin + CHUNK]

@@ -76,7 +76,7 @@ def _to_signed(value: int, bits: int = 64) -> int:
 
 
 def _tensor(data: bytes, at: int, end: int, tag: str) -> ProtoScalar | bytes | None:
-    """A tensor of one number, or the first text of a tensor of texts."""
+    """Return a tensor of one number, or the first text of a tensor of texts."""
     kind = 0
     found: ProtoScalar | bytes | None = None
     for number, wire, value, begin, stop in _fields(data, at, end):

@@ -46,7 +46,7 @@ def _mask(crc: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def masked_crcs(rows: Bytes) -> NDArray[np.uint32]:
-    """Masked CRC-32C of each row of an ``(n, length)`` array."""
+    """Return the masked CRC-32C of each row of an ``(n, length)`` array."""
     crc = np.full(rows.shape[0], 0xFFFFFFFF, dtype=np.uint32)
     for column in range(rows.shape[1]):
         crc = _TABLE[(crc ^ rows[:, column]) & np.uint32(0xFF)] ^ (crc >> np.uint32(8))
@@ -54,7 +54,7 @@ def masked_crcs(rows: Bytes) -> NDArray[np.uint32]:
 
 
 def masked_crc(data: bytes) -> int:
-    """Masked CRC-32C of one piece of data."""
+    """Return the masked CRC-32C of one piece of data."""
     table = _TABLE.tolist()
     crc = 0xFFFFFFFF
     for byte in data:
@@ -64,7 +64,7 @@ def masked_crc(data: bytes) -> int:
 
 
 def starts_with_event(head: bytes) -> bool:
-    """Whether the first record is sound and states the version of an event file."""
+    """Say whether the first record is sound and states the version of an event file."""
     if len(head) < HEADER or b"brain.Event" not in head[:128]:
         return False
     length, crc = struct.unpack_from("<QI", head)
@@ -72,7 +72,7 @@ def starts_with_event(head: bytes) -> bool:
 
 
 def rows_at(data: Bytes, starts: Offsets, length: int) -> Bytes:
-    """The ``length`` bytes at each of ``starts``, as an ``(n, length)`` copy."""
+    """Return the ``length`` bytes at each of ``starts``, as an ``(n, length)`` copy."""
     if length == 0 or starts.size == 0:
         return np.zeros((starts.size, length), dtype=np.uint8)
     return np.lib.stride_tricks.sliding_window_view(data, length)[starts]
@@ -96,7 +96,7 @@ def _walk(buffer: memoryview) -> tuple[Offsets, Offsets, str]:
 
 
 def _sound_lengths(data: Bytes, starts: Offsets, lengths: Offsets) -> int:
-    """Number of records before the first whose length does not match its checksum."""
+    """Return the number of records before the first whose length does not match its checksum."""
     kinds, which = np.unique(lengths, return_inverse=True)
     expected = masked_crcs(kinds.astype("<u8").view(np.uint8).reshape(-1, 8))[which]
     stored = rows_at(data, starts - FOOTER, 4).view("<u4")[:, 0]
@@ -105,7 +105,7 @@ def _sound_lengths(data: Bytes, starts: Offsets, lengths: Offsets) -> int:
 
 
 def _find_damaged(data: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.bool_]:
-    """Which records fail the checksum of their data; huge ones are taken on trust."""
+    """Return which records fail the checksum of their data; huge ones are taken on trust."""
     bad = np.zeros(starts.size, dtype=np.bool_)
     for length in np.unique(lengths):
         if length > 4096:  # a graph or an image: nothing is read from it
@@ -118,7 +118,7 @@ def _find_damaged(data: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.
 
 
 def frames(data: Bytes) -> Frames:
-    """The sound records of an event file and notes on the others."""
+    """Return the sound records of an event file and notes on the others."""
     starts, lengths, note = _walk(data.data)
     notes = [note] if note else []
     sound = _sound_lengths(data, starts, lengths)

@@ -139,7 +139,7 @@ def _facts(rest: Mapping[str, object]) -> dict[str, object]:
 
 
 def _is_fact(value: object) -> bool:
-    """A text, or a number that a count or a loss can be."""
+    """Say whether a value is a text, or a number that a count or a loss can be."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return abs(value) < LARGEST
     return isinstance(value, str)

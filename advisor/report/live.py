@@ -114,7 +114,7 @@ def _standing(run: Followed) -> str:
 
 
 def _block(run: Followed, console: Console, height: int) -> list[Text]:
-    """All that is shown of one run: its title, findings, curves and numbers."""
+    """Return all that is shown of one run: its title, findings, curves and numbers."""
     page = Page(console)
     page.whole(_title(run, page, whole=False))
     page.whole(Text(_standing(run), "dim"), 2)

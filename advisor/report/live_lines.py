@@ -90,6 +90,6 @@ def _change(change: Change, report: Report | None) -> dict[str, Any]:
 
 
 def _edits(finding: Finding, report: Report | None) -> list[dict[str, Any]]:
-    """The Edits of the run's Plan that this finding asks for."""
+    """Return the Edits of the run's Plan that this finding asks for."""
     plan = () if report is None else report.plan.edits
     return [edit_of(edit) for edit in plan if finding.code in edit.because]

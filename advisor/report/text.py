@@ -198,7 +198,8 @@ def _footer(page: Page, report: Report, verbose: bool) -> None:
 
 
 def _lacking(items: Sequence[NotJudged], language: str) -> str:
-    """Sum up what was missing: series that were not logged, settings that are not known."""
+    """Sum up what was missing: series that were not logged, settings that are not
+    known."""
     whys = [why for item in items for why in item.why.split("; ")]
     absent = [m[1] for why in whys if (m := _ABSENT.match(why))]
     unknown = [m[1] for why in whys if (m := _UNKNOWN.match(why))]

@@ -59,7 +59,7 @@ def _is_rows(value: object) -> bool:
 
 
 def _is_cause(value: object) -> bool:
-    """One name with its share, and perhaps a text under `when`."""
+    """Say whether this is one name with its share, and perhaps a text under `when`."""
     if not isinstance(value, dict) or not _is_text(value.get("when", "always")):
         return False
     shares = [share for name, share in value.items() if name != "when"]

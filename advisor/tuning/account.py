@@ -56,7 +56,7 @@ class Account:
         return tuple(e for e in edits if not any(_holds(values, e) for values in tried))
 
     def changes_of(self, entry: Entry) -> tuple[TrialChange, ...]:
-        """What a run changes of the start, under the keys of the user's own config."""
+        """Return what a run changes of the start, under the keys of the user's own config."""
         return written_changes(self.start, entry.plan.config, entry.plan.changes)
 
     def as_dict(self) -> dict[str, Any]:

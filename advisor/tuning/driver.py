@@ -102,7 +102,7 @@ class Driver:
         return found
 
     def _probe(self, plan: TrialPlan, length: Length) -> list[str]:
-        """The first steps of the whole run: its schedule is that of the whole run too."""
+        """Return the first steps of the whole run: its schedule is that of the whole run too."""
         if plan.max_steps is None:
             return []
         flags = ["--step_scheduler.max_steps", str(plan.max_steps)]

@@ -79,7 +79,7 @@ class Followed:
         return (*before, *self.tracker.look(self._look(spoken, row, at_once)))
 
     def settle(self, rulebook: Rulebook, over: bool = False) -> tuple[Change, ...]:
-        """Nothing more comes, or not for now: tell what waited, ``over`` also for the end."""
+        """Report what waited, when no more rows come for now; ``over``: the run has ended."""
         if self.report is None:
             return ()
         self.over = self.over or over
@@ -122,7 +122,7 @@ def worth_saying(
 
 
 def _is_live(rule: Rule, view: View, done: float) -> bool:
-    """Whether a rule that holds is told of a running training."""
+    """Say whether a rule that holds is told of a running training."""
     if rule.live > done:
         return False
     return not rule.live_when or judge(replace(rule, when=rule.live_when), view).value is True
@@ -157,7 +157,7 @@ def print_of_run(run: Run) -> bytes:
 
 
 def _is_shorter(before: Run, now: Run) -> bool:
-    """Whether a log has lost points: it was cut, or begun anew in the same file."""
+    """Say whether a log has lost points: it was cut, or begun anew in the same file."""
     old, new = main_series(before), main_series(now)
     if old is None or new is None:
         return old is not None

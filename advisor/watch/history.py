@@ -33,7 +33,7 @@ def follow_on(before: Run, now: Run, replaced: bool) -> tuple[Run, Turn]:
 
 
 def main_series(run: Run) -> Series | None:
-    """The series that shows how far a run is: its loss, else the longest one."""
+    """Return the series that shows how far a run is: its loss, else the longest one."""
     loss = run.series.get("train/loss")
     if loss is not None and len(loss):
         return loss
@@ -46,13 +46,15 @@ def last_step(run: Run) -> int:
 
 
 def _is_shorter(before: Run, now: Run) -> bool:
-    """Whether a log that went back plans another number of steps: the first ones may be alike."""
+    """Say whether a log that went back plans another number of steps: the first ones may be
+    alike."""
     plans = (before.facts.get("max_steps"), now.facts.get("max_steps"))
     return last_step(now) < last_step(before) and None not in plans and plans[0] != plans[1]
 
 
 def _is_rewritten(old: Series, new: Series) -> bool:
-    """Whether a log was written anew with what it held: a state file, saved at each checkpoint."""
+    """Say whether a log was written anew with what it held: a state file, saved at each
+    checkpoint."""
     shared, here, there = np.intersect1d(
         old.steps, new.steps, assume_unique=True, return_indices=True
     )
@@ -98,7 +100,8 @@ def first_step(run: Run) -> int:
 
 
 def _join(one: Series, other: Series) -> Series:
-    """One Series of two that follow each other: where both have a step, the later value stands."""
+    """Return one Series of two that follow each other: where both have a step, the later value
+    stands."""
     steps = np.concatenate([one.steps, other.steps]).astype(np.float64)
     made = make_series(
         one.name,

@@ -208,7 +208,7 @@ class Watcher:
         return list(keyed.items())
 
     def _holds_several(self, path: Path) -> bool:
-        """Whether a path is a folder of runs, or none yet: others may follow the one in it."""
+        """Say whether a path is a folder of runs, or none yet: others may follow the one in it."""
         if not path.is_dir():
             return True
         return not any(run_folder(run.path) == path for run in self.runs.values())

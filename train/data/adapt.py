@@ -86,7 +86,7 @@ def _call_as_text(message: Message) -> Message:
 
 
 def _rename_ids(messages: list[Message]) -> list[Message]:
-    """Ids of nine letters and digits, which is all that some templates take."""
+    """Give tool calls ids of nine letters and digits, which is all that some templates take."""
     names: dict[object, str] = {}
     out: list[Message] = []
     for message in messages:

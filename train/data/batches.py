@@ -141,7 +141,7 @@ def plan_of(config: TrainConfig, loader: LoaderConfig, training: bool) -> LoadPl
 
 
 def lay_out(store: SampleStore, samples: Indices, size: int, plan: LoadPlan) -> RowSet:
-    """One sample a row, or packed rows of ``size`` tokens."""
+    """Return one sample a row, or packed rows of ``size`` tokens."""
     if not size:
         rows = single_rows(store, samples)
     else:
@@ -186,7 +186,7 @@ def _build_stream(inputs: _Inputs, reader: RowReader, first: list[Row]) -> Data:
 
 
 def _probe(reader: RowReader, first: list[Row]) -> tuple[SampleStore, Tally]:
-    """The samples of a stream's first rows: what is wrong there is wrong everywhere."""
+    """Return the samples of a stream's first rows: what is wrong there is wrong everywhere."""
     builder = StoreBuilder()
     part = reader.chunk(first, 0)
     add(builder, part)

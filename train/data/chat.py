@@ -11,7 +11,7 @@ from train.data.types import IGNORE, Sample
 
 
 def prompt_of_chat(chat: Chat) -> str:
-    """What tells one chat from another when a set is split: its first user message."""
+    """Return what tells one chat from another when a set is split: its first user message."""
     for message in chat.messages:
         if message["role"] == "user":
             return str(message["content"])
@@ -21,7 +21,8 @@ def prompt_of_chat(chat: Chat) -> str:
 def samples_of_chats(
     chats: Sequence[Chat], template: Template, encoder: Encoder
 ) -> tuple[list[Sample | None], int]:
-    """One sample a chat, None where nothing is supervised; and how many turns were not found."""
+    """Return one sample a chat, None where nothing is supervised; and how many turns were not
+    found."""
     rendered = template.render_all(chats)
     tokens = encoder.pieces([_pieces(chat) for chat in rendered])
     samples = [
@@ -32,7 +33,7 @@ def samples_of_chats(
 
 
 def _pieces(chat: Rendered) -> list[str]:
-    """The text cut at the spans' borders: others' text and the assistant's in turn."""
+    """Return the text cut at the spans' borders: others' text and the assistant's in turn."""
     pieces, at = [], 0
     for begin, end in chat.spans:
         pieces += [chat.text[at:begin], chat.text[begin:end]]

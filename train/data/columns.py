@@ -70,8 +70,9 @@ def text_of(row: Row, column: str, where: str) -> str:
 
 
 def border(prompt: str, answer: str) -> tuple[str, str]:
-    """The two texts with one blank between them, which belongs to the answer: so ' yes' is the
-    token that a model would write after the prompt. Other white space there is left as it is."""
+    """Return the two texts with one blank between them, which belongs to the answer: so ' yes' is
+    the token that a model would write after the prompt. Other white space there is left as it
+    is."""
     if prompt.endswith(" "):
         return prompt[:-1], " " + answer
     if not prompt or prompt[-1].isspace() or answer[:1].isspace():
@@ -82,7 +83,7 @@ def border(prompt: str, answer: str) -> tuple[str, str]:
 def samples_of_pairs(
     pairs: Sequence[tuple[str, str]], encoder: Encoder, answer_only: bool = True
 ) -> list[Sample | None]:
-    """One sample a pair of prompt and answer; None where there is no answer to learn."""
+    """Return one sample a pair of prompt and answer; None where there is no answer to learn."""
     kept = [at for at, (_, answer) in enumerate(pairs) if answer.strip()]
     tokens = encoder.pieces([border(*pairs[at]) for at in kept])
     out: list[Sample | None] = [None] * len(pairs)

@@ -17,20 +17,20 @@ FEW = 20  # samples: fewer tell nothing about a data set
 
 
 def repeats(store: SampleStore, samples: Indices) -> int:
-    """How many samples say token by token what one before them has said."""
+    """Return how many samples say token by token what one before them has said."""
     return len(samples) - len(set(_texts(store, samples)))
 
 
 def count_shared(
     train: SampleStore, trained: Indices, held: SampleStore, validation: Indices
 ) -> int:
-    """How many validation samples are trained on, token by token."""
+    """Return how many validation samples are trained on, token by token."""
     counts = Counter(_texts(held, validation))
     return sum(counts[text] for text in counts.keys() & set(_texts(train, trained)))
 
 
 def without_end(store: SampleStore, samples: Indices, ends: Iterable[int]) -> int:
-    """How many samples have none of these tokens among the last that are learnt."""
+    """Return how many samples have none of these tokens among the last that are learnt."""
     known, missing = frozenset(ends), 0
     for at in samples:
         document = store.document(int(at))
@@ -40,7 +40,7 @@ def without_end(store: SampleStore, samples: Indices, ends: Iterable[int]) -> in
 
 
 def twice_begun(store: SampleStore, samples: Indices, begin: int) -> int:
-    """How many samples begin with two beginning-of-text tokens."""
+    """Return how many samples begin with two beginning-of-text tokens."""
     long = samples[store.lengths[samples] > 1]
     first = store.ends[long]
     both = (store.ids[first] == begin) & (store.ids[first + 1] == begin)
@@ -52,7 +52,8 @@ def _texts(store: SampleStore, samples: Indices) -> Iterator[bytes]:
 
 
 def warnings_of(store: SampleStore, samples: Indices, tokenizer: object, cut: int) -> list[str]:
-    """Lines for what is wrong with a training set, of which ``cut`` samples lost their end."""
+    """Return the lines for what is wrong with a training set, of which ``cut`` samples lost their
+    end."""
     total = len(samples)
     if total < FEW:
         return []
@@ -72,7 +73,8 @@ def warnings_of(store: SampleStore, samples: Indices, tokenizer: object, cut: in
 
 
 def _ends(tokenizer: object) -> set[int]:
-    """Tokens that can end a turn: special ones that are not for the beginning or the unknown."""
+    """Return the tokens that can end a turn: special ones that are not for the beginning or the
+    unknown."""
     ids = {getattr(tokenizer, "eos_token_id", None), *getattr(tokenizer, "all_special_ids", ())}
     return ids - {None, *(getattr(tokenizer, f"{name}_token_id", None) for name in ("bos", "unk"))}
 

@@ -28,7 +28,7 @@ class Encoder:
         self.adds_blank = bool(first) and str(first[0]).startswith(_BLANKS)
 
     def _prefix(self) -> list[int]:
-        """What the tokenizer itself puts before a text: BOS, or nothing."""
+        """Return what the tokenizer itself puts before a text: BOS, or nothing."""
         bare = self._ids(["a"])[0]
         full = list(self.tokenizer("a")["input_ids"])
         for at in range(len(full) - len(bare) + 1):
@@ -41,7 +41,7 @@ class Encoder:
         return ids if ids[: len(self.prefix)] == self.prefix else self.prefix + ids
 
     def pieces(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
-        """The tokens of each piece of each text."""
+        """Return the tokens of each piece of each text."""
         if self.adds_blank and self.tokenizer.is_fast:
             return self._tokenise_joined(texts)
         joined = [piece for pieces in texts for piece in pieces]

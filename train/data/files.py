@@ -20,7 +20,7 @@ FILE_KINDS = (".jsonl", ".json", ".parquet", ".ndjson", ".jsonl.gz", ".json.gz")
 
 
 def files_of(path: Path, split: str) -> tuple[Path, ...]:
-    """The file itself, or the files of a folder that are named after the split."""
+    """Return the file itself, or the files of a folder that are named after the split."""
     if path.is_file():
         if not path.name.endswith(FILE_KINDS):
             raise DataError(f"dataset: {path}: not a data file; {_kinds()} are read")
@@ -96,7 +96,8 @@ def _read_lines(file: Path) -> Iterator[Row]:
 
 
 def _read_json(file: Path) -> Iterator[Row]:
-    """A list of objects, an object that holds one such list, or JSON lines by another name."""
+    """Yield a list of objects, an object that holds one such list, or JSON lines by another
+    name."""
     with _open(file) as handle:
         text = handle.read()
     try:

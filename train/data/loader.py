@@ -41,7 +41,8 @@ class Loader(Protocol):
     def __iter__(self) -> Iterator[Batch]: ...
 
     def state_dict(self) -> dict[str, object]:
-        """Where the pass stands, as plain numbers: after the batch that was given out last."""
+        """Return where the pass stands, as plain numbers: after the batch that was given out
+        last."""
 
     def load_state_dict(self, state: State) -> None:
         """The next pass goes on there."""

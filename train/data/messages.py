@@ -132,7 +132,7 @@ def _tool(tool: object) -> Mapping[str, object]:
 
 
 def without_nulls(value: object) -> object:
-    """A table with one schema for all rows fills in the keys that a row lacks with nulls."""
+    """Drop null keys: a table with one schema for all rows adds them to rows that lack a key."""
     if isinstance(value, Mapping):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):

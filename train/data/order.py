@@ -10,7 +10,7 @@ _MASK = 2**64 - 1
 
 
 def shuffle(count: int, seed: int, *salt: int) -> NDArray[np.int64]:
-    """The numbers below ``count`` in the order of their hashes (splitmix64)."""
+    """Return the numbers below ``count`` in the order of their hashes (splitmix64)."""
     state = seed & _MASK
     for number in salt:
         state = (state * 0x2545F4914F6CDD1D + number + 1) & _MASK

@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 
 def packed_size(asked: int, lengths: Ints) -> int:
-    """Tokens of a packed row; 'auto' is the 95th percentile of the samples' lengths."""
+    """Return the tokens of a packed row; 'auto' is the 95th percentile of the samples' lengths."""
     if asked == AUTO:
         return percentile(lengths, AUTO_PERCENTILE) if len(lengths) else 0
     if asked < 0:
@@ -30,13 +30,13 @@ def packed_size(asked: int, lengths: Ints) -> int:
 
 
 def percentile(lengths: Ints, percent: int) -> int:
-    """The smallest length that at least this share of the samples does not exceed."""
+    """Return the smallest length that at least this share of the samples does not exceed."""
     place = max(0, math.ceil(len(lengths) * percent / 100) - 1)
     return int(np.sort(lengths)[place])
 
 
 def pack(lengths: Ints, size: int, order: Ints, window: int = WINDOW) -> list[Ints]:
-    """Rows of sample indices, each of at most ``size`` tokens; a longer sample stands alone.
+    """Return rows of sample indices, each of at most ``size`` tokens; a longer sample stands alone.
     Samples of a row, and rows, are in the order of ``order``."""
     rows: list[Ints] = []
     for start in range(0, len(order), window):

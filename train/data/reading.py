@@ -87,7 +87,7 @@ class RowReader:
             self._template = Template(tokenizer)
 
     def chunk(self, rows: Sequence[Row], start: int) -> Chunk:
-        """Samples of rows that begin at number ``start`` of the data set."""
+        """Return samples of rows that begin at number ``start`` of the data set."""
         where = [f"{self.source.label}: row {start + at}" for at in range(len(rows))]
         if self.config.kind == "user":
             return self._read_mixed(rows, where)
@@ -120,7 +120,7 @@ class RowReader:
         return samples, [prompt_of_chat(chat) for chat in chats], lost
 
     def _read_mixed(self, rows: Sequence[Row], where: list[str]) -> Chunk:
-        """A user's rows may be tokenised, chats, or columns."""
+        """Return the samples of a user's rows, which may be tokenised, chats, or columns."""
         samples: list[Sample | None] = []
         prompts: list[str] = []
         lost = 0
@@ -171,7 +171,7 @@ def open_reader(
     packed: int = 0,
     limits: ModelLimits = ANY_LENGTH,
 ) -> tuple[RowReader, list[Row]]:
-    """A prepared reader and the first rows, at which it looked."""
+    """Return a prepared reader and the first rows, at which it looked."""
     _check_length(config, limits)
     if config.kind == "user":
         source = open_user(config, tokenizer, allow_user)
@@ -207,7 +207,7 @@ def chunks(rows: Iterator[Row], size: int = CHUNK) -> Iterator[list[Row]]:
 
 
 def read_all(reader: RowReader, notify: Notify) -> tuple[SampleStore, Tally]:
-    """Every sample of the data set, tokenised."""
+    """Return every sample of the data set, tokenised."""
     builder, tally = StoreBuilder(), Tally()
     for rows in chunks(reader.source.read(0)):
         part = reader.chunk(rows, tally.rows)
@@ -242,7 +242,7 @@ def _chat_of_pair(prompt: str, answer: str) -> Chat:
 
 
 def _own_columns(rows: Sequence[Row]) -> TokenColumns | None:
-    """A user's rows without a mapping may use our own names."""
+    """Return our own column names, if a user's rows without a mapping use them."""
     names = {key for row in rows[:50] if hasattr(row, "keys") for key in row}
     prompt = tuple(name for name in ("context", "question") if name in names)
     return TokenColumns(prompt, "answer") if prompt and "answer" in names else None
@@ -255,11 +255,11 @@ def _chats(rows: Sequence[Row], kind: str) -> bool:
 
 
 def _teaches(sample: Sample) -> bool:
-    """Whether any token is supervised; looks from the end, where an answer mostly is."""
+    """Say whether any token is supervised; looks from the end, where an answer mostly is."""
     return any(label != IGNORE for label in sample.labels[:0:-1])
 
 
 def _unlearnt(sample: Sample) -> str:
-    """The prompt of a tokenised sample: what stands before its first label."""
+    """Return the prompt of a tokenised sample: what stands before its first label."""
     at = next((i for i, label in enumerate(sample.labels) if label != IGNORE), 0)
     return " ".join(map(str, sample.input_ids[:at] or sample.input_ids))

@@ -20,7 +20,7 @@ class Split:
     last: str = ""
 
     def bounds(self, size: Callable[[], int]) -> tuple[int, int | None]:
-        """Rows [first, last); ``size`` is asked only where the answer hangs on it."""
+        """Return rows [first, last); ``size`` is asked only where the answer hangs on it."""
         first = _place(self.first, size) if self.first else 0
         return first, _place(self.last, size) if self.last else None
 

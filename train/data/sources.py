@@ -26,7 +26,7 @@ class RowSource:
 
 
 def open_source(config: DatasetConfig) -> RowSource:
-    """The rows that ``config`` names, its split and limit applied."""
+    """Return the rows that ``config`` names, its split and limit applied."""
     refuse_delta(config)
     path = Path(config.source).expanduser()
     split = parse_split(config.split)
@@ -94,8 +94,9 @@ def _open_hub(config: DatasetConfig, split: Split) -> tuple[RowSource, Callable[
 
 
 def wrap_dataset(label: str, found: Any) -> tuple[RowSource, Callable[[], int]]:
-    """A data set of the `datasets` package. Read by blocks: read row by row within a loader's
-    worker, a streamed one would hand out that worker's files only, and we deal out rows."""
+    """Return a data set of the `datasets` package. Read by blocks: read row by row within a
+    loader's worker, a streamed one would hand out that worker's files only, and we deal out
+    rows."""
 
     def read(start: int) -> Iterator[Row]:
         for block in (found.skip(start) if start else found).iter(_BLOCK):
@@ -115,7 +116,7 @@ def wrap_dataset(label: str, found: Any) -> tuple[RowSource, Callable[[], int]]:
 
 
 def _pick(found: Any, label: str, split: Split) -> Any:
-    """The split of a saved data set; one that was saved alone has no name."""
+    """Return the split of a saved data set; one that was saved alone has no name."""
     if not isinstance(found, dict):
         return found
     if split.name not in found:

@@ -24,7 +24,7 @@ def key_of(prompt: str) -> int:
 
 
 def split(keys: Keys, share: float) -> tuple[Indices, Indices]:
-    """Rows for training and for validation, each in their order."""
+    """Return rows for training and for validation, each in their order."""
     if not 0 < share < 1:
         raise DataError(f"validation_split: {share} is not between 0 and 1")
     held = keys < np.uint64(min(int(share * 2.0**64), 2**64 - 1))
@@ -39,7 +39,7 @@ def split(keys: Keys, share: float) -> tuple[Indices, Indices]:
 
 
 def is_test(keys: Keys) -> NDArray[np.bool_]:
-    """Which validation rows are of the half that tuning never looks at.
+    """Return which validation rows are of the half that tuning never looks at.
 
     By the hash's lowest bit: the split from the training rows went by its highest.
     """
@@ -48,7 +48,8 @@ def is_test(keys: Keys) -> NDArray[np.bool_]:
 
 
 def part_of(keys: Keys, part: str) -> Indices:
-    """Rows of one half of a validation set; decisions look at ``selection``, never at ``test``."""
+    """Return rows of one half of a validation set; decisions look at ``selection``, never at
+    ``test``."""
     if part == "whole":
         return np.arange(len(keys))
     found = np.flatnonzero(is_test(keys) == (part == "test"))
@@ -61,5 +62,5 @@ def part_of(keys: Keys, part: str) -> Indices:
 
 
 def count_shared_prompts(train: Keys, validation: Keys) -> int:
-    """How many validation rows have a prompt that is trained on."""
+    """Return how many validation rows have a prompt that is trained on."""
     return int(np.isin(validation, train).sum())

@@ -71,7 +71,7 @@ class Template:
         return self._render_by_difference(adapted)
 
     def _headers(self) -> tuple[str, ...]:
-        """What a template writes before an assistant's text: of an earlier turn, of the last
+        """Return what a template writes before an assistant's text: of an earlier turn, of the last
         one, and as a prompt; longest first."""
         user: Message = {"role": "user", "content": "probe"}
         answer: Message = {"role": "assistant", "content": "xqanswer"}
@@ -137,8 +137,8 @@ class Template:
         return Rendered(text, tuple((a, self._with_end(text, b)) for a, b in spans[0] if a < b))
 
     def _with_end(self, text: str, end: int) -> int:
-        """The end mark belongs to the turn, whether or not the template counts it in. Without
-        one the mark that opens the next turn is where generation stops."""
+        """Return where a turn ends, its end mark included, whether or not the template counts it
+        in. Without one, generation stops at the mark that opens the next turn."""
         if text[:end].rstrip().endswith(self.ends):
             return end
         mark = next((mark for mark in self.ends if text.startswith(mark, end)), "")
@@ -174,7 +174,8 @@ class Template:
         ]
 
     def _begin(self, text: str, before: str, chat: Chat) -> int | None:
-        """Where the turn after ``chat`` begins; ``before`` is that chat with the prompt for it."""
+        """Return where the turn after ``chat`` begins; ``before`` is that chat with the prompt for
+        it."""
         if not chat.messages:  # templates do not render an empty chat
             places = [text.find(header) + len(header) for header in self.headers if header in text]
             return min(places, default=None)
@@ -211,7 +212,7 @@ def _learnable(message: Message) -> bool:
 
 
 def _written(message: Message, text: str) -> bool:
-    """Whether the text of a span is the message's: the end of its content, or its calls."""
+    """Say whether the text of a span is the message's: the end of its content, or its calls."""
     content = str(message.get("content") or "").strip()
     calls = message.get("tool_calls")
     if isinstance(calls, list) and calls:

@@ -58,7 +58,7 @@ class Batch:
     longest: int  # tokens of the longest document
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on a device."""
+        """Return the same batch on a device."""
         moved = {
             name: getattr(self, name).to(device, non_blocking=non_blocking)
             for name in ("input_ids", "labels", "position_ids", "cu_seqlens")
@@ -66,7 +66,7 @@ class Batch:
         return replace(self, **moved)
 
     def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory; torch's loader asks for it by this name."""
+        """Return the same batch in page-locked memory; torch's loader asks for it by this name."""
         names = ("input_ids", "labels", "position_ids", "cu_seqlens")
         return replace(self, **{name: getattr(self, name).pin_memory() for name in names})
 

@@ -18,7 +18,7 @@ from train.errors import DataError, TrainConfigError
 
 
 def open_user(config: DatasetConfig, tokenizer: Any, allowed: bool) -> RowSource:
-    """The rows that the user's class or function yields."""
+    """Return the rows that the user's class or function yields."""
     target = config.target
     if not allowed:
         raise TrainConfigError(
@@ -39,7 +39,7 @@ def open_user(config: DatasetConfig, tokenizer: Any, allowed: bool) -> RowSource
 
 
 def load_target(target: str) -> Any:
-    """The object behind ``package.module.attr`` or ``path/file.py:attr``."""
+    """Return the object behind ``package.module.attr`` or ``path/file.py:attr``."""
     try:
         if ".py:" in target:
             file, _, name = target.rpartition(":")
@@ -65,7 +65,7 @@ def _load_file(path: Path) -> Any:
 
 
 def _arguments_for(made: Any, config: DatasetConfig, tokenizer: Any) -> dict[str, object]:
-    """What we can give, as far as the signature asks for it by name."""
+    """Return what we can give, as far as the signature asks for it by name."""
     if not callable(made):
         return {}
     try:
@@ -87,7 +87,7 @@ def _rows(found: object, target: str) -> Iterator[Row]:
 
 
 def sample_of_row(row: object, where: str) -> Sample | None:
-    """A row that is tokenised already; None for other rows."""
+    """Return a row that is tokenised already; None for other rows."""
     if isinstance(row, Sample):
         return row
     if not isinstance(row, Mapping):

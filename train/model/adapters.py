@@ -20,7 +20,7 @@ INITS = ("xavier", "kaiming", "uniform")
 
 
 def with_adapter(model: PreTrainedModel, config: PeftConfig) -> tuple[PeftModel, list[str]]:
-    """The model with its adapter, everything else frozen; and what a user should know."""
+    """Return the model with its adapter, everything else frozen; and what a user should know."""
     if config.lora_A_init not in INITS:
         raise TrainConfigError(
             f"peft.lora_A_init is {config.lora_A_init!r}: choose xavier or kaiming"
@@ -56,7 +56,7 @@ def with_adapter(model: PreTrainedModel, config: PeftConfig) -> tuple[PeftModel,
 
 
 def target_names(model: PreTrainedModel, config: PeftConfig) -> list[str]:
-    """Full names of the linear layers that get an adapter.
+    """Return the full names of the linear layers that get an adapter.
 
     No pattern at all means every linear layer. The output head only where a pattern names it.
     """
@@ -91,7 +91,7 @@ def target_names(model: PreTrainedModel, config: PeftConfig) -> list[str]:
 
 
 def linear_names(model: nn.Module) -> list[str]:
-    """Every layer that can carry an adapter, quantised ones included."""
+    """Return every layer that can carry an adapter, quantised ones included."""
     return [name for name, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D))]
 
 
@@ -101,12 +101,12 @@ def _head_name(model: PreTrainedModel) -> str | None:
 
 
 def _kinds(names: list[str]) -> str:
-    """The last parts of the names, each once: q_proj, k_proj, ..."""
+    """Return the last parts of the names, each once: q_proj, k_proj, ..."""
     return ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names))
 
 
 def _shortest(names: list[str], model: nn.Module) -> list[str]:
-    """Last parts where they mean the same layers: servers look at those."""
+    """Return the last parts where they mean the same layers: servers look at those."""
     short = {name.rpartition(".")[2] for name in names}
     meant = {name for name in linear_names(model) if name.rpartition(".")[2] in short}
     return sorted(short) if meant == set(names) else names

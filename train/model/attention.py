@@ -54,7 +54,8 @@ def documents(lengths: tuple[int, ...]) -> Iterator[None]:
 
 
 def layout_as_mask(*args: object, **kwargs: object) -> Documents | torch.Tensor | None:
-    """The mask of transformers' interface: the layout, with the window of a sliding layer."""
+    """Return the mask of transformers' interface: the layout, with the window of a sliding
+    layer."""
     layout = _layout.get()
     if layout is None:
         return sdpa_mask(*args, **kwargs)
@@ -114,7 +115,7 @@ def _is_grouped(query: torch.Tensor, key: torch.Tensor) -> bool:
 
 
 def _band(length: int, window: int | None, device: torch.device) -> torch.Tensor | None:
-    """What a token of a sliding layer sees; None where that is everything before it."""
+    """Return what a token of a sliding layer sees; None where that is everything before it."""
     if window is None or length <= window:
         return None
     steps = torch.arange(length, device=device)

@@ -34,7 +34,8 @@ class ForwardPlan:
 
 
 def loss_sum(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
-    """Sum of the token losses of a batch (fp32, differentiable), and how many tokens that is."""
+    """Return the sum of the token losses of a batch (fp32, differentiable), and how many tokens
+    that is."""
     causal = causal_model(model)
     plan = getattr(causal, "forward_plan", None)
     if plan is None:
@@ -55,7 +56,7 @@ def loss_sum(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, int]:
 
 
 def causal_model(model: nn.Module) -> PreTrainedModel:
-    """The transformers model under a peft wrapper."""
+    """Return the transformers model under a peft wrapper."""
     unwrap = getattr(model, "get_base_model", None)
     return model if unwrap is None else unwrap()
 
@@ -67,7 +68,7 @@ def _autocast(device: torch.device, dtype: torch.dtype | None) -> torch.autocast
 def _hidden(
     causal: PreTrainedModel, batch: Batch, plan: ForwardPlan, places: torch.Tensor
 ) -> torch.Tensor:
-    """The last hidden states at ``places`` of the row."""
+    """Return the last hidden states at ``places`` of the row."""
     with _laid_out(causal, batch, plan) as inputs:
         states = causal.base_model(**inputs, use_cache=False)[0]
     return states.flatten(0, 1)[_flat_places(batch, plan, places).to(states.device)]
@@ -104,7 +105,7 @@ def lengths_of(batch: Batch) -> tuple[int, ...]:
 
 
 def _flat_places(batch: Batch, plan: ForwardPlan, places: torch.Tensor) -> torch.Tensor:
-    """Where places of the row lie in the model's flattened output."""
+    """Return where places of the row lie in the model's flattened output."""
     if plan.layout == "documents":
         return places
     borders = batch.cu_seqlens.long()
@@ -158,7 +159,7 @@ def _best_plan(
 
 
 def _alone(causal: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Logits of each document in a forward pass of its own."""
+    """Return the logits of each document in a forward pass of its own."""
     device = next(causal.parameters()).device
     pieces = batch.input_ids[0].to(device).split(TRIAL_LENGTHS)
     return torch.cat([causal(input_ids=ids[None], use_cache=False).logits[0] for ids in pieces])
@@ -179,7 +180,7 @@ def _head_agrees(
 
 
 def _head_form(config: object) -> HeadForm | None:
-    """Scale and soft cap of the logits by the names that transformers' configs use."""
+    """Return the scale and soft cap of the logits by the names that transformers' configs use."""
     scale = getattr(config, "logit_scale", None) or 1.0
     divisor = getattr(config, "logits_scaling", None) or 1.0
     cap = getattr(config, "final_logit_softcapping", None)
@@ -187,7 +188,7 @@ def _head_form(config: object) -> HeadForm | None:
 
 
 def _leaks(causal: PreTrainedModel, batch: Batch, plan: ForwardPlan, places: torch.Tensor) -> bool:
-    """Whether other tokens in the first document change what is said in the others."""
+    """Say whether other tokens in the first document change what is said in the others."""
     other = _trial_batch(causal.config.get_text_config().vocab_size, seed=1)
     first = TRIAL_LENGTHS[0]
     ids = torch.cat([other.input_ids[:, :first], batch.input_ids[:, first:]], dim=1)

@@ -73,7 +73,7 @@ def _chunk(
     form: HeadForm,
     grads: Grads,
 ) -> torch.Tensor:
-    """The chunk's summed loss; its gradients are written into ``grads``."""
+    """Return the chunk's summed loss; its gradients are written into ``grads``."""
     logits = (h @ w.T).float()
     if bias is not None:
         logits += bias.float()
@@ -141,7 +141,8 @@ def sum_losses(
     labels: torch.Tensor,
     form: HeadForm,
 ) -> torch.Tensor:
-    """Sum of cross entropies of ``hidden`` (tokens, d), one label each, as an fp32 scalar."""
+    """Return the sum of cross entropies of ``hidden`` (tokens, d), one label each, as an fp32
+    scalar."""
     bias = getattr(head, "bias", None)
     grad = torch.is_grad_enabled()
     wanted = tuple(grad and t is not None and t.requires_grad for t in (hidden, head.weight, bias))

@@ -53,7 +53,7 @@ class LoadedModel:
 def load_model(
     config: TrainConfig, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> LoadedModel:
-    """Everything that has weights, on its device."""
+    """Return everything that has weights, on its device."""
     _check(config)
     device = pick_device()
     if device.type == "cpu":
@@ -219,7 +219,7 @@ def _notices(
 
 
 def _masters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """All that is trained, in fp32."""
+    """Return all that is trained, in fp32."""
     trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     for _, parameter in trainable:
         parameter.data = parameter.data.float()

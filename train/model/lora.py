@@ -104,7 +104,7 @@ def lora_linear(
     scale: float,
     dropout: Dropout | None,
 ) -> torch.Tensor:
-    """The layer for an input of any shape (..., in)."""
+    """Return the layer for an input of any shape (..., in)."""
     y = _LoraLinear.apply(x.reshape(-1, x.shape[-1]), *adapter, weight, bias, scale, dropout)
     return y.view(*x.shape[:-1], y.shape[-1])
 

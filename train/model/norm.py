@@ -78,7 +78,7 @@ def _eps_of(module: nn.Module) -> float | None:
 
 
 def _offset_of(module: nn.Module) -> float | None:
-    """What is added to the weight (Gemma: 1) so that ours gives the module's values."""
+    """Return what is added to the weight (Gemma: 1) so that ours gives the module's values."""
     eps, weight = _eps_of(module), getattr(module, "weight", None)
     if not isinstance(eps, float) or weight is None or weight.dim() != 1:
         return None

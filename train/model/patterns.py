@@ -16,7 +16,7 @@ _WILD = re.compile(r"[*?\[]")
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a full module name is meant by the pattern."""
+    """Say whether a full module name is meant by the pattern."""
     if not _WILD.search(pattern):
         return name == pattern or name.endswith("." + pattern)
     return re.fullmatch(_regex(pattern), name) is not None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def quantization(config: QuantConfig) -> BitsAndBytesConfig:
-    """What transformers is to load with."""
+    """Return what transformers is to load with."""
     from transformers import BitsAndBytesConfig
 
     if config.load_in_4bit == config.load_in_8bit:
@@ -53,7 +53,7 @@ def keep_trainable_layout(model: nn.Module) -> None:
 
 
 def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Weight:
-    """The weight of a 4-bit layer, made dense each time it is asked for: never kept."""
+    """Return the weight of a 4-bit layer, made dense each time it is asked for: never kept."""
     from bitsandbytes.functional import dequantize_4bit
     from bitsandbytes.nn.modules import fix_4bit_weight_quant_state_from_module
 

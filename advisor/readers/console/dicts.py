@@ -35,7 +35,7 @@ def find_dict(text: str) -> tuple[int, int] | None:
 
 
 def parse_dict(text: str) -> tuple[dict[str, float], dict[str, str]] | None:
-    """Numbers and texts of a printed dictionary; None where nothing in it is a metric."""
+    """Return numbers and texts of a printed dictionary; None where nothing in it is a metric."""
     numbers: dict[str, float] = {}
     texts: dict[str, str] = {}
     for key, number, word in _ITEM.findall(text):
@@ -60,7 +60,7 @@ def find_step(numbers: Mapping[str, float], texts: Mapping[str, str]) -> tuple[f
 
 
 def template(text: str, keys: tuple[str, ...]) -> re.Pattern[str] | None:
-    """A pattern that takes the numbers of lines like this one, in order of the keys."""
+    """Return a pattern that takes the numbers of lines like this one, in order of the keys."""
     pieces = [r"\s*"]
     at = 0
     for match in _ITEM.finditer(text):

@@ -146,11 +146,12 @@ class Endings:
 
 
 def is_stop(text: str) -> bool:
-    """Whether a line, no traceback, says that a process was ended."""
+    """Say whether a line, no traceback, says that a process was ended."""
     return bool(HINT.search(text) and STOP.search(text) and not _NO_STOP.search(text))
 
 
 def is_quoted(text: str, at: int) -> bool:
-    """Whether 'Traceback' at this place of a line stands in other text: a sample, a quotation."""
+    """Say whether 'Traceback' at this place of a line stands in other text: a sample, a
+    quotation."""
     before = text[:at]
     return bool(before) and not _BEFORE.search(before)

@@ -108,12 +108,12 @@ class Scanner:
 
     @staticmethod
     def raises(text: str) -> bool:
-        """Whether the line names an exception, so that a number in it is no metric."""
+        """Say whether the line names an exception, so that a number in it is no metric."""
         return ("Error" in text or "Exception" in text) and bool(_RAISED.match(text.strip()))
 
     @staticmethod
     def skips(text: str) -> bool:
-        """Whether the line tells of a skipped step, so that its loss scale is no metric."""
+        """Say whether the line tells of a skipped step, so that its loss scale is no metric."""
         return ("verflow" in text or "VERFLOW" in text) and bool(_SKIP.search(text))
 
     @property

@@ -15,7 +15,7 @@ PAIRED = 0.9  # share of rows that tell again what a row beside them tells
 def infer_steps(
     parts: Sequence[Part], chosen: Sequence[int], facts: dict[str, object], notes: list[str]
 ) -> dict[int, Floats]:
-    """Steps of the rows of the chosen parts."""
+    """Return the steps of the rows of the chosen parts."""
     main = max(chosen, key=lambda n: parts[n].places.shape[0])
     twins = {n: _twin(parts[n], parts[main]) for n in chosen if n != main}
     again = {n: at for n, at in twins.items() if at is not None}
@@ -37,7 +37,7 @@ def infer_steps(
 
 
 def _twin(part: Part, main: Part) -> Ints | None:
-    """The rows of ``main`` that this part's rows tell again, as a second logger does."""
+    """Return the rows of ``main`` that this part's rows repeat, as a second logger does."""
     if "loss" not in part.block.keys or "loss" not in main.block.keys:
         return None
     lines, others = part.places[:, LINE], main.places[:, LINE]
@@ -55,7 +55,7 @@ def _twin(part: Part, main: Part) -> Ints | None:
 
 
 def _from_bar(places: Floats) -> Floats | None:
-    """The bar's counts, where there is one for most rows and it moves with them."""
+    """Return the bar's counts, where there is one for most rows and it moves with them."""
     ends = places[:, BAR_TOTAL]
     known = ends[np.isfinite(ends)]
     if known.size < 0.5 * ends.size or not known.size:
@@ -77,7 +77,7 @@ def _from_bar(places: Floats) -> Floats | None:
 
 
 def _behind(bars: Floats, epochs: Floats) -> float:
-    """How far the bar is behind the rows, where it is printed after each: one row's steps.
+    """Return how far the bar is behind the rows, where it is printed after each: one row's steps.
 
     By the epochs: the bar and the epoch are 0 at the same time.
     """
@@ -91,7 +91,7 @@ def _behind(bars: Floats, epochs: Floats) -> float:
 
 
 def _count_steps(places: Floats, facts: dict[str, object], notes: list[str]) -> Floats:
-    """The count of each row times the steps between two, from where the log begins."""
+    """Return the count of each row times the steps between two, from where the log begins."""
     count = places.shape[0]
     missed, resumed = _count_missed(places[:, EPOCH]), facts.get("resumed_at")
     apart = interval_of(count + missed, facts)
@@ -113,7 +113,8 @@ def _count_steps(places: Floats, facts: dict[str, object], notes: list[str]) -> 
 
 
 def _count_missed(epochs: Floats) -> int:
-    """How many rows a log lacks that begins in mid-run, by its epochs; 0 unless it is sure."""
+    """Return how many rows a log lacks that begins in mid-run, by its epochs; 0 unless it is
+    sure."""
     if epochs.size < 5 or not np.isfinite(epochs).all() or np.all(epochs == np.floor(epochs)):
         return 0
     gap = float(epochs[-1] - epochs[0]) / (epochs.size - 1)
@@ -125,7 +126,7 @@ def _count_missed(epochs: Floats) -> int:
 
 
 def interval_of(count: int, facts: Mapping[str, object]) -> int | None:
-    """Steps from row to row of a log of so many; None where nothing says."""
+    """Return the steps from row to row of a log of so many; None where nothing says."""
     stated = facts.get("logging_steps")
     if isinstance(stated, int) and 0 < stated < 1e9:
         return stated

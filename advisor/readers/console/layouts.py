@@ -52,7 +52,7 @@ class _Layout:
 
 
 def _layout(text: str, found: FoundPairs) -> _Layout | None:
-    """The layout of a line whose numbers are all at known places."""
+    """Return the layout of a line whose numbers are all at known places."""
     spans = {(begin, end): (role, factor) for begin, end, role, factor in found.spans}
     pieces, roles, at = [], [], 0
     for match in _ANY_NUMBER.finditer(text):
@@ -83,7 +83,7 @@ class PairReader:
     _served: int = 0
 
     def read(self, text: str) -> FoundPairs | None:
-        """The pairs of one cleaned line."""
+        """Return the pairs of one cleaned line."""
         if not self.words.hint.search(text):
             return None
         plain = "%|" not in text

@@ -95,7 +95,7 @@ class Bar:
 
 
 def find_bar(text: str) -> Bar | None:
-    """The last progress bar in a line."""
+    """Return the last progress bar in a line."""
     mark = len(text)
     for _ in range(BARS):
         mark = text.rfind("%|", 0, mark)
@@ -113,7 +113,7 @@ def find_bar(text: str) -> Bar | None:
 
 
 def without_bar(text: str, bar: Bar) -> str:
-    """The line without the bar; what follows the speed inside its brackets stays."""
+    """Return the line without the bar; what follows the speed inside its brackets stays."""
     extra = bar.inside.split(",", 2)
     tail = extra[2] if len(extra) > 2 else ""
     return f"{text[: bar.begin]}{bar.label} | {tail} | {text[bar.stop :]}"
@@ -125,7 +125,7 @@ def _number(text: str) -> float:
 
 @lru_cache(maxsize=4096)
 def _resolve(key: str, spaced: bool, words: LineWords) -> str:
-    """The key's name; of a sentence before a bare number only the known words at its end."""
+    """Return the key's name; of a sentence before a bare number only the known words at its end."""
     parts = key.split()
     whole = "per" in parts  # a time per iteration is no iteration
     for begin in range(1 if whole else len(parts)):
@@ -153,12 +153,13 @@ def _factor(name: str, unit: str) -> float:
 
 
 def without_prefix(text: str) -> str:
-    """The line without time stamp and level."""
+    """Return the line without time stamp and level."""
     return _LEVEL.sub("", _STAMP.sub("", text), count=1)
 
 
 def parse_pairs(text: str, words: LineWords = DEFAULT) -> FoundPairs | None:
-    """The pairs of one cleaned line; None where nothing in it could be a metric or a step."""
+    """Return the pairs of one cleaned line; None where nothing in it could be a metric or a
+    step."""
     if not words.hint.search(text) or _DUMP.search(text):
         return None
     found = FoundPairs()
@@ -264,11 +265,11 @@ def _collect(text: str, found: FoundPairs, words: LineWords) -> None:
 
 
 def is_metric(found: FoundPairs, words: LineWords = DEFAULT) -> bool:
-    """Whether the line reports how training goes: a loss, or a known metric at a step."""
+    """Say whether the line reports how training goes: a loss, or a known metric at a step."""
     placed = found.step == found.step or found.epoch == found.epoch
     return any(words.is_metric(name, placed) for name in found.values)
 
 
 def is_known(found: FoundPairs, words: LineWords = DEFAULT) -> bool:
-    """Whether a line without step or loss may add to the epoch it stands in."""
+    """Say whether a line without step or loss may add to the epoch it stands in."""
     return any(words.knows(name) for name in found.values)

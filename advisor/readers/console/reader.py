@@ -51,7 +51,7 @@ _HINT = re.compile(
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the file is text in which a metric or a failure is reported."""
+    """Say whether the file is text in which a metric or a failure is reported."""
     if path.suffix.lower() in _SOURCE or not _is_text(head):
         return False
     if _hints(head) or _reports(path, LOOK_CLOSELY):
@@ -68,7 +68,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _reports(path: Path, size: int) -> bool:
-    """Whether a close look finds rows of metrics that no simple pattern shows."""
+    """Say whether a close look finds rows of metrics that no simple pattern shows."""
     found = Scan(WORDS, PairReader(WORDS))
     for number, raw in lines(1, read_head(path, size).decode("utf-8", "replace")):
         found.feed(number, raw)
@@ -103,7 +103,7 @@ def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
 
 
 def _parts(blocks: Sequence[Block]) -> list[Part]:
-    """The rows that tell how training goes, by their shape."""
+    """Return the rows that tell how training goes, by their shape."""
     parts = [part for block in blocks if (part := _part(block)) is not None]
     if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
         parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number
@@ -127,7 +127,7 @@ def _holds(part: Part, name: str) -> bool:
 
 
 def _part(block: Block) -> Part | None:
-    """The rows of a block, unless a few lines only happen to hold a number."""
+    """Return the rows of a block, unless a few lines only happen to hold a number."""
     places = block.place_table()
     if block.kind == "bare":
         block.kind, steps = "pairs", places[:, STEP]
@@ -238,7 +238,7 @@ def _series(
 def _events(
     found: Scan, placed: Sequence[Placed], stretch: RunStretch
 ) -> tuple[tuple[Event, ...], list[str]]:
-    """The events of one run, each with the step of the last row before it.
+    """Return the events of one run, each with the step of the last row before it.
 
     A failure before the first row ended an attempt that this run was started after: a note.
     """
@@ -268,7 +268,7 @@ def _events(
 
 
 def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:
-    """Steps that go back within a run."""
+    """Return the steps that go back within a run."""
     if not placed:
         return ()
     main = max(placed, key=lambda one: one.steps.size)

@@ -35,5 +35,5 @@ _NOT = re.compile(
 
 
 def resumes(text: str) -> bool:
-    """Whether a line tells of a run that is continued."""
+    """Say whether a line tells of a run that is continued."""
     return bool(_RESUME.search(text)) and not _NOT.search(text)

@@ -49,7 +49,7 @@ class Block:
         return len(self.places) // 6
 
     def table(self) -> Floats:
-        """Values as ``(rows, keys)``."""
+        """Return values as ``(rows, keys)``."""
         return np.array(self.flat, dtype=np.float64).reshape(len(self), len(self.keys))
 
     def place_table(self) -> Floats:

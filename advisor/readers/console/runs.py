@@ -56,7 +56,7 @@ class Told:
             self.summaries.append((line, averages))
 
     def of_run(self, low: float, high: float) -> dict[str, object]:
-        """The facts of the run between two lines: its own win over those before it."""
+        """Return the facts of the run between two lines: its own win over those before it."""
         facts: dict[str, object] = {name: value for line, name, value in self.facts if line < high}
         shown = facts.pop(EPOCHS_SHOWN, None)
         if shown is not None:
@@ -78,7 +78,7 @@ class RunStretch:
 
 
 def stretches(parts: Sequence[Part], told: Told, failures: Sequence[int]) -> list[RunStretch]:
-    """The runs of a log, in order; one where nothing begins anew."""
+    """Return the runs of a log, in order; one where nothing begins anew."""
     begins = _begins(parts, told)
     rows = np.sort(np.concatenate([part.places[:, LINE] for part in parts]))
     lows = [0.0, *(_border(begin, rows, told, failures) for begin in begins[1:])]
@@ -101,7 +101,7 @@ def _base(path: str) -> str:
 
 
 def _border(begin: float, rows: Floats, told: Told, failures: Sequence[int]) -> float:
-    """The line from which on what is said is of the run whose first row is at ``begin``."""
+    """Return the line from which on what is said is of the run whose first row is at ``begin``."""
     before = float(rows[int(np.searchsorted(rows, begin)) - 1])
     ended = [line + 1.0 for line, _ in told.summaries if before < line < begin]
     opened = [float(line) for line in told.headers if before < line < begin]
@@ -110,7 +110,7 @@ def _border(begin: float, rows: Floats, told: Told, failures: Sequence[int]) -> 
 
 
 def _begins(parts: Sequence[Part], told: Told) -> list[float]:
-    """Lines at which a run begins: the first row, and every return to where a run began.
+    """Return the lines at which a run begins: the first row, and every return to where a run began.
 
     Rows of each shape return somewhere between two lines. Where the stretches of several shapes
     overlap they tell of one return, which is before the first row of any of them.
@@ -124,7 +124,8 @@ def _begins(parts: Sequence[Part], told: Told) -> list[float]:
 
 
 def _returns(part: Part, told: Told) -> list[tuple[float, float]]:
-    """Where rows go back to the beginning: the line of the last row before, of the first after."""
+    """Return where rows go back to the beginning: the line of the last row before, of the first
+    after."""
     measure = _progress(part)
     if measure is None:
         return []
@@ -155,7 +156,8 @@ def _within(lines: Floats, left: float, right: float) -> bool:
 
 
 def _progress(part: Part) -> Floats | None:
-    """What grows as a run goes on: the epoch, and the step within it where the line has both."""
+    """Return what grows as a run goes on: the epoch, and the step within it where the line has
+    both."""
     epoch, step = part.places[:, EPOCH], part.places[:, STEP]
     if part.places.shape[0] < 2:
         return None
@@ -168,7 +170,7 @@ def _progress(part: Part) -> Floats | None:
 
 
 def _with_rows(begins: Sequence[float], parts: Sequence[Part]) -> list[float]:
-    """The beginnings that leave no run without a row of the largest part."""
+    """Return the beginnings that leave no run without a row of the largest part."""
     kept = [float(min(part.places[0, LINE] for part in parts))]
     largest = max(parts, key=lambda part: part.places.shape[0])
     lines = largest.places[:, LINE]

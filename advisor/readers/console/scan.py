@@ -189,7 +189,7 @@ class Scan:
         self.events.endings.see_bar(number, bar.at, bar.end)
 
     def _bar(self) -> tuple[float, float]:
-        """The longest bar seen: an evaluation's is shorter than training's."""
+        """Return the longest bar seen: an evaluation's is shorter than training's."""
         if not self._bars:
             return NAN, NAN
         end = max(self._bars)
@@ -226,7 +226,7 @@ class Scan:
         return True
 
     def _is_placed(self, number: int) -> bool:
-        """Whether an epoch is open, or a line shortly before stated a step alone."""
+        """Say whether an epoch is open, or a line shortly before stated a step alone."""
         return self._epoch == self._epoch or (self._at[2] > 0 and number - self._at[2] < NEAR)
 
     def _flush(self) -> None:

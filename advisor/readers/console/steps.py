@@ -36,7 +36,7 @@ class Placed:
 
 
 def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed], list[str]]:
-    """The step of each row of one run, and notes on how those were found."""
+    """Return the step of each row of one run, and notes on how those were found."""
     notes: list[str] = []
     steps: dict[int, Floats] = {}
     for number, part in enumerate(parts):
@@ -89,7 +89,8 @@ def _rows(part: Part) -> int:
 
 
 def _epochs(parts: list[Part], waiting: list[int]) -> dict[int, Floats]:
-    """The epochs as steps, where no row has any; a count where there are none or fractions."""
+    """Return the epochs as steps, where no row has any; a count where there are none or
+    fractions."""
     if all(np.isnan(parts[n].places[:, EPOCH]).all() for n in waiting):
         return {n: np.arange(1.0, _rows(parts[n]) + 1) for n in waiting}
     steps = {}
@@ -103,7 +104,8 @@ def _epochs(parts: list[Part], waiting: list[int]) -> dict[int, Floats]:
 def _by_epochs(
     parts: list[Part], trained: list[int], followers: list[int], facts: Mapping[str, object]
 ) -> bool:
-    """Whether a count of the rows is too coarse: evaluations come more often, one each epoch."""
+    """Say whether a count of the rows is too coarse: evaluations come more often, one each
+    epoch."""
     count, more = (sum(_rows(parts[n]) for n in some) for some in (trained, followers))
     if more <= count or interval_of(count, facts) is not None:
         return False
@@ -117,7 +119,7 @@ def _by_epochs(
 
 
 def _is_evaluation(part: Part) -> bool:
-    """Whether a dictionary holds an evaluation: it takes the step of the row before it."""
+    """Say whether a dictionary holds an evaluation: it takes the step of the row before it."""
     if part.block.kind == "section":
         return True
     if part.block.kind != "dict":
@@ -129,14 +131,14 @@ def _is_evaluation(part: Part) -> bool:
 
 
 def _closes(part: Part, most: int) -> bool:
-    """Whether dictionaries tell of both sides at the end of an epoch: means, and no steps."""
+    """Say whether dictionaries tell of both sides at the end of an epoch: means, and no steps."""
     sides = {names.canonical(key) for key in part.block.keys}
     both = "eval/loss" in sides and "train/lr" not in sides and "train/grad_norm" not in sides
     return part.block.kind == "dict" and both and FEWER * _rows(part) <= most
 
 
 def _repeating(parts: list[Part], steps: Mapping[int, Floats]) -> set[int]:
-    """Lines that tell of an epoch as a whole at the step of its last row."""
+    """Return the lines that tell of an epoch as a whole at the step of its last row."""
     main = max(steps, key=lambda n: _rows(parts[n]))
     return {
         n for n, part in enumerate(parts)
@@ -173,7 +175,7 @@ def _follow(
 
 
 def _move_by_epoch(base: Floats, at: Ints, known: Floats, epochs: Floats, mine: Floats) -> Floats:
-    """Steps of rows that say by their epoch that they are of later than the row before them."""
+    """Return the steps of rows whose epoch says that they are later than the row before."""
     told = np.isfinite(epochs)
     if not told.any() or np.all(epochs[told] == np.floor(epochs[told])):
         return base
@@ -189,7 +191,8 @@ def _move_by_epoch(base: Floats, at: Ints, known: Floats, epochs: Floats, mine: 
 
 
 def planned_steps(placed: list[Placed]) -> int | None:
-    """Steps of the whole run, where its lines or its bar count towards one number throughout.
+    """Return the steps of the whole run, where its lines or its bar count towards one number
+    throughout.
 
     A count within an epoch, which begins again with each, is none.
     """

@@ -72,7 +72,7 @@ class Table:
 
 
 def header_of(text: str) -> Table | None:
-    """The table that a line opens: names without numbers, a place and a loss among them."""
+    """Return the table that a line opens: names without numbers, a place and a loss among them."""
     if len(text) > 2_000 or ":" in text or "=" in text or "loss" not in text.lower():
         return None
     for mark in ("|", "\t", "  ", ";", ",", " "):
@@ -87,7 +87,7 @@ def header_of(text: str) -> Table | None:
 
 
 def row_of(table: Table, text: str) -> dict[str, float] | None:
-    """The numbers of a row below the header; None where the table has ended."""
+    """Return the numbers of a row below the header; None where the table has ended."""
     if len(text) > 4_000:
         return None
     cells = _cells(_MISSING.sub(_HOLE, text), table.mark)
@@ -106,7 +106,7 @@ def row_of(table: Table, text: str) -> dict[str, float] | None:
 
 
 def is_border(text: str) -> bool:
-    """A line of dashes between a header and its rows, or between rows."""
+    """Say whether a line is all dashes, as between a header and its rows, or between rows."""
     return bool(_BORDER.match(text))
 
 

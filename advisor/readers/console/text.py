@@ -28,7 +28,7 @@ _BLANKS = re.compile(r"\s+")
 
 
 def decoder(head: bytes) -> codecs.IncrementalDecoder:
-    """The decoder for a file that begins so; PowerShell's '>' writes UTF-16."""
+    """Return the decoder for a file that begins so; PowerShell's '>' writes UTF-16."""
     return codecs.getincrementaldecoder(encoding_of(head))(errors="replace")
 
 
@@ -61,7 +61,8 @@ def chunks(path: Path, growing: bool = False) -> Iterator[tuple[int, str]]:
 
 
 def lines(number: int, text: str) -> Iterator[tuple[int, str]]:
-    """Number and text of each part between line feeds or carriage returns, not cleaned."""
+    """Yield the number and text of each part between line feeds or carriage returns, not
+    cleaned."""
     for at, part in enumerate(text.split("\n"), number):
         if "\r" in part:
             for piece in part.split("\r"):
@@ -72,12 +73,13 @@ def lines(number: int, text: str) -> Iterator[tuple[int, str]]:
 
 
 def clean(text: str) -> str:
-    """The line without terminal codes and the mark of its writer before it."""
+    """Return the line without terminal codes and the mark of its writer before it."""
     return split_mark(text)[1]
 
 
 def split_mark(text: str) -> tuple[str, str]:
-    """The mark of the process that wrote the line, '' where it has none, and the cleaned line."""
+    """Return the mark of the process that wrote the line, '' where it has none, and the cleaned
+    line."""
     if "\x1b" in text:
         text = _ANSI.sub("", text)
     marked = _PREFIX.match(text)

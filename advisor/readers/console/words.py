@@ -87,7 +87,7 @@ class LineWords:
         return name in _ALSO or name in self.wanted or names.is_known(name)
 
     def is_metric(self, name: str, placed: bool) -> bool:
-        """Whether a line with this name reports how training goes."""
+        """Say whether a line with this name reports how training goes."""
         if name in self.wanted or name.rsplit("/", 1)[-1].endswith("loss"):
             return True
         if names.canonical(name) in ("train/loss", "eval/loss", "test/loss"):
@@ -96,14 +96,14 @@ class LineWords:
 
 
 def words_for(mapped: Iterable[str]) -> LineWords:
-    """The words for a log of which a user named some columns."""
+    """Return the words for a log of which a user named some columns."""
     extra = [re.escape(name) for name in mapped]
     wanted = frozenset(name for native in mapped for name in (native, fold(native)))
     return LineWords(re.compile("|".join([_HINT, *extra]), re.IGNORECASE), wanted)
 
 
 def fold(key: str) -> str:
-    """The key in lower case, with underscores, without its unit."""
+    """Return the key in lower case, with underscores, without its unit."""
     words = key.strip().lower()
     if words in _CHINESE:
         return _CHINESE[words]

@@ -50,7 +50,7 @@ def one_writer(blocks: Iterable[Block]) -> tuple[list[Block], list[str]]:
 
 
 def _spans(blocks: Iterable[Block]) -> dict[str, tuple[float, float]]:
-    """The first and the last line of each writer."""
+    """Return the first and the last line of each writer."""
     spans: dict[str, tuple[float, float]] = {}
     for block in blocks:
         lines = block.place_table()[:, LINE]
@@ -62,7 +62,7 @@ def _spans(blocks: Iterable[Block]) -> dict[str, tuple[float, float]]:
 def _chosen(
     marked: Sequence[Block], spans: dict[str, tuple[float, float]]
 ) -> tuple[Block, set[str]]:
-    """The block of the main writer with those of its successors, and who was left out."""
+    """Return the block of the main writer with those of its successors, and who was left out."""
     if _counts(marked):
         return _join(marked, stepped=True), set()
     main = min(marked, key=lambda block: (-len(block), _natural(block.writer)))
@@ -73,7 +73,8 @@ def _chosen(
 
 
 def _counts(marked: Sequence[Block]) -> bool:
-    """Whether the marks are no processes but the steps of the rows: '40: {...}', '50: {...}'."""
+    """Say whether the marks are no processes but the steps of the rows: '40: {...}', '50:
+    {...}'."""
     numbers = [block.writer.rstrip(":") for block in marked]
     if len(marked) < 3 or not all(number.isdigit() for number in numbers):
         return False
@@ -84,7 +85,7 @@ def _counts(marked: Sequence[Block]) -> bool:
 
 
 def _join(blocks: Sequence[Block], stepped: bool = False) -> Block:
-    """One block of the rows of several, in the order of their lines."""
+    """Return one block of the rows of several, in the order of their lines."""
     first = blocks[0]
     places = np.concatenate([block.place_table() for block in blocks])
     if stepped:
@@ -122,7 +123,7 @@ def keep_one_of_each(part: Part) -> tuple[Part, int]:
 
 
 def _groups(part: Part, told: Sequence[int]) -> tuple[Ints, int]:
-    """Where groups of rows begin that tell the same, and their size; 1 where it varies."""
+    """Return where groups of equal rows begin, and their size; 1 where it varies."""
     columns = [part.values[:, list(told)], part.places[:, [STEP, EPOCH]]]
     same = _equal(np.concatenate(columns, axis=1)).all(axis=1)
     begins = np.flatnonzero(~np.concatenate([[False], same]))
@@ -133,13 +134,13 @@ def _groups(part: Part, told: Sequence[int]) -> tuple[Ints, int]:
 
 
 def _equal(table: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each number is that of the row before it."""
+    """Say whether each number is that of the row before it."""
     same: NDArray[np.bool_] = table[1:] == table[:-1]
     return same | (np.isnan(table[1:]) & np.isnan(table[:-1]))
 
 
 def without_closings(part: Part) -> list[Part]:
-    """The rows of steps, and apart from them those that tell once more of an epoch's last step."""
+    """Return the rows of steps, and those that repeat an epoch's last step."""
     steps, epochs = part.places[:, STEP], part.places[:, EPOCH]
     again = np.concatenate([[False], np.diff(steps) == 0]) if steps.size else steps > 0
     at = np.flatnonzero(again)
@@ -171,7 +172,7 @@ def drop_repeated_skips(happenings: Sequence[Happening]) -> list[Happening]:
 
 
 def _told_again(skips: Sequence[Happening]) -> list[Happening]:
-    """Lines that follow upon an equal one, where one process would not tell it twice."""
+    """Return the lines that follow an equal one, where one process would not print it twice."""
     bunches: list[list[Happening]] = []
     for one in skips:
         last = bunches[-1][-1] if bunches else None
@@ -194,7 +195,7 @@ def _bare(text: str) -> str:
 
 
 def _reduces(text: str) -> bool:
-    """Whether the line tells of a scale that comes down: the next one starts from there."""
+    """Say whether the line tells of a scale that comes down: the next one starts from there."""
     if "educing" not in text or "hysteresis" in text:
         return False
     scales = [float(number) for number in _SCALE.findall(_bare(text))[-2:]]
