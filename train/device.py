@@ -1,7 +1,8 @@
-"""The device of a run: which one, its memory peak, and how fast it can be."""
+"""The device of a run: which one, its memory, and how fast it can be."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import sys
@@ -18,6 +19,9 @@ _PEAKS = {
     "B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "A100": 312.0,
     "A10G": 70.0, "A10": 125.0, "L40S": 362.0, "L4": 121.0, "RTX 4090": 165.0, "RTX 3090": 71.0,
 }  # fmt: skip
+# glibc's mallopt: blocks below the one threshold come from the heap, and as much free memory as
+# the other says stays at its end.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT = -1, -3, 2**30
 _OOM_TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -82,3 +86,17 @@ def free_memory(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep large blocks; False if it has no such thresholds (glibc has).
+
+    A step frees and takes the same large tensors again and again. To hand them back to the system
+    in between costs page faults, about a tenth of a CPU step.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _KEPT) and mallopt(_M_TRIM_THRESHOLD, _KEPT))

@@ -1,4 +1,4 @@
-"""What a config asks of a machine that has it not: the nearest thing, with one notice."""
+"""What a config asks for and this machine lacks is replaced, with one notice."""
 
 from __future__ import annotations
 

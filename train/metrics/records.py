@@ -1,4 +1,4 @@
-"""What the trainer says of a run: a row a step, a row an evaluation, and what happened besides.
+"""What the trainer logs: a row a step, a row an evaluation, and a row an event.
 
 The names of the fields are AutoModel's, so that its readers read us; those below 'ours' are
 added. Steps count from 0; a baseline evaluation stands at step -1, before the first.
@@ -15,49 +15,44 @@ BASELINE_STEP = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """One optimiser step, a row of ``training.jsonl``.
+    """One optimiser step over all ranks, a row of ``training.jsonl``. Times are in seconds."""
 
-    ``loss`` is the mean over supervised tokens, ``grad_norm`` is taken before clipping, ``lr``
-    is the next step's, ``mem`` the peak in GiB. Seconds of forward and backward are sums over
-    the micro-batches; ``time_step`` is the whole step without validation and saving.
-    """
-
-    step: int
-    epoch: int
-    timestamp: float
-    loss: float
-    grad_norm: float
-    lr: float
-    mem: float
-    tps: float
-    tps_per_gpu: float
-    mfu: float | None
+    step: int  # from 0
+    epoch: int  # from 0
+    timestamp: float  # seconds since 1970, at the end of the step
+    loss: float  # nats a supervised token, the mean over the global batch
+    grad_norm: float  # the 2-norm over all trained weights, before clipping
+    lr: float  # of the next step
+    mem: float  # GiB: the peak of the device, or of the process on a CPU
+    tps: float  # tokens a second, those that are not supervised included
+    tps_per_gpu: float  # the same for one process
+    mfu: float | None  # share of the device's peak arithmetic; None where that is not known
     num_tokens_per_step: int
-    num_label_tokens: int
+    num_label_tokens: int  # supervised tokens
     # ours
-    clipped: bool
+    clipped: bool  # grad_norm was above clip_grad_norm.max_norm
     skipped: bool  # the step was not applied: its loss or gradient is not finite
-    rows: int
+    rows: int  # rows of the global batch: samples, or packs of them
     samples: int
-    time_step: float
-    time_data: float
-    time_forward: float
-    time_backward: float
-    time_optimizer: float
+    time_step: float  # the whole step, without validation and saving
+    time_data: float  # waiting for batches
+    time_forward: float  # the sum over the micro-batches
+    time_backward: float  # likewise
+    time_optimizer: float  # clipping and update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationRecord:
     """One evaluation, a row of ``validation.jsonl``."""
 
-    step: int
+    step: int  # the last step before it; BASELINE_STEP before the first
     epoch: int
-    timestamp: float
-    val_loss: float
+    timestamp: float  # seconds since 1970
+    val_loss: float  # nats a supervised token, the mean over the whole set
     lr: float
-    num_label_tokens: int
-    mem: float
-    name: str = "default"
+    num_label_tokens: int  # supervised tokens of the set
+    mem: float  # GiB, as in StepRecord
+    name: str = "default"  # of the validation set
     baseline: bool = False  # ours: of the model as it was before the first step
 
 

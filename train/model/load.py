@@ -28,11 +28,10 @@ from transformers import (
 )
 
 from train.config.types import DistributedConfig, ModelConfig, TrainConfig
-from train.device import is_out_of_memory, pick_device
+from train.device import is_out_of_memory, keep_freed_memory, pick_device
 from train.errors import ModelError, TrainConfigError
 from train.model.adapters import with_adapter
 from train.model.forward import ForwardPlan, causal_model, plan_forward
-from train.model.memory import keep_freed_memory
 from train.model.norm import fuse_norms
 from train.model.quant import keep_trainable_layout, quantization
 

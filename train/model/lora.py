@@ -16,9 +16,7 @@ from peft.tuners import lora as peft_lora
 from torch import nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from train.model.quant import dense_weight
-
-Weight = Callable[[], torch.Tensor]  # the frozen weight, dense, in the dtype of the computation
+from train.model.quant import Weight, dense_weight
 
 
 @dataclass(frozen=True, slots=True)

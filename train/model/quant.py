@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,11 +15,11 @@ from train.errors import MissingExtra, TrainConfigError
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
-    from train.model.lora import Weight
+Weight = Callable[[], torch.Tensor]  # the frozen weight, dense, in the dtype of the computation
 
 
 def quantization(config: QuantConfig) -> BitsAndBytesConfig:
-    """Return what transformers is to load with."""
+    """Return the quantisation that transformers loads the model with."""
     from transformers import BitsAndBytesConfig
 
     if config.load_in_4bit == config.load_in_8bit:
