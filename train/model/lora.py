@@ -7,7 +7,6 @@ backward, and only the input, the rank-r product and, with dropout, a mask are k
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
