@@ -9,7 +9,7 @@ import pytest
 
 from advisor.tuning.space import Room
 from advisor.tuning.strategy.moves import Move, _falls_to_the_end, first_new
-from advisor.tuning.strategy.next_run import hopeless, propose
+from advisor.tuning.strategy.next_run import base_of, hopeless, propose
 from advisor.tuning.strategy.rates import next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
 from tests.tuning.test_strategy import BATCH, BEST, LR, RANK, START, simulate
@@ -120,3 +120,12 @@ def test_before_a_seventh_of_a_run_nothing_is_hopeless(steps: int, is_hopeless: 
     base = replace(base, loss_steps=np.arange(100), losses=np.linspace(3, 1, 100))
     partial = replace(base, number=2, loss_steps=np.arange(steps), losses=np.full(steps, 9.0))
     assert bool(hopeless(partial, [base], Limits(), None)) == is_hopeless
+
+
+@pytest.mark.parametrize(("worse", "is_base"), [(0.015, True), (0.025, False)])
+def test_a_run_that_can_be_probed_may_be_two_hundredths_worse(worse: float, is_base: bool) -> None:
+    """Than one of so few logged steps that no probe of it would tell rates apart."""
+    short = simulate(START)
+    short = replace(short, loss_steps=np.arange(3), losses=np.array([3.0, 2.5, 2.0]), best_val=1.0)
+    other = replace(simulate({**START, BATCH: 4}, 2), best_val=1.0 + worse)
+    assert (base_of([short, other], 1e-6) is other) == is_base
