@@ -82,7 +82,7 @@ def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
 
 
 def _as_logged(runs: Sequence[Run], key: str) -> bool:
-    """Say whether values that come from logs alone lie so near that they may be one."""
+    """Return whether values that come from logs alone lie so near that they may be one."""
     values = [run.config.values.get(key) for run in runs]
     known = [number(value) for value in values if is_number(value)]
     from_logs = all(run.config.origin.get(key) == "log" for run in runs)
@@ -98,7 +98,7 @@ def value_of(run: Run, key: str) -> object:
 
 
 def void_reason(differs: Sequence[Difference]) -> str:
-    """Say why the losses cannot be compared, '' where they can."""
+    """Return why the losses cannot be compared, '' where they can."""
     for kind in ("validation", "data"):
         names = [d.native_key for d in differs if d.kind == kind]
         if names:
@@ -122,7 +122,7 @@ def _difference(key: str, native: str, values: Sequence[object], name: str = "")
 
 
 def _differ(values: Sequence[object], unset_counts: bool) -> bool:
-    """Say whether values differ; what one language does not state may be another's default.
+    """Return whether values differ; what one language does not state may be another's default.
 
     Lists of texts (modules, trackers) are sets: adapters are saved in any order.
     """

@@ -159,7 +159,7 @@ def _is_elsewhere(place: Path, run: Run) -> bool:
 
 
 def _may_follow(before: Run, now: Run) -> bool:
-    """Say whether a run of another folder may be the rerun: not an older one, nor other data."""
+    """Return whether a run of another folder may be the rerun: not an older one, nor other data."""
     try:
         if Path(now.path).stat().st_mtime < Path(before.path).stat().st_mtime - _CLOCKS:
             return False
@@ -182,7 +182,7 @@ def _before(fix: Fix) -> Run:
 
 
 def _is_same_run(before: Run, now: Run) -> bool:
-    """Say whether a log is still that of the run before: its curve, and as long a plan."""
+    """Return whether a log is still that of the run before: its curve, and as long a plan."""
     if before.facts.get("max_steps") != now.facts.get("max_steps"):
         return False
     for name in _CURVES:
@@ -197,7 +197,7 @@ def _is_same_run(before: Run, now: Run) -> bool:
 
 
 def _took(fix: Fix, run: Run) -> bool:
-    """Say whether a run was trained with what a fix made of the config before, and no other."""
+    """Return whether a run was trained with what a fix made of the config before, and no other."""
     values, moved = run.config.values, {change.key: change.new for change in fix.changes}
     known = [key for key in moved if key in values]
     if not any(not same(values[key], fix.values.get(key)) for key in known):

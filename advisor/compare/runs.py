@@ -118,7 +118,7 @@ def _pick(contestants: Sequence[Contestant], rows: Sequence[LossRow], series: st
 
 
 def _end_apart_on_purpose(contestants: Sequence[Contestant]) -> bool:
-    """Say whether runs of different lengths all came to their planned ends.
+    """Return whether runs of different lengths all came to their planned ends.
 
     Each has its own schedule then: at the same step one is done and another in mid-course.
     """
@@ -130,7 +130,7 @@ def _end_apart_on_purpose(contestants: Sequence[Contestant]) -> bool:
 
 
 def ended_as_planned(run: Run) -> bool:
-    """Say whether a run took the steps that it was to take; max_steps ends one on purpose."""
+    """Return whether a run took the steps that it was to take; max_steps ends one on purpose."""
     planned = run.facts.get("total_steps", run.facts.get("max_steps"))
     if isinstance(planned, int | float) and planned > 0:
         return _end(run) >= AS_LONG * planned

@@ -47,7 +47,7 @@ class AdvisorTracker(GeneralTracker):  # type: ignore[misc]
 
     @property
     def should_stop(self) -> bool:
-        """Whether the policy asks for the end of the training."""
+        """Return whether the policy asks for the end of the training."""
         return bool(self.advice.asked)
 
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:

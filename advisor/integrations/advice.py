@@ -163,7 +163,7 @@ def _print(text: str) -> None:
 
 
 def _is_metric(name: object, value: object) -> bool:
-    """Say whether a value is a plain number: to read a tensor would wait for its device."""
+    """Return whether a value is a plain number: to read a tensor would wait for its device."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     if isinstance(value, float) or abs(value) < 2**53:

@@ -80,8 +80,10 @@ class Tracker:
         return tuple(Change("withdrawn", finding, step) for finding in before)
 
     def _is_due(self, finding: Finding, look: Look) -> bool:
-        """Say whether a new finding is to be told now. What rests on evaluations has stood for long
-        enough: its rules ask for several of them."""
+        """Return whether to report a new finding now.
+
+        Findings from evaluations need no delay: their rules ask for several evaluations anyway.
+        """
         if look.row is None or finding.code in look.at_once:
             return True
         stood = _is_past(self.seen, finding.code, look.row)
@@ -122,7 +124,7 @@ def _is_past(rows: dict[str, int], code: str, row: int) -> bool:
 
 
 def _has_grown(old: Finding, told_at: int, new: Finding, step: int) -> bool:
-    """Say whether a finding says something else than when it was told last."""
+    """Return whether a finding says something else than when it was told last."""
     if (old.severity, old.symptom) != (new.severity, new.symptom):
         return True
     if _is_doubled(old, new):
@@ -133,7 +135,7 @@ def _has_grown(old: Finding, told_at: int, new: Finding, step: int) -> bool:
 
 
 def _is_doubled(old: Finding, new: Finding) -> bool:
-    """Say whether some evidence lies twice as far from what was expected, or is no number now."""
+    """Return whether some value lies twice as far from the expected one, or became NaN or inf."""
     before = {(e.series, e.expected is None, i): e for i, e in enumerate(old.evidence)}
     for i, now in enumerate(new.evidence):
         was = before.get((now.series, now.expected is None, i))

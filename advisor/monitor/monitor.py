@@ -124,7 +124,7 @@ class Monitor:
         return self._look("flat", False)
 
     def _is_early(self) -> bool:
-        """Say whether too little of the planned run is over for a flat loss to mean something."""
+        """Return whether the run is too young for a flat loss to mean anything."""
         planned = self._stream.facts.get("max_steps")
         return isinstance(planned, int | float) and self._step < FLAT_FROM * planned
 

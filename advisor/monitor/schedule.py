@@ -37,7 +37,7 @@ class TimeBudget:
         self.credit = self.start
 
     def pays(self, asked: float, rows: int, seconds: float, debt: float = 0.0) -> bool:
-        """Say whether a look can be paid for after so many rows and seconds in all."""
+        """Return whether a look can be paid for after so many rows and seconds in all."""
         earned = self.row * (rows - self.rows) + self.share * 1e6 * (seconds - self.seconds)
         self.credit = min(self.most, self.credit + earned)
         self.rows, self.seconds = rows, seconds
@@ -81,11 +81,11 @@ class LookSchedule:
         self.last = now
 
     def wants_full(self, rows: int) -> bool:
-        """Say whether a scheduled look is due and can be paid for."""
+        """Return whether a scheduled look is due and can be paid for."""
         return rows >= self.next_full and self._can("full", rows)
 
     def wants_flat(self, rows: int) -> bool:
-        """Say whether it is time to see if the loss still falls: oftener than for all rules."""
+        """Return whether it is time to see if the loss still falls: oftener than for all rules."""
         if rows < self.next_flat or not self._can("flat", rows):
             return False
         self.next_flat = max(rows + FLAT_LEAST, FLAT_GROWTH * rows)
@@ -96,7 +96,7 @@ class LookSchedule:
         return account.pays(cost(rows, kind), self.rows, self.seconds, debt)
 
     def wants_quick(self, rows: int, why: str, urgent: bool) -> bool:
-        """Say whether a reason to look is followed up now. An urgent one is followed up on
+        """Return whether a reason to look is followed up now. An urgent one is followed up on
         credit."""
         episode = self.episodes.get(why)
         if episode is None or rows - episode.last > CALM:

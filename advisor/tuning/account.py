@@ -1,4 +1,4 @@
-"""A session as it is told: its runs, what was gained, what it cost, and what was left untried."""
+"""The contents of a session's report: its runs, gain, cost, and the changes nobody tried."""
 
 from __future__ import annotations
 
@@ -19,48 +19,51 @@ from advisor.tuning.writing import Start, read_start, written_changes
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """All that a report says of a session; ``outcome`` None: it has not ended."""
+    """Everything a report shows of one session."""
 
     folder: Path
     setup: Setup
     start: Start
     entries: tuple[Entry, ...]
-    outcome: SessionOutcome | None
+    outcome: SessionOutcome | None  # None while the session goes on, or when it failed
     failed: str = ""  # why a session that is over has no outcome
 
     @property
     def best(self) -> Entry | None:
+        """The run whose config the session recommends, None before an outcome."""
         number = self.outcome.best if self.outcome else 0
         return next((e for e in self.entries if e.plan.number == number), None)
 
     @property
     def tokens(self) -> int:
+        """Tokens read by all runs that ended."""
         return sum(e.trial.tokens for e in self.entries if e.trial is not None)
 
     @property
     def seconds(self) -> float:
+        """Wall-clock seconds of all runs, summed; parallel runs count each."""
         return sum(e.seconds for e in self.entries)
 
     @property
     def changes(self) -> tuple[TrialChange, ...]:
-        """What the best config changes of the start."""
+        """The changes from the start config to the best one."""
         best = self.best
         return () if best is None else best.plan.changes
 
     @property
     def untried(self) -> tuple[TrialChange, ...]:
-        """What the plan of the best run proposes and no run has taken."""
+        """The edits that the best run's plan proposes and no run has tried."""
         best = self.best
         tried = [e.trial.values for e in self.entries if e.trial is not None]
         edits = best.trial.edits if best is not None and best.trial is not None else ()
         return tuple(e for e in edits if not any(_holds(values, e) for values in tried))
 
     def changes_of(self, entry: Entry) -> tuple[TrialChange, ...]:
-        """Return what a run changes of the start, under the keys of the user's own config."""
+        """Return a run's changes from the start, under the keys of the user's own config."""
         return written_changes(self.start, entry.plan.config, entry.plan.changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the account as one object of JSON."""
+        """Return the account as a JSON object; losses as logged, times in seconds."""
         best = self.best
         outcome = self.outcome.as_dict() if self.outcome else None
         return {
@@ -78,7 +81,10 @@ class Account:
 
 
 def read_account(folder: Path) -> Account:
-    """Read a session, whether a loop works on it or not."""
+    """Read a session without its lock, so also while a loop works on it.
+
+    AdvisorError where the ledger is missing, damaged, or of another version.
+    """
     ledger = Ledger.open(folder, readonly=True)
     try:
         setup, text = setup_of(ledger, folder)
@@ -86,7 +92,7 @@ def read_account(folder: Path) -> Account:
         try:
             outcome = outcome_from(said) if said else None
         except (ValueError, TypeError) as error:
-            raise AdvisorError(f"{folder}: its outcome is none that tune wrote ({error})") from None
+            raise AdvisorError(f"{folder}: its outcome was not written by tune ({error})") from None
         return Account(
             folder, setup, read_start(setup.config, text), tuple(ledger.entries()), outcome,
             str(ledger.state("failed", "")),
@@ -96,7 +102,7 @@ def read_account(folder: Path) -> Account:
 
 
 def best_config(account: Account) -> str:
-    """Return the best config as text, in the user's own dialect."""
+    """Return the best config as text in the user's own dialect, secrets restored."""
     best = account.best
     if best is None:
         return account.start.text
@@ -104,6 +110,7 @@ def best_config(account: Account) -> str:
 
 
 def change_of(change: TrialChange) -> dict[str, Any]:
+    """Return one change as a JSON object, secrets hidden."""
     return {
         "key": change.key,
         "from": redact_value(change.key, change.old),
@@ -144,7 +151,7 @@ def _result_of(trial: Trial) -> dict[str, Any]:
 
 
 def curves(entries: Sequence[Entry]) -> list[tuple[Entry, Trial]]:
-    """Return the runs that have anything to draw."""
+    """Return the runs that logged a validation curve, for the report's plot."""
     return [(e, e.trial) for e in entries if e.trial is not None and e.trial.val_losses.size]
 
 

@@ -1,8 +1,8 @@
-"""What a session may still spend, in runs, tokens and hours, and what the next run would take.
+"""How much of a session's budget is left, and how much the next run would cost.
 
-Probes only show the way: they may not eat up what the whole run needs that takes it. ``--runs``
-bounds whole runs, where one that is twice as long counts as two, and beside them the probes:
-together they take half as much.
+A budget limits whole runs (``--runs``), tokens (``--tokens``) and hours (``--hours``). A whole run
+twice as long as the start counts as two. Probes have an allowance of their own, half of ``--runs``,
+and every probe must leave enough for the whole run that follows it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from advisor.tuning.driver import Length, planned_steps
 from advisor.tuning.ledger import Entry
 from advisor.tuning.trial import Limits, Trial, TrialProposal
 
-_NEARLY = 0.02  # of the hours, or a second: what is left is no time for a run
-_MOST_PROBES = 10  # for each whole run that --runs allows
-PROBES = 0.5  # of the runs of --runs: what all probes may take
-_ROUNDED = 1.05  # a run whose steps do not come out even is still one run
-_SLACK = 1.1  # a run is begun that would take so much of what is left, and no more
+_NEARLY = 0.02  # share of --hours (at least a second) that is too short to start a run in
+_MOST_PROBES = 10  # probes for each whole run that --runs allows
+PROBES = 0.5  # all probes together may cost this share of --runs
+_ROUNDED = 1.05  # whole runs: rounding up the steps of the last epoch does not make it two
+_SLACK = 1.1  # start a run that costs up to this multiple of what is left: estimates are rough
 
 
 def spent(entries: Sequence[Entry], limits: Limits) -> str:
-    """Say which budget is used up, '' where none is; probes do not count as runs."""
+    """Return a sentence on the limit that is used up, '' while none is.
+
+    Probes do not count as runs.
+    """
     full = sum(e.plan.kind == "full" for e in entries)
     if limits.runs is not None and full >= limits.runs:
         one = limits.runs == 1
@@ -42,22 +45,27 @@ def spent(entries: Sequence[Entry], limits: Limits) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What is left, in whole runs such as the start's; infinite where nothing bounds it."""
+    """What is left, in multiples of the start run's cost; infinite without a limit."""
 
     start: Trial
     length: Length
-    left: float = math.inf
-    what: str = ""
-    probed: float = 0.0  # what the last probe took: one that is ended from outside ends late
+    left: float = math.inf  # of the tighter of --tokens and --hours
+    what: str = ""  # which of the two: "tokens" or "hours"
+    probed: float = 0.0  # cost of the last probe: one that we stop from outside overruns its steps
 
     runs: float = math.inf  # whole runs that --runs leaves
-    probes: float = math.inf  # and what it leaves for probes
+    probes: float = math.inf  # what --runs leaves for probes, in whole runs
 
     def fits(self, proposal: TrialProposal, beside: Sequence[TrialProposal] = ()) -> bool:
+        """Return whether a run fits into what is left."""
         return not self.short_of(proposal, beside)
 
     def short_of(self, proposal: TrialProposal, beside: Sequence[TrialProposal] = ()) -> str:
-        """Say what is too little for a run; a probe leaves enough for its whole run."""
+        """Return the limit that a run would exceed ('runs', 'tokens', 'hours'), '' if it fits.
+
+        ``beside`` are runs that start at the same time. A probe must leave enough for the whole
+        run of its values.
+        """
         takes = self.share(proposal)
         alike = [each for each in beside if each.kind == proposal.kind]
         if proposal.kind == "probe":
@@ -73,7 +81,10 @@ class Budget:
         return count_runs(self.share(proposal))
 
     def share(self, proposal: TrialProposal) -> float:
-        """Return what a run takes, in runs such as the start's."""
+        """Return the cost of a run in start runs: its samples over the start's samples.
+
+        1 where the number of steps is unknown.
+        """
         own = planned_steps(self.start.values, self.length) or _steps_of(self.start)
         steps = proposal.max_steps if proposal.kind == "probe" else None
         steps = steps or planned_steps(proposal.values, self.length) or own
@@ -83,12 +94,12 @@ class Budget:
 
 
 def count_runs(share: float) -> float:
-    """Return as how many whole runs one counts: a shorter one is a run, too."""
+    """Return how many whole runs a run of this cost counts as: at least one."""
     return max(1.0, share if share > _ROUNDED else 1.0)
 
 
 def budget_of(entries: Sequence[Entry], start: Trial, limits: Limits, length: Length) -> Budget:
-    """Return what is left of the runs, the tokens or the hours, by what the start's run took."""
+    """Return what is left of runs, tokens and hours, measured by what the start run took."""
     hours = None if limits.hours is None else limits.hours * 3600
     probe = [e for e in entries if e.plan.kind == "probe"][-1:]
     bounds = [
@@ -107,7 +118,10 @@ def budget_of(entries: Sequence[Entry], start: Trial, limits: Limits, length: Le
 
 
 def time_at_most(limits: Limits, seconds: float) -> str:
-    """Say how long a session takes at most, by what its first run took; '' where nothing does."""
+    """Return a sentence with the session's longest possible time, '' where ``--runs`` is unset.
+
+    ``seconds`` is the time of the first run.
+    """
     if limits.runs is None or seconds <= 0:
         return ""
     most = seconds * limits.runs * (1 + PROBES)
@@ -119,7 +133,7 @@ def time_at_most(limits: Limits, seconds: float) -> str:
 
 
 def _share_taken(entry: Entry, budget: Budget) -> float:
-    """Return what a run took of a run such as the start's: what was planned, or what it got to."""
+    """Return what a run cost in start runs: as planned, or up to the step where it ended."""
     plan, trial = entry.plan, entry.trial
     share = budget.share(TrialProposal(plan.values, plan.kind, plan.max_steps))
     own, ended = _steps_of(budget.start), 0 if trial is None else _steps_of(trial)
@@ -130,7 +144,10 @@ def _share_taken(entry: Entry, budget: Budget) -> float:
 
 
 def estimate(limits: Limits, steps: int | None) -> str:
-    """Say before the start what a session takes at most, its probes included."""
+    """Return a sentence, printed before the first run, with the session's largest possible cost.
+
+    ``steps`` is the planned length of one run.
+    """
     runs = limits.runs or 1
     whole = runs + PROBES * runs
     bounds = [f"{limits.tokens:,} tokens"] if limits.tokens is not None else []

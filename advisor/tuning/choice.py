@@ -1,4 +1,4 @@
-"""Which run is best, and whether it is better than the start beyond the noise of evaluations."""
+"""Choosing the best run, and whether it beats the start by more than evaluation noise."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from collections.abc import Sequence
 
 from advisor.tuning.trial import Trial
 
-CLEAR = 2.0  # standard errors of a difference
-LEAST = 1e-3  # relative: a gain below this is none, whatever the noise
+CLEAR = 2.0  # standard errors of a difference between two runs, about a 95% level
+LEAST = 1e-3  # share of the loss: a smaller gain does not count, however small the noise
 
 
 def counts(trial: Trial) -> bool:
-    """Say whether a run can be the best: whole, and with a validation loss."""
+    """Return whether a run can be the best: a whole run that did not crash, with validation."""
     return trial.kind == "full" and trial.best_val is not None and trial.status != "crashed"
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """Return the whole run with the lowest validation loss; of equal ones the earlier."""
+    """Return the whole run with the lowest validation loss, the earlier of equals."""
     found = [trial for trial in trials if counts(trial)]
     return min(found, key=lambda t: (float(t.best_val or 0.0), t.number), default=None)
 
 
 def margin(one: Trial, other: Trial, noise: float | None) -> float:
-    """Return by how much the lowest losses of two runs must differ to say something."""
+    """Return the smallest clear difference between two runs' lowest validation losses.
+
+    ``noise`` is the standard error of one evaluation; a difference has sqrt(2) times as much.
+    """
     level = max(abs(one.best_val or 0.0), abs(other.best_val or 0.0))
     return max(LEAST * level, CLEAR * math.sqrt(2) * (noise or 0.0))
 
 
 def is_better(one: Trial, other: Trial, noise: float | None) -> bool:
-    """Say whether a run's lowest validation loss lies clearly below another's."""
+    """Return whether a run's lowest validation loss lies clearly below another's."""
     if not counts(one):
         return False
     if not counts(other):
@@ -39,17 +42,17 @@ def is_better(one: Trial, other: Trial, noise: float | None) -> bool:
 
 
 def noise_of(history: Sequence[Trial]) -> float | None:
-    """Return the noise of an evaluation: the lowest that any run's curve shows.
+    """Return the standard error of one evaluation: the lowest estimate of any run.
 
-    From a handful of evaluations that still fall, an estimate comes out too high, not too low.
+    A few evaluations of a loss that still falls give an estimate that is too high, never too low.
     """
     return min((trial.noise for trial in history if trial.noise), default=None)
 
 
 def verdict(trial: Trial, before: Sequence[Trial]) -> str:
-    """Say what becomes of a run's change: start, kept, even (within the noise) or reverted.
+    """Return what happens to a run's change: start, kept, even (within the noise) or reverted.
 
-    '' of a probe, which only shows the way.
+    '' for a probe: only a whole run is kept or reverted.
     """
     if not before:
         return "start"

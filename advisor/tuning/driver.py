@@ -1,4 +1,4 @@
-"""The command of a run: our trainer's, or the user's own with {config} and {run_dir} filled in."""
+"""The command line of a run: our trainer's, or the user's with {config} and {run_dir} filled in."""
 
 from __future__ import annotations
 
@@ -20,33 +20,34 @@ from advisor.tuning.session import Setup, checkpoints
 from advisor.tuning.watching import CONDEMNED
 from advisor.tuning.writing import Start
 
-HELD_OUT = 0.1  # of the training rows, where a config names no validation set
+HELD_OUT = 0.1  # share of the training rows held out, where a config names no validation set
 _FIELD = re.compile(r"\{(\w+)\}")
 _FIELDS = ("config", "run_dir", "name")
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long the start's run was planned, as its log states it."""
+    """The planned length of the start run, from its log; None where the log does not state it."""
 
-    total: int | None = None
-    rows: float | None = None  # that an epoch takes
+    total: int | None = None  # steps of the whole run
+    rows: float | None = None  # samples in one epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """Makes commands for the runs of one session."""
+    """Builds the commands of one session's runs."""
 
     setup: Setup
     start: Start
-    name: str  # the session's: the group of its runs in trackers
+    name: str  # of the session, and of its group of runs in experiment trackers
 
     @property
     def ours(self) -> bool:
+        """Whether the runs use our own trainer."""
         return not self.setup.command
 
     def words(self, plan: TrialPlan, config: Path, output: Path, length: Length) -> list[str]:
-        """Return the command of a run; one of ours that was cut off goes on where it was."""
+        """Return the command of a run; our trainer resumes a run that has checkpoints."""
         if not self.ours:
             values = {"config": str(config), "run_dir": str(output), "name": self._name(plan)}
             words = [_fill_in(word, values) for word in shlex.split(self.setup.command)]
@@ -62,20 +63,24 @@ class Driver:
         return trainer([str(config), *where, *extra, *flags])
 
     def evaluation(self, checkpoint: Path, out: Path) -> list[str]:
-        """Return the command that evaluates a checkpoint of ours on all held-out rows."""
+        """Return the command that evaluates a checkpoint of our trainer on all held-out rows.
+
+        ``out`` is the JSON file for the losses of the single samples.
+        """
         return trainer([f"--evaluate={checkpoint}", f"--output={out}", *self._validation("whole")])
 
     def environment(self, plan: TrialPlan) -> Mapping[str, str]:
-        """Trackers overlay the runs of a session, whichever trainer starts them."""
+        """Return the variables that group a session's runs in experiment trackers."""
         return {"WANDB_RUN_GROUP": self.name, "WANDB_NAME": self._name(plan),
                 "PYTHONSAFEPATH": "1"} if self.ours else {
                 "WANDB_RUN_GROUP": self.name, "WANDB_NAME": self._name(plan),
                 "MLFLOW_RUN_NAME": self._name(plan)}  # fmt: skip
 
     def stops_at(self, plan: TrialPlan) -> int | None:
-        """Return the step after which a probe of another trainer is ended from outside.
+        """Return the step after which we stop another trainer's probe; None for all other runs.
 
-        A shorter max_steps would change its schedule: what is compared is the same run, cut off.
+        A smaller max_steps would change its schedule, and a probe must be the start of the
+        whole run.
         """
         return plan.max_steps if plan.kind == "probe" and not self.ours else None
 
@@ -102,7 +107,7 @@ class Driver:
         return found
 
     def _probe(self, plan: TrialPlan, length: Length) -> list[str]:
-        """Return the first steps of the whole run: its schedule is that of the whole run too."""
+        """Return the flags that stop a probe early and keep the schedule of the whole run."""
         if plan.max_steps is None:
             return []
         flags = ["--step_scheduler.max_steps", str(plan.max_steps)]
@@ -114,7 +119,10 @@ class Driver:
 
 
 def planned_steps(values: Mapping[str, object], length: Length) -> int | None:
-    """Return how many steps a run of these values takes, by what the start's log states."""
+    """Return how many steps a run of these values takes, None where nothing says.
+
+    ``length`` holds the samples of an epoch, or the steps, from the start's log.
+    """
     epochs, most, batch = (
         values.get(f"step_scheduler.{key}")
         for key in ("num_epochs", "max_steps", "global_batch_size")
@@ -127,17 +135,17 @@ def planned_steps(values: Mapping[str, object], length: Length) -> int | None:
 
 
 def check_command(command: str) -> None:
-    """Refuse a command that cannot work, before anything is run."""
+    """Raise AdvisorError for a ``--command`` that cannot work, before anything runs."""
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise AdvisorError(f"--command: {error}; close its quotes") from None
+        raise AdvisorError(f"--command: {error}; close the quotes") from None
     if not words:
         raise AdvisorError("--command: is empty; give 'my_train --config {config}'")
     named = [field for word in words for field in _FIELD.findall(word) if field in _FIELDS]
     if "config" not in named:
         raise AdvisorError(
-            "--command: has no {config}, so no run could take a change; write"
+            "--command: has no {config}, so no run would see a change; write"
             " 'my_train --config {config} --output {run_dir}'"
         )
     if not _FIELD.search(words[0]) and shutil.which(words[0]) is None:
@@ -145,12 +153,15 @@ def check_command(command: str) -> None:
 
 
 def _fill_in(word: str, values: Mapping[str, str]) -> str:
-    """Fill in what we know; other braces are the user's own."""
+    """Return a word with our fields filled in; all other braces belong to the user."""
     return _FIELD.sub(lambda match: values.get(match[1], match[0]), word)
 
 
 def launcher_words(launcher: str, words: Sequence[str]) -> tuple[str, ...]:
-    """Check the words after ``--``: they are torchrun's."""
+    """Return torchrun's own arguments, the words after ``--``.
+
+    AdvisorError for an unknown launcher, one that is not installed, or words for another one.
+    """
     if launcher not in ("local", "torchrun", "ray"):
         raise AdvisorError(f"--launcher {launcher}: give local, torchrun or ray")
     for name, module, extra in (("ray", "ray", "ray"), ("torchrun", "torch", "train")):

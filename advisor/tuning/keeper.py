@@ -1,10 +1,9 @@
-"""A small process that keeps one run: starts it, ends it when the loop is gone, says how it ended.
+"""A supervisor process for one run: starts it, stops it when the loop dies, records how it ended.
 
-Run by its path (``python -I -S keeper.py FOLDER``), standard library only. The folder holds
-``job.json`` (words, cwd). The loop speaks to it through standard input: a line ``stop WHY`` ends
-the run for good, ``pause`` ends it to be gone on with; the end of the input means that the loop
-died.
-``exit.json`` appears, whole, when the run has ended by itself or for good, and only then.
+Started by its path (``python -I -S keeper.py FOLDER``), with the standard library only. The folder
+holds ``job.json`` (words, cwd). The loop writes commands to standard input: a line ``stop WHY``
+ends the run for good, ``pause`` ends it so that it can be resumed, and end of file means that the
+loop died. ``exit.json`` is written atomically, and only when the run ended by itself or for good.
 """
 
 from __future__ import annotations
@@ -23,23 +22,26 @@ from typing import IO
 
 JOB, EXIT, ALIVE, CONSOLE, STARTED = "job.json", "exit.json", "alive", "console.log", "run.json"
 ATTEMPTS = "attempts.jsonl"
-BUSY = 75  # exit status: the run is kept by another process
-_GRACE = 60.0  # seconds between a polite word and the next
-_LAST_WORD = 5.0
+BUSY = 75  # exit status: another keeper holds this run
+_GRACE = 60.0  # seconds from SIGTERM of the trainer to SIGTERM of its whole group
+_LAST_WORD = 5.0  # seconds from there to SIGKILL
 
 
 def main(folder: Path) -> int:
-    """Keep the run of a folder until it has ended."""
+    """Supervise the run of a folder until it ends; return the exit status of the keeper itself."""
     with open_to_append(folder / ALIVE) as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return BUSY
-        return _Kept(folder, held.fileno()).run()
+        return _Supervisor(folder, held.fileno()).run()
 
 
 def open_to_append(place: Path, mode: int = 0o644) -> IO[bytes]:
-    """Open a file of a run's folder to append; a link or pipe planted there makes way for it."""
+    """Open a file in a run's folder for appending; replace a link or pipe of that name.
+
+    Links are removed, not followed: a run's folder may come from somebody else.
+    """
     if place.is_symlink() or (place.exists() and not place.is_file()):
         place.unlink()
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,7 +49,7 @@ def open_to_append(place: Path, mode: int = 0o644) -> IO[bytes]:
 
 
 def replace_note(place: Path, value: object, mode: int = 0o644) -> None:
-    """Write a note whole or not at all."""
+    """Write a JSON file atomically."""
     new = place.with_name(f".{place.name}.new")
     new.unlink(missing_ok=True)
     with open_to_append(new, mode) as file:
@@ -55,10 +57,12 @@ def replace_note(place: Path, value: object, mode: int = 0o644) -> None:
     new.replace(place)
 
 
-class _Kept:
+class _Supervisor:
+    """One run under supervision. ``lock`` is the file descriptor of the folder's lock."""
+
     def __init__(self, folder: Path, lock: int) -> None:
         self.folder, self.lock = folder, lock
-        self.why: str | None = None  # the loop's last word: None, 'pause' or 'stop ...'
+        self.why: str | None = None  # the loop's command: None, 'pause' or 'stop ...'
         self.wakes, self.waker = os.pipe()
         os.set_blocking(self.waker, False)
         os.set_blocking(self.wakes, False)
@@ -80,7 +84,7 @@ class _Kept:
         self._write(STARTED, {"group": child.pid, "keeper": os.getpid(), "started": wall})
         self._wait(child)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGTERM)  # what it left behind
+            os.killpg(child.pid, signal.SIGTERM)  # processes that the trainer left behind
         self._record(child.returncode, began, wall)
         return 0
 
@@ -94,7 +98,7 @@ class _Kept:
             )  # fmt: skip
 
     def _wait(self, child: subprocess.Popen[bytes]) -> None:
-        """Wait for the run's end or the loop's word; each word gets time to be followed."""
+        """Wait until the run ends; after a command to stop, send stronger and stronger signals."""
         with selectors.DefaultSelector() as ready:
             ready.register(self.wakes, selectors.EVENT_READ)
             ready.register(0, selectors.EVENT_READ)
@@ -131,7 +135,7 @@ class _Kept:
     def _record(self, status: int, began: float, wall: float) -> None:
         seconds = time.monotonic() - began
         attempt = {"status": status, "seconds": seconds, "started": wall, "word": self.why}
-        if self.why != "pause" or status == 0:  # else it is to be gone on with
+        if self.why != "pause" or status == 0:  # a paused run is resumed, so it has no exit
             why = (self.why or "").removeprefix("stop").strip() if self.why != "pause" else ""
             self._write(EXIT, {**attempt, "stopped": why})
         with open_to_append(self.folder / ATTEMPTS) as file:
@@ -142,7 +146,7 @@ class _Kept:
 
 
 def _die_with_parent() -> None:
-    """On Linux a run whose keeper is killed is told to end too."""
+    """Ask Linux to send SIGTERM to the run when its keeper is killed."""
     with contextlib.suppress(Exception):
         import ctypes
 

@@ -1,4 +1,4 @@
-"""Starting a run in a folder of its own, and what became of it, also after a kill of the loop."""
+"""Starting a run in its own folder, and reading how it ended, even if the loop was killed."""
 
 from __future__ import annotations
 
@@ -18,49 +18,50 @@ from advisor.base.redact import redact_value
 from advisor.errors import AdvisorError
 from advisor.tuning import keeper
 
-_PATIENCE = 20.0  # seconds that a run of a killed loop gets to end by itself
+_PATIENCE = 20.0  # seconds for a run of a killed loop to end by itself before SIGKILL
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to run: no shell, in the user's own working directory."""
+    """A command to run without a shell."""
 
-    folder: Path
+    folder: Path  # of the run
     words: Sequence[str]
-    cwd: Path
-    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path  # the user's own working directory
+    env: Mapping[str, str] = field(default_factory=dict)  # added to the environment
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a run ended; ``stopped`` says why we ended it, '' where it ended by itself."""
+    """How a run ended."""
 
-    status: int
-    seconds: float
-    stopped: str = ""
+    status: int  # exit status; negative: the signal that killed it
+    seconds: float  # wall-clock time of all attempts
+    stopped: str = ""  # why we stopped it, '' where it ended by itself
 
 
 class Running(Protocol):
-    """A run that goes on."""
+    """A run in progress."""
 
     def poll(self) -> bool:
-        """Say whether it has ended (or is gone)."""
+        """Return whether the run has ended or vanished."""
 
     def stop(self, why: str) -> None:
-        """End it for good, politely."""
+        """End the run for good, with SIGTERM first."""
 
     def pause(self) -> None:
-        """End it so that it can be gone on with, and wait for that."""
+        """End the run so that it can be resumed, and wait until it has ended."""
 
 
 class Launcher(Protocol):
-    """A place where runs run."""
+    """A way to start runs: on this machine, or on a cluster."""
 
-    def start(self, job: Job) -> Running: ...
+    def start(self, job: Job) -> Running:
+        """Start a job and return at once."""
 
 
 class Local:
-    """Processes of this machine, each kept by a small process of ours."""
+    """Runs as processes on this machine, each under a keeper."""
 
     def start(self, job: Job) -> Running:
         prepare(job)
@@ -68,18 +69,18 @@ class Local:
 
 
 def prepare(job: Job) -> None:
-    """Write what the keeper needs into the run's folder."""
+    """Write the keeper's input into the run's folder; AdvisorError on Windows."""
     if os.name != "posix":
         raise AdvisorError("tune and sweep need Linux or macOS: they keep runs by process groups")
     job.folder.mkdir(parents=True, exist_ok=True)
     words = list(job.words)
     said = {"words": words, "cwd": str(job.cwd), "shown": redact_value("", words)}
-    # until the keeper has read it, secrets of the command stand in it
+    # mode 600: the file holds the command's secrets until the keeper has read it
     keeper.replace_note(job.folder / keeper.JOB, said, 0o600)
 
 
 def start_keeper(folder: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start the keeper in a session of its own: a Ctrl-C of the terminal is the loop's affair."""
+    """Start the keeper in a new session, so that Ctrl-C reaches the loop and not the run."""
     words = [sys.executable, "-I", "-S", str(Path(keeper.__file__)), str(folder.resolve())]
     return subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -110,20 +111,24 @@ class _Process:
 
 
 def exit_of(folder: Path) -> Exit | None:
-    """Return how the run of a folder ended, None where it has not (or was cut off)."""
+    """Return how the run of a folder ended, None while it runs or after it was cut off.
+
+    AdvisorError where ``exit.json`` is not one that a keeper wrote.
+    """
     try:
         said = json.loads((folder / keeper.EXIT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     try:
-        seconds = max(spent(folder), float(said["seconds"]))  # killed between its two notes
+        # a keeper killed between its two files leaves the last attempt out of attempts.jsonl
+        seconds = max(spent(folder), float(said["seconds"]))
         return Exit(int(said["status"]), seconds, str(said["stopped"]))
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise AdvisorError(f"{folder / keeper.EXIT}: no note of ours ({error!r})") from None
+        raise AdvisorError(f"{folder / keeper.EXIT}: not written by tune ({error!r})") from None
 
 
 def spent(folder: Path) -> float:
-    """Return the seconds of all attempts at a run."""
+    """Return the wall-clock seconds of all attempts at a run."""
     total = 0.0
     with contextlib.suppress(OSError):
         for line in (folder / keeper.ATTEMPTS).read_text(encoding="utf-8").splitlines():
@@ -133,7 +138,10 @@ def spent(folder: Path) -> float:
 
 
 def settle(folder: Path) -> None:
-    """Wait until nothing of an earlier loop runs in a folder any more; then end it."""
+    """Wait until a folder's run from an earlier loop has ended; kill it after 20 seconds.
+
+    AdvisorError where it still runs after 40 seconds.
+    """
     import fcntl
 
     if not folder.is_dir():
@@ -150,11 +158,14 @@ def settle(folder: Path) -> None:
                 killed = True
                 _kill(folder)
             if time.monotonic() - began > 2 * _PATIENCE:
-                raise AdvisorError(f"{folder}: its run still goes on and cannot be ended; end it")
+                raise AdvisorError(f"{folder}: its run is still going and cannot be killed; end it")
 
 
 def _kill(folder: Path) -> None:
-    """End the processes of a run whose lock is still held: so they are its own."""
+    """Kill the process group of a run, if it still holds the run's lock.
+
+    A reused process id does not hold the lock, so no stranger is killed.
+    """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         group = int(json.loads((folder / keeper.STARTED).read_text(encoding="utf-8"))["group"])
         if group > 1 and _holds(folder / keeper.ALIVE, group):
@@ -162,7 +173,7 @@ def _kill(folder: Path) -> None:
 
 
 def _holds(lock: Path, group: int) -> bool:
-    """Say whether a process of the group has the lock open; where none can be seen, yes."""
+    """Return whether a process of the group has the lock open; True without /proc (macOS)."""
     processes = Path("/proc")
     if not (processes / "self/fd").is_dir():
         return True

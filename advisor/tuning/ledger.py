@@ -1,4 +1,4 @@
-"""The Ledger of a session: sqlite, one row a run, written before it starts and after it ends."""
+"""The Ledger of a session: an SQLite file with one row a run, written before and after the run."""
 
 from __future__ import annotations
 
@@ -33,44 +33,47 @@ CREATE TABLE IF NOT EXISTS tests (number INTEGER PRIMARY KEY, found TEXT NOT NUL
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """A run before it has run: what it tries, its config as text, and why."""
+    """A run before it starts: the values it tries, its config as text, and the reason."""
 
-    number: int
+    number: int  # from 1, the start
     kind: Kind
-    values: Mapping[str, object]
+    values: Mapping[str, object]  # the whole config under canonical keys
     changes: tuple[TrialChange, ...]  # from the start
-    config: str
-    diff: str
-    folder: str
-    max_steps: int | None = None
+    config: str  # text of its config file; '' where the changes cannot be written
+    diff: str  # unified diff from the start's config, or why it cannot be written
+    folder: str  # relative to the session's folder
+    max_steps: int | None = None  # of a probe
     reason: str = ""
-    because: tuple[str, ...] = ()
+    because: tuple[str, ...] = ()  # codes of the findings
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the Ledger; ``trial`` None: it has not ended."""
+    """One row of the Ledger."""
 
     plan: TrialPlan
     state: str = "planned"  # planned, running, done
-    trial: Trial | None = None
-    seconds: float = 0.0
-    exit: int | None = None
-    said: str = ""  # the last line of a run that crashed, why one was ended
-    verdict: str = ""  # start, kept, even, reverted
-    attempts: int = 0
+    trial: Trial | None = None  # None until the run has ended
+    seconds: float = 0.0  # wall-clock time of all attempts
+    exit: int | None = None  # exit status
+    said: str = ""  # the last line of a crashed run, or why we stopped it
+    verdict: str = ""  # start, kept, even, reverted; '' for a probe
+    attempts: int = 0  # how often it was started
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Open for one loop, or to be read by anybody."""
+    """An open Ledger: one loop writes, any number of readers read."""
 
     path: Path
     base: sqlite3.Connection = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path, readonly: bool = False) -> Ledger:
-        """Open (or begin) the Ledger of a session's folder."""
+        """Open the Ledger of a session's folder; create it unless ``readonly``.
+
+        AdvisorError where the file is missing or is not a ledger.
+        """
         path = folder / NAME
         try:
             if readonly:
@@ -82,7 +85,7 @@ class Ledger:
                 base.executescript(_TABLES)
             base.execute("SELECT count(*) FROM runs").fetchone()
         except (sqlite3.Error, OSError) as error:
-            raise AdvisorError(f"{path}: no ledger that can be read ({error})") from None
+            raise AdvisorError(f"{path}: not a readable ledger ({error})") from None
         return cls(path, base)
 
     def close(self) -> None:
@@ -90,7 +93,7 @@ class Ledger:
 
     @contextmanager
     def _whole(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, on the disk before it goes on."""
+        """Run one transaction, on the disk (synchronous=FULL) when the block ends."""
         try:
             self.base.execute("BEGIN IMMEDIATE")
             yield self.base
@@ -107,7 +110,7 @@ class Ledger:
             raise AdvisorError(f"{self.path}: cannot be read ({error})") from None
 
     def state(self, key: str, default: Any = None) -> Any:
-        """Return what the session noted under a name."""
+        """Return the session's value under a key, ``default`` where there is none."""
         rows = self._rows("SELECT value FROM session WHERE key = ?", key)
         try:
             return json.loads(rows[0][0]) if rows else default
@@ -115,7 +118,7 @@ class Ledger:
             raise AdvisorError(f"{self.path}: {key} cannot be read ({error})") from None
 
     def note(self, **values: object) -> None:
-        """Note something of the session; secrets are not kept."""
+        """Store values of the session under their names, secrets hidden."""
         with self._whole() as base:
             for key, value in values.items():
                 base.execute(
@@ -124,7 +127,7 @@ class Ledger:
                 )
 
     def plan(self, plans: Sequence[TrialPlan]) -> None:
-        """Write runs down before they start."""
+        """Add the rows of planned runs."""
         with self._whole() as base:
             for each in plans:
                 base.execute(
@@ -140,7 +143,7 @@ class Ledger:
                 )  # fmt: skip
 
     def begin(self, number: int) -> None:
-        """Note that a run starts, or goes on."""
+        """Mark a run as running, and count the attempt."""
         with self._whole() as base:
             base.execute(
                 "UPDATE runs SET state = 'running', attempts = attempts + 1 WHERE number = ?",
@@ -148,7 +151,7 @@ class Ledger:
             )
 
     def finish(self, entry: Entry) -> None:
-        """Write a run's outcome; once only."""
+        """Write a run's result; a second call for the same run changes nothing."""
         assert entry.trial is not None
         with self._whole() as base:
             base.execute(
@@ -161,7 +164,7 @@ class Ledger:
             )  # fmt: skip
 
     def entries(self) -> list[Entry]:
-        """Return all runs in their order."""
+        """Return all runs by number; AdvisorError where a row is not one that tune wrote."""
         found = self._rows(
             'SELECT number, kind, "values", changes, config, diff, folder, max_steps, reason,'
             " because, state, outcome, seconds, exit, said, verdict, attempts"
@@ -175,15 +178,19 @@ class Ledger:
             ) from None
 
     def trials(self) -> list[Trial]:
-        """Return the runs that have ended."""
+        """Return the results of the runs that have ended, by number."""
         return [entry.trial for entry in self.entries() if entry.trial is not None]
 
     def test_losses(self, number: int) -> Any:
-        """Return the losses of a run's best checkpoint on the held-out rows, None where unknown."""
+        """Return the losses of a run's best checkpoint on the held-out rows, None if not measured.
+
+        An object of lists, one item a sample: ``losses`` (summed nats), ``tokens_of``, ``test``.
+        """
         rows = self._rows("SELECT found FROM tests WHERE number = ?", number)
         return json.loads(rows[0][0]) if rows else None
 
     def note_test(self, number: int, found: Mapping[str, object]) -> None:
+        """Store the losses that ``test_losses`` returns."""
         with self._whole() as base:
             base.execute("INSERT OR REPLACE INTO tests VALUES (?, ?)", (number, bare(dict(found))))
 

@@ -1,4 +1,4 @@
-"""The loop: run, diagnose, change one thing, run again, keep or revert, until nothing is gained."""
+"""The tuning loop: run, diagnose, change one thing, run again, keep or revert, until no gain."""
 
 from __future__ import annotations
 
@@ -31,44 +31,49 @@ from advisor.tuning.session import (
 from advisor.tuning.trial import Limits, Stop, Strategy, Trial
 from advisor.tuning.watching import PROBED, TrialPulse, Watch
 
-_PAUSE = (0.02, 0.5)  # seconds between two looks at the runs: shortest, longest
+_PAUSE = (0.02, 0.5)  # seconds between two polls of the runs: shortest, longest
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a loop works with."""
+    """The parts and settings of a loop."""
 
     strategy: Strategy
     reader: TrialReader
     driver: Driver
     launcher: Launcher
     limits: Limits
-    parallel: int = 1
-    keep: str = "all"
+    parallel: int = 1  # runs at the same time
+    keep: str = "all"  # checkpoints: of all runs, or only of the start and the best
     say: Callable[[str], None] = lambda line: None
 
 
 @dataclass(slots=True)
 class _Active:
+    """A run in progress, with what the loop needs to end it early."""
+
     entry: Entry
     running: Running
     watch: Watch
     pulse: TrialPulse
-    most: float  # seconds that the hours of the session leave it
+    most: float  # seconds that --hours leaves for it
     longest: float  # seconds of the longest run so far
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=time.monotonic)  # seconds
 
 
 @dataclass(slots=True)
 class TuningLoop:
-    """One loop over one session; all that it knows is in the Ledger."""
+    """One loop over one session; its whole state is in the Ledger, so a kill loses nothing."""
 
     session: Session
     tools: Tools
     crashes: Crashes = field(default_factory=Crashes)
 
     def run(self) -> str:
-        """Go on until there is nothing more to do; return why."""
+        """Run until the strategy or a limit stops; return the reason.
+
+        NoResult where the start run keeps crashing.
+        """
         while True:
             waiting = [e for e in self.session.ledger.entries() if e.state != "done"]
             if not waiting:
@@ -109,14 +114,14 @@ class TuningLoop:
             time.sleep(min(max(age / 50, _PAUSE[0]), _PAUSE[1]))
 
     def _start(self, entry: Entry) -> _Active | None:
-        """Start a run, or go on with one that was cut off; None where it has ended already."""
+        """Start a run or resume an interrupted one; return None where it has ended already."""
         plan, folder = entry.plan, self.session.place(entry.plan.folder)
         settle(folder)
         if not plan.config:
             self._finish(entry, Judged(replace(self._empty(plan), status="crashed"), None,
                                        plan.diff), 0.0, None)  # fmt: skip
             return None
-        if exit_of(folder) is not None:  # it ended while no loop was there to see it
+        if exit_of(folder) is not None:  # it ended after the last loop was killed
             self._end(entry, "")
             return None
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +129,7 @@ class TuningLoop:
         start = self.session.start
         text = restore(plan.config, start.text) or plan.config
         write_config(config, text, start.path)
-        if not (self.tools.driver.ours and checkpoints(folder)):  # nothing to go on with
+        if not (self.tools.driver.ours and checkpoints(folder)):  # nothing to resume from
             shutil.rmtree(folder / OUTPUT, ignore_errors=True)
             (folder / keeper.CONSOLE).unlink(missing_ok=True)
         self.session.ledger.begin(plan.number)
@@ -142,11 +147,11 @@ class TuningLoop:
         )
 
     def _condemn(self, each: _Active) -> None:
-        """End a run early: no time left, a probe's end, or what its own log says of it."""
+        """End a run early: out of time, hanging, a probe that is done, or condemned by its log."""
         if each.watch.symptom or each.watch.over:
             return
         if time.monotonic() - each.began > each.most:
-            each.watch.end(each.running, "", "the hours of the session are spent")
+            each.watch.end(each.running, "", "the --hours of the session are used up")
         elif each.watch.is_due() and each.pulse.is_dead(each.longest):
             each.watch.end(each.running, "", f"it hangs: silent for {each.pulse.silent():.0f} s")
         elif each.watch.is_due():
@@ -156,11 +161,11 @@ class TuningLoop:
             each.watch.look(each.running, lambda: self._partial(each), self._judge)
 
     def _partial(self, each: _Active) -> Trial | None:
-        """Return what a run has logged by now."""
+        """Return what a run has logged so far, None where that cannot be read yet."""
         plan, folder = each.entry.plan, self.session.place(each.entry.plan.folder)
         try:
             run = self.tools.reader.read(folder, config_of(folder, self.session.start.path))
-        except (AdvisorError, OSError):  # half a line, half a file: the next look sees it whole
+        except (AdvisorError, OSError):  # a half-written line or file: the next look reads it
             return None
         if run is None:
             return None
@@ -177,7 +182,7 @@ class TuningLoop:
     def _end(self, entry: Entry, symptom: str) -> None:
         plan, folder = entry.plan, self.session.place(entry.plan.folder)
         found = exit_of(folder)
-        if found is None:  # its keeper was killed: it goes on with the next round
+        if found is None:  # its keeper was killed: the next round resumes it
             self.crashes.note_lost(folder)
             return
         config = config_of(folder, self.session.start.path)
@@ -186,7 +191,7 @@ class TuningLoop:
         if plan.kind == "probe" and judged.trial.status == "aborted" and found.stopped == PROBED:
             judged = replace(judged, trial=replace(judged.trial, status="finished"), said="")
         if plan.number == 1 and judged.trial.status == "crashed":
-            (folder / keeper.EXIT).unlink(missing_ok=True)  # to be tried again, now or by --resume
+            (folder / keeper.EXIT).unlink(missing_ok=True)  # retry it, now or by --resume
             self.crashes.of_start(judged.said, found.status, folder, self.tools.driver.ours)
             return
         self._finish(entry, judged, found.seconds, found.status)
@@ -210,10 +215,10 @@ class TuningLoop:
             self._clean()
 
     def _note_start(self, judged: Judged) -> Trial:
-        """Keep the values that the start was trained with, defaults included, and its length."""
+        """Store the start run's values, with the trainer's defaults, and its planned length."""
         trial, report = judged.trial, judged.report
         if self.tools.limits.tokens is not None and not trial.tokens:
-            self.tools.say("--tokens: this log does not say how many were read; --hours would do")
+            self.tools.say("--tokens: this log has no token counts; use --hours instead")
         if report is None:
             self.session.ledger.note(start=dict(trial.values))
             return trial

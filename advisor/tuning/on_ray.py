@@ -1,7 +1,7 @@
-"""Runs on the machines of a Ray cluster; imported only where that is asked for.
+"""Runs on the machines of a Ray cluster; imported only for ``--launcher ray``.
 
-The session's folder must be on a disk that all machines see. A run is kept there by the same
-small process as here; a file ``stop`` or ``pause`` in its folder is our word to it.
+The session's folder must be on a disk that all machines share. On each machine a run has the same
+keeper as a local run; the loop sends it commands through a file ``word`` in the run's folder.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 from advisor.tuning.launch import Job, Running, prepare, start_keeper
 
 WORD = "word"
-_LOOK = 0.5  # seconds
+_LOOK = 0.5  # seconds between two looks for a command
 
 
 class OnRay:
-    """Starts each run as a task; resources by RAY_TASK_GPUS, one CPU else."""
+    """Starts each run as a Ray task with one CPU and RAY_TASK_GPUS GPUs (default 0)."""
 
     def __init__(self) -> None:
         ray: Any = import_module("ray")
@@ -39,7 +39,7 @@ class OnRay:
 
 
 def keep(folder: str, env: Mapping[str, str]) -> int:
-    """Keep a run on the machine of the task: what a worker of Ray executes."""
+    """Supervise a run on the machine of the task; the function that a Ray worker executes."""
     process = start_keeper(Path(folder), env)
     pipe = process.stdin
     while process.poll() is None:

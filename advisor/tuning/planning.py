@@ -1,4 +1,4 @@
-"""What comes next: from the strategy's Proposals to Plans with their configs written out."""
+"""The next runs: the strategy's Proposals turned into Plans with their config files' text."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from advisor.tuning.session import Session, folder_of
 from advisor.tuning.trial import Limits, Stop, Strategy, Trial, TrialProposal
 from advisor.tuning.writing import Start, changes_between, write_values, written_changes
 
-# What a strategy may turn, beside what the config states: their defaults are part of the start.
+# Keys that a strategy may change although the config leaves them out: their defaults count as
+# part of the start.
 _TUNED = (
     "optimizer.lr", "optimizer.weight_decay", "lr_scheduler.lr_warmup_steps",
     "step_scheduler.global_batch_size", "step_scheduler.local_batch_size",
     "step_scheduler.num_epochs", "clip_grad_norm.max_norm", "peft.dim", "peft.alpha",
     "peft.dropout",
 )  # fmt: skip
-DEAF = 3  # runs at other rates that are the same as the start, to the last digit
+DEAF = 3  # runs at other rates that repeat the start's losses exactly: the config is not read
 
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Asks the strategy and writes its answer down."""
+    """Turns the strategy's answers into Plans that fit into the budget."""
 
     session: Session
     strategy: Strategy
@@ -40,7 +41,7 @@ class Planner:
     parallel: int = 1
 
     def propose(self) -> list[TrialPlan] | Stop:
-        """Return the runs to do next, or why there are none."""
+        """Return the runs to start next, or the reason to stop."""
         ledger = self.session.ledger
         entries = ledger.entries()
         if not entries:
@@ -50,7 +51,7 @@ class Planner:
             return Stop(why)
         history = [e.trial for e in entries if e.trial is not None]
         if is_deaf(history):
-            return Stop("the losses are the same at any rate: does the trainer read {config}?")
+            return Stop("the losses are the same at every rate: does the trainer read {config}?")
         start = dict(ledger.state("start") or entries[0].plan.values)
         found = self._within(entries, history, start)
         if isinstance(found, Stop):
@@ -60,12 +61,13 @@ class Planner:
             plan = self._plan(proposal, start, len(entries) + len(plans) + 1)
             if not any(_same_run(other, plan) for other in (*(e.plan for e in entries), *plans)):
                 plans.append(plan)
-        return plans or Stop("nothing is proposed that was not run already")
+        return plans or Stop("every proposed run was run already")
 
     def _within(
         self, entries: Sequence[Entry], history: Sequence[Trial], start: Mapping[str, object]
     ) -> Sequence[TrialProposal] | Stop:
-        """Return what is proposed and fits into what is left; no probes where they do not."""
+        """Return the proposals that fit into the budget; ask again for whole runs only where no
+        probe fits."""
         length = Length(*(self.session.ledger.state("length") or (None, None)))
         budget = budget_of(entries, history[0], self.limits, length)
         short = ""
@@ -97,7 +99,7 @@ class Planner:
         return found if isinstance(found, Stop) else [found]
 
     def first(self) -> TrialPlan:
-        """Return the run of the start."""
+        """Return the Plan of the start run: the user's config, unchanged."""
         start = self.session.start
         return TrialPlan(
             1, "full", dict(start.config.values), (), start.text, "", folder_of(1, "full"),
@@ -118,7 +120,10 @@ class Planner:
 
 
 def _smaller(history: Sequence[Trial]) -> TrialProposal | None:
-    """Return what its own plan makes of a start that no memory holds: nothing else is known yet."""
+    """Return the last run with its plan's memory edits, where it and all before ran out of memory.
+
+    None otherwise: the strategy has losses to go by.
+    """
     last = history[-1]
     memory = [e for e in last.edits if group_of(e.key) <= Group.NUMERICS]
     if last.status != "oom" or not memory or any(counts(trial) for trial in history):
@@ -126,12 +131,15 @@ def _smaller(history: Sequence[Trial]) -> TrialProposal | None:
     because = tuple(dict.fromkeys(code for edit in memory for code in edit.because))
     values = {**last.values, **{edit.key: edit.new for edit in memory}}
     return TrialProposal(
-        values, reason="out of memory: smaller pieces of the same batch", because=because
+        values, reason="out of memory: the same batch in smaller pieces", because=because
     )
 
 
 def is_deaf(history: Sequence[Trial]) -> bool:
-    """Say whether the rate changes nothing at all: a trainer that does not read its config."""
+    """Return whether other learning rates gave the very same losses.
+
+    Then the trainer does not read the config that we write.
+    """
     start, key = history[0], "optimizer.lr"
     others = [t for t in history[1:] if t.values.get(key) != start.values.get(key)]
     compared = [t for t in others if t.val_losses.size > 1 and t.losses.size > 1]
@@ -143,7 +151,7 @@ def is_deaf(history: Sequence[Trial]) -> bool:
 
 
 def start_values(run: Run) -> dict[str, object]:
-    """Return what a run was trained with, the trainer's defaults of what may be tuned included."""
+    """Return the values a run was trained with, including defaults of the tunable keys."""
     target = Target(run.config, run)
     values = dict(target.full)
     for key in _TUNED:
@@ -165,14 +173,14 @@ def _same_run(one: TrialPlan, other: TrialPlan) -> bool:
 
 
 def show(value: object) -> str:
-    """Return a value as it reads in a line."""
+    """Return a config value as text for one line."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return "not set" if value is None else str(value)
 
 
 def announce(entry: Entry, start: Start) -> str:
-    """Return one line on a run that starts."""
+    """Return the line printed when a run starts: its changes and the reason."""
     plan = entry.plan
     what = ", ".join(
         f"{c.key} {show(redact_value(c.key, c.old))} -> {show(redact_value(c.key, c.new))}"
@@ -186,9 +194,9 @@ def announce(entry: Entry, start: Start) -> str:
 
 
 def told(trial: Trial, seconds: float, said: str, word: str) -> str:
-    """Return one line on how a run ended."""
+    """Return the line printed when a run ends: status, validation loss, seconds, verdict."""
     loss = "no validation loss" if trial.best_val is None else f"validation {trial.best_val:.4f}"
     status = trial.status if not said else f"{trial.status} ({said})"
-    what = {"kept": "kept", "reverted": "worse, taken back", "even": "no clear gain"}.get(word, "")
+    what = {"kept": "kept", "reverted": "worse, reverted", "even": "no clear gain"}.get(word, "")
     parts = [status, loss, f"{seconds:.0f} s", what]
     return f"run {trial.number}: " + ", ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""The winner beside the start, with intervals, on rows that no decision looked at."""
+"""The best run against the start, with confidence intervals, on rows that no decision used."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from advisor.tuning.reading import OUTPUT, console_tail, last_line
 from advisor.tuning.session import Session
 from advisor.tuning.trial import Trial
 
-DRAWS, SEED = 4000, 0
-LEVEL = 0.95
+DRAWS, SEED = 4000, 0  # of the bootstrap
+LEVEL = 0.95  # of its intervals
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its interval of 95%; low and high None where it is not known."""
+    """A mean loss (nats per token, as logged) with its 95% interval; None where unknown."""
 
     value: float
     low: float | None = None
@@ -40,17 +40,17 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class SessionOutcome:
-    """What a session yields. ``gain`` is the start's loss less the best's, on ``measured_on``."""
+    """The result of a session. Losses are means per token, as logged, on ``measured_on``."""
 
-    best: int
+    best: int  # number of the recommended run
     better: bool  # False: the start is kept
-    why: str
-    stopped: str
+    why: str  # why the best was or was not taken
+    stopped: str  # why the session ended
     measured_on: str = "validation"  # or 'test': rows that no decision touched
     start_loss: Interval | None = None
     best_loss: Interval | None = None
-    gain: Interval | None = None
-    samples: int = 0
+    gain: Interval | None = None  # the start's loss minus the best's
+    samples: int = 0  # test rows; 0 where measured on validation
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,20 +58,24 @@ class SessionOutcome:
 
 
 def outcome_from(said: Mapping[str, Any]) -> SessionOutcome:
-    """Return the Outcome that the Ledger holds."""
+    """Return the outcome stored in the Ledger; ValueError where it does not have its form."""
     return msgspec.convert(said, SessionOutcome)
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Summed losses and tokens of the samples of one part, in the data's order."""
+    """Losses of n held-out samples, in the order of the data."""
 
-    losses: Array
-    tokens: Array
+    losses: Array  # (n,), summed over each sample's tokens, in nats
+    tokens: Array  # (n,), tokens of each sample that count
 
 
 def bootstrap(one: Losses, other: Losses) -> tuple[Interval, Interval, Interval]:
-    """Return both mean losses and their difference, by a paired bootstrap over the samples."""
+    """Return both runs' mean losses per token and ``one - other``, each with its 95% interval.
+
+    A paired percentile bootstrap (Efron and Tibshirani 1993, chapter 13): every draw takes the
+    same samples of both runs, so that the samples' own difficulty cancels out.
+    """
     random = np.random.default_rng(SEED)
     count = one.losses.size
     drawn = random.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(np.float64)
@@ -92,14 +96,18 @@ def _interval(value: float, draws: Array) -> Interval:
 
 @dataclass(slots=True)
 class Proof:
-    """Decides between start and best, and measures what was gained."""
+    """Decides between start and best, and measures the gain."""
 
     session: Session
     driver: Driver
     say: Callable[[str], None]
 
     def prove(self, stopped: str, noise: float | None) -> SessionOutcome:
-        """Return the Outcome of a session whose runs are over."""
+        """Return the outcome of a session whose runs are done.
+
+        ``stopped`` is why they are, ``noise`` the standard error of one evaluation. NoResult where
+        no run has a validation loss.
+        """
         entries = {e.plan.number: e for e in self.session.ledger.entries() if e.trial is not None}
         trials = [e.trial for e in entries.values() if e.trial is not None]
         start, best = entries.get(1), best_of(trials)
@@ -130,7 +138,7 @@ class Proof:
         first, second, gain = bootstrap(*pairs["test"])
         better = (chosen_by.low or 0.0) > 0
         why = (
-            f"lower by {chosen_by.value:.4f} on the rows that decisions saw, beyond its uncertainty"
+            f"lower by {chosen_by.value:.4f} on the rows used for decisions, beyond its uncertainty"
             if better
             else "the gain is within the noise of the evaluation: the start is kept"
         )
@@ -176,7 +184,10 @@ class Proof:
         return found, ""
 
     def _measure(self, entry: Entry, part: str) -> Losses:
-        """Evaluate a run's best checkpoint; what was measured once is not measured again."""
+        """Return the losses of a run's best checkpoint on one part of the held-out rows.
+
+        Measured once a run and kept in the Ledger. ``part`` is 'selection' or 'test'.
+        """
         number, ledger = entry.plan.number, self.session.ledger
         said = ledger.test_losses(number)
         if said is None:
@@ -186,7 +197,7 @@ class Proof:
             rows = np.array(said["test"], np.bool_) == (part == "test")
             losses, tokens = (np.array(said[k], np.float64)[rows] for k in ("losses", "tokens_of"))
         except (TypeError, KeyError, ValueError, IndexError, OverflowError) as error:
-            raise AdvisorError(f"run {number}: no losses of ours ({error!r})") from None
+            raise AdvisorError(f"run {number}: damaged losses ({error!r})") from None
         if not losses.size:
             raise AdvisorError(f"no held-out row falls into the {part} half; hold out more")
         return Losses(losses, tokens)
@@ -209,17 +220,17 @@ class Proof:
             raise AdvisorError(last_line(console_tail(folder)).removeprefix("train: "))
         found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         if not all(map(math.isfinite, found["losses"])):
-            raise AdvisorError(f"{run}: its checkpoint gives losses that are not finite")
+            raise AdvisorError(f"{run}: the losses of its checkpoint are not finite")
         return found
 
 
 def _no_best(trials: Sequence[Trial]) -> str:
-    """Say why there is nothing to choose by: how the runs ended, or what they did not log."""
+    """Return why no run can be chosen: how the runs ended, or what they did not log."""
     ends = Counter(trial.status for trial in trials if trial.kind == "full")
     if ends["finished"]:
-        return "no run has a validation loss to choose by; log one, as with a validation set"
+        return "no run logged a validation loss to choose by; add a validation set"
     how = ", ".join(f"{count} {status}" for status, count in ends.items())
-    return f"no whole run came to a validation loss ({how}); `advise report` tells of each"
+    return f"no whole run reached a validation loss ({how}); `advise report` shows each"
 
 
 def _seen(trial: Trial) -> Interval | None:
@@ -231,7 +242,7 @@ def _fields(outcome: SessionOutcome) -> dict[str, Any]:
 
 
 def _by_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> SessionOutcome:
-    """Compare by the validation losses of the logs: all there is for another trainer."""
+    """Return the outcome by the logged validation losses: another trainer offers no test split."""
     better = is_better(best, start, noise)
     gain = float(start.best_val or 0.0) - float(best.best_val or 0.0)
     half = margin(best, start, noise)
@@ -252,4 +263,4 @@ def _by_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> 
 
 
 def _why_not_taken(best: Entry, gain: Interval) -> str:
-    return f"run {best.plan.number}, the lowest on validation, gains {gain.value:.4f} on test"
+    return f"run {best.plan.number}, lowest on validation, gains {gain.value:.4f} on test"

@@ -1,4 +1,4 @@
-"""From a run's folder to a Trial: read by any reader, diagnosed, and what it cost."""
+"""From a run's folder to a Trial: read its log, diagnose it, and count its tokens."""
 
 from __future__ import annotations
 
@@ -24,31 +24,35 @@ from advisor.tuning import keeper
 from advisor.tuning.launch import Exit
 from advisor.tuning.trial import Kind, Said, Status, Trial, TrialChange
 
-OUTPUT = "run"  # the folder below a run's own that its trainer writes to
-ADVISED = 3  # the exit status of our trainer where its advisor stopped the run
-ENOUGH = 4  # evaluations, to estimate their noise
-_TAIL = 20_000  # bytes of a console that are searched for what ended a run
+OUTPUT = "run"  # the trainer's output folder, inside the run's folder
+ADVISED = 3  # our trainer's exit status when its advisor stopped the run
+ENOUGH = 4  # evaluations, for an estimate of their noise
+_TAIL = 20_000  # bytes at the end of console output that are searched for the cause of death
 _LAST = re.compile(r"\S")
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A run as it was read: its Trial, and the report where there was a log."""
+    """A run that was read and diagnosed."""
 
     trial: Trial
-    report: Report | None
-    said: str = ""
+    report: Report | None  # None where there was no log
+    said: str = ""  # why it failed or was stopped
 
 
 @dataclass(frozen=True, slots=True)
 class TrialReader:
-    """How the runs of a session are read."""
+    """Reads and diagnoses the runs of a session."""
 
     rulebook: Rulebook
     request: Request
 
     def read(self, folder: Path, config: Path) -> Run | None:
-        """Return the run of a folder with its config, None where nothing was logged yet."""
+        """Return the run of a folder with its config, None where nothing is logged yet.
+
+        Reads the trainer's output folder, else the console; the longest run where there are
+        several. AdvisorError where the log cannot be read.
+        """
         for place in (folder / OUTPUT, folder / keeper.CONSOLE):
             if not place.exists():
                 continue
@@ -63,7 +67,7 @@ class TrialReader:
 
 
 def trial_of(number: int, kind: Kind, values: Mapping[str, object], report: Report) -> Trial:
-    """Return the Trial of a run as far as it has come."""
+    """Return the Trial of a run, finished or still running, with status 'finished'."""
     run = report.run
     steps, losses = _points(run.series.get("eval/loss"))
     train_steps, train_losses = _points(run.series.get("train/loss"))
@@ -101,7 +105,10 @@ def _change(edit: Edit) -> TrialChange:
 
 
 def tokens_of(run: Run) -> int:
-    """Return how many tokens a run read, 0 where neither its log nor its config says."""
+    """Return how many tokens a run read, 0 where neither its log nor its config tells.
+
+    From tokens a step, else a running total, else steps times batch times sequence length.
+    """
     each = run.series.get("train/num_tokens_per_step")
     if each is not None:
         return int(np.nansum(each.values))
@@ -121,21 +128,17 @@ def tokens_of(run: Run) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that has ended, before it is judged.
-
-    ``condemned`` is the symptom for which it was ended early, '' where it was for none; ``until``
-    the last step of a probe that was ended from outside.
-    """
+    """A run that has ended, before its log is judged."""
 
     folder: Path
     config: Path
     exit: Exit
-    condemned: str = ""
-    until: int | None = None
+    condemned: str = ""  # the symptom for which we stopped it early, '' for none
+    until: int | None = None  # last step of a probe that we stopped from outside
 
 
 def judge_ended(reader: TrialReader, over: Ended, trial: Trial) -> Judged:
-    """Return what a run that has ended gave; ``trial`` holds number, kind, values and reason."""
+    """Return the result of a run that has ended; ``trial`` gives its number, kind and values."""
     folder, config, ended, until = over.folder, over.config, over.exit, over.until
     tail = console_tail(folder)
     try:
@@ -160,7 +163,10 @@ def judge_ended(reader: TrialReader, over: Ended, trial: Trial) -> Judged:
 
 
 def cut_off(run: Run, last: int) -> Run:
-    """Return the run up to a step: when it was ended from outside must not decide anything."""
+    """Return the run up to step ``last``.
+
+    We notice the last step of a probe late: the steps after it depend on timing, so they go.
+    """
     series = {}
     for name, each in run.series.items():
         keep = each.steps <= last
@@ -172,7 +178,10 @@ def cut_off(run: Run, last: int) -> Run:
 
 
 def _without_log(folder: Path, config: Path, tail: str) -> Run:
-    """Return what is known of a run that ended before its first row: what it said last."""
+    """Return a Run without series for a run that ended before its first row.
+
+    Its only event is the last line of its output.
+    """
     kind = "oom" if OUT_OF_MEMORY.search(tail) else "exception"
     run = Run(str(folder), "console", {}, events=(Event(kind, last_line(tail), final=True),))
     return attach_config(run, folder / OUTPUT, None, config)
@@ -205,7 +214,7 @@ def _ends_nonfinite(trial: Trial) -> bool:
 
 
 def console_tail(folder: Path) -> str:
-    """Return the end of what a run printed."""
+    """Return the end of a run's console output, '' where there is none."""
     try:
         with (folder / keeper.CONSOLE).open("rb") as file:
             file.seek(0, 2)
@@ -216,6 +225,6 @@ def console_tail(folder: Path) -> str:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something, at most 300 characters of it."""
+    """Return the last line that is not blank, cut to its last 300 characters."""
     lines = [line.strip() for line in text.splitlines() if _LAST.search(line)]
     return lines[-1][-300:] if lines else "nothing was printed"

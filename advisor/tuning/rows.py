@@ -1,4 +1,4 @@
-"""Trials as rows of the Ledger and back, to the bit; non-finite losses included."""
+"""Trials to rows of the Ledger and back, without loss: NaN and infinite losses survive, too."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from advisor.findings import Severity
 from advisor.tuning.trial import Kind, Said, Status, Trial, TrialChange
 
 _FOLDER = re.compile(r"runs/[A-Za-z0-9_\-]+")  # nothing outside the session
-_MOST = 10**15  # no step, token or second of a run is beyond
+_MOST = 10**15  # upper bound of steps, tokens and seconds in a row
 
 
 class TrialRow(msgspec.Struct, array_like=True, frozen=True):
-    """One row of the Ledger as it must be, column by column."""
+    """The types that a row of the Ledger must have, in the order of the columns."""
 
     number: Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
     kind: Kind
@@ -40,7 +40,7 @@ class TrialRow(msgspec.Struct, array_like=True, frozen=True):
 
 
 def check_row(row: Sequence[Any]) -> TrialRow:
-    """Return a row of the Ledger; ValueError where somebody else's hand has written it."""
+    """Return a row of the Ledger with its JSON decoded; ValueError where tune did not write it."""
     said = list(row)
     for at in (2, 3, 9):  # kept as JSON
         said[at] = json.loads(said[at])
@@ -51,7 +51,7 @@ def check_row(row: Sequence[Any]) -> TrialRow:
 
 
 class _Outcome(msgspec.Struct, frozen=True):
-    """What a run gave, as it must be."""
+    """The types that a run's result must have in the Ledger; steps and losses of equal length."""
 
     status: Status
     val_steps: list[int]
@@ -66,12 +66,12 @@ class _Outcome(msgspec.Struct, frozen=True):
 
 
 def bare(value: object) -> str:
-    """Return a value as JSON; NaN and Infinity stand bare, as Python reads them."""
+    """Return a value as JSON with bare NaN and Infinity, which Python's json reads back."""
     return json.dumps(value, default=str)
 
 
 def to_row(trial: Trial) -> str:
-    """Return what a run gave, beside its values."""
+    """Return a run's result as JSON; its values have a column of their own."""
     return bare(
         {
             "status": trial.status,
@@ -91,10 +91,10 @@ def to_row(trial: Trial) -> str:
 def from_row(
     text: str, number: int, kind: Kind, values: Mapping[str, object], reason: str
 ) -> Trial:
-    """Return the Trial of a row."""
+    """Return the Trial that ``to_row`` wrote; ValueError where the JSON has another form."""
     said = msgspec.convert(json.loads(text), _Outcome)
     if len(said.val_steps) != len(said.val_losses) or len(said.loss_steps) != len(said.losses):
-        raise ValueError(f"run {number}: as many steps as losses are needed")
+        raise ValueError(f"run {number}: steps and losses differ in number")
     return Trial(
         number=number,
         values=values,

@@ -1,4 +1,4 @@
-"""The folder of a session: its lock, what it was started with, and where its runs lie."""
+"""The folder of a session: its lock, its settings, and the folders of its runs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ RUNS, LOCK = "runs", "lock"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a session is started with, and goes on with."""
+    """The settings of a session; ``--resume`` uses them again."""
 
-    config: Path
-    cwd: Path
+    config: Path  # the user's file
+    cwd: Path  # where its runs start
     command: str = ""  # of another trainer; '' for ours
     launcher: str = "local"
-    launcher_words: tuple[str, ...] = ()
-    holds_out: bool = False  # rows for validation are taken from the training set
+    launcher_words: tuple[str, ...] = ()  # arguments for torchrun
+    holds_out: bool = False  # whether validation rows are taken from the training set
 
 
 @dataclass(slots=True)
 class Session:
-    """A session that is open for one loop."""
+    """A session opened by one loop; ``held`` is the file that holds its lock."""
 
     folder: Path
     ledger: Ledger
@@ -43,7 +43,7 @@ class Session:
     held: IO[str] = field(repr=False)
 
     def place(self, folder: str) -> Path:
-        """Return a run's folder; what leads out of the session is not followed."""
+        """Return a run's folder; AdvisorError where a link leads out of the session."""
         place = self.folder / folder
         if not place.resolve().is_relative_to(self.folder.resolve()):
             raise AdvisorError(f"{place}: leads out of its session; begin another --session")
@@ -55,12 +55,15 @@ class Session:
 
 
 def is_session(folder: Path) -> bool:
-    """Say whether a folder holds a session: told by its ledger."""
+    """Return whether a folder holds a session: whether it has a ledger."""
     return (folder / NAME).is_file()
 
 
 def begin(folder: Path, setup: Setup, text: str) -> Session:
-    """Begin a session in a folder that holds none in which anything was run."""
+    """Begin a session in a folder that is new, empty, or holds a session without a finished run.
+
+    ``text`` is the config to start from. AdvisorError for any other folder, or one in use.
+    """
     start = read_start(setup.config, text)
     _make(folder)
     held = _lock(folder)
@@ -80,7 +83,7 @@ def begin(folder: Path, setup: Setup, text: str) -> Session:
 
 
 def _make(folder: Path) -> None:
-    """Make the folder; one that holds other things than a session's is not ours to fill."""
+    """Make the folder; AdvisorError where it holds anything but a session."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in folder.iterdir()}
@@ -91,10 +94,10 @@ def _make(folder: Path) -> None:
 
 
 def resume(folder: Path, config: Path | None = None, command: str = "") -> Session:
-    """Go on with a session; ``config``, where it is named again, must be the session's.
+    """Open a session to continue it; ``config``, if given, must be the session's own.
 
-    Of secrets only the places are kept: they are taken from the config's file, and from
-    ``command``, anew.
+    The Ledger keeps no secrets, only their places: they are read again from the config's file and
+    from ``command``. AdvisorError where there is no such session, or it is in use.
     """
     if not is_session(folder):
         raise AdvisorError(f"--resume: {folder} holds no session; leave out --resume to begin one")
@@ -120,7 +123,10 @@ def resume(folder: Path, config: Path | None = None, command: str = "") -> Sessi
 
 
 def setup_of(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
-    """Return what a session was started with, and the text of its config."""
+    """Return a session's settings and the text of its config, secrets restored if possible.
+
+    AdvisorError where the Ledger is damaged or of another version.
+    """
     said: Any = ledger.state
     if said("schema") is None or said("text") is None:
         raise AdvisorError(f"{folder}: its session never began; begin another one")
@@ -130,14 +136,15 @@ def setup_of(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
     try:
         setup = msgspec.convert(noted, Setup, dec_hook=lambda kind, value: kind(value))
     except (ValueError, TypeError) as error:
-        raise AdvisorError(
-            f"{folder}: what its session was begun with is damaged ({error})"
-        ) from None
+        raise AdvisorError(f"{folder}: the settings of its session are damaged ({error})") from None
     return setup, with_secrets(str(said("text")), setup.config)
 
 
 def with_secrets(text: str, config: Path) -> str:
-    """Return a config that was kept without its secrets with those that the user's file holds."""
+    """Return a config's text with its hidden secrets filled in from the user's file.
+
+    The text as it is where the file cannot be read or no longer holds them.
+    """
     if HIDDEN not in text:
         return text
     try:
@@ -159,7 +166,7 @@ def _with_command(setup: Setup, command: str) -> Setup:
 
 
 def write_config(place: Path, text: str, like: Path) -> None:
-    """Write the config of a run, to be read by those who may read the user's own."""
+    """Write the config of a run, with the permissions of the user's own file ``like``."""
     if place.is_symlink():
         place.unlink()
     place.touch()
@@ -169,7 +176,7 @@ def write_config(place: Path, text: str, like: Path) -> None:
 
 
 def hide_secrets(config: Path) -> None:
-    """Take the secrets out of the config of a run that is over."""
+    """Hide the secrets in the config of a run that has ended."""
     try:
         with config.open(encoding="utf-8", newline="") as file:
             text = file.read()
@@ -181,7 +188,7 @@ def hide_secrets(config: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Take away a session in which no run has ended; refuse where one has."""
+    """Delete a session in which no run has ended; AdvisorError where one has."""
     ledger = Ledger.open(folder)
     ended = len(ledger.trials())
     ledger.close()
@@ -191,14 +198,14 @@ def _clear(folder: Path) -> None:
             " --session"
         )
     for run in (folder / RUNS).glob("*"):
-        settle(run)  # a loop that was killed may have left one that still runs
+        settle(run)  # a killed loop may have left a run going
     shutil.rmtree(folder / RUNS, ignore_errors=True)
     for name in (f"{NAME}-wal", f"{NAME}-shm", NAME):  # the ledger last: it says whose folder it is
         (folder / name).unlink(missing_ok=True)
 
 
 def _lock(folder: Path) -> IO[str]:
-    """Hold the session: two loops on one folder refuse each other."""
+    """Lock the session; AdvisorError where another loop holds it."""
     try:
         import fcntl
     except ImportError:
@@ -218,18 +225,18 @@ def _lock(folder: Path) -> IO[str]:
 
 
 def folder_of(number: int, kind: str) -> str:
-    """Return the name of a run's folder below the session's."""
+    """Return a run's folder relative to the session's, as ``runs/002-probe``."""
     name = "start" if number == 1 else kind
     return f"{RUNS}/{number:03d}-{name}"
 
 
 def config_of(folder: Path, like: Path) -> Path:
-    """Return where a run's config lies: a file of the same kind as the user's."""
+    """Return the path of a run's config, with the suffix of the user's file ``like``."""
     return folder / f"config{like.suffix or '.yaml'}"
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints below a run's folder, ours and those of other trainers."""
+    """Return the checkpoint folders of a run, sorted; of our trainer and of others."""
     found = [*folder.glob("run/epoch_*_step_*"), *folder.glob("run/**/checkpoint-*")]
     inside = folder.resolve()
     return sorted(p for p in found if p.is_dir() and _lies_in(p, inside) and not p.is_symlink())
@@ -240,7 +247,7 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 
 def drop_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a run; its logs and configs stay."""
+    """Delete the checkpoints of a run; keep its logs and config."""
     for path in checkpoints(folder):
         shutil.rmtree(path, ignore_errors=True)
     for link in folder.glob("run/*"):

@@ -1,4 +1,4 @@
-"""What a strategy may turn: the keys, how they move, and what moves along with them."""
+"""The search space: which keys a strategy may change, their bounds, and what changes with them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LR, BATCH, LOCAL = coupling.LR, coupling.GLOBAL, coupling.LOCAL
 EPOCHS, STEPS, RANK = coupling.EPOCHS, coupling.STEPS, coupling.RANK
 DECAY, DROPOUT = "optimizer.weight_decay", "peft.dropout"
 WHOLE = (BATCH, LOCAL, EPOCHS, STEPS, RANK, coupling.ALPHA, coupling.WARMUP)
-MOST_RANK = 256  # an adapter of more is full fine-tuning in disguise, and as dear
-# No rate, size or share beyond these makes sense for any model.
+MOST_RANK = 256  # a larger adapter costs about as much as full fine-tuning
+# Bounds beyond which no value makes sense for any model.
 _HARD: Mapping[str, tuple[float, float]] = {
     LR: (1e-9, 10.0), BATCH: (1, 65536), LOCAL: (1, 65536), EPOCHS: (1, 1000),
     STEPS: (1, 1e12), RANK: (1, MOST_RANK), coupling.ALPHA: (1, 1e6), coupling.WARMUP: (0, 1e9),
@@ -28,12 +28,12 @@ Values = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The bounds within which values may move; the user's own over ours."""
+    """The bounds of all keys: the user's ranges, within our hard ones."""
 
-    ranges: Mapping[str, tuple[float, float]]
+    ranges: Mapping[str, tuple[float, float]]  # key -> lowest, highest
 
     def fit(self, key: str, value: float) -> float | int:
-        """Return the nearest value that a key may hold, rounded as a person would write it."""
+        """Return the nearest value within bounds: a whole number, or two significant digits."""
         low, high = _HARD.get(key, (-1e300, 1e300))
         if key in self.ranges:
             low, high = max(low, self.ranges[key][0]), min(high, self.ranges[key][1])
@@ -43,26 +43,26 @@ class Room:
 
 
 def has(values: Values, key: str) -> bool:
-    """Say whether a key holds a number that can be moved."""
+    """Return whether a key holds a number of at least 0, so that a strategy can change it."""
     return is_number(values.get(key)) and number(values[key]) >= 0
 
 
 def rate_of(values: Values) -> float:
-    """Return the learning rate; 0 where there is none."""
+    """Return the peak learning rate; 0 where there is none."""
     return number(values[LR]) if has(values, LR) else 0.0
 
 
 def with_rate(values: Values, rate: float, room: Room) -> dict[str, object]:
-    """Return the values at another learning rate, its floor moved along."""
+    """Return the values at another learning rate, with its minimum scaled along."""
     return with_change(values, LR, room.fit(LR, rate), room)
 
 
 def with_change(
     values: Values, key: str, new: object, room: Room, total: float | None = None
 ) -> dict[str, object]:
-    """Return the values with one changed, and what must come along with it.
+    """Return the values with one changed, and the coupled keys changed with it.
 
-    ``total`` is how many steps the run has that the values come from.
+    ``total`` is the number of steps of the run that the values come from.
     """
     return with_changes(values, [(key, new)], room, total)
 
@@ -70,7 +70,10 @@ def with_change(
 def with_changes(
     values: Values, changes: Sequence[tuple[str, object]], room: Room, total: float | None = None
 ) -> dict[str, object]:
-    """Return the values with a group of changes made, and what must come along with it."""
+    """Return the values with several changed, and the coupled keys changed with them.
+
+    ``total`` is the number of steps of the run that the values come from.
+    """
     bounded = [(k, room.fit(k, number(new)) if is_number(new) else new) for k, new in changes]
     edits = [_edit(values, key, new) for key, new in bounded]
     taken = frozenset(key for key, _ in changes)
@@ -89,7 +92,7 @@ def _edit(values: Values, key: str, new: object) -> Edit:
 
 
 def _keep_divisible(values: dict[str, object], taken: frozenset[str]) -> None:
-    """The global batch is a whole number of local ones: the one that was not asked for moves."""
+    """Make the global batch a multiple of the local one: adjust the one that was not asked for."""
     whole, local = values.get(BATCH), values.get(LOCAL)
     parallel = values.get("data.parallel", 1)
     if not isinstance(whole, int) or not isinstance(local, int) or not isinstance(parallel, int):
@@ -104,13 +107,16 @@ def _keep_divisible(values: dict[str, object], taken: frozenset[str]) -> None:
 
 
 def alike(one: Values, other: Values, but: Sequence[str] = ()) -> bool:
-    """Say whether two runs have the same values, those of some keys aside."""
+    """Return whether two runs have the same values within 2%, except for the keys ``but``."""
     keys = {*one, *other} - set(but)
     return all(same(one.get(key), other.get(key), 0.02) for key in keys)
 
 
 def distance(one: Values, other: Values, key: str) -> float:
-    """Return how far a key moved, in doublings; its sign says which way. Beside 0: as from 1e-4."""
+    """Return by how many doublings a key grew from one to the other; negative where it fell.
+
+    0 where either has no number; values below 1e-4 count as 1e-4, so that 0 has a distance, too.
+    """
     if not has(one, key) or not has(other, key):
         return 0.0
     old, new = (max(number(each[key]), 1e-4) for each in (one, other))

@@ -1,4 +1,4 @@
-"""How a session starts: the user's config with what the command line changes, and a first guess."""
+"""The start of a session: the user's config with --set applied, and a first diagnosis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from advisor.tuning.writing import Start, changes_between, read_start, write_val
 
 
 def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[str, bool]:
-    """Return the text that a session starts from, and whether rows must be held out for it."""
+    """Return the config text that a session starts from, and whether rows must be held out.
+
+    ``changes`` are the values of ``--set``. AdvisorError where the config has no place for one,
+    or is for another trainer than ours and ``ours`` is True.
+    """
     start = read_start(path)
     if ours and not habits_of(start.config.dialect).is_ours:
         raise AdvisorError(
@@ -38,7 +42,7 @@ def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[st
 
 
 def first_guess(start: Start, reader: TrialReader) -> tuple[TrialChange, ...]:
-    """Return what the config alone asks for, before anything was seen of a run of it."""
+    """Return the edits that the config alone asks for, before the first run."""
     run = Run(str(start.path), "", {}, config=start.config)
     report = reader.judge(run)
     return trial_of(1, "full", start_values(run), report).edits

@@ -1,4 +1,4 @@
-"""Short runs that differ in the learning rate alone, each in a folder of its own, and the pick."""
+"""Short runs that differ only in the learning rate, each in its own folder; and the range test."""
 
 from __future__ import annotations
 
@@ -27,59 +27,63 @@ from advisor.tuning.writing import Start, write_values
 
 STEPS, EVERY = "step_scheduler.max_steps", "step_scheduler.val_every_steps"
 AROUND = (-1.0, -0.5, 0.0, 0.5, 1.0)  # decades from the config's own rate
-LOOKS = 5  # evaluations of a short run, so that its curve can be compared
-RAMP = 1000.0  # a range test goes from its highest rate over this to it
-RISES = 4.0  # noises of the smoothed loss: from there on the rate is too high
-_PAUSE = 0.1
+LOOKS = 5  # evaluations of a short run, enough to compare its curve
+RAMP = 1000.0  # the highest rate of a range test over its lowest
+RISES = 4.0  # the rate is too high once the smoothed loss is this many noises above its lowest
+_PAUSE = 0.1  # seconds between two polls of the runs
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One short run of a sweep: its rate, its folder, and what was read of it."""
+    """One short run of a sweep."""
 
-    rate: float
+    rate: float  # peak learning rate
     folder: Path
-    number: int = 1
-    run: Run | None = None
-    said: str = ""  # why there is no run
+    number: int = 1  # in the sweep, from 1, the lowest rate
+    run: Run | None = None  # what it logged
+    said: str = ""  # why there is no log
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where and how the runs of a sweep run."""
+    """The parts and settings of a sweep."""
 
     folder: Path
     start: Start
     driver: Driver
     launcher: Launcher
     reader: TrialReader
-    parallel: int = 1
+    parallel: int = 1  # runs at the same time
     say: Callable[[str], None] = lambda line: None
 
 
 def rates_of(text: str) -> list[float]:
-    """Return the rates of a list as 1e-6,1e-5; each one once, lowest first."""
+    """Return the rates of a list such as '1e-6,1e-5', sorted and without duplicates.
+
+    AdvisorError for fewer than two rates, or one that is not a number above 0.
+    """
     found = set()
     for word in text.split(","):
         try:
             rate = float(word)
         except ValueError:
-            raise AdvisorError(f"--lr {text}: {word!r} is no number; give 1e-6,1e-5") from None
+            raise AdvisorError(f"--lr {text}: {word!r} is not a number; give 1e-6,1e-5") from None
         if not math.isfinite(rate) or rate <= 0:
-            raise AdvisorError(f"--lr {text}: {word} is no learning rate; give numbers above 0")
+            raise AdvisorError(f"--lr {text}: {word} is not a learning rate; give numbers above 0")
         found.add(rate)
     if len(found) < 2:
-        raise AdvisorError(f"--lr {text}: give two rates or more, as 1e-6,1e-5")
+        raise AdvisorError(f"--lr {text}: give at least two rates, such as 1e-6,1e-5")
     return sorted(found)
 
 
 def rates_around(start: Start) -> list[float]:
-    """Return five rates half a decade apart, the config's own in their middle."""
+    """Return five rates half a decade apart, the config's own in the middle.
+
+    AdvisorError where the config has no rate.
+    """
     own = start.config.values.get(LR)
     if not is_number(own) or number(own) <= 0:
-        raise AdvisorError(
-            f"{start.path}: has no learning rate to go out from; give --lr 1e-6,1e-5"
-        )
+        raise AdvisorError(f"{start.path}: has no learning rate to start from; give --lr 1e-6,1e-5")
     return [number(own) if not away else _tidy(number(own) * 10**away) for away in AROUND]
 
 
@@ -92,7 +96,7 @@ def name_of(rate: float) -> str:
 
 
 def run_sweep(bench: Bench, rates: Sequence[float], steps: int) -> list[Shot]:
-    """Run every rate that was not run already; return all, lowest rate first."""
+    """Run every rate that was not run before for ``steps`` steps; return all in their order."""
     shots = [Shot(r, bench.folder / name_of(r), i) for i, r in enumerate(rates, 1)]
     waiting, active = list(shots), list[Running]()
     try:
@@ -111,14 +115,17 @@ def run_sweep(bench: Bench, rates: Sequence[float], steps: int) -> list[Shot]:
 
 
 def short(rate: float, steps: int) -> list[TrialChange]:
-    """Return the changes that make a short run of a config, evaluated a few times."""
+    """Return the changes that turn a config into a short run with a few evaluations."""
     every = max(1, steps // LOOKS)
     return [TrialChange(LR, "set", None, rate), TrialChange(STEPS, "set", None, steps),
             TrialChange(EVERY, "set", None, every)]  # fmt: skip
 
 
 def start_shot(bench: Bench, shot: Shot, changes: Sequence[TrialChange]) -> Running | None:
-    """Start the run of a folder; None where it has run already, with the same config."""
+    """Start a run in its folder; return None where the same config was run there before.
+
+    AdvisorError where another config was.
+    """
     text = _written(bench.start, changes)
     settle(shot.folder)
     config = config_of(shot.folder, bench.start.path)
@@ -126,21 +133,24 @@ def start_shot(bench: Bench, shot: Shot, changes: Sequence[TrialChange]) -> Runn
         if redact_text(config.read_text(encoding="utf-8")) != redact_text(text):
             raise AdvisorError(f"{shot.folder}: holds a run of another config; give another --out")
         if exit_of(shot.folder) is not None:
-            bench.say(f"{shot.folder.name}: was run already")
+            bench.say(f"{shot.folder.name}: already done")
             return None
     shot.folder.mkdir(parents=True, exist_ok=True)
     write_config(config, text, bench.start.path)
     plan = TrialPlan(shot.number, "full", {}, tuple(changes), text, "", str(shot.folder))
     driver = bench.driver
     output = (shot.folder / OUTPUT).resolve()
-    bench.say(f"{shot.folder.name}: runs")
+    bench.say(f"{shot.folder.name}: started")
     words = driver.words(plan, config.resolve(), output, Length())
     env = driver.environment(plan)
     return bench.launcher.start(Job(shot.folder.resolve(), words, driver.setup.cwd, env))
 
 
 def _written(start: Start, changes: Sequence[TrialChange]) -> str:
-    """Return the config with the changes that its language has a place for; the rate is a must."""
+    """Return the config with the changes that its dialect can express.
+
+    EditError where it cannot express the rate or the number of steps.
+    """
     kept = []
     for change in changes:
         try:
@@ -148,13 +158,13 @@ def _written(start: Start, changes: Sequence[TrialChange]) -> str:
         except EditError:
             if change.key in (LR, STEPS):
                 raise
-            continue  # how often it is evaluated is the trainer's affair then
+            continue  # then the trainer decides how often to evaluate
         kept.append(change)
     return write_values(start, kept)[0]
 
 
 def read_shot(bench: Bench, shot: Shot) -> Shot:
-    """Return the run as far as it came; what broke it is a result too."""
+    """Return the shot with its log, or with the reason why it has none."""
     found = exit_of(shot.folder)
     hide_secrets(config_of(shot.folder, bench.start.path))
     try:
@@ -169,21 +179,21 @@ def read_shot(bench: Bench, shot: Shot) -> Shot:
 
 @dataclass(frozen=True, slots=True)
 class RateRange:
-    """What a range test found: where the loss was lowest, and from where on it rises."""
+    """The result of a learning-rate range test (Smith 2017, arXiv:1506.01186)."""
 
-    lowest: float
-    rises: float | None
+    lowest: float  # the rate at the lowest smoothed loss
+    rises: float | None  # the rate from which on the loss rises; None: it never did
 
     @property
     def wanted(self) -> list[float]:
-        """Return rates for a sweep: well below the lowest, which is near the edge of what holds."""
+        """Rates for a sweep, 0.5 to 2 decades below the lowest, which is close to instability."""
         return [_tidy(self.lowest * 10**away) for away in (-2.0, -1.5, -1.0, -0.5)]
 
 
 def ramp(high: float, steps: int) -> list[TrialChange]:
-    """Return the changes that make one run in which the rate grows from low to high.
+    """Return the changes for a range test: the rate grows from ``high / RAMP`` to ``high``.
 
-    A warm-up as long as the run: every step has a higher rate than the one before.
+    A linear warm-up over all ``steps``: every step has a higher rate than the one before.
     """
     keys = {
         LR: high, STEPS: steps, "lr_scheduler.lr_decay_style": "constant",
@@ -194,10 +204,13 @@ def ramp(high: float, steps: int) -> list[TrialChange]:
 
 
 def read_range(run: Run) -> RateRange:
-    """Return what the losses over the rates of a range test say."""
+    """Return the result of a range test from its training losses and rates.
+
+    AdvisorError for fewer than ten losses with rates, or fewer than five finite ones.
+    """
     loss, rate = run.series.get("train/loss"), run.series.get("train/lr")
     if loss is None or rate is None or len(loss) < 10:
-        raise AdvisorError(f"{run.path}: ten losses and rates are needed; give more --steps")
+        raise AdvisorError(f"{run.path}: needs at least ten losses and rates; give more --steps")
     _, at, to = np.intersect1d(loss.steps, rate.steps, return_indices=True)
     values, rates = loss.values[at], rate.values[to]
     finite = np.isfinite(values)

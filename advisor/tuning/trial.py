@@ -1,4 +1,4 @@
-"""What passes between the loop and its strategy: Trials that were run, Proposals of the next."""
+"""The data between the loop and its strategy: Trials that ran, Proposals for the next run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from advisor.findings import Severity
 
 Kind = Literal["full", "probe"]
 Status = Literal["finished", "aborted", "nonfinite", "oom", "crashed"]
-Steps = NDArray[np.int64]
-Values = NDArray[np.float64]
+Steps = NDArray[np.int64]  # (n,)
+Values = NDArray[np.float64]  # (n,)
 
 
 class Said(NamedTuple):
-    """A Finding in short."""
+    """The part of a Finding that a strategy uses."""
 
     code: str
     symptom: str
@@ -26,13 +26,13 @@ class Said(NamedTuple):
 
 
 class TrialChange(NamedTuple):
-    """One change of a canonical key that the plan proposes, or that a run took."""
+    """One change of a config value, proposed by a plan or made by a run."""
 
-    key: str
-    op: str
+    key: str  # canonical, as "optimizer.lr"; the user's own key in native changes
+    op: str  # of the edit, as "set" or "multiply"
     old: object
     new: object
-    because: tuple[str, ...] = ()
+    because: tuple[str, ...] = ()  # codes of the findings
 
 
 def _no_steps() -> Steps:
@@ -45,55 +45,63 @@ def _no_values() -> Values:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """One run of a session, as the strategy sees it."""
+    """One run of a session, as the strategy sees it.
 
-    number: int
-    values: Mapping[str, object]  # canonical config values, as "optimizer.lr"
+    Steps are optimizer steps as logged. Losses are means per token as logged (nats for
+    cross-entropy), and may be NaN or infinite.
+    """
+
+    number: int  # in the session, from 1, the start
+    values: Mapping[str, object]  # the whole config under canonical keys, as "optimizer.lr"
     kind: Kind
     status: Status
-    val_steps: Steps = field(default_factory=_no_steps)
-    val_losses: Values = field(default_factory=_no_values)
-    loss_steps: Steps = field(default_factory=_no_steps)
-    losses: Values = field(default_factory=_no_values)
-    best_val: float | None = None
-    noise: float | None = None  # the standard error of an evaluation
-    tokens: int = 0
+    val_steps: Steps = field(default_factory=_no_steps)  # (evaluations,), increasing
+    val_losses: Values = field(default_factory=_no_values)  # (evaluations,)
+    loss_steps: Steps = field(default_factory=_no_steps)  # (rows,), increasing
+    losses: Values = field(default_factory=_no_values)  # (rows,), training loss, unsmoothed
+    best_val: float | None = None  # the lowest finite validation loss
+    noise: float | None = None  # standard error of one evaluation; None: too few to estimate it
+    tokens: int = 0  # read in training; 0 where unknown
     findings: tuple[Said, ...] = ()
-    edits: tuple[TrialChange, ...] = ()  # what the plan of this run proposes next
-    reason: str = ""
+    edits: tuple[TrialChange, ...] = ()  # the edits that this run's plan proposes
+    reason: str = ""  # why the strategy proposed it
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a session may spend, and the bounds of the values it may try; None: no bound."""
+    """What a session may spend, and which values it may try; None: no limit."""
 
-    runs: int | None = None
-    tokens: int | None = None
-    hours: float | None = None
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    probes: bool = True  # False: what is left is for whole runs
+    runs: int | None = None  # whole runs
+    tokens: int | None = None  # of all runs together
+    hours: float | None = None  # of all runs together
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # key -> low, high
+    probes: bool = True  # False: propose whole runs only
 
 
 @dataclass(frozen=True, slots=True)
 class TrialProposal:
-    """The next run: the whole config values, and why."""
+    """A run that the strategy proposes."""
 
-    values: Mapping[str, object]
+    values: Mapping[str, object]  # the whole config under canonical keys
     kind: Kind = "full"
-    max_steps: int | None = None  # of a probe
+    max_steps: int | None = None  # optimizer steps of a probe; None for a whole run
     reason: str = ""
-    because: tuple[str, ...] = ()
+    because: tuple[str, ...] = ()  # codes of the findings
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """No run more, and why."""
+    """The strategy's answer when no further run is worth it."""
 
     reason: str
 
 
 class Strategy(Protocol):
-    """What decides. ``advisor.tuning.strategy.next_run`` is one; all its functions are pure."""
+    """Decides which run comes next; ``advisor.tuning.strategy.next_run`` is one.
+
+    Its functions are pure. ``history`` holds the runs that ended, the start first; ``start`` the
+    start's config values; ``noise`` the standard error of one evaluation, None where unknown.
+    """
 
     def propose(
         self,
@@ -102,12 +110,12 @@ class Strategy(Protocol):
         limits: Limits,
         noise: float | None,
     ) -> TrialProposal | Stop:
-        """Return what the next run does; the first of ``history`` is the start itself."""
+        """Return the next run, or the reason to stop."""
 
     def hopeless(
         self, partial: Trial, history: Sequence[Trial], limits: Limits, noise: float | None
     ) -> str:
-        """Say why a run that still goes on is to be aborted, '' to let it go on."""
+        """Return why a run that still goes on is to be aborted, '' to let it go on."""
 
     def propose_many(
         self,
@@ -117,4 +125,4 @@ class Strategy(Protocol):
         noise: float | None,
         count: int,
     ) -> Sequence[TrialProposal] | Stop:
-        """Return up to so many runs that may go on at once."""
+        """Return up to ``count`` runs to start at the same time, or the reason to stop."""

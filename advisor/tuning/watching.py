@@ -1,4 +1,4 @@
-"""Looking at a run while it goes on: what its own log, or the strategy, condemns is ended."""
+"""Watching a run in progress, to end it once its log or the strategy condemns it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from advisor.tuning.launch import Running
 from advisor.tuning.trial import Trial
 
 PROBED = "its steps as a probe are done"
-CONDEMNED = ("nonfinite", "divergence")  # errors that no more steps will mend
-_FIRST, _SHARE = 1.0, 20.0  # seconds to the first look; rest between looks over their cost
-_LOOKS = 2  # in a row that must agree
-_HANGS = (60.0, 3.0)  # seconds of silence at least, and over the longest run so far
-_TELL = 600.0  # seconds
+CONDEMNED = ("nonfinite", "divergence")  # symptoms that further steps do not repair
+_FIRST = 1.0  # seconds to the first look, and between looks at least
+_SHARE = 20.0  # pause between looks over the time of a look: looking takes 5% of a core at most
+_LOOKS = 2  # looks in a row that must agree
+_HANGS = (60.0, 3.0)  # silence of a hanging run: seconds at least, and times the longest run
+_TELL = 600.0  # seconds of silence before the user hears of it
 
 
 @dataclass(slots=True)
 class TrialPulse:
-    """When a run last wrote anything; one that has stopped to write hangs."""
+    """When a run last wrote to its folder; a run that writes nothing for long hangs."""
 
     folder: Path
-    seen: tuple[int, ...] = ()
-    since: float = field(default_factory=time.monotonic)
-    told: float = 0.0
+    seen: tuple[int, ...] = ()  # modification times of all its files, in nanoseconds
+    since: float = field(default_factory=time.monotonic)  # seconds, when they last changed
+    told: float = 0.0  # seconds of silence that were reported last
 
     def silent(self) -> float:
-        """Return for how many seconds nothing has been written to console or output."""
-        seen = tuple(  # walk passes by folders that vanish meanwhile: checkpoints half written
+        """Return for how many seconds nothing in the folder has changed."""
+        seen = tuple(  # walk skips folders that vanish meanwhile, as unfinished checkpoints do
             _written(Path(place, name))
             for place, folders, files in os.walk(self.folder)
             for name in sorted((*folders, *files))
@@ -40,11 +41,14 @@ class TrialPulse:
         return time.monotonic() - self.since
 
     def is_dead(self, longest: float) -> bool:
-        """Say whether a run was silent for far longer than whole ones took; 0: none is known."""
+        """Return whether a run hangs: silent for three times as long as the longest run took.
+
+        ``longest`` is in seconds; 0 where no run has ended yet, and then no run is dead.
+        """
         return longest > 0 and self.silent() > max(_HANGS[0], _HANGS[1] * longest)
 
     def is_to_be_told(self) -> bool:
-        """Say whether people should hear that it is silent: after ten minutes, then rarer."""
+        """Return whether to report the silence: after ten minutes, then each time it doubles."""
         silent = self.silent()
         if silent <= max(_TELL, 2 * self.told):
             return False
@@ -61,16 +65,17 @@ def _written(path: Path) -> int:
 
 @dataclass(slots=True)
 class Watch:
-    """What was seen of one run; ``symptom`` is set once it was ended for one."""
+    """The state of watching one run."""
 
-    last_step: int | None = None  # of a probe that is to be ended from outside
-    symptom: str = ""
-    over: bool = False
-    _suspect: str = ""
-    _looks: int = 0
-    _next: float = field(default_factory=lambda: time.monotonic() + _FIRST)
+    last_step: int | None = None  # the step at which to stop another trainer's probe
+    symptom: str = ""  # for which the run was ended, '' for another reason
+    over: bool = False  # whether it was told to end
+    _suspect: str = ""  # the symptom of the last look, or "hopeless"
+    _looks: int = 0  # looks in a row that agree on it
+    _next: float = field(default_factory=lambda: time.monotonic() + _FIRST)  # seconds
 
     def is_due(self) -> bool:
+        """Return whether it is time for the next look."""
         return time.monotonic() >= self._next
 
     def look(
@@ -79,7 +84,7 @@ class Watch:
         read: Callable[[], Trial | None],
         hopeless: Callable[[Trial], str],
     ) -> None:
-        """Read the log and end the run where two looks agree that it is lost."""
+        """Read the log, and end the run once two looks in a row agree that it is lost."""
         began = time.monotonic()
         trial = read()
         self._next = time.monotonic() + max(_FIRST, _SHARE * (time.monotonic() - began))
@@ -99,6 +104,7 @@ class Watch:
             self.end(running, self._suspect, why)
 
     def end(self, running: Running, symptom: str, why: str) -> None:
+        """Tell the run to end for good."""
         self.symptom, self.over = symptom, True
         running.stop(why)
 

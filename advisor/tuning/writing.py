@@ -1,4 +1,4 @@
-"""From the values of a Proposal to a config in the user's own dialect, always from the start's."""
+"""From the values of a Proposal to a config in the user's own dialect, written over the start's."""
 
 from __future__ import annotations
 
@@ -20,26 +20,31 @@ from advisor.tuning.trial import TrialChange
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The user's config as the session starts from it."""
+    """The config that a session starts from: the user's, with ``--set`` applied."""
 
-    path: Path  # the user's file: names the suffix, never written
+    path: Path  # the user's file; never written
     text: str
     config: Config
 
     @property
     def tree(self) -> dict[str, object]:
+        """The config as nested mappings, under the user's own keys."""
         return trees.parse(self.text.removeprefix("\ufeff"), self.path)
 
     @property
     def dialect(self) -> Dialect:
+        """The config's dialect; ConfigError where it is none that we can write."""
         found = dialect_of(self.config.dialect)
         if found is None:
-            raise ConfigError(f"{self.path}: in no config language that we can write")
+            raise ConfigError(f"{self.path}: not in a config language that we can write")
         return found
 
 
 def read_start(path: Path, text: str | None = None) -> Start:
-    """Read the config that a session starts from; ``text`` where it was read before."""
+    """Read the config that a session starts from; ``text`` replaces the file's contents.
+
+    ConfigError where it is empty, not a known training config, or cannot be read.
+    """
     if text is None:
         text = trees.read_text(path)
     if not text.strip():
@@ -48,7 +53,7 @@ def read_start(path: Path, text: str | None = None) -> Start:
     dialect = sniff(tree)
     if dialect is None:
         known = " or ".join(each.NAME for each in DIALECTS)
-        raise ConfigError(f"{path}: no training config that we know ({known}); give another file")
+        raise ConfigError(f"{path}: not a config of a known trainer ({known}); give another file")
     values = dialect.read(tree)
     config = Config(values, dict.fromkeys(values, path.name), dialect.NAME, str(path))
     return Start(path, text, config)
@@ -57,7 +62,7 @@ def read_start(path: Path, text: str | None = None) -> Start:
 def changes_between(
     old: Mapping[str, object], new: Mapping[str, object]
 ) -> tuple[TrialChange, ...]:
-    """Return what differs, in the guide's order of tuning."""
+    """Return the changes from old to new values, in the guide's order of tuning."""
     keys = [key for key in new if not same(old.get(key), new[key])]
     return tuple(
         TrialChange(key, "set", old.get(key), new[key]) for key in sorted(keys, key=_in_order)
@@ -69,9 +74,9 @@ def _in_order(key: str) -> tuple[int, str]:
 
 
 def write_values(start: Start, changes: Sequence[TrialChange]) -> tuple[str, str]:
-    """Return the config with the changes made, and the diff from the start.
+    """Return the start's config text with the changes made, and the unified diff.
 
-    EditError where a change has no place in this config's language.
+    EditError where this config's dialect has no place for a change.
     """
     edits = [_edit(change) for change in changes]
     if not edits:
@@ -98,7 +103,10 @@ def _edit(change: TrialChange) -> Edit:
 def written_changes(
     start: Start, text: str, changes: Sequence[TrialChange]
 ) -> tuple[TrialChange, ...]:
-    """Return what a config changes of the start's, under the keys that stand in it."""
+    """Return the changes from the start to a config's text, under the user's own keys.
+
+    ``changes`` are the same under canonical keys, for where there is no text.
+    """
     if not text:
         return tuple(native_change(start, change) for change in changes)
     try:
@@ -111,7 +119,7 @@ def written_changes(
 
 
 def native_change(start: Start, change: TrialChange) -> TrialChange:
-    """Return a change that no config holds yet under the user's own key, where there is one."""
+    """Return a change under the user's own key, if the dialect has one for it."""
     dialect = dialect_of(start.config.dialect)
     native = dialect.native_path(change.key, start.tree) if dialect is not None else ""
     return change._replace(key=native or change.key)

@@ -122,14 +122,14 @@ def worth_saying(
 
 
 def _is_live(rule: Rule, view: View, done: float) -> bool:
-    """Say whether a rule that holds is told of a running training."""
+    """Return whether a rule that holds is told of a running training."""
     if rule.live > done:
         return False
     return not rule.live_when or judge(replace(rule, when=rule.live_when), view).value is True
 
 
 def is_over(run: Run) -> bool:
-    """Say whether a log states that its run has ended."""
+    """Return whether a log states that its run has ended."""
     facts = run.facts
     if "train_runtime" in facts or facts.get("ended"):  # what Trainer and we write last
         return True
@@ -157,7 +157,7 @@ def print_of_run(run: Run) -> bytes:
 
 
 def _is_shorter(before: Run, now: Run) -> bool:
-    """Say whether a log has lost points: it was cut, or begun anew in the same file."""
+    """Return whether a log has lost points: it was cut, or begun anew in the same file."""
     old, new = main_series(before), main_series(now)
     if old is None or new is None:
         return old is not None

@@ -46,14 +46,14 @@ def last_step(run: Run) -> int:
 
 
 def _is_shorter(before: Run, now: Run) -> bool:
-    """Say whether a log that went back plans another number of steps: the first ones may be
+    """Return whether a log that went back plans another number of steps: the first ones may be
     alike."""
     plans = (before.facts.get("max_steps"), now.facts.get("max_steps"))
     return last_step(now) < last_step(before) and None not in plans and plans[0] != plans[1]
 
 
 def _is_rewritten(old: Series, new: Series) -> bool:
-    """Say whether a log was written anew with what it held: a state file, saved at each
+    """Return whether a log was written anew with what it held: a state file, saved at each
     checkpoint."""
     shared, here, there = np.intersect1d(
         old.steps, new.steps, assume_unique=True, return_indices=True

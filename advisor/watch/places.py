@@ -39,7 +39,7 @@ def _matches(word: Path) -> Iterator[Path]:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Say which file on the disk a path is now; None where it is none."""
+    """Return which file on the disk a path is now; None where it is none."""
     try:
         state = path.stat()
     except OSError:
@@ -67,7 +67,7 @@ def find_rotated(path: Path, was: tuple[int, int] | None) -> list[Path]:
 
 
 def _is_named_after(name: str, path: Path) -> bool:
-    """Say whether a name is log.1, log-20260101.gz, or train-1.jsonl of train.jsonl."""
+    """Return whether a name is log.1, log-20260101.gz, or train-1.jsonl of train.jsonl."""
     if name.startswith((f"{path.name}.", f"{path.name}-")):
         return True
     same_kind = _PACKED.sub("", name).endswith(path.suffix)

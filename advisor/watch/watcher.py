@@ -90,7 +90,7 @@ class Watcher:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come: each run states its end, and none can appear."""
+        """Return whether nothing more will come: each run states its end, and none can appear."""
         if self.absent or not self.runs or any(place.open for place in self._places.values()):
             return False
         read = all(place.due <= self._clock() for place in self._places.values())
@@ -208,7 +208,7 @@ class Watcher:
         return list(keyed.items())
 
     def _holds_several(self, path: Path) -> bool:
-        """Say whether a path is a folder of runs, or none yet: others may follow the one in it."""
+        """Return whether more runs may appear at a path: it is not itself the folder of one run."""
         if not path.is_dir():
             return True
         return not any(run_folder(run.path) == path for run in self.runs.values())

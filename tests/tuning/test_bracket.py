@@ -64,7 +64,7 @@ def test_the_first_bracket_is_sought_by_decades_and_a_broken_rate_by_one_down() 
     assert found is not None and found[0] == pytest.approx(1e-2)
     hot = simulate({**START, LR: 0.3})
     found = next_rate(hot, hot, [hot], Room({}))
-    assert found is not None and found[0] == pytest.approx(0.03) and "breaks" in found[1]
+    assert found is not None and found[0] == pytest.approx(0.03) and "failed" in found[1]
     low = replace(start, findings=(Said("LR001", "lr_too_low", "warning"),))
     assert next_rate(low, low, [low], Room({})) == (
         pytest.approx(1e-2),

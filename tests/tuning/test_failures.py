@@ -58,7 +58,7 @@ def last(done: subprocess.CompletedProcess[str]) -> str:
 def test_a_trainer_that_logs_nothing_is_not_tried_again(place: Path) -> None:
     done = tuned(place, "print('all good')")
     assert done.returncode == 1
-    assert "went through, but left no log that can be read" in last(done)
+    assert "the run succeeded, but left no log that can be read" in last(done)
     assert len((place / "tune-my/runs/001-start/attempts.jsonl").read_text().splitlines()) == 1
 
 
@@ -70,11 +70,11 @@ def test_a_start_that_failed_can_be_begun_again(place: Path) -> None:
 def test_losses_that_are_not_finite_from_the_first_step_are_told_as_that(place: Path) -> None:
     done = tuned(place, NAN, "--runs", "2")
     assert done.returncode == 1
-    assert "no whole run came to a validation loss (2 nonfinite)" in last(done)
+    assert "no whole run reached a validation loss (2 nonfinite)" in last(done)
     assert "nothing was printed" not in done.stderr
     told = advise(place, "report", "tune-my")
     assert told.returncode == 0 and "nonfinite" in told.stdout
-    assert "no whole run came to a validation loss" in " ".join(told.stdout.split())
+    assert "no whole run reached a validation loss" in " ".join(told.stdout.split())
 
 
 def test_a_trainer_that_does_not_read_its_config_is_found_out(place: Path) -> None:
@@ -159,4 +159,4 @@ def test_a_broken_ledger_is_one_line(place: Path) -> None:
     (place / "tune-my" / "ledger.sqlite").write_text("junk")
     for words in (("tune", "my.json", "--command", trainer()), ("report", "tune-my")):
         done = advise(place, *words)
-        assert done.returncode == 2 and "no ledger that can be read" in last(done)
+        assert done.returncode == 2 and "not a readable ledger" in last(done)

@@ -141,7 +141,7 @@ def test_links_out_of_the_session_are_not_followed(session: Path, tmp_path: Path
                                   '{"status": 0, "seconds": null, "stopped": ""}'])  # fmt: skip
 def test_a_forged_note_of_an_end_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / keeper.EXIT).write_text(text)
-    with pytest.raises(AdvisorError, match="no note of ours"):
+    with pytest.raises(AdvisorError, match="not written by tune"):
         launch.exit_of(tmp_path)
 
 

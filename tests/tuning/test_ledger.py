@@ -72,5 +72,5 @@ def test_what_a_session_notes_is_replaced_by_the_newest(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_ledger_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_text("not a database, by far not one at all" * 40)
-    with pytest.raises(AdvisorError, match="no ledger that can be read"):
+    with pytest.raises(AdvisorError, match="not a readable ledger"):
         Ledger.open(tmp_path, readonly=True)

@@ -112,7 +112,7 @@ def test_a_start_that_crashes_three_times_the_same_way_ends_with_one_line(place:
     [
         (("--command", "x_trainer {config}"), "x_trainer: no such program"),
         (("--command", f"{sys.executable} t.py"), "has no {config}"),
-        (("--command", f"{sys.executable} 'open {{config}}"), "close its quotes"),
+        (("--command", f"{sys.executable} 'open {{config}}"), "close the quotes"),
         (("--keep", "some"), "give all or best"),
         (("--hours", "0"), "give a number above 0"),
         (("--hours", "nan"), "give a number above 0"),
@@ -227,7 +227,7 @@ def test_a_run_is_ended_when_the_hours_are_spent(place: Path) -> None:
     done = tune(place, "--hours", "0.0015", "--json", command=command)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)["runs"][0]
-    assert run["status"] == "aborted" and run["said"] == "the hours of the session are spent"
+    assert run["status"] == "aborted" and run["said"] == "the --hours of the session are used up"
     assert run["best_val"] is not None
     assert not (place / "tune-my/runs/001-start/done.txt").exists()
 
@@ -241,7 +241,7 @@ def test_without_any_validation_loss_there_is_no_result_and_status_1(place: Path
     )
     done = tune(place, "--runs", "1", command=f"{sys.executable} {blind} {{config}} {{run_dir}}")
     assert done.returncode == 1
-    assert "no run has a validation loss to choose by" in done.stderr.splitlines()[-1]
+    assert "no run logged a validation loss to choose by" in done.stderr.splitlines()[-1]
 
 
 def test_a_run_that_diverges_is_ended_early(place: Path) -> None:

@@ -1,4 +1,4 @@
-"""Comparing runs, whole or cut off: over the same samples, in units of their own noise."""
+"""Comparison of runs, whole or cut off: over the same samples, in units of their own noise."""
 
 from __future__ import annotations
 
@@ -14,35 +14,39 @@ from advisor.base.numbers import is_number, number, same
 from advisor.tuning.space import BATCH, EPOCHS, STEPS, alike
 from advisor.tuning.trial import Steps, Trial
 
-FLOOR = 1e-3  # of the level: no loss is known better than that
-FEWEST = 2  # values, for a difference to say something
+FLOOR = 1e-3  # share of the loss: the standard error of a difference is never taken as smaller
+FEWEST = 2  # values for a difference that means something
 BROKEN = ("nonfinite", "oom", "crashed")
-UNLEARNT = 1.15  # times its first losses: the samples of a step differ by less
-SHARE = 0.25  # of a run, as long as a probe is: in it rates rank as they do at the end
-SHORTEST = 4  # logged losses of a probe
-MOST = 0.6  # of a run: a longer probe is hardly cheaper than a whole run
+UNLEARNT = 1.15  # times the first losses: single steps vary by less, so higher means unlearning
+SHARE = 0.25  # of a run: the length of a probe; by then rates rank as they do at the end
+SHORTEST = 4  # logged losses that a probe needs
+MOST = 0.6  # of a run: a longer probe costs almost as much as the whole run
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """By how much one run's loss lies above another's over the same samples; standard error."""
+    """How far one run's loss lies above another's over the same samples."""
 
-    value: float
-    error: float
+    value: float  # mean difference in loss; negative: the first run is better; inf: it broke
+    error: float  # its standard error
 
     def better(self, times: float = 1.0) -> bool:
+        """Return whether the first run is better by more than ``times`` standard errors."""
         return self.value < -times * self.error
 
 
 def broke(trial: Trial) -> bool:
-    """Say whether a run ended in numbers or an error that say: not so far."""
+    """Return whether a run failed: it crashed, or its loss diverged or is not finite."""
     said = any(f.severity == "error" and f.symptom in ("divergence", "nonfinite")
                for f in trial.findings)  # fmt: skip
     return trial.status in BROKEN or (said and not _still_gains(trial))
 
 
 def _still_gains(trial: Trial) -> bool:
-    """Say whether the last evaluation is the lowest: losses of a few samples only look wild."""
+    """Return whether the last evaluation is the lowest.
+
+    Then a divergence that the training losses show is only noise of small batches.
+    """
     held = trial.val_losses
     if held.size == 0 or is_above_start(trial):
         return False
@@ -50,7 +54,7 @@ def _still_gains(trial: Trial) -> bool:
 
 
 def is_above_start(trial: Trial) -> bool:
-    """Say whether a run is far above the loss that it began with: it unlearns."""
+    """Return whether the loss of a run's second half is far above its first losses: it unlearns."""
     if trial.losses.size < SHORTEST:
         return False
     later = trial.losses[trial.losses.size // 2 :]
@@ -58,17 +62,21 @@ def is_above_start(trial: Trial) -> bool:
 
 
 def batch_of(trial: Trial) -> float:
+    """Return the samples of one optimizer step; 1 where unknown."""
     value = trial.values.get(BATCH)
     return number(value) if is_number(value) and number(value) > 0 else 1.0
 
 
 def length_of(trial: Trial) -> int:
-    """Return how many steps a run took, as far as its log says."""
+    """Return how many optimizer steps a run took, 0 where its log has no training loss."""
     return int(trial.loss_steps[-1]) + 1 if trial.loss_steps.size else 0
 
 
 def best_share(trial: Trial) -> float:
-    """Return which share of the run was over at its lowest validation loss."""
+    """Return the share of the run (0 to 1) that was done at its lowest validation loss.
+
+    1 where it has no evaluation.
+    """
     if trial.val_losses.size == 0 or not length_of(trial):
         return 1.0
     at = min(range(trial.val_losses.size), key=lambda i: float(trial.val_losses[i]))
@@ -76,7 +84,7 @@ def best_share(trial: Trial) -> float:
 
 
 def probe_samples(base: Trial) -> float | None:
-    """Return how many samples a probe sees; None where a run is too short to be probed."""
+    """Return how many samples a probe of a run sees; None where the run is too short to probe."""
     total = length_of(base)
     if base.loss_steps.size < SHORTEST:
         return None
@@ -85,19 +93,20 @@ def probe_samples(base: Trial) -> float | None:
 
 
 def same_length(one: Trial, other: Trial) -> bool:
-    """Say whether two runs go over as many samples in all, so that their schedules agree."""
+    """Return whether two runs have the same epochs and max_steps, so that schedules agree."""
     return all(same(one.values.get(key), other.values.get(key)) for key in (EPOCHS, STEPS))
 
 
 def lead(
     one: Trial, other: Trial, samples: float | None = None, noise: float | None = None
 ) -> Lead | None:
-    """Return how much higher the training loss of ``one`` lies, over the later half of what
-    both have of the first ``samples``; of the validation loss where both have one there.
+    """Return how far the loss of ``one`` lies above that of ``other`` over the same samples.
 
-    Runs of one seed see the same samples in the same order: step by step their differences hold
-    far less noise than their losses. ``noise`` is that of an evaluation. None where they share
-    too few values.
+    By validation loss at the last evaluation within both runs and the first ``samples``; without
+    one, by training loss over the later half of those samples. Runs with the same seed and batch
+    see the same samples at each step, so the differences step by step have far less noise than
+    the losses. ``noise`` is the standard error of one evaluation. None where the runs share too
+    few values.
     """
     held = _held(one, other, samples, noise)
     if held is not None:
@@ -120,8 +129,10 @@ def lead(
 
 
 def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) -> Lead | None:
-    """Return the lead at the last evaluation within what both have; the other curve is read there
-    between its own evaluations. None where that lies in the first half."""
+    """Return the lead in validation loss at the last evaluation of ``one`` within both runs.
+
+    The curve of ``other`` is interpolated there. None where that lies in the first half.
+    """
     curves = [_evaluations(trial) for trial in (one, other)]
     if not all(seen.size for seen, _ in curves):
         return None
@@ -136,12 +147,13 @@ def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) 
 
 
 def _evaluations(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the finite evaluations, (n,) each: samples seen by then, validation loss."""
     fine = np.isfinite(trial.val_losses)
     return _seen(trial, trial.val_steps[fine]), trial.val_losses[fine]
 
 
 def _seen(trial: Trial, steps: Steps) -> NDArray[np.float64]:
-    """Return how many samples a run has seen after its steps."""
+    """Return how many samples a run has seen after each step, (n,) as ``steps``."""
     return (steps + 1).astype(np.float64) * batch_of(trial)
 
 
@@ -166,6 +178,7 @@ def _between(trial: Trial, low: float, high: float) -> NDArray[np.float64]:
 
 
 def _variance(values: NDArray[np.float64]) -> float:
+    """Return the variance by the median absolute deviation: an outlier does not count."""
     spread = 1.4826 * median(np.abs(values - np.median(values)))
     return float(spread**2)
 
@@ -175,8 +188,8 @@ def _floor(values: NDArray[np.float64]) -> float:
 
 
 def loss_at_start(trials: Sequence[Trial]) -> float | None:
-    """Return the loss before anything was learnt: the median of the first losses of all runs, or
-    the highest first evaluation of a run that learnt too little to tell."""
+    """Return the loss before training: the median of all runs' first training losses, or the
+    highest first evaluation, whichever is higher. None where no run logged a finite loss."""
     firsts = [float(t.losses[0]) for t in trials if t.losses.size and math.isfinite(t.losses[0])]
     if not firsts:
         return None

@@ -1,4 +1,4 @@
-"""What to turn beside the rate: one group of the guide a run, the likeliest first."""
+"""Changes to try besides the learning rate: one group of the guide per run, most likely first."""
 
 from __future__ import annotations
 
@@ -29,34 +29,37 @@ from advisor.tuning.space import (
 from advisor.tuning.strategy.curves import best_share, length_of
 from advisor.tuning.trial import Trial
 
-FEW_STEPS = 200  # a run of fewer gains by more steps of fewer samples each
-SHORT = 24  # steps: a run of fewer says little of its rate, and has the fewest chances to learn
-FINE = 2.5  # the factor of the last steps of the rate, which only whole runs can judge
-CALM = 100  # steps: in runs of fewer the rate does not move with the batch
-NEARBY = 1.2  # doublings of the rate
-ROUGH = 4.0  # the factor of a move in a value that is far off
-PROBED = (LR, BATCH, RANK, "peft.alpha")  # judged by probes, over the same samples
+FEW_STEPS = 200  # a shorter run gains from more steps of fewer samples each
+SHORT = 24  # steps: a shorter run says little about its rate and has too few updates to learn
+FINE = 2.5  # factor of the last changes of the rate, which only whole runs can judge
+CALM = 100  # steps: in shorter runs a smaller batch keeps its rate
+NEARBY = 1.2  # doublings: rates closer than this show the same about other keys
+ROUGH = 4.0  # factor of a change to a value that is far off
+PROBED = (LR, BATCH, RANK, "peft.alpha")  # keys that probes judge, over the same samples
 TURNED = (BATCH, EPOCHS, RANK, DECAY, DROPOUT, STEPS)
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Changes of one group, and why."""
+    """Changes to keys of one group of the guide, and the reason."""
 
-    changes: tuple[tuple[str, object], ...]
+    changes: tuple[tuple[str, object], ...]  # (canonical key, new value); the main one first
     reason: str
-    because: tuple[str, ...] = ()
+    because: tuple[str, ...] = ()  # codes of the findings
 
 
 def first_new(
     moves: Iterator[Move], front: Trial, history: Sequence[Trial], room: Room
 ) -> tuple[dict[str, object], Move] | None:
-    """Return the values of the first move that was not tried and whose like did not fail."""
+    """Return the first move that was neither tried nor failed in a similar form, and its values.
+
+    None where there is none; ``room`` bounds the values.
+    """
     for move in moves:
         values = with_changes(front.values, move.changes, room, length_of(front))
         key = move.changes[0][0]
         if same(values.get(key), front.values.get(key)):
-            continue  # a bound holds it
+            continue  # a bound allows no change
         if any(_was_tried(key, values, trial) for trial in history):
             continue
         changed = [key for key in TURNED if not same(values.get(key), front.values.get(key))]
@@ -66,7 +69,10 @@ def first_new(
 
 
 def _was_tried(key: str, values: Values, trial: Trial) -> bool:
-    """Say whether a run had these values; a near rate does where it is not what is turned."""
+    """Return whether a run had these values.
+
+    Where ``key``, the one to change, is not the rate, a nearby rate counts as the same.
+    """
     if not alike(values, trial.values, (LR, "lr_scheduler.min_lr")):
         return False
     if key == LR:
@@ -75,7 +81,7 @@ def _was_tried(key: str, values: Values, trial: Trial) -> bool:
 
 
 def _went_there(key: str, values: Values, front: Trial, history: Sequence[Trial]) -> bool:
-    """Say whether a run turned this key the same way, no further, and was not built on."""
+    """Return whether a run changed this key in the same direction, as far or less, for nothing."""
     way = distance(front.values, values, key)
     for trial in history:
         if trial is front or not alike(trial.values, front.values, _along(key)):
@@ -87,40 +93,40 @@ def _went_there(key: str, values: Values, front: Trial, history: Sequence[Trial]
 
 
 def _near(values: Values, trial: Trial) -> bool:
-    """Say whether two rates are so alike that what one run showed holds for the other."""
+    """Return whether two rates are so close that one run's result holds for the other."""
     return abs(distance(trial.values, values, LR)) < NEARBY
 
 
 def is_near(values: Values, trial: Trial) -> bool:
-    """Say whether a run had these values, or nearly so: another rate that hardly differs."""
+    """Return whether a run had these values, apart from a slightly different rate."""
     return alike(values, trial.values, (LR, "lr_scheduler.min_lr")) and _near(values, trial)
 
 
 def _along(key: str) -> tuple[str, ...]:
-    """Return the keys that may differ where only one was turned: it and what moves with it."""
+    """Return a key and all keys that change along with it."""
     return (key, LR, "lr_scheduler.min_lr", "lr_scheduler.lr_warmup_steps", "peft.alpha",
             "lr_scheduler.lr_decay_steps", "step_scheduler.local_batch_size", STEPS)  # fmt: skip
 
 
 def moves_to_probe(front: Trial, base: Trial) -> Iterator[Move]:
-    """Yield what the first part of a run can judge: as many samples, the same schedule."""
+    """Yield moves that a probe can judge: over as many samples, on the same schedule."""
     values, symptoms = front.values, _symptoms(base)
     if has(values, BATCH) and "noisy" in symptoms:
         more = ((BATCH, number(values[BATCH]) * 2),)
-        yield Move(more, "noise hides the trend: more samples a step")
+        yield Move(more, "noise hides the trend: more samples per step")
     else:
         yield from more_steps(front, base)
     if has(values, RANK) and number(values[RANK]) < MOST_RANK and "overfit" not in symptoms:
-        # the more rows an adapter has, the further one step of each moves the weights
+        # a larger adapter moves the weights further in each step, hence also the lower rate
         grown = 2 ** distance(base.values, values, RANK) if has(base.values, RANK) else 1.0
-        factor = ROUGH * min(max(1.0, grown), ROUGH)  # what gained once is turned further at once
+        factor = ROUGH * min(max(1.0, grown), ROUGH)  # after a gain, go further at once
         for rate in _rates(values):
             larger = ((RANK, number(values[RANK]) * factor), *rate)
-            yield Move(larger, "does more capacity learn more?")
+            yield Move(larger, "more capacity may learn more")
 
 
 def _rates(values: Values) -> list[tuple[tuple[str, object], ...]]:
-    """Return what the rate may be beside another batch or rank: lower, or as it is."""
+    """Return the rates to try with another batch or rank: a lower one, and the present one."""
     if not has(values, LR):
         return [()]
     return [((LR, number(values[LR]) / FINE),), ((LR, values[LR]),)]
@@ -132,24 +138,24 @@ def more_steps(front: Trial, base: Trial) -> Iterator[Move]:
         return
     size, steps = number(front.values[BATCH]), length_of(base) * _share(base, front)
     if steps >= FEW_STEPS:
-        yield Move(((BATCH, size * 2),), "is a smoother gradient worth fewer steps?")
+        yield Move(((BATCH, size * 2),), "a smoother gradient may be worth fewer steps")
         return
     smaller = max(1, round(size / (ROUGH if steps < SHORT else 2.0)))
-    # the rate stays: what holds back so few steps is their number, not the noise in them
+    # short runs keep the rate first: too few steps hold them back, not noisy ones
     rates = reversed(_rates(front.values)) if steps < CALM else [()]
     for rate in rates:
-        yield Move(((BATCH, smaller), *rate), f"{steps:.0f} steps are few: more, of fewer samples")
+        yield Move(((BATCH, smaller), *rate), f"only {steps:.0f} steps: more, of fewer samples")
 
 
 def _share(base: Trial, front: Trial) -> float:
-    """Return how many steps the front takes for one of the base."""
+    """Return how many steps the front takes for each step of the base, over equal samples."""
     if not has(base.values, BATCH) or not has(front.values, BATCH):
         return 1.0
     return number(base.values[BATCH]) / max(1.0, number(front.values[BATCH]))
 
 
 def moves_asked_for(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
-    """Yield what only a whole run can judge and what the diagnosis or the curve asks for."""
+    """Yield moves that only a whole run can judge, and that diagnosis or curve ask for."""
     values, symptoms = base.values, _symptoms(base)
     yield from _moves_of_plan(base)
     yield from _again(base, history)
@@ -159,13 +165,11 @@ def moves_asked_for(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
         share = best_share(base)
         if share <= 0.75 and number(values[EPOCHS]) > 1:
             new = max(1, round(number(values[EPOCHS]) * share))
-            yield Move(
-                ((EPOCHS, new),), "the best checkpoint came early: a schedule that ends there"
-            )
+            yield Move(((EPOCHS, new),), "the best checkpoint came early: end the schedule there")
 
 
 def last_moves(base: Trial) -> Iterator[Move]:
-    """Yield what a whole run may gain a little by."""
+    """Yield moves that may gain a little, once nothing else is left."""
     values = base.values
     yield from _into_range(values)
     if has(values, LR):
@@ -180,29 +184,31 @@ def _symptoms(trial: Trial) -> set[str]:
 
 
 def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
-    """Go on the way that brought the base: the same factor again."""
+    """Yield the move that led to the base once more, by the same factor."""
     for parent in reversed([t for t in history if t.kind == "full" and t.number < base.number]):
         moved = [key for key in (EPOCHS, DECAY, DROPOUT) if has(base.values, key)
                  and abs(distance(parent.values, base.values, key)) > 0.4]  # fmt: skip
         if len(moved) == 1:
             key = moved[0]
             factor = 2 ** distance(parent.values, base.values, key)
-            yield Move(((key, number(base.values[key]) * factor),), "this way was better: further")
+            further = ((key, number(base.values[key]) * factor),)
+            yield Move(further, "this direction was better: go further")
         return
 
 
 def mending_moves(broken: Trial) -> Iterator[Move]:
-    """Yield what may let a run that crashed or ran out of memory go through."""
+    """Yield moves that may let a run succeed that crashed or ran out of memory."""
     yield from _moves_of_plan(broken, ())
     if broken.status == "oom" and has(broken.values, LOCAL):
         half = ((LOCAL, max(1, int(number(broken.values[LOCAL])) // 2)),)
-        yield Move(half, "out of memory: fewer samples at a time, as many a step")
+        yield Move(half, "out of memory: fewer samples at a time, as many per step")
 
 
 def _moves_of_plan(base: Trial, judged: Sequence[str] = PROBED) -> Iterator[Move]:
-    """Yield the plan's edits that no probe judges, a group at a time in the guide's order.
+    """Yield the plan's edits that no probe judges, one group at a time in the guide's order.
 
-    How a run is measured changes no loss.
+    Edits to how a run is measured are left out: they change no loss. ``judged`` are the keys that
+    probes judge.
     """
     edits = [e for e in base.edits if not same(base.values.get(e.key), e.new)]
     edits = [e for e in edits if group_of(e.key) > Group.MEASURING and e.key not in judged]
@@ -213,7 +219,7 @@ def _moves_of_plan(base: Trial, judged: Sequence[str] = PROBED) -> Iterator[Move
 
 
 def _falls_to_the_end(trial: Trial) -> bool:
-    """Say whether the lowest validation loss is that of the last evaluation."""
+    """Return whether the lowest validation loss came at the end of the run."""
     return trial.val_losses.size < 2 or best_share(trial) > 0.95
 
 
@@ -225,7 +231,7 @@ def _longer(values: Values, factor: float, why: str) -> Iterator[Move]:
 
 
 def _into_range(values: Values) -> Iterator[Move]:
-    """Yield the edge of the recommended range for what lies well outside it."""
+    """Yield a move to the edge of the recommended range, for a value well outside it."""
     run = Run("", "", {}, config=Config(values))
     for key in (DECAY, DROPOUT):
         known = range_of(key, run)
@@ -234,4 +240,4 @@ def _into_range(values: Values) -> Iterator[Move]:
         value = number(values[key])
         if not known.low / 1.5 <= value <= known.high * 1.5:
             edge = known.low if value < known.low else known.high
-            yield Move(((key, edge),), f"usual is {known.low:g} to {known.high:g}")
+            yield Move(((key, edge),), f"the usual range is {known.low:g} to {known.high:g}")

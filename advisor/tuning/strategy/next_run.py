@@ -1,6 +1,6 @@
-"""What a person does in three to five runs: probes of the rate, the batch and the capacity, each
-cut off early and judged over the same samples; a whole run of what they found; then what only
-whole runs can judge, one group of the guide at a time."""
+"""The strategy: first probes of rate, batch and capacity, cut off early and compared over the same
+samples; then a whole run of the best; then what only whole runs can judge, one group of the guide
+at a time."""
 
 from __future__ import annotations
 
@@ -35,18 +35,25 @@ from advisor.tuning.strategy.moves import (
 from advisor.tuning.strategy.rates import RATES, leaning, next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
 
-MOST_PROBES = 12
-MOST_BROKEN = 4  # runs in a row
-FAILURES = 3  # whole runs in a row that gained nothing: what is left gains less than the noise
-DETOUR = 0.02  # relative: so much worse a run may be that can be probed, where the base cannot
-CLOSE_BY = 0.1  # of what was learnt by then: no probe tells runs so near each other apart
-EARLY, LATE = 0.4, 0.1  # of what the best run had learnt by then: a run so far behind is lost
+MOST_PROBES = 12  # in a session
+MOST_BROKEN = 4  # failed runs in a row
+FAILURES = 3  # whole runs in a row without a gain: what is left gains less than the noise
+# Share of the loss by which a run that can be probed may be worse than one that cannot
+DETOUR = 0.02
+CLOSE_BY = 0.1  # share of the loss gained by then: probes closer than this cannot be told apart
+# A run is lost when it lags the best one by this share of the loss gained by then: at the start of
+# the run, and at its end.
+EARLY, LATE = 0.4, 0.1
 
 
 def propose(
     history: Sequence[Trial], start: Mapping[str, object], limits: Limits, noise: float | None
 ) -> TrialProposal | Stop:
-    """Return the next run, or why there is none; a pure function of what is known."""
+    """Return the next run, or the reason to stop; a pure function of its arguments.
+
+    ``history`` holds the runs that ended, the start first; ``noise`` is the standard error of one
+    evaluation.
+    """
     if not history:
         return TrialProposal(start, reason="the start: your config as it is")
     room = Room(limits.ranges)
@@ -68,15 +75,15 @@ def propose(
         return close
     found = found or first_new(last_moves(base), base, history, room)
     if found is None:
-        return Stop("nothing that was not tried promises more than the noise")
+        return Stop("nothing untried promises a gain beyond the noise")
     return _proposal(*found)
 
 
 def _propose_mending(history: Sequence[Trial], room: Room) -> TrialProposal | Stop:
-    """Return what may let the last run go through, where none has gone through yet."""
+    """Return a run that may succeed where all before failed, or the reason to stop."""
     found = first_new(mending_moves(history[-1]), history[-1], history, room)
     if found is None or len(history) > MOST_BROKEN:
-        return Stop("no run went through, and no log says what would let one")
+        return Stop("no run succeeded, and no log says what would help")
     return _proposal(*found)
 
 
@@ -86,7 +93,10 @@ def _proposal(values: Mapping[str, object], move: Move, steps: int | None = None
 
 
 def base_of(history: Sequence[Trial], noise: float | None) -> Trial:
-    """Return the run that the next one builds on: the earliest that none beats beyond the noise."""
+    """Return the run that the next one builds on: the earliest that none beats beyond the noise.
+
+    The start where no whole run has a validation loss.
+    """
     whole = [t for t in history if counts(t) and not broke(t)] or [t for t in history if counts(t)]
     if not whole:
         return history[0]
@@ -101,17 +111,21 @@ def base_of(history: Sequence[Trial], noise: float | None) -> Trial:
 
 
 def _can_be_probed(trial: Trial, base: Trial) -> bool:
-    """Say whether a run shows by its first part what the base is too short to show."""
+    """Return whether a run is long enough to probe where the base is not."""
     return probe_samples(base) is None and probe_samples(trial) is not None
 
 
 def _was_sooner(trial: Trial, base: Trial) -> bool:
-    """Say whether a run that ends alike was there sooner: a shorter schedule may serve it."""
+    """Return whether a run of equal length reached its best clearly earlier than the base.
+
+    Then a shorter schedule may do.
+    """
     return same_length(trial, base) and best_share(trial) < 0.75 * best_share(base)
 
 
 def front_of(base: Trial, history: Sequence[Trial]) -> Trial:
-    """Return the run that leads over the samples of a probe; the base where none does clearly."""
+    """Return the run with the lowest loss over the samples of a probe; the base unless one is
+    clearly lower."""
     front, best, noise = base, 0.0, noise_of(history)
     for trial in history:
         if trial is base or broke(trial) or not same_length(trial, base):
@@ -123,12 +137,15 @@ def front_of(base: Trial, history: Sequence[Trial]) -> Trial:
 
 
 def _probe(base: Trial, front: Trial, history: Sequence[Trial], room: Room) -> TrialProposal | None:
-    """Return the next probe: the rate, then batch and capacity, then the rate beside those."""
+    """Return the next probe: the rate, then batch and capacity, then the rate with those.
+
+    None where probes have nothing left to find.
+    """
     if sum(t.kind == "probe" for t in history) >= MOST_PROBES:
         return None
     tried = [t for t in history if same_length(t, base)]
     if was_bracketed(history) and not was_bracketed(tried) and not leaning(base):
-        return None  # what was found beside another length holds here too
+        return None  # the rate found for another run length holds for this one, too
     if probe_samples(base) is None and len(history) == 1 and not leaning(base):
         longer = first_new(more_steps(base, base), base, history, room)
         if longer is not None:
@@ -149,7 +166,7 @@ def _propose_rate(rate: tuple[float, str], front: Trial, base: Trial, room: Room
 
 
 def _steps(samples: float | None, values: Mapping[str, object]) -> int | None:
-    """Return the steps of a probe; None where it has to be a whole run."""
+    """Return the optimizer steps of a probe; None where it has to be a whole run."""
     if samples is None:
         return None
     size = values.get("step_scheduler.global_batch_size")
@@ -161,13 +178,13 @@ def _is_whole(trial: Trial, front: Trial) -> bool:
 
 
 def _idle(history: Sequence[Trial], noise: float | None) -> int:
-    """Return how many whole runs there were since the last that the next builds on."""
+    """Return how many whole runs ended since the one that the next builds on."""
     base = base_of(history, noise)
     return sum(t.kind == "full" and t.number > base.number for t in history)
 
 
 def _close_behind(base: Trial, history: Sequence[Trial]) -> TrialProposal | None:
-    """Return the best of the probes that could not be told from the base, as a whole run."""
+    """Return as a whole run the best probe that no difference tells from the base; else None."""
     begin, samples = loss_at_start(history), probe_samples(base)
     if begin is None or samples is None:
         return None
@@ -184,7 +201,7 @@ def _close_behind(base: Trial, history: Sequence[Trial]) -> TrialProposal | None
     if not found:
         return None
     best = min(found, key=lambda each: each[:2])[2]
-    return TrialProposal(best.values, reason="a probe that was close behind, as a whole run")
+    return TrialProposal(best.values, reason="a probe close behind the best, as a whole run")
 
 
 def _codes(base: Trial) -> tuple[str, ...]:
@@ -192,10 +209,10 @@ def _codes(base: Trial) -> tuple[str, ...]:
 
 
 def hopeless(partial: Trial, history: Sequence[Trial], limits: Limits, noise: float | None) -> str:
-    """Say why a whole run that still goes on is to be aborted, '' to let it go on.
+    """Return why to abort a whole run in progress, '' to let it continue.
 
-    A run is lost that has learnt clearly less than the best one had by then. One with a slower
-    schedule is behind by design, so runs of another length are never compared.
+    A run is lost once it has gained clearly less loss than the best run had over the same samples.
+    A longer schedule is behind by design, so runs of another length are never compared.
     """
     if partial.kind != "full" or not history:
         return ""
@@ -210,6 +227,10 @@ def hopeless(partial: Trial, history: Sequence[Trial], limits: Limits, noise: fl
 
 
 def _level(base: Trial, samples: float) -> float:
+    """Return the mean training loss of the base over the later half of its first ``samples``.
+
+    Infinite where it logged none.
+    """
     known = base.losses[(base.loss_steps + 1) * batch_of(base) <= samples]
     tail = known[len(known) // 2 :]
     return float(np.mean(tail)) if tail.size else math.inf
@@ -226,7 +247,7 @@ def propose_many(
     history: Sequence[Trial], start: Mapping[str, object], limits: Limits, noise: float | None,
     count: int,
 ) -> Sequence[TrialProposal] | Stop:  # fmt: skip
-    """Return several runs at once: a ladder of rates, where rates are probed; else the next one."""
+    """Return up to ``count`` runs at once: a ladder of rates while rates are probed, else one."""
     found = propose(history, start, limits, noise)
     if isinstance(found, Stop):
         return found
@@ -238,6 +259,6 @@ def propose_many(
     ladder = [with_rate(base.values, 10 ** (here + turn * (place - here)), room)
               for turn in (-1, 2, -2, 3, -3, 4, -4)]  # fmt: skip
     new = [v for v in ladder if not any(alike(v, t.values) for t in history)]
-    more = [TrialProposal(v, "probe", found.max_steps, "beside it: another rate", found.because)
+    more = [TrialProposal(v, "probe", found.max_steps, "another rate in parallel", found.because)
             for v in new]  # fmt: skip
     return [found, *more][:count]

@@ -1,4 +1,4 @@
-"""The learning rate as a bracket in log space: every run bounds it, the next one halves it."""
+"""A bracket search for the learning rate in log space: every run narrows it, the next halves it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from advisor.tuning.strategy.curves import (  # fmt: skip
 from advisor.tuning.trial import Trial
 
 RATES = (LR, "lr_scheduler.min_lr")  # what may differ between runs of one bracket
-LEAP, STEP = 1.0, 0.4  # decades: to find the bracket, and once another base has had one
-WIDE = 0.55  # decades: a bracket of wider halves is halved once more
-CLOSE = 0.12  # decades: nearer than that no run tells rates apart
-NEAR = 0.5  # of the way to a neighbour, as far as a parabola is believed
+LEAP, STEP = 1.0, 0.4  # decades outward: in the first bracket, and in later ones around other runs
+WIDE = 0.55  # decades: halve a bracket once more while one side is wider
+CLOSE = 0.12  # decades: runs cannot tell closer rates apart
+NEAR = 0.5  # share of the way to a neighbour up to which we trust the parabola
 TOO_LOW = ("lr_too_low", "slow", "underfit", "early_plateau")
 TOO_HIGH = ("divergence", "spikes", "oscillation", "nonfinite", "grad_spikes")
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one rate gave: by how much it is above the base over the same samples (inf: broke)."""
+    """The result of one rate, compared with the base over the same samples."""
 
     place: float  # log10 of the rate
-    gap: float
-    error: float
+    gap: float  # loss above the base's; inf: the run failed
+    error: float  # standard error of the gap; inf: too few values to tell
 
 
 def leaning(trial: Trial) -> int:
-    """Return which way the diagnosis says that the rate should go: 1 up, -1 down, 0 nothing."""
+    """Return the direction in which the diagnosis wants the rate: 1 up, -1 down, 0 neither."""
     if broke(trial):
         return -1
     for change in trial.edits:
@@ -50,17 +50,17 @@ def leaning(trial: Trial) -> int:
 
 
 def siblings(trial: Trial, history: Sequence[Trial]) -> list[Trial]:
-    """Return the runs that differ from one in nothing but the rate, itself among them."""
+    """Return the runs that differ from ``trial`` at most in the rate, itself included."""
     return [t for t in history if alike(t.values, trial.values, RATES)]
 
 
 def was_bracketed(history: Sequence[Trial]) -> bool:
-    """Say whether three rates were compared beside some run."""
+    """Return whether some run was compared at three rates."""
     return any(len(siblings(trial, history)) >= 3 for trial in history)
 
 
 def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point]:
-    """Return what is known of the rate where all else is as in ``front``, lowest rate first."""
+    """Return the results of all rates with other values as in ``front``, lowest rate first."""
     found: dict[float, Point] = {}
     noise = noise_of(history)
     for trial in siblings(front, history):
@@ -68,7 +68,7 @@ def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point
         ahead = lead(trial, base, probe_samples(base), noise)
         if trial.status in BROKEN or broke(trial) or is_above_start(trial):
             found[place] = Point(place, math.inf, 0.0)
-        elif ahead is None:  # too few values to tell: it bounds nothing, and is not run again
+        elif ahead is None:  # too few values: it bounds nothing, and is not run again
             found.setdefault(place, Point(place, 0.0, math.inf))
         else:
             found[place] = Point(place, ahead.value, ahead.error)
@@ -76,10 +76,10 @@ def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point
 
 
 def _below_the_wall(points: Sequence[Point]) -> list[Point]:
-    """Return the points up to the lowest rate that broke.
+    """Return the points up to and including the lowest rate that failed.
 
-    Rates break by being too high, never by being too low. A still higher one that looks better has
-    forgotten everything at once and stays there.
+    Runs fail from rates that are too high, never from rates that are too low. A still higher rate
+    that looks better destroyed the model at once and stays flat.
     """
     wall = next((i for i, point in enumerate(points) if math.isinf(point.gap)), len(points))
     return list(points[: wall + 1])
@@ -88,12 +88,12 @@ def _below_the_wall(points: Sequence[Point]) -> list[Point]:
 def next_rate(
     front: Trial, base: Trial, history: Sequence[Trial], room: Room
 ) -> tuple[float, str] | None:
-    """Return the rate to probe next and why; None where the bracket has closed."""
+    """Return the rate to probe next and why; None where the bracket is narrow enough."""
     points = _below_the_wall(points_of(front, base, history))
     first = not was_bracketed([t for t in history if not alike(t.values, front.values, RATES)])
     wanted = _outward(points, leaning(front), LEAP if first else STEP) or _halve_bracket(points)
     if len(points) == 1 and math.isinf(points[0].gap):
-        wanted = points[0].place - LEAP, "what breaks is too high: a lower rate"
+        wanted = points[0].place - LEAP, "the run failed, so its rate is too high: a lower one"
     if wanted is None:
         return None
     rate = float(room.fit(LR, 10 ** wanted[0]))
@@ -107,14 +107,17 @@ def _place(trial: Trial) -> float:
 
 
 def _outward(points: Sequence[Point], lean: int, step: float) -> tuple[float, str] | None:
-    """Return a rate beyond what was tried, while the best one has a side that nothing bounds."""
+    """Return the log10 of a rate beyond the best one, on a side where no worse one bounds it.
+
+    ``lean`` is the direction to try first. None where both sides are bounded.
+    """
     best = min(range(len(points)), key=lambda i: points[i].gap)
     here = points[best]
     for side in (lean or 1, -(lean or 1)):
         if 0 <= best + side < len(points):
-            continue  # bounded by a worse one
+            continue  # a worse rate bounds this side
         word = "higher" if side > 0 else "lower"
-        why = f"nothing bounds the best rate yet: a {word} one"
+        why = f"no worse rate bounds the best one yet: a {word} one"
         if len(points) == 1 and side == lean:
             why = f"the diagnosis wants a {word} rate"
         return here.place + side * step, why
@@ -122,7 +125,7 @@ def _outward(points: Sequence[Point], lean: int, step: float) -> tuple[float, st
 
 
 def _halve_bracket(points: Sequence[Point]) -> tuple[float, str] | None:
-    """Return a rate within the bracket, None where it is as narrow as runs can tell."""
+    """Return the log10 of a rate inside the bracket, None where it is narrow enough."""
     best = min(range(len(points)), key=lambda i: points[i].gap)
     if best in (0, len(points) - 1):
         return None
@@ -130,14 +133,15 @@ def _halve_bracket(points: Sequence[Point]) -> tuple[float, str] | None:
     wide = max(here.place - left.place, right.place - here.place)
     if wide < WIDE:
         return None
-    return _bottom(left, here, right), "the bracket is wide: between its best rates"
+    return _bottom(left, here, right), "the bracket is still wide: a rate between the best"
 
 
 def _bottom(left: Point, here: Point, right: Point) -> float:
-    """Return where a parabola in log space is lowest, or the middle of the better half.
+    """Return the lowest point of the parabola through three points, or the middle of one half.
 
-    A rate that broke says where the wall is and nothing of the valley, so then the half away
-    from it is taken, unless that is the narrower one.
+    In log10 of the rate. Where that lowest point is too close to the middle one, or a rate failed
+    (its loss says nothing about the shape of the valley), take the wider half; of equal halves the
+    one with the lower loss.
     """
     down, up = here.place - left.place, right.place - here.place
     low, high = left.gap - here.gap, right.gap - here.gap
