@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.readers.console import reader as console
-from advisor.readers.console.resumes import resumes
-from advisor.readers.console.warnings import HINT
+from advisor.readers.console.sentences import HINT, is_resume
 from advisor.run import Run
 
 Reads = Callable[[str], list[Run]]
@@ -227,7 +226,7 @@ def test_a_log_that_begins_at_a_checkpoint_goes_on_from_its_step(reads: Reads) -
     ],
 )
 def test_a_resume_is_seen_in_the_words_of_each_trainer(line: str) -> None:
-    assert resumes(line) and HINT.search(line)
+    assert is_resume(line) and HINT.search(line)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +245,7 @@ def test_a_resume_is_seen_in_the_words_of_each_trainer(line: str) -> None:
     ],
 )
 def test_what_sounds_like_a_resume_is_none(line: str) -> None:
-    assert not resumes(line)
+    assert not is_resume(line)
 
 
 def test_closing_blocks_of_evaluations_are_points_where_nothing_else_tells(reads: Reads) -> None:

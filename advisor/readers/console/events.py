@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from advisor.readers.console.endings import ASIDE, Endings, is_quoted, is_stop
-from advisor.readers.console.resumes import resumes
-from advisor.readers.console.warnings import HINT, WARNINGS
+from advisor.readers.console.sentences import (
+    ASIDE,
+    CLOSING,
+    CLOSING_HINT,
+    FENCE,
+    HINT,
+    WARNINGS,
+    is_quoted,
+    is_resume,
+    is_stop,
+)
 
 MOST = 2_000  # events of one kind that are kept
 _TEXT = 400  # characters of a text that are kept
@@ -44,6 +52,52 @@ _LOADING = re.compile(r"(\w+) LOAD REPORT")
 _NOT_FOUND = re.compile(r"^\s*([\w.{}, -]+?)\s*\|\s*MISSING\b")
 _GUTTER = re.compile(r"^\s*(?:\|\s?|\+-[+-]*\s?)")  # of an exception group's parts
 _TRACEBACK = "Traceback (most recent call last)"
+
+
+MOST = 40  # last words that are kept: of a hundred ranks the first few tell it all
+
+
+@dataclass(slots=True)
+class Endings:
+    """The lines that may have ended the training, and those that show that it went on."""
+
+    said: list[tuple[int, str, str]] = field(default_factory=list)  # line, kind, text
+    closed: int = 0  # line of the last word that the training is over
+    _advances: tuple[int, int] = (0, 0)
+    _bar: tuple[float, float] = (0.0, 0.0)
+    _fenced: bool = False
+
+    def see_line(self, number: int, text: str) -> None:
+        """Take note of a fence, or of the word that the training is over."""
+        if FENCE.match(text):
+            self._fenced = not self._fenced
+        elif CLOSING_HINT.search(text) and CLOSING.search(text):
+            self.closed = number
+
+    def see_bar(self, number: int, at: float, end: float) -> None:
+        """A bar moves on; the last move may only show what was done when it was closed."""
+        if (at, end) != self._bar:
+            grows = end != self._bar[1] or at > self._bar[0]
+            self._bar = (at, end)
+            if grows:
+                self._advances = (self._advances[1], number)
+
+    def say(self, number: int, kind: str, text: str) -> None:
+        """A line that may have been the last words of the training."""
+        if self._fenced:
+            return
+        if len(self.said) >= 2 * MOST:  # what was said first, and what was said last
+            del self.said[MOST]
+        self.said.append((number, kind, text))
+
+    def last_words(self, alive: float, low: float, high: float) -> list[tuple[int, str, str]]:
+        """Those said between two lines after the last sign of life, ``alive`` or a later one."""
+        moved = float(self._advances[0])
+        alive = max(alive, moved if low <= moved < high else 0.0)
+        tail = [each for each in self.said if alive < each[0] and low <= each[0] < high]
+        if tail and tail[0][0] < self.closed < high:  # it went on to its end
+            tail = [each for each in tail if each[0] > self.closed]
+        return tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +149,7 @@ class Scanner:
         elif OUT_OF_MEMORY.search(text) and not _HOST.search(text):
             self._add("oom", text, number)
             self.endings.say(number, "oom", text.strip()[:_TEXT])
-        elif resumes(text):
+        elif is_resume(text):
             self._add("resume", text, number, text[:120])
         else:
             self._rarer(number, text)

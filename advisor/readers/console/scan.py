@@ -9,15 +9,21 @@ from pathlib import Path
 
 from advisor.readers import names
 from advisor.readers.console import pairs as console_pairs
-from advisor.readers.console.dicts import find_dict, find_step, parse_dict
+from advisor.readers.console.dicts import Templates, find_dict, find_step, parse_dict
 from advisor.readers.console.events import Scanner
 from advisor.readers.console.layouts import PairReader
 from advisor.readers.console.pairs import FoundPairs, find_bar
 from advisor.readers.console.rows import NAN, Block, RowPlace, Rows
 from advisor.readers.console.runs import EPOCHS_SHOWN, Told
-from advisor.readers.console.sections import ConsoleSection, Sections
-from advisor.readers.console.tables import Stack, Table, header_of, is_border, row_of
-from advisor.readers.console.templates import Templates
+from advisor.readers.console.tables import (
+    ConsoleSection,
+    Sections,
+    Stack,
+    Table,
+    header_of,
+    is_border,
+    row_of,
+)
 from advisor.readers.console.text import chunks, lines, split_mark
 from advisor.readers.console.words import DEFAULT, LineWords
 

@@ -1,18 +1,91 @@
-"""How a log ends: lines by which a process, a launcher, a scheduler or a person ended training."""
+"""Sentences that trainers, shells, schedulers and people leave in a log: that training resumes,
+what is wrong with it, and how it ends. To teach one more, add an alternative to its pattern,
+and its first letters to the hint beside it.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
-MOST = 40  # last words that are kept: of a hundred ranks the first few tell it all
-
+# Training goes on from a checkpoint.
+_FROM = r"(?!.{0,30}(?:data|tokeni|config|vocab))(?:\w+ ){0,3}from (?:\S*[/\\])?"
+_PLACE = r"(?:checkpoint|ckpt|global_?step|step|epoch|iter(?:ation)?)s?[-_=]?0*[1-9]\d*"
+_RESUME_HINT = (
+    r"[Rr]esum|Continuing training|Continu(?:e|ing) from|Restor(?:ing|ed) |[Ll]oad(?:ing|ed) |"
+    r"[Ww]ill skip"
+)
+_RESUME = re.compile(
+    # Hugging Face, axolotl, accelerate, nanoGPT, composer, mmengine ('resumed epoch: 12')
+    r"\b[Rr]esum(?:e|ed|ing)\b.{0,40}\b(?:from|training|checkpoint|epoch|at step|iter)|"
+    r"[Aa]uto-?[Rr]esume functionality to start|"
+    r"\bContinu(?:e|ing) (?:training\b|from )|[Ww]ill skip (?:the first|to saved)|"
+    # Lightning, NeMo
+    r"Restor(?:ing|ed) (?:all )?states? from|"
+    # Megatron, DeepSpeed, Hugging Face: a checkpoint with the step that it was saved at
+    r"[Ll]oad(?:ing|ed) .{0,60}checkpoint.{0,300} at iteration [1-9]|"
+    rf"[Ll]oad(?:ing|ed) {_FROM}{_PLACE}|"
+    # fairseq, torchvision: loaded checkpoint X (epoch 12 @ 1000 updates)
+    r"[Ll]oaded checkpoint .{0,300}\((?:epoch|step|iter)|"
+    # DeepSpeech; 'Loading best model from' tells of the end of a run
+    r"Loading (?:best|last|latest|most recent)(?: \w+)? checkpoint\b"
+)
+_NO_RESUME = re.compile(
+    r"(?:\bnot?|n't|\bto|\bcan|\bcannot|\bwithout|\bcould|\bmay|\bbefore|\bno checkpoint.{0,40})"
+    r" (?:be )?(?:resum|continu)|[Rr]esum\w*['\"]?\s*[:=]\s*(?:[Ff]alse|[Nn]one|null|0\b)|"
+    r"\bbest model\b",
+    re.IGNORECASE,
+)
+# Quick and wide: a line without a metric that does not match it is looked at no further.
+HINT = re.compile(
+    r"Traceback|[Mm]emory|OutOfMemory|OVERFLOW|[Oo]verflow|^Killed|\bKilled\b|"
+    r"requires?[_ ]grad|newly initialized|Token indices|Error\b|Exception\b|Interrupt|mask|"
+    r"response (?:key|template)|Saving model checkpoint|[Mm]ismatch|"
+    r"[Ss]kipping (?:step|the batch)|Saving (?:the )?checkpoint|loss scale|[Tt]runcat|"
+    r"rainable param|BOS|labels|attention|(?:EOS|eos)[ _]token|end-of-text|"
+    r"[Dd]uplicat|[Oo]verlap|[Ll]eak|cut (?:to|off)|trained on|embedding|LOAD REPORT|MISSING|"
+    + _RESUME_HINT
+)
+# A warning is kept once; rules look at its text (signals/events.py).
+WARNINGS = (
+    re.compile(r"None of the inputs have requires_grad|does not require grad"),
+    re.compile(r"newly initialized"),
+    re.compile(r"Token indices sequence length is longer"),
+    re.compile(
+        r"[Aa]ll (?:the )?labels|[Ll]abels? .{0,40}(?:all|only) .{0,12}-100|"
+        r"Could not find (?:response|instruction) (?:key|template)|"
+        r"[Nn]o (?:supervised|label) tokens|fully masked"
+    ),
+    re.compile(r"[Tt]okenization mismatch"),
+    re.compile(r"loss scale already at minimum|[Mm]inimum loss scale reached"),
+    re.compile(r"(?<![-\w])[Tt]rainable param\w* ?[:=] ?0(?![\d.,]*\d)|^\s*0\s+[Tt]rainable param"),
+    re.compile(r"double BOS|(?:2|two) BOS tokens|also starts with a BOS"),
+    re.compile(r"[Rr]esizing the embedding|new embeddings .{0,20}initiali|Resized token embedding"),
+    re.compile(r"with the `?eager`? attention implementation|unexpected results .{0,40}attention"),
+    re.compile(
+        r"(?:samples?|examples?|rows?|sequences?|answers?) "
+        r"(?:were|was|will be|are|is|have been) (?:truncated|cut (?:to|off))|"
+        r"[Tt]runcated .{0,30}(?:samples|examples|sequences)"
+    ),
+    re.compile(
+        r"(?:not|n't|without|no|missing) .{0,25}(?:EOS|eos|end-of-text)[ _]token|"
+        r"(?:EOS|eos|end-of-text)[ _]token .{0,30}(?:not|missing|never)"
+    ),
+    re.compile(
+        r"[Dd]uplicated? .{0,30}(?:samples|rows|examples)|"
+        r"(?:samples|rows|examples) .{0,30}[Dd]uplicate"
+    ),
+    re.compile(
+        r"(?:[Oo]verlap|[Ll]eak)\w* (?:between|of|from|with|into) .{0,40}validation|"
+        r"validation (?:samples|examples|rows|data|set) .{0,60}(?:overlap|trained on|the training)"
+    ),
+)
+# A process, a launcher, a scheduler or a person ended the training.
 _SHELL = (
     r"(?:Killed|Terminated|Aborted|Segmentation fault|Bus error|Illegal instruction|Hangup|"
     r"Floating point exception|Alarm clock)"
 )
-# Quick and wide, as HINT of console_warnings: lines worth holding against STOP.
-HINT = re.compile(
+# Quick and wide: only lines that match it are held against STOP.
+STOP_HINT = re.compile(
     r"Killed|killed|Terminated|Abort|fault|Bus error|Illegal inst|Hangup|Floating point|slurm|srun|"
     r"TERM_|oom|OOM|exit|return code|died with|signal|Signal|Fatal|terminate called|corrupt|"
     r"free\(\)|malloc|munmap|NCCL|nccl|Gloo|gloo|Watchdog|HCCL|RCCL|No space left|quota|Xid|ECC|"
@@ -95,59 +168,21 @@ CLOSING = re.compile(
 )
 CLOSING_HINT = re.compile(r"raining|reached|train_runtime")
 # A fence opens or closes text that is quoted: samples, generated answers, code.
-_FENCE = re.compile(r"^\s*(?:```|~~~)")
+FENCE = re.compile(r"^\s*(?:```|~~~)")
 # What may stand before a real 'Traceback': a bar, a time, a level, a rank.
 _BEFORE = re.compile(
     r"\+ Exception Group $|\]\s*$|\d{2}:\d{2}|ERROR|CRITICAL|\brank|\bpid\b|\|\s*$"
 )
 
 
-@dataclass(slots=True)
-class Endings:
-    """The lines that may have ended the training, and those that show that it went on."""
-
-    said: list[tuple[int, str, str]] = field(default_factory=list)  # line, kind, text
-    closed: int = 0  # line of the last word that the training is over
-    _advances: tuple[int, int] = (0, 0)
-    _bar: tuple[float, float] = (0.0, 0.0)
-    _fenced: bool = False
-
-    def see_line(self, number: int, text: str) -> None:
-        """Take note of a fence, or of the word that the training is over."""
-        if _FENCE.match(text):
-            self._fenced = not self._fenced
-        elif CLOSING_HINT.search(text) and CLOSING.search(text):
-            self.closed = number
-
-    def see_bar(self, number: int, at: float, end: float) -> None:
-        """A bar moves on; the last move may only show what was done when it was closed."""
-        if (at, end) != self._bar:
-            grows = end != self._bar[1] or at > self._bar[0]
-            self._bar = (at, end)
-            if grows:
-                self._advances = (self._advances[1], number)
-
-    def say(self, number: int, kind: str, text: str) -> None:
-        """A line that may have been the last words of the training."""
-        if self._fenced:
-            return
-        if len(self.said) >= 2 * MOST:  # what was said first, and what was said last
-            del self.said[MOST]
-        self.said.append((number, kind, text))
-
-    def last_words(self, alive: float, low: float, high: float) -> list[tuple[int, str, str]]:
-        """Those said between two lines after the last sign of life, ``alive`` or a later one."""
-        moved = float(self._advances[0])
-        alive = max(alive, moved if low <= moved < high else 0.0)
-        tail = [each for each in self.said if alive < each[0] and low <= each[0] < high]
-        if tail and tail[0][0] < self.closed < high:  # it went on to its end
-            tail = [each for each in tail if each[0] > self.closed]
-        return tail
+def is_resume(text: str) -> bool:
+    """Say whether a line reports a run that continues from a checkpoint."""
+    return bool(_RESUME.search(text)) and not _NO_RESUME.search(text)
 
 
 def is_stop(text: str) -> bool:
     """Say whether a line, no traceback, says that a process was ended."""
-    return bool(HINT.search(text) and STOP.search(text) and not _NO_STOP.search(text))
+    return bool(STOP_HINT.search(text) and STOP.search(text) and not _NO_STOP.search(text))
 
 
 def is_quoted(text: str, at: int) -> bool:
