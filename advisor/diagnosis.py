@@ -38,8 +38,9 @@ _KNOWN_OF_POLICY = (("reward.stays_down",), ("grad.zero_share", "reward.no_sprea
 
 # One of a countable thing in a filled message, as '1 sudden jumps' or '1 losses are'.
 _ONE = re.compile(
-    r"(?<![\d.,])1 ((?:sudden |gradient )?)"
-    r"(times|points|jumps|rises|falls|overflows|losses|norms)\b( are)?"
+    r"(?<![\d.,])1 ((?:sudden |gradient |logged |skipped |standard )?)"
+    r"(times|points|jumps|rises|falls|drops|overflows|losses|norms|evaluations|epochs|samples|steps|"
+    r"errors)\b( are)?"
 )
 
 _ONE_BOUND = re.compile(r"(usual is ([\d.e+-]+)) to \2(?![\d.e+-])")  # both ends are one value

@@ -208,6 +208,8 @@ def test_explaining_rules_are_followed_to_their_root() -> None:
         ("1 losses are NaN, the first at step 1", "1 loss is NaN, the first at step 1"),
         ("reported {loss.points:.0f} times", "reported 1 time"),
         ("1 sudden jumps in 11 points", "1 sudden jump in 11 points"),
+        ("1 evaluations are NaN or infinite", "1 evaluation is NaN or infinite"),
+        ("3 epochs over 1 samples", "3 epochs over 1 sample"),
         ("1.1 times", "1.1 times"),
         ("of which -0.0% in the last third", "of which 0.0% in the last third"),
         ("ends at -0.01, or 1e-05", "ends at -0.01, or 1e-05"),
