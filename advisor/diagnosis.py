@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from advisor.base.numbers import count
 from advisor.base.strict_yaml import scalar
 from advisor.dialects.words import language_of, speak
 from advisor.errors import AdvisorError, one_line
@@ -229,7 +230,7 @@ def _read(name: str, view: View) -> Reading:
 
 def _too_few(series: str, reading: Reading, rule: Rule) -> Reading:
     """Say how many points a rule lacks: that is no sign that all is well."""
-    has = f"only {reading.value or 0:.0f} points of {series}"
+    has = f"only {count(int(reading.value or 0), 'point')} of {series}"
     return Reading(None, f"{has}, of {rule.needs[series]} that it needs")
 
 

@@ -35,3 +35,8 @@ def same(left: object, right: object, tolerance: float = 1e-6) -> bool:
     if is_number(left) and is_number(right):
         return math.isclose(number(left), number(right), rel_tol=tolerance, abs_tol=1e-300)
     return left == right
+
+
+def count(number: int, noun: str) -> str:
+    """Return a count in words: '1 point', '2 points'."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

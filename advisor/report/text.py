@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
+from advisor.base.numbers import count
 from advisor.dialects.words import language_of, line_of, name_of, speak
 from advisor.findings import Edit, Finding, NotJudged, Report, Written
 from advisor.pipeline import Failure
@@ -90,8 +91,8 @@ def _header(page: Page, report: Report) -> None:
     facts = [run.format]
     if method := run.config.values.get("method"):
         facts.append(str(method))
-    facts.append(f"{len(loss) if loss else 0} training points")
-    facts.append(f"{len(held)} evaluations" if held else "no evaluations")
+    facts.append(count(len(loss) if loss else 0, "training point"))
+    facts.append(count(len(held), "evaluation") if held else "no evaluations")
     page.whole(Text.assemble((_name(report), "bold"), "  ", (report.status, STATUS[report.status])))
     line = ", ".join(facts)
     if report.best is not None:
@@ -184,7 +185,7 @@ def _edit(edit: Edit) -> Text:
 
 def _footer(page: Page, report: Report, verbose: bool) -> None:
     lacking, language = report.not_judged, language_of(report.run)
-    line = f"{len(report.ran)} checks ran, {len(lacking)} not judged"
+    line = f"{count(len(report.ran), 'check')} ran, {len(lacking)} not judged"
     if lacking and not verbose:
         line += f"{_lacking(lacking, language)} (--verbose lists them)"
     page.add_wrapped(Text(one_line(line), "dim"), 2)
