@@ -67,7 +67,7 @@ def _finding(finding: Finding) -> str:
     evidence = "".join(f"<li>{escape(line)}</li>" for line in evidence_lines(finding, 4))
     head = f"{finding.severity} {finding.code} {finding.name}"
     causes = ", ".join(f"{c.replace('_', ' ')} {p:.0%}" for c, p in finding.causes[:4])
-    why = f"why: {causes} (sure to {finding.confidence:.0%})" if causes else ""
+    why = f"why: {causes} ({finding.confidence:.0%} sure)" if causes else ""
     return (
         f'<p><b class="{_TONE[finding.severity]}">{escape(head)}</b> '
         f"{escape(one_line(finding.message))}</p>"

@@ -128,7 +128,7 @@ def _finding(page: Page, report: Report, finding: Finding, with_plot: bool) -> N
         _plot(page, report, finding)
     if finding.causes:
         causes = ", ".join(f"{c.replace('_', ' ')} {p:.0%}" for c, p in finding.causes[:4])
-        sure = f"sure to {finding.confidence:.0%}"
+        sure = f"{finding.confidence:.0%} sure"
         page.add_wrapped(Text.assemble(causes, (f"  ({sure})", "dim")), 7, Text("  why", "bold"))
     if finding.do:
         page.add_wrapped(Text(" ".join(finding.do.split())), 7, Text("   do", "bold"))
