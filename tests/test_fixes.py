@@ -68,7 +68,7 @@ def test_a_change_that_made_it_worse_is_to_be_taken_back(tmp_path: Path) -> None
     assert told["take_back"] == [
         {"key": "step_scheduler.num_epochs", "native_key": "num_train_epochs", "from": 2, "to": 6}
     ]
-    assert "take it back" in told["message"]
+    assert "undo it" in told["message"]
 
 
 def test_what_is_as_good_and_rid_of_its_fault_has_helped(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_file_of_that_name_that_is_no_record_is_left_alone(tmp_path: Path, tex
     run = automodel(tmp_path / "run")
     (run / NAME).write_text(text)
     done = advise("fix", run)
-    assert done.returncode == 0 and "is no record of ours" in done.stderr
+    assert done.returncode == 0 and "is not a record of fixes" in done.stderr
     assert (run / NAME).read_text() == text
     assert asked(run)[1]["runs"][0]["followup"] is None
 

@@ -1,1 +1,1 @@
-"""Two runs side by side: what differs, which is better, what a change did."""
+"""Runs side by side: what differs, which one is better, and what a change did."""

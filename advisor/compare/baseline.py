@@ -1,4 +1,4 @@
-"""Findings that a project has accepted: kept in a file, and left out of later checks."""
+"""A baseline: findings that a project accepts, kept in a file and left out of later checks."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ VERSION = 1
 
 
 class Accepted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One accepted finding: of which run (relative to the file), and which rule."""
+    """One accepted finding."""
 
-    path: str
-    code: str
-    id: str = ""
+    path: str  # of the run's log, relative to the baseline file
+    code: str  # of the rule
+    id: str = ""  # of the run, where a log holds several
 
 
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: its version and what was accepted."""
+    """The contents of a baseline file."""
 
     version: int
     accepted: list[Accepted]
 
 
 def read_baseline(path: Path) -> frozenset[Accepted]:
-    """Return what a baseline file accepts; ConfigError where it is none."""
+    """Return the findings that a baseline file accepts; ConfigError where it is not one."""
     try:
         found = msgspec.json.decode(read_regular(path), type=Baseline)
     except OSError as error:
@@ -41,18 +41,21 @@ def read_baseline(path: Path) -> frozenset[Accepted]:
             f"{path}: cannot be read ({error.strerror}); make it with --write-baseline {path}"
         ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not a baseline of ours: {error}") from None
+        raise ConfigError(f"{path}: not a baseline file: {error}") from None
     if found.version != VERSION:
         raise ConfigError(f"{path}: version {found.version} of a baseline, this reads {VERSION}")
     return frozenset(found.accepted)
 
 
 def write_baseline(path: Path, reports: Iterable[Report]) -> int:
-    """Write all findings as accepted and return how many there are."""
+    """Write all findings of the reports as accepted, and return their number.
+
+    ConfigError where the file cannot be written, or exists and is not a baseline.
+    """
     if path.is_symlink() and not path.exists():
         raise ConfigError(f"{path}: is a link to no file; remove it, or give another file")
     if path.exists():
-        read_baseline(path)  # what is no baseline is not ours to overwrite
+        read_baseline(path)  # never overwrite another kind of file
     accepted = sorted(
         {_entry(report.run, finding, path) for report in reports for finding in report.findings},
         key=lambda a: (a.path, a.id, a.code),
@@ -66,7 +69,10 @@ def write_baseline(path: Path, reports: Iterable[Report]) -> int:
 
 
 def without_accepted(report: Report, accepted: frozenset[Accepted], path: Path) -> Report:
-    """Return the Report less what the baseline at ``path`` accepts; the status follows."""
+    """Return the Report without the findings accepted by the baseline at ``path``.
+
+    Its status follows from the rest.
+    """
     kept = tuple(f for f in report.findings if _entry(report.run, f, path) not in accepted)
     if len(kept) == len(report.findings):
         return report

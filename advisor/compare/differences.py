@@ -17,7 +17,7 @@ from advisor.run import Run
 
 MAX_KEYS = 2000  # of one config
 MAX_DEPTH = 12
-# Where a run writes to and what it is called differs always, and explains nothing.
+# Output folders and run names always differ, and explain nothing.
 _NAMES = re.compile(
     r"(.*\.)?(output_dir|run_name|logging_dir|log_dir|checkpoint_dir|hub_model_id|save_dir|exp_name"
     r"|experiment_name|wandb_\w+|wandb|mlflow|_wandb)(\..*)?"
@@ -35,27 +35,27 @@ _NOT_DATA = re.compile(
     r".*(batch_size|num_workers|num_proc|seq_length|max_length|collate_fn|shuffle|packing"
     r"|text_field|column_mapping\..*|_target_)"
 )
-# What follows from the data or the batch, and is no choice of its own.
+# Keys that follow from the data or the batch.
 _DERIVED = ("data.samples",)
-# A log shows the peak of a rate at its own steps only: so near they may be one.
+# A log shows a rate only at its logging steps, so peaks this close (relative) may be the same.
 _LOGGED, _NEAR = ("optimizer.lr",), 0.1
-# Where a key that is left out stands for its default, whatever else a config holds.
+# Keys that have their default wherever a config leaves them out.
 _FILLED = ("rng.", "step_scheduler.", "clip_grad_norm.", "dataloader.", "optimizer.weight_decay")
 _COUNTED = ("step_scheduler.global_batch_size",)  # its native key counts something else
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One key in which the runs differ; None where a run does not state it."""
+    """One key in which the runs differ."""
 
-    key: str  # canonical where there is one, else as the files have it
+    key: str  # canonical where there is one, else as in the files
     native_key: str
-    values: tuple[object, ...]
+    values: tuple[object, ...]  # one for each run; None where it does not state the key
     kind: str = ""  # validation, data, or '' for all others
 
 
 def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
-    """Return the keys that differ: by what the runs were trained with, then by their files."""
+    """Return the keys that differ: first in the values trained with, then only in the files."""
     found: list[Difference] = []
     trees_of = [_tree(run) for run in runs]
     one_language = len({run.config.dialect for run in runs}) == 1 and all(trees_of)
@@ -82,7 +82,7 @@ def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
 
 
 def _as_logged(runs: Sequence[Run], key: str) -> bool:
-    """Return whether values that come from logs alone lie so near that they may be one."""
+    """Return whether values that come only from logs are so close that they may be the same."""
     values = [run.config.values.get(key) for run in runs]
     known = [number(value) for value in values if is_number(value)]
     from_logs = all(run.config.origin.get(key) == "log" for run in runs)
@@ -90,7 +90,7 @@ def _as_logged(runs: Sequence[Run], key: str) -> bool:
 
 
 def value_of(run: Run, key: str) -> object:
-    """Return what a run was trained with; the trainer's default where its config leaves it out."""
+    """Return the value a run was trained with: its config's, else the trainer's default."""
     value = run.config.values.get(key)
     if value is None and run.config.path is not None and key.startswith(_FILLED):
         return default_of(run.config.dialect, key)
@@ -108,7 +108,7 @@ def void_reason(differs: Sequence[Difference]) -> str:
 
 
 def _name_key(runs: Sequence[Run], key: str) -> str:
-    """Name a key for users of several trainers, or of one whose names we do not know."""
+    """Return a key's name for users: in the runs' one dialect, or in canonical form."""
     languages = {language_of(run) for run in runs}
     return name_of(key, languages.pop()) if len(languages) == 1 else name_of(key)
 
@@ -122,9 +122,10 @@ def _difference(key: str, native: str, values: Sequence[object], name: str = "")
 
 
 def _differ(values: Sequence[object], unset_counts: bool) -> bool:
-    """Return whether values differ; what one language does not state may be another's default.
+    """Return whether values differ.
 
-    Lists of texts (modules, trackers) are sets: adapters are saved in any order.
+    Unless ``unset_counts``, None equals anything: one dialect may leave out another's default.
+    Lists of strings (modules, trackers) are compared as sets: adapters store them in any order.
     """
     values = [sorted(v) if isinstance(v, list) and _all_texts(v) else v for v in values]
     known = list(values) if unset_counts else [value for value in values if value is not None]
@@ -141,7 +142,7 @@ def _tree(run: Run) -> Mapping[str, object]:
     path = Path(run.config.path)
     try:
         return trees.parse(trees.read_text(path), path)
-    except ConfigError:  # what it says of the run was read, or said to be unreadable, before
+    except ConfigError:  # already reported when the run was read
         return {}
 
 
@@ -153,7 +154,7 @@ def _native(run: Run, key: str, tree: Mapping[str, object]) -> str:
 def leaves(
     tree: Mapping[str, object], start: str = "", depth: int = 0
 ) -> Iterator[tuple[str, object]]:
-    """Yield the values of a config under dotted names; lists count whole."""
+    """Yield the values of a config under dotted names; a list is one value."""
     for count, (name, value) in enumerate(tree.items()):
         if count > MAX_KEYS or depth > MAX_DEPTH:
             return

@@ -1,4 +1,4 @@
-"""What `advise fix` changed, kept with the curve before; and whether it helped the next run."""
+"""A record of what `advise fix` changed, and whether it helped the next run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from advisor.run import Config, Run, Series
 
 NAME = "advise-fix.json"
 MOST_POINTS, MOST_FIXES, MOST_SIBLINGS = 400, 20, 500
-LARGEST = 1 << 22  # bytes of a record that is read
+LARGEST = 1 << 22  # bytes: larger records are not read
 _CURVES = ("eval/loss", "train/loss")
 _FACTS = ("max_steps", "total_steps", "global_step", "num_train_epochs", "train_runtime",
           "objective")  # fmt: skip
-_LOGGED_RATE = 0.1  # relative: a log shows the peak of a rate at its own steps only
-_ALIKE = 0.4  # relative: a model begins on the same data about where it began before
+_LOGGED_RATE = 0.1  # relative tolerance: a log shows a peak rate only at its logging steps
+_ALIKE = 0.4  # relative tolerance: first losses on the same data are about equal
 _CLOCKS = 60.0  # seconds by which the clocks of two machines may differ
 _DERIVED = ("data.samples", "lr_scheduler.lr_warmup_steps")
 
@@ -49,14 +49,14 @@ class _Curve(msgspec.Struct, frozen=True):
 
 
 class Fix(msgspec.Struct, frozen=True):
-    """One fix: what it changed of which run, and how that run went."""
+    """One fix: what it changed, and the run that it was made for."""
 
-    run: str
-    format: str
-    time: float
+    run: str  # path
+    format: str  # of the log
+    time: float  # seconds since the epoch
     config: str | None  # the file that it was written to
     changes: tuple[_Change, ...]
-    values: dict[str, Any]  # what the run before was trained with
+    values: dict[str, Any]  # config values of the run, canonical
     facts: dict[str, Any]
     curves: dict[str, _Curve]
     findings: tuple[str, ...] = ()
@@ -68,7 +68,10 @@ class _File(msgspec.Struct):
 
 
 def remember(report: Report, edits: Sequence[Edit], written: Path | None) -> str:
-    """Keep what a fix changes, in the run's folder and beside the config; return what failed."""
+    """Record a fix in the run's folder and beside the config; return what failed, '' for nothing.
+
+    ``written`` is the config that the edits were written to.
+    """
     run = report.run
     fix = Fix(
         redact_text(run.path), run.format, round(time.time(), 3),
@@ -102,21 +105,23 @@ def _curve_of(series: Series) -> _Curve:
 
 
 def _add(place: Path, fix: Fix) -> str:
-    """Add a fix to a record; a file of that name that is none of ours is left alone."""
+    """Add a fix to a record, and return what failed; another file of that name stays untouched."""
     try:
         held = _read(place) if place.exists() or place.is_symlink() else []
         if held is None or place.is_symlink():
-            return f"{place}: is no record of ours; move it away to have this fix remembered"
+            return (
+                f"{place}: is not a record of fixes; move it away so that this fix can be recorded"
+            )
         kept = [other for other in held if (other.run, other.config) != (fix.run, fix.config)]
         text = msgspec.json.encode(_File(1, [*kept, fix][-MOST_FIXES:]))
         write_atomic(place, text.decode() + "\n")
     except OSError as error:
-        return f"{place}: this fix is not remembered ({error.strerror})"
+        return f"{place}: this fix is not recorded ({error.strerror})"
     return ""
 
 
 def _read(place: Path) -> list[Fix] | None:
-    """Return the fixes of a record; None where it is none, or damaged."""
+    """Return the fixes of a record; None where it is too large, damaged, or not a record."""
     try:
         if not place.is_file() or place.stat().st_size > LARGEST:
             return None
@@ -126,7 +131,7 @@ def _read(place: Path) -> list[Fix] | None:
 
 
 def followup(report: Report, rulebook: Rulebook) -> Followup | None:
-    """Say what became of the newest fix that this run took; None where it took none."""
+    """Return whether the newest fix that this run was trained with helped; None without a fix."""
     if report.run.facts.get("leftover"):
         return None
     for place in _records(report.run):
@@ -140,8 +145,7 @@ def followup(report: Report, rulebook: Rulebook) -> Followup | None:
 
 
 def _records(run: Run) -> Iterator[Path]:
-    """Yield the records that may speak of a run: its folder's, its config's, and those beside
-    it."""
+    """Yield the records that may concern a run: in its folder, its config's, and siblings."""
     own = run_folder(Path(run.path))
     folders = [own] if run.config.path is None else [own, Path(run.config.path).parent]
     yield from dict.fromkeys(folder / NAME for folder in folders if (folder / NAME).is_file())
@@ -159,12 +163,12 @@ def _is_elsewhere(place: Path, run: Run) -> bool:
 
 
 def _may_follow(before: Run, now: Run) -> bool:
-    """Return whether a run of another folder may be the rerun: not an older one, nor other data."""
+    """Return whether a run in another folder may be the rerun: not older, and on like data."""
     try:
         if Path(now.path).stat().st_mtime < Path(before.path).stat().st_mtime - _CLOCKS:
             return False
     except OSError:
-        pass  # the run before is gone
+        pass  # the earlier run was deleted
     old, new = before.series.get("train/loss"), now.series.get("train/loss")
     if old is None or new is None or old.steps[0] != new.steps[0]:
         return True
@@ -182,7 +186,7 @@ def _before(fix: Fix) -> Run:
 
 
 def _is_same_run(before: Run, now: Run) -> bool:
-    """Return whether a log is still that of the run before: its curve, and as long a plan."""
+    """Return whether a log still holds the earlier run: the same curve and planned steps."""
     if before.facts.get("max_steps") != now.facts.get("max_steps"):
         return False
     for name in _CURVES:
@@ -197,7 +201,7 @@ def _is_same_run(before: Run, now: Run) -> bool:
 
 
 def _took(fix: Fix, run: Run) -> bool:
-    """Return whether a run was trained with what a fix made of the config before, and no other."""
+    """Return whether a run was trained with the earlier config plus the fix, and nothing else."""
     values, moved = run.config.values, {change.key: change.new for change in fix.changes}
     known = [key for key in moved if key in values]
     if not any(not same(values[key], fix.values.get(key)) for key in known):
@@ -209,7 +213,7 @@ def _took(fix: Fix, run: Run) -> bool:
 
 
 def _agrees(key: str, wanted: object, run: Run) -> bool:
-    value = redact_value(key, run.config.values[key])  # as it was remembered
+    value = redact_value(key, run.config.values[key])  # as in the record
     if key == "optimizer.lr" and is_number(value) and is_number(wanted):
         return abs(number(value) - number(wanted)) <= _LOGGED_RATE * number(wanted)
     return same(value, wanted)
@@ -235,25 +239,25 @@ def _judge(fix: Fix, report: Report, comparison: Comparison) -> Followup:
     else:
         verdict, message = "unknown", f"whether the change helped is not judged: {pick.why}"
     if not ended_as_planned(report.run) and verdict != "unknown":
-        message += "; so far, this run has not come to its end"
+        message += "; so far: this run has not reached its end"
     what = ", ".join(f"{c.native_key} {_spell(c, True)} -> {_spell(c)}" for c in fix.changes)
     return Followup(verdict, f"{what}: {message}", fix.run, back)
 
 
 def _cure(fix: Fix, report: Report) -> str:
-    """Say what to do with a change that made it worse: the plan may know a value in between."""
+    """Return what to do about a change that made it worse: undo it, or take the plan's value."""
     moved = {change.key for change in fix.changes}
     again = [
         e for e in report.plan.edits if e.key in moved and e.resolved and e.applies != "advice"
     ]
     if not again:
-        return "take it back"
+        return "undo it"
     keys = ", ".join(dict.fromkeys(edit.native_key or edit.key for edit in again))
-    return f"take it back, or take the next value of {keys} below"
+    return f"undo it, or take the next value of {keys} below"
 
 
 def _figures(comparison: Comparison) -> str:
-    """Return the losses of both runs where they were compared."""
+    """Return text with the losses of both runs, the step, and the noise."""
     pick = comparison.pick
     by_lowest = pick.why.startswith("lengths differ")
     if by_lowest:

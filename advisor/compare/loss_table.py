@@ -1,4 +1,4 @@
-"""Losses of several runs at the same steps: the table that the guide compares runs by."""
+"""Losses of several runs at the same steps: the table by which the guide compares runs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from advisor.signals.validation import eval_noise
 
 BoolArray = NDArray[np.bool_]
 
-ROWS = 12  # as many as are read at a glance
-RISES = 3.0  # noises of one evaluation, as in rule EP004
-FLOOR = 0.001  # of the level: no evaluation is known better than that
+ROWS = 12  # few enough to read at a glance
+RISES = 3.0  # noises of one evaluation that count as a rise, as in rule EP004
+FLOOR = 0.001  # share of the loss: the noise of an evaluation is never taken as smaller
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The loss of one run at one step; between two evaluations it is interpolated."""
+    """The loss of one run at one step."""
 
-    value: float | None = None
-    interpolated: bool = False
-    rising: bool = False
-    best: bool = False
+    value: float | None = None  # None outside the run's steps
+    interpolated: bool = False  # between two evaluations
+    rising: bool = False  # above the run's own lowest level by more than noise
+    best: bool = False  # the lowest of its row
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +39,24 @@ class LossRow:
     """The losses of all runs at one step."""
 
     step: int
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell, ...]  # one for each run
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One run as it is compared: its curve, its noise, its best point."""
+    """One of the compared runs; its arrays have shape (n,)."""
 
     run: Run
     label: str
     steps: FloatArray
-    values: FloatArray
-    noise: float
-    rising: BoolArray
+    values: FloatArray  # losses; training loss is smoothed
+    noise: float  # standard error of one value
+    rising: BoolArray  # whether each value lies above the lowest before it by more than noise
     best: Best | None = None
 
 
 def contestant_of(run: Run, label: str, series: str) -> Contestant:
-    """Return a run's curve of one Series: raw evaluations, or the smoothed training loss."""
+    """Return a run with its curve of one series: raw evaluations, or smoothed training loss."""
     view = View(run)
     raw, curve = run.series.get(series), view.curve(series)
     best = best_point(run)
@@ -73,7 +73,7 @@ def contestant_of(run: Run, label: str, series: str) -> Contestant:
 
 
 def _noise(view: View, series: str) -> float:
-    """Return the noise of one value; the bend of a short curve is not taken for noise."""
+    """Return the standard error of one value; the bend of a short curve does not count as noise."""
     curve = view.curve(series)
     floor = FLOOR * abs(median(curve.y))
     if series != "eval/loss":
@@ -85,9 +85,9 @@ def _noise(view: View, series: str) -> float:
 
 
 def _rising(values: FloatArray, noise: float) -> BoolArray:
-    """Say for each value whether it lies above the lowest level before it by more than noise.
+    """Return for each value, (n,), whether it lies above the lowest level before it beyond noise.
 
-    The lowest level is a median of three: the lowest of many values is low by chance.
+    A level is a median of three values: the lowest single value is low by chance.
     """
     finite = np.where(np.isfinite(values), values, np.inf)
     lows = np.minimum.accumulate(running_median(finite, 3))
@@ -97,10 +97,10 @@ def _rising(values: FloatArray, noise: float) -> BoolArray:
 
 
 def align(contestants: Sequence[Contestant], series: str) -> list[LossRow]:
-    """Return a Row for every step at which some run was evaluated.
+    """Return a row for every step at which some run has a value.
 
-    Steps that lie closer than a fifth of the way between evaluations (logs that count from 0
-    beside logs that count from 1) are one Row.
+    Steps closer than a fifth of the distance between evaluations share a row, so that a log that
+    counts from 0 lines up with one that counts from 1.
     """
     known = [c for c in contestants if c.steps.size]
     every = np.unique(np.concatenate([c.steps for c in known])) if known else np.empty(0)
@@ -125,7 +125,7 @@ def _clusters(steps: FloatArray, slack: float) -> list[tuple[float, float]]:
 
 
 def _cell(contestant: Contestant, first: float, last: float) -> Cell:
-    """Return the value within a cluster of steps, else the one on the line between two."""
+    """Return the value within a cluster of steps, else the interpolated one, else an empty cell."""
     steps, values = contestant.steps, contestant.values
     at = int(np.searchsorted(steps, last, "right")) - 1
     if at >= 0 and steps[at] >= first:
@@ -145,7 +145,7 @@ def _with_best(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def thin(rows: Sequence[LossRow], keep: int | None) -> tuple[LossRow, ...]:
-    """Return at most ROWS rows, evenly spread, the last one and the step of the pick among them."""
+    """Return at most ROWS rows, evenly spaced, including the last one and that of step ``keep``."""
     if len(rows) <= ROWS:
         return tuple(rows)
     chosen = set(np.linspace(0, len(rows) - 1, ROWS).round().astype(int).tolist())

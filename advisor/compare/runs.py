@@ -1,4 +1,4 @@
-"""Several runs side by side: losses at the same steps, what differs, and which to pick."""
+"""Comparison of several runs: losses at the same steps, what differs, and which one to pick."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from advisor.rulebook.rule import CONFIDENCES, Rulebook
 from advisor.run import Run
 from advisor.signals.robust import successive_noise
 
-CLEAR = 2.0  # noises of a difference
-REACHES = 0.5  # of the longest run: a shorter one does not say where all are compared
-AS_LONG = 0.95  # of another run: as long as it
+CLEAR = 2.0  # noises by which a difference is clear, about a 95% level
+REACHES = 0.5  # of the longest run: shorter runs do not limit the step of the comparison
+AS_LONG = 0.95  # of another run's steps: counts as equally long
 SEED_RULE = "LT010"
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """The run with the lowest loss where all are compared; not clear within the noise."""
+    """The run to pick: the one with the lowest loss, or the cheapest of those within noise."""
 
-    index: int | None
+    index: int | None  # of the runs; None: no pick
     why: str
-    step: int | None = None
-    value: float | None = None
-    margin: float | None = None
-    noise: float | None = None
-    clear: bool = False
+    step: int | None = None  # where the runs were compared
+    value: float | None = None  # loss of the picked run there
+    margin: float | None = None  # loss of the second-best run minus the best
+    noise: float | None = None  # of that margin
+    clear: bool = False  # whether the margin is beyond the noise
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that is said about several runs."""
+    """Everything that a comparison of runs shows."""
 
-    series: str
+    series: str  # "eval/loss" or "train/loss"
     contestants: tuple[Contestant, ...]
     rows: tuple[LossRow, ...]
     pick: Pick
     differs: tuple[Difference, ...] = ()
     findings: tuple[Finding, ...] = ()
-    void: str = ""
+    void: str = ""  # why the losses cannot be compared, '' where they can
     notes: tuple[str, ...] = ()
 
 
 def compare(runs: Sequence[Run], rulebook: Rulebook) -> Comparison:
-    """Return the comparison of two runs or more."""
+    """Return the comparison of at least two runs."""
     series = "eval/loss" if any(_has(run, "eval/loss") for run in runs) else "train/loss"
     labels = labels_of(runs)
     contestants = tuple(contestant_of(r, n, series) for r, n in zip(runs, labels, strict=True))
@@ -71,12 +71,12 @@ def compare(runs: Sequence[Run], rulebook: Rulebook) -> Comparison:
 
 
 def labels_of(runs: Sequence[Run]) -> list[str]:
-    """Return the shortest names that tell the runs apart: what their paths do not share."""
+    """Return short, distinct names for the runs: the parts of their paths that differ."""
     paths = [Path(run.path) for run in runs]
     folders = [path.parent if path.suffix else path for path in paths]
     logs_apart = len({(f, run.id) for f, run in zip(folders, runs, strict=True)}) < len(runs)
     parts = [path.parts for path in (paths if logs_apart else folders)]
-    for end in (-1, 0):  # what all share at the end, then what all share at the beginning
+    for end in (-1, 0):  # drop what all share at the end, then what all share at the beginning
         while all(len(p) > 1 for p in parts) and len({p[end] for p in parts}) == 1:
             parts = [p[:-1] if end else p[1:] for p in parts]
     labels = ["/".join(p) or "." for p in parts]
@@ -92,10 +92,10 @@ def _has(run: Run, name: str) -> bool:
 
 
 def _pick(contestants: Sequence[Contestant], rows: Sequence[LossRow], series: str) -> Pick:
-    """Return the lowest loss at the last step that all runs of some length share."""
+    """Return the run with the lowest loss at the last step shared by all runs of similar length."""
     other = any(c.run.facts.get("objective", "sft") != "sft" for c in contestants)
     if other and series == "train/loss":
-        return Pick(None, "no pick: the training loss of such an objective ranks nothing")
+        return Pick(None, "no pick: the training loss of this objective says nothing about rank")
     if series == "eval/loss" and _end_apart_on_purpose(contestants):
         return _pick_by_lowest(contestants, rows)
     ends = [float(c.steps[-1]) if c.steps.size else 0.0 for c in contestants]
@@ -118,9 +118,9 @@ def _pick(contestants: Sequence[Contestant], rows: Sequence[LossRow], series: st
 
 
 def _end_apart_on_purpose(contestants: Sequence[Contestant]) -> bool:
-    """Return whether runs of different lengths all came to their planned ends.
+    """Return whether runs of different lengths all reached their planned ends.
 
-    Each has its own schedule then: at the same step one is done and another in mid-course.
+    Then each has its own schedule: at the same step one is done and another halfway.
     """
     ranked = [c for c in contestants if c.steps.size]
     ends = [_end(c.run) for c in ranked]
@@ -130,7 +130,7 @@ def _end_apart_on_purpose(contestants: Sequence[Contestant]) -> bool:
 
 
 def ended_as_planned(run: Run) -> bool:
-    """Return whether a run took the steps that it was to take; max_steps ends one on purpose."""
+    """Return whether a run took all its planned steps; ``max_steps`` counts as a plan."""
     planned = run.facts.get("total_steps", run.facts.get("max_steps"))
     if isinstance(planned, int | float) and planned > 0:
         return _end(run) >= AS_LONG * planned
@@ -144,7 +144,7 @@ def _end(run: Run) -> float:
 
 
 def _pick_by_lowest(contestants: Sequence[Contestant], rows: Sequence[LossRow]) -> Pick:
-    """Rank runs of quite different length by the lowest validation loss that each reached."""
+    """Return the pick among runs of different lengths: by each one's lowest validation loss."""
     lows = [
         float(np.nanmin(c.values)) if np.isfinite(c.values).any() else math.inf for c in contestants
     ]
@@ -163,7 +163,10 @@ def _pick_by_lowest(contestants: Sequence[Contestant], rows: Sequence[LossRow]) 
 def _noise_between(
     contestants: Sequence[Contestant], i: int, j: int, rows: Sequence[LossRow]
 ) -> float:
-    """Return the noise of the difference of two runs: what bends in both alike cancels out."""
+    """Return the noise of the difference between two runs.
+
+    From the row-by-row differences, where the shape that both curves share cancels out.
+    """
     apart = math.hypot(contestants[i].noise, contestants[j].noise)
     pairs = [(row.cells[i].value, row.cells[j].value) for row in rows]
     gaps = np.array([a - b for a, b in pairs if a is not None and b is not None])
@@ -209,7 +212,7 @@ def _judge(
 def _shortest(
     contestants: Sequence[Contestant], tied: Sequence[int], value: float
 ) -> tuple[int, str]:
-    """Return which of equals took fewer steps in all."""
+    """Return which of several equal runs took the fewest steps, and why."""
     ends = sorted((_end(contestants[i].run), i) for i in tied)
     if ends[0][0] < AS_LONG * ends[1][0]:
         return ends[0][1], f"is the shorter: {ends[0][0]:.0f} steps against {ends[1][0]:.0f}"
@@ -219,7 +222,10 @@ def _shortest(
 def _cheapest(
     contestants: Sequence[Contestant], tied: Sequence[int], value: float
 ) -> tuple[int, str]:
-    """Return which of equals costs least: by time, then by when it was as low as this."""
+    """Return which of several equal runs was cheapest, and why.
+
+    By time, then by the step at which it first reached the loss ``value``.
+    """
     seconds = {i: _seconds(contestants[i].run) for i in tied}
     known = sorted((s, i) for i, s in seconds.items() if s)
     if len(known) == len(tied) and known[0][0] < 0.95 * known[1][0]:
@@ -232,7 +238,7 @@ def _cheapest(
     first = min(reached)
     if sum(step == first[0] for step, _ in reached) == 1 and math.isfinite(first[0]):
         return first[1], f"is the earlier: there at step {first[0]:.0f}"
-    return tied[0], "is named first, nothing else tells them apart"
+    return tied[0], "is the first one, since nothing else tells them apart"
 
 
 def _seconds(run: Run) -> float:
@@ -267,7 +273,7 @@ def _notes(
     notes = []
     if series == "train/loss":
         notes.append("no run has a validation loss: the training loss is shown, which memorising"
-                     " lowers too")  # fmt: skip
+                     " also lowers")  # fmt: skip
     longest = max((float(c.steps[-1]) for c in contestants if c.steps.size), default=0.0)
     for c in contestants:
         if not c.steps.size:

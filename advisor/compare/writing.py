@@ -1,4 +1,4 @@
-"""A run's Plan written into its config and remembered, so that the next check says what it did."""
+"""Writing a run's Plan into its config, with a record so that the next check can judge it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def write_plan(
     in_place: bool = False,
     kinds: Collection[str] = ("safe", "review"),
 ) -> Written:
-    """Write a Plan for the Report's run into a copy of its config, or into the config itself."""
+    """Write a Plan into a copy of the run's config, or into the config itself, and record it.
+
+    ``kinds`` are the values of ``applies`` that are written. EditError where that is impossible.
+    """
     place = Path(str(report.run.config.path))
     done = apply_edits(place, plan, report.run.config, out, in_place, kinds)
     if done.path is None:
@@ -35,12 +38,15 @@ def write_plan(
 def take_plan(
     report: Report, plan: Plan, out: Path | None, in_place: bool, kinds: Collection[str]
 ) -> Written:
-    """Write a Plan for those who called a function; EditError where there is nowhere to write."""
+    """Write a Plan, called from Python instead of the command line.
+
+    EditError where there is no config, or no edit could be written.
+    """
     run = report.run
     if out is not None and in_place:
         raise EditError(f"{out}: a path and in_place exclude each other; give one of them")
     if not any(edit.applies in kinds for edit in plan.edits):
-        return Written(None, "", "", ())  # a healthy run, or advice for people only
+        return Written(None, "", "", ())  # a healthy run, or only advice to follow by hand
     if run.config.path is None:
         left_out = [one_line(note) for note in run.notes if note.startswith("config")]
         why = "; ".join(left_out) or "no config was found beside this log"
@@ -56,12 +62,12 @@ def _what_runs_again(done: Written) -> list[Edit]:
 
 
 def keep_in_mind(report: Report, edits: Sequence[Edit], written: Path | None) -> tuple[str, ...]:
-    """Remember a change for the next check; return what went wrong, and where to run next."""
+    """Record a change for the next check; return notes on what failed and where to run next."""
     return tuple(filter(None, (remember(report, edits, written), _elsewhere(report))))
 
 
 def _elsewhere(report: Report) -> str:
-    """Say how the next run gets a folder of its own, where it would go into this one's."""
+    """Return a hint to give the next run its own folder, '' where it already gets one."""
     run = report.run
     tree = Target(run.config, run).tree
     if Path(run.path).name != "trainer_state.json" and "output_dir" not in tree:
@@ -77,7 +83,7 @@ def _elsewhere(report: Report) -> str:
 
 
 def fresh_name(folder: Path) -> Path:
-    """Return a folder beside this one that is not there yet: run-2, run-3, ..."""
+    """Return the path of a sibling folder that does not exist yet: run-2, run-3, ..."""
     name = re.sub(r"-\d+$", "", folder.resolve().name)
     taken = re.search(r"-(\d{1,6})$", folder.resolve().name)
     first = int(taken[1]) + 1 if taken else 2
@@ -88,7 +94,7 @@ def fresh_name(folder: Path) -> Path:
 
 
 def refuse_if_idle(place: Path, done: Written, run: Run) -> None:
-    """Fail where nothing could be written; what was changed already is no failure."""
+    """Raise EditError where no edit could be written and none was in the config already."""
     if any(a.written or a.edit.status == "already_changed" for a in done.applied):
         return
     wanted = [a for a in done.applied if a.edit.applies != "advice"]

@@ -1,1 +1,1 @@
-"""Live advice in other trainers: one module a framework, which it imports. Nothing imports them."""
+"""Live advice in other trainers: one module per framework, imported only by its users."""

@@ -1,4 +1,4 @@
-"""Live advice in a loop with Accelerate: ``Accelerator(log_with=[AdvisorTracker()])``."""
+"""Live advice in a training loop with Accelerate: ``Accelerator(log_with=[AdvisorTracker()])``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from advisor.rulebook.rule import Rulebook
 
 
 class AdvisorTracker(GeneralTracker):  # type: ignore[misc]
-    """Gets what ``accelerator.log`` gets, and tells each finding in a line.
+    """A tracker that receives what ``accelerator.log`` does, and prints each finding in a line.
 
-    A tracker cannot end a loop: ``should_stop`` says that the policy asks for it. The config of
-    ``accelerator.init_trackers(project, config=...)`` is read under the names that scripts use;
-    ``max_steps`` in it says how long the run is to be.
+    A tracker cannot end your loop: check ``should_stop``, which is True once the policy asks for
+    a stop. The config given to ``accelerator.init_trackers(project, config=...)`` is read under
+    the usual names of scripts; ``max_steps`` in it is the planned length of the run.
     """
 
     name = "advisor"
@@ -43,23 +43,27 @@ class AdvisorTracker(GeneralTracker):  # type: ignore[misc]
 
     @property
     def tracker(self) -> Advice:
+        """The advice, for ``accelerator.get_tracker("advisor")``."""
         return self.advice
 
     @property
     def should_stop(self) -> bool:
-        """Return whether the policy asks for the end of the training."""
+        """Whether the policy has asked to end the training."""
         return bool(self.advice.asked)
 
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:
+        """Begin the run with the config of ``init_trackers``."""
         planned = values.get("max_steps", values.get("max_train_steps"))
         facts = {"max_steps": planned} if isinstance(planned, int) and planned > 0 else {}
         self.advice.start(lambda: generic.read(dict(values)), lambda: facts)
 
     def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:
+        """Take a row of metrics; without ``step`` rows count from 1."""
         if self.advice.monitor is None:
             self.advice.start(dict)
         self._step = self._step + 1 if step is None else step
         self.advice.observe(self._step, values)
 
     def finish(self) -> None:
+        """End the run, and print its status."""
         self.advice.close()

@@ -1,4 +1,4 @@
-"""What every place shares: a Monitor, somebody to tell, and a guard around both."""
+"""The part that all integrations share: a Monitor, its output, and a guard against our bugs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from advisor.run import Config
 
 Say = Callable[[str], object]
 Asked = Literal["", "act", "stop"]
-# Only a trainer that can go back to a checkpoint answers these; here they are told.
-NEED_A_WAY_BACK = ("spikes", "grad_spikes", "spike")
+# Only a trainer that can roll back to a checkpoint acts on these; here they are only reported.
+NEED_ROLLBACK = ("spikes", "grad_spikes", "spike")
 
 
 class Advice:
-    """Live advice for one training, whoever trains.
+    """Live advice for one training, in any trainer.
 
-    What is milder than ``severity`` is left for the report. A faulty argument is refused when
-    it is made, before a training has begun; from then on nothing raises: a fault of ours is
-    told once, and the advice is off.
+    Findings below ``severity`` appear only in the report. The constructor raises AdvisorError for
+    a wrong argument, before the training begins; after that nothing raises: a bug of ours is
+    reported once, and the advice switches itself off.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Advice:
         self.rulebook = load_rules() if rulebook is None else rulebook
         self.policy.check(self.rulebook)
         self.monitor: Monitor | None = None
-        self.asked: Asked = ""  # the gravest thing that was asked for so far
+        self.asked: Asked = ""  # the strongest request so far: '', 'act' or 'stop'
         self._say = _print if say is None else say
         self._command = None if on_finding is None else OnFinding(on_finding, sink=self._say)
         self._path = ""
@@ -64,7 +64,7 @@ class Advice:
         facts: Callable[[], Mapping[str, object]] = dict,
         path: str = "",
     ) -> None:
-        """Begin a run; what cannot be found out about it is left out."""
+        """Begin a run; where ``config`` or ``facts`` fails, go on without it."""
 
         def begin() -> None:
             self._path, self._is_over = path, False
@@ -78,25 +78,27 @@ class Advice:
         self._guard(begin)
 
     def observe(self, step: int, metrics: Mapping[str, Any]) -> Asked:
-        """Take a row of metrics; return what is asked of the trainer now."""
+        """Take a row of metrics; return what the policy asks of the trainer now."""
         row = {str(name): value for name, value in metrics.items() if _is_metric(name, value)}
         return self._tell(lambda monitor: monitor.observe(int(step), **row) if row else ())
 
     def event(self, kind: str, text: str = "", step: int | None = None) -> Asked:
+        """Take an event; return what the policy asks of the trainer now."""
         return self._tell(lambda monitor: monitor.event(kind, text, step))
 
     def fact(self, name: str, value: object) -> None:
+        """Take a fact about the run that is not a metric, such as ``max_steps``."""
         if self.monitor is not None and not self._off:
             self.monitor.fact(name, value)
 
     def report(self) -> Report | None:
-        """Return the whole Report so far; None where there is none."""
+        """Return the Report so far, None before the start or once switched off."""
         return None if self.monitor is None or self._off else self._try(self.monitor.report, None)
 
     def close(self) -> None:
-        """The run is over: tell what waited for its end, and how it ended."""
+        """End the run: print the findings that waited for its end, and its status."""
         self._tell(lambda monitor: monitor.close())
-        self._is_over = True  # a test after the training is no point of it
+        self._is_over = True  # a test after the training is not part of it
         report = self.report()
         if report is not None:
             codes = ", ".join(f.code for f in report.findings if f.severity != "info")
@@ -105,7 +107,7 @@ class Advice:
             self._guard(self._command.close)
 
     def tell(self, text: str) -> None:
-        """Say a line; a console that has gone away stops no training."""
+        """Print a line; a closed console must not stop the training."""
         with suppress(Exception):
             self._say(f"advise: {text}")
 
@@ -132,12 +134,12 @@ class Advice:
     def _asks(self, change: Change) -> Asked:
         if change.kind == "withdrawn" or change.action == "warn":
             return ""
-        if change.action == "act" and change.finding.symptom in NEED_A_WAY_BACK:
+        if change.action == "act" and change.finding.symptom in NEED_ROLLBACK:
             return ""
         return change.action
 
     def _try(self, ask: Callable[[], Any], otherwise: Any) -> Any:
-        """Ask for something that the advice can do without."""
+        """Return the answer of ``ask``, or ``otherwise`` if it fails."""
         try:
             return ask()
         except Exception:
@@ -163,7 +165,7 @@ def _print(text: str) -> None:
 
 
 def _is_metric(name: object, value: object) -> bool:
-    """Return whether a value is a plain number: to read a tensor would wait for its device."""
+    """Return whether a value is a plain number, not a tensor: reading one waits for its device."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     if isinstance(value, float) or abs(value) < 2**53:
@@ -172,6 +174,6 @@ def _is_metric(name: object, value: object) -> bool:
 
 
 def finite_steps(value: object) -> int | None:
-    """Return a planned number of steps, None where it is open."""
+    """Return a planned number of steps or epochs, None where it is not a finite number above 0."""
     known = isinstance(value, int | float) and math.isfinite(value) and 0 < value < 1e12
     return int(value) if known and isinstance(value, int | float) else None

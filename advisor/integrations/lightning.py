@@ -13,7 +13,7 @@ from advisor.monitor import Policy
 from advisor.readers.names import canonical
 from advisor.rulebook.rule import Rulebook
 
-# The package that the user's own Trainer is of: the two are not interchangeable.
+# Import the package of the user's own Trainer: the two are not interchangeable.
 if "pytorch_lightning" in sys.modules and "lightning" not in sys.modules:
     from pytorch_lightning import Callback
     from pytorch_lightning.loggers import Logger
@@ -26,13 +26,13 @@ _PRECISIONS = {"bf16": "bf16", "16": "fp16", "32": "no", "64": "no"}
 
 
 class AdvisorCallback(Callback):  # type: ignore[misc]
-    """Tells each finding in a line as Lightning logs; with a policy it stops the training.
+    """Prints each finding in a line as Lightning logs; with a policy it stops the training.
 
-    Metrics are taken as Lightning hands them to its loggers: it has made them numbers by then,
-    at its own cadence (``log_every_n_steps``), and this asks no device for anything. A Trainer
-    without a logger makes no numbers: what lies on the CPU is read then, the rest is not.
-    ``policy`` and ``on_finding`` are those of transformers' callback; ``config`` holds what
-    cannot be found out, under canonical keys.
+    Takes the metrics that Lightning gives to its loggers: those are plain numbers already, every
+    ``log_every_n_steps`` steps, so no device has to wait. A Trainer without a logger makes no
+    numbers; then only metrics on the CPU are read. ``policy`` and ``on_finding`` are as in the
+    callback for transformers; ``config`` adds values, under canonical keys, that the Trainer does
+    not tell.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
         self._speaks, self._trainer = bool(trainer.is_global_zero), trainer
         self._together = Together(self.advice.policy, int(trainer.world_size))
         alone = self._together.start()
-        place = str(trainer.log_dir or "")  # all processes have to ask: the first one's is sent
+        place = str(trainer.log_dir or "")  # a broadcast from the first: all processes must ask
         if not self._speaks:
             return
         if alone:
-            self.advice.tell(f"findings are told and stop nothing: {alone}")
+            self.advice.tell(f"findings are reported but stop nothing: {alone}")
         self._checkpoints.clear()
         self.advice.start(
             lambda: {**config_of(trainer, pl_module), **self._config},
@@ -74,7 +74,7 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
             self.advice.event(
                 "resume", f"resumed at step {trainer.global_step}", trainer.global_step
             )
-        if trainer.loggers:  # beside one that is there: alone it would be the user's logger
+        if trainer.loggers:  # only beside other loggers: alone it would become trainer.logger
             trainer.loggers = [*trainer.loggers, _Tap(self)]
 
     def on_train_batch_start(
@@ -90,7 +90,7 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
         if not self._speaks or trainer.loggers:
             return
         if trainer.global_step % max(1, trainer.log_every_n_steps) == 0:
-            found = trainer.callback_metrics  # with the last validation's still in it
+            found = trainer.callback_metrics  # still holds those of the last validation
             self._read(trainer, {k: v for k, v in found.items() if not _is_held_out(k)})
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
@@ -115,7 +115,7 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
             trainer.loggers = [each for each in trainer.loggers if not isinstance(each, _Tap)]
 
     def take(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Take a row as it goes to the loggers."""
+        """Take a row that Lightning gives to its loggers."""
         if self.advice.observe(step, metrics) and self._trainer.world_size == 1:
             self._stop(step)
 
@@ -127,7 +127,7 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
             self.advice.tell(f"stops the training at step {step}")
 
     def _read(self, trainer: Any, metrics: Mapping[str, Any]) -> None:
-        """Read metrics where no logger did: only what no device has to be waited for."""
+        """Take metrics where there is no logger: only those that no device has to wait for."""
         row = {
             name: float(value)
             for name, value in metrics.items()
@@ -143,7 +143,7 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
 
 
 class _Tap(Logger):  # type: ignore[misc]
-    """Stands among the Trainer's loggers, and passes on what it is given."""
+    """A logger among the Trainer's own that passes each row to the callback."""
 
     def __init__(self, callback: AdvisorCallback) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class _Tap(Logger):  # type: ignore[misc]
         self._callback.take(step or 0, metrics)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Not needed: the callback has read them."""
+        """Do nothing: the callback has read them."""
 
 
 def _is_held_out(name: str) -> bool:
@@ -169,7 +169,7 @@ def _is_held_out(name: str) -> bool:
 
 
 def facts_of(trainer: Any) -> dict[str, object]:
-    """Return what the run states beside metrics."""
+    """Return the facts of a run: planned steps and epochs."""
     facts: dict[str, object] = {}
     if planned := finite_steps(trainer.estimated_stepping_batches):
         facts["max_steps"] = planned
@@ -179,7 +179,7 @@ def facts_of(trainer: Any) -> dict[str, object]:
 
 
 def config_of(trainer: Any, module: Any) -> dict[str, object]:
-    """Return what Trainer, module and optimiser say, under canonical keys."""
+    """Return the config that Trainer, module and optimizer tell, under canonical keys."""
     values: dict[str, object] = {
         "clip_grad_norm.max_norm": float(trainer.gradient_clip_val or 0.0),
         "step_scheduler.grad_acc_steps": int(trainer.accumulate_grad_batches),

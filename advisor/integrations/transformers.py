@@ -23,13 +23,13 @@ _LORA = ("r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules",
 
 
 class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
-    """Tells each finding in a line as the training logs; with a policy it stops the training.
+    """Prints each finding in a line as the training logs; with a policy it stops the training.
 
-    ``policy``: 'warn' (default), 'stop', 'act', 'off', or a mapping as of the Monitor. Both
-    'stop' and 'act' save a checkpoint and end the training: Trainer cannot go back to a
-    checkpoint within a run, so that what asks for that (a spike) is only told. ``on_finding`` is
-    a command as of `advise watch`. Only the world's first process speaks; where there are more,
-    all stop together, one step later.
+    ``policy``: 'warn' (default), 'stop', 'act', 'off', or a mapping as for the Monitor. Both
+    'stop' and 'act' save a checkpoint and end the training. Trainer cannot roll back to a
+    checkpoint within a run, so a finding that needs that (a spike) is only reported.
+    ``on_finding`` is a command as for `advise watch`. Of several processes only the first one
+    prints, and all stop together, one step later.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
         if not self._speaks:
             return
         if alone:
-            self.advice.tell(f"findings are told and stop nothing: {alone}")
+            self.advice.tell(f"findings are reported but stop nothing: {alone}")
         self._saved.clear()
         self.advice.start(
             lambda: config_of(args, kwargs.get("model"), kwargs.get("train_dataloader")),
             lambda: facts_of(state),
             str(args.output_dir or ""),
         )
-        for row in state.log_history:  # of a run that is resumed
+        for row in state.log_history:  # rows of a resumed run
             self._take(row.get("step", 0), row)
         if state.global_step > 0:
             text = f"resumed at step {state.global_step}"
@@ -93,7 +93,7 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        # Trainer itself gathers the loss of all processes there: these flags are the same on each
+        # where Trainer gathers the loss of all processes, so the flags agree between processes
         self._is_due = self._is_due or control.should_log or control.should_evaluate
 
     def on_epoch_end(
@@ -122,13 +122,13 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
             self.advice.close()
 
     def _take(self, step: int, logs: Mapping[str, Any]) -> Asked:
-        if "train_runtime" in logs:  # a summary of the whole run, no point of a curve
+        if "train_runtime" in logs:  # a summary of the whole run, not a point of a curve
             self.advice.fact("train_runtime", logs["train_runtime"])
             return ""
         return self.advice.observe(step, logs)
 
     def _stop(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
-        """Save and end the training; Trainer itself loads the best checkpoint where it is told."""
+        """Save a checkpoint and end the training, and print which checkpoint to use."""
         if control.should_training_stop:
             return
         control.should_training_stop = True
@@ -147,14 +147,14 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def facts_of(state: TrainerState) -> dict[str, object]:
-    """Return what the run states beside metrics, as a trainer_state.json holds it."""
+    """Return the facts of a run, as a trainer_state.json holds them."""
     facts = {name: getattr(state, name, None) for name in _FACTS}
     facts["max_steps"] = finite_steps(state.max_steps)
     return {k: v for k, v in facts.items() if isinstance(v, int | float) and v > 0}
 
 
 def config_of(args: TrainingArguments, model: Any = None, loader: Any = None) -> Config:
-    """Return the training's Config under the canonical keys, as from a file of its arguments."""
+    """Return the training's Config under canonical keys, as read from a file of its arguments."""
     tree = {key: value for key, value in args.to_dict().items() if value is not None}
     tree["world_size"] = args.world_size
     tree |= _adapter(model)
@@ -167,7 +167,7 @@ def config_of(args: TrainingArguments, model: Any = None, loader: Any = None) ->
 
 
 def _adapter(model: Any) -> dict[str, object]:
-    """Return the arguments of a peft adapter, and of a quantised model below it."""
+    """Return the arguments of a PEFT adapter, and of the quantized model below it."""
     tree: dict[str, object] = {}
     adapters = getattr(model, "peft_config", None)
     if isinstance(adapters, Mapping) and adapters:
@@ -186,5 +186,5 @@ def _adapter(model: Any) -> dict[str, object]:
 def _length(data: Any) -> int | None:
     try:
         return len(data)
-    except TypeError:  # a stream, or none
+    except TypeError:  # a streaming data set, or None
         return None

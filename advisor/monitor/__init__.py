@@ -1,4 +1,4 @@
-"""Live advice: the same signals and rules as `advise check`, while a run trains."""
+"""Live advice: the signals and rules of `advise check`, applied while a run trains."""
 
 from advisor.monitor.changes import Change, Look, Tracker
 from advisor.monitor.monitor import Monitor

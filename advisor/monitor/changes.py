@@ -1,4 +1,4 @@
-"""What is new in what is found: Changes between one look at a run and the next."""
+"""Changes in the findings between one look at a run and the next."""
 
 from __future__ import annotations
 
@@ -10,53 +10,52 @@ from typing import Literal
 from advisor.findings import Finding
 from advisor.monitor.policy import Action, Policy
 
-LEAST, PATIENCE = 2, 0.05  # rows, or part of them, that a finding has to stand or be gone for
-GROWN = 0.5  # a finding is told again when its span has grown by this share of the run
-DOUBLED = 2.0  # or when what shows it lies so many times as far from what was expected
+# A finding must hold, or be gone, for this many rows, or this share of all rows, to be reported.
+LEAST, PATIENCE = 2, 0.05
+GROWN = 0.5  # report a finding again when its span has grown by this share of the run
+DOUBLED = 2.0  # ... or when its value lies this many times as far from the expected one
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A Finding that is told for the first time, anew, or taken back.
-
-    ``by`` is the code of the finding that takes the place of one that is taken back.
-    """
+    """A Finding that is reported for the first time, reported again, or withdrawn."""
 
     kind: Literal["raised", "updated", "withdrawn"]
     finding: Finding
-    step: int
-    action: Action = "warn"
-    by: str = ""
+    step: int  # the last step logged when it was reported
+    action: Action = "warn"  # what the policy asks the trainer to do
+    by: str = ""  # code of the finding that explains a withdrawn one
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a run: what was found, and how far the run was."""
+    """The result of one look at a run."""
 
     findings: Sequence[Finding]
-    step: int
-    row: int | None = None  # rows that were seen; None: nothing more may come, all is told
-    asked: Container[str] | None = None  # the codes that were asked for; None: all
-    at_once: Container[str] = ()  # the codes that are told without delay
-    explained: Mapping[str, str] = field(default_factory=dict)  # code -> the finding that does
+    step: int  # the last step logged
+    row: int | None = None  # rows seen so far; None: maybe the last look, so nothing is held back
+    asked: Container[str] | None = None  # codes of the rules that were evaluated; None: all
+    at_once: Container[str] = ()  # codes to report without delay
+    explained: Mapping[str, str] = field(default_factory=dict)  # code -> code that explains it
 
 
 @dataclass(slots=True)
 class Tracker:
-    """Holds the findings that were told, and says what a new look changes.
+    """Keeps the reported findings, and returns what a new look changes.
 
-    What is not urgent is told when it has stood for a while, and taken back when it has been
-    gone for a while: what comes and goes with the next points does not flicker.
+    A finding that is not urgent is reported once it has held for a while, and withdrawn once it
+    has been gone for a while, so that findings do not flicker with single points.
     """
 
     policy: Policy = field(default_factory=Policy)
-    told: dict[str, tuple[Finding, int]] = field(default_factory=dict)  # code -> and at which step
-    now: dict[str, Finding] = field(default_factory=dict)  # what was told, as it stands now
-    seen: dict[str, int] = field(default_factory=dict)  # not told yet: code -> since which row
-    gone: dict[str, int] = field(default_factory=dict)  # told, and not found since which row
+    # reported: code -> finding, and the step at which it was reported last
+    told: dict[str, tuple[Finding, int]] = field(default_factory=dict)
+    now: dict[str, Finding] = field(default_factory=dict)  # reported, in their present state
+    seen: dict[str, int] = field(default_factory=dict)  # not reported yet: code -> first row
+    gone: dict[str, int] = field(default_factory=dict)  # reported, but absent: code -> first row
 
     def look(self, look: Look) -> tuple[Change, ...]:
-        """Take the findings of one look, and return what is to be told."""
+        """Take the findings of one look, and return the changes to report."""
         changes: list[Change] = []
         found = {finding.code for finding in look.findings}
         for code in [c for c in self.seen if c not in found and _was_asked(c, look)]:
@@ -73,7 +72,7 @@ class Tracker:
         return tuple(changes)
 
     def restart(self, step: int) -> tuple[Change, ...]:
-        """Take all back: another run has begun."""
+        """Withdraw all findings, because another run has begun; return the withdrawals."""
         before = [finding for finding, _ in self.told.values()]
         for held in (self.told, self.now, self.seen, self.gone):
             held.clear()
@@ -90,10 +89,10 @@ class Tracker:
         return stood or "eval/loss" in finding.plots[:1]
 
     def _miss(self, code: str, look: Look) -> list[Change]:
-        """Take back what another finding explains, at once, and what has been gone for a while."""
+        """Withdraw a finding that another one explains, at once, or that has been gone a while."""
         by = look.explained.get(code, "")
         if by in self.seen:
-            return []  # until that one is told
+            return []  # wait until that one is reported
         by = by if by in self.told else ""
         waits = not by and look.row is not None and not _is_past(self.gone, code, look.row)
         if waits:
@@ -104,7 +103,7 @@ class Tracker:
         return [Change("withdrawn", finding, look.step, by=by)]
 
     def _tell(self, finding: Finding, step: int) -> list[Change]:
-        """Tell one finding, if it is new or has grown."""
+        """Report a finding if it is new or has grown."""
         before = self.told.get(finding.code)
         if before is not None and not _has_grown(*before, finding, step):
             return []
@@ -118,13 +117,13 @@ def _was_asked(code: str, look: Look) -> bool:
 
 
 def _is_past(rows: dict[str, int], code: str, row: int) -> bool:
-    """Note since which row something is so, and say whether that is long enough ago."""
+    """Note the row since when something holds, and return whether that is long enough ago."""
     since = rows[code] = min(rows.get(code, row), row)
     return row >= since + max(LEAST, int(PATIENCE * since))
 
 
 def _has_grown(old: Finding, told_at: int, new: Finding, step: int) -> bool:
-    """Return whether a finding says something else than when it was told last."""
+    """Return whether a finding has changed clearly since it was reported last."""
     if (old.severity, old.symptom) != (new.severity, new.symptom):
         return True
     if _is_doubled(old, new):

@@ -1,4 +1,4 @@
-"""One metric of a stream in bounded memory: recent points as they are, older ones in blocks."""
+"""One metric of a stream in bounded memory: recent points one by one, older ones in blocks."""
 
 from __future__ import annotations
 
@@ -12,33 +12,30 @@ from advisor.run import FloatArray, IntArray, Series
 from advisor.signals.curves import Blocks, Curve, block_size, blocks_of, curve_from
 from advisor.signals.summaries import Points
 
-RING = 65536  # recent points that are kept one by one
-SLACK = 8192  # ... and so many more before the oldest are put into blocks
-FINER = 4  # blocks of the past are this much smaller than the curve's: points may yet turn NaN
+RING = 65536  # recent points kept one by one
+SLACK = 8192  # further points before the oldest go into blocks
+FINER = 4  # old blocks are this many times smaller than the curve's: later points may be NaN
 
 
 @dataclass(slots=True)
 class EarlierPoints:
-    """What has left the ring: finite points in full blocks, and the sum of all points.
-
-    ``marks`` holds one real point each of the lowest and the highest of every block.
-    """
+    """The points that have left the ring: finite ones in full blocks, and a summary of all."""
 
     blocks: Blocks
-    points: Points = field(default_factory=Points)
-    finite: int = 0
-    marks: dict[int, float] = field(default_factory=dict)
+    points: Points = field(default_factory=Points)  # summary of all points, finite or not
+    finite: int = 0  # number of finite points
+    marks: dict[int, float] = field(default_factory=dict)  # step -> value: extremes of each block
     has_epoch: bool = False
 
     def count_taken(self, finite: int) -> tuple[int, int]:
-        """Return how many of so many further finite points fill blocks, and the blocks' size."""
+        """Return how many of ``finite`` more points fill whole blocks, and the size of a block."""
         size = max(self.blocks.size, block_size(self.finite + RING) // FINER, 1)
         return max(0, (self.finite + finite) // size * size - self.finite), size
 
     def add(
         self, steps: IntArray, values: FloatArray, epochs: FloatArray | None, size: int
     ) -> None:
-        """Take points over; with those before, their finite ones fill blocks of ``size``."""
+        """Add points, shape (n,) each; the finite ones must complete blocks of ``size``."""
         good = np.isfinite(values)
         self.points = self.points.then(steps, values)
         self.has_epoch = self.has_epoch or (epochs is not None and bool(np.isfinite(epochs).any()))
@@ -61,7 +58,7 @@ class EarlierPoints:
             self._thin()
 
     def _thin(self) -> None:
-        """Keep the lower and the higher of every two pairs of marks."""
+        """Halve the marks: keep the lowest and the highest of every four."""
         found = sorted(self.marks.items())
         kept: dict[int, float] = {}
         for i in range(0, len(found), 4):
@@ -91,7 +88,7 @@ class Column:
     past: EarlierPoints = field(default_factory=_no_past)
 
     def add(self, step: int, value: float, epoch: float | None) -> None:
-        """Take one point."""
+        """Add one point."""
         steps = self.steps
         if not steps or step > steps[-1]:
             if not steps and self.past.points.count and step <= self.past.points.last_step:
@@ -127,7 +124,7 @@ class Column:
             self.epochs[at] = known
 
     def _go_back(self, step: int) -> None:
-        """A step back beyond the ring: what came after it is forgotten at once."""
+        """Forget all points from ``step`` on: the run went back to before the ring."""
         past, keep = self.past, 0
         if len(past.blocks):
             keep = int(np.searchsorted(past.blocks.steps, step))
@@ -151,7 +148,7 @@ class Column:
         return len(self.steps) >= RING + SLACK
 
     def seal(self, border: int) -> None:
-        """Put the points up to a step into blocks, as far as they fill some."""
+        """Move the points up to step ``border`` into blocks, as far as they fill whole ones."""
         end = bisect_left(self.steps, border + 1)
         steps, values, epochs = self._arrays(end)
         total = np.cumsum(np.isfinite(values))
@@ -165,7 +162,8 @@ class Column:
             del self.epochs[:cut]
 
     def _arrays(self, end: int | None = None) -> tuple[IntArray, FloatArray, FloatArray | None]:
-        """Copies: an array that is looked into cannot grow."""
+        """Return steps, values and epochs, (n,) each, as copies: an array with a view of it cannot
+        grow."""
         steps = np.array(self.steps[:end] if end is not None else self.steps, dtype=np.int64)
         values = np.array(self.values[:end] if end is not None else self.values)
         epochs = None
@@ -174,8 +172,7 @@ class Column:
         return steps, values, epochs
 
     def series(self, name: str) -> Series:
-        """Return the points that are there: all recent ones, and the lowest and highest of each
-        block."""
+        """Return the Series of all recent points and the extremes of each older block."""
         steps, values, epochs = self._arrays()
         if self.past.marks:
             marks = sorted(self.past.marks.items())
@@ -193,7 +190,7 @@ class Column:
         return self.past.points.then(steps, values)
 
     def curve(self, name: str) -> Curve:
-        """Return the Curve that curve_of would make of all points."""
+        """Return the Curve that ``curve_of`` would make of all points, recent and older."""
         steps, values, epochs = self._arrays()
         finite = np.isfinite(values)
         past = self.past

@@ -1,4 +1,4 @@
-"""A command for each finding: run beside the training, which never waits for it."""
+"""A command for each finding, run in the background: the training never waits for it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from collections.abc import Callable
 
 from advisor.errors import AdvisorError
 
-AT_ONCE = 4  # commands that run at the same time
-WAITING = 256  # further ones that are kept; beyond these a finding is dropped, and that is reported
-SECONDS = 30.0  # after which a command is ended
+AT_ONCE = 4  # commands at the same time
+WAITING = 256  # findings in the queue; further ones are dropped, which is reported once
+SECONDS = 30.0  # timeout of one command
 
 
 class OnFinding:
-    """Runs a command with a text on its standard input; without a shell, in the background."""
+    """Runs a command in the background, without a shell, with each text on its standard input.
+
+    AdvisorError where the command cannot be run; later failures are reported once on ``sink``.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class OnFinding:
         self._told = False
 
     def run(self, text: str) -> None:
-        """Hand over one finding; returns at once."""
+        """Queue one finding, and return at once."""
         try:
             self._queue.put_nowait(text.encode("utf-8", "backslashreplace"))
         except queue.Full:
@@ -52,7 +55,7 @@ class OnFinding:
             thread.start()
 
     def close(self) -> None:
-        """Wait for what was handed over, at most as long as one command may take."""
+        """Wait for the queue to empty, at most as long as one command may take."""
         until = time.monotonic() + self._seconds + 1
         waiting, threads = self._queue, self._threads
         self._queue, self._threads = queue.Queue(WAITING), []
@@ -73,7 +76,7 @@ class OnFinding:
         while (text := waiting.get()) is not None:
             try:
                 self._once(text)
-            except Exception as error:  # whatever it is, the training goes on
+            except Exception as error:  # whatever it is, the training continues
                 self._tell(f"{type(error).__name__}: {error}")
 
     def _once(self, text: bytes) -> None:
@@ -83,7 +86,7 @@ class OnFinding:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C is for the watch, not for what it has begun
+                start_new_session=True,  # Ctrl-C ends the watch, not a command that it started
             )
         except OSError as error:
             self._tell(error.strerror or str(error))
@@ -100,7 +103,7 @@ class OnFinding:
             self._tell(f"exit status {process.returncode}" + (f": {said[-1]}" if said else ""))
 
     def _tell(self, what: str) -> None:
-        """Say the first failure; the next ones would say the same."""
+        """Report the first failure only: later ones are most likely the same."""
         with self._lock:
             told, self._told = self._told, True
         if not told:
@@ -112,7 +115,7 @@ class OnFinding:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command and what it has begun."""
+    """Kill a command and its child processes."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (AttributeError, OSError):  # no groups here, or it has gone just now
@@ -120,7 +123,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def split(command: str) -> list[str]:
-    """Return the words of a command; AdvisorError where it is none that can be run."""
+    """Return the words of a command; AdvisorError where it cannot be run."""
     try:
         words = shlex.split(command)
     except ValueError as error:

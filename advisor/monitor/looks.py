@@ -1,4 +1,4 @@
-"""One look at a running training: the rules that make sense now, asked as cheaply as they can."""
+"""One look at a run in progress: evaluates the rules that apply now, as cheaply as possible."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from advisor.rulebook.rule import Rule, Rulebook
 from advisor.signals import View, resolve
 
 Kind = Literal["full", "quick", "eval", "flat", "end"]
-# What can be seen at a single point or within few: asked when a screen asks for it.
+# Symptoms that show within a few points: evaluated as soon as a screen is suspicious.
 QUICK = frozenset(
     ("nonfinite", "no_signal", "divergence", "spike", "spikes", "grad_spikes", "numerics", "oom",
      "resume_jump")
 )  # fmt: skip
 FLAT = frozenset(("plateau", "early_plateau", "underfit", "lr_too_low"))
-FLAT_FROM = 0.1  # of the planned steps: the `live` of the rules of a flat loss
-HALF = 250  # points that count as half of a run whose planned steps are not known
+FLAT_FROM = 0.1  # share of the planned steps, equal to `live` of the rules about a flat loss
+HALF = 250  # loss points that count as half a run where the planned steps are unknown
 
 
 class Looks:
-    """The rules of a rulebook, with their conditions ready, by when they are asked."""
+    """The rules of a rulebook with parsed conditions, grouped by when they are evaluated."""
 
     def __init__(self, rulebook: Rulebook) -> None:
         rules = [rule for rule in rulebook if not rule.waits_for and rule.when]
@@ -44,11 +44,11 @@ class Looks:
         self._codes = {kind: frozenset(r.code for r in rules) for kind, rules in self._sets.items()}
 
     def look(self, view: View, kind: Kind) -> tuple[list[Finding], frozenset[str], dict[str, str]]:
-        """Return what is found, gravest first, the codes that were asked for, and what explains
-        those that hold and are not told.
+        """Return the findings, most severe first, the codes that were evaluated, and code -> code
+        of the explaining rule for those that hold but are suppressed.
 
-        While the run goes on, a rule has its say from the share ``live`` of its steps on. What
-        explains a rule is asked for only where the rule holds.
+        During a run, a rule counts from the share ``live`` of the planned steps on. The rules that
+        would explain it are evaluated only where it holds.
         """
         done, answers = (1.0 if kind == "end" else done_of(view)), dict[str, bool]()
         lookup = _memory(view)
@@ -91,20 +91,23 @@ class Looks:
 
 
 def done_of(view: View) -> float:
-    """Return the share of the planned steps, below 1 as long as the run is not said to be over."""
+    """Return the share of the run that is done, at most 0.99.
+
+    Where the planned steps are unknown, estimated from the number of loss points.
+    """
     done = resolve("run.done", view).value
     return min(0.99, len(view.loss) / HALF * 0.5 if done is None else done)
 
 
 def _memory(view: View) -> Callable[[str], float | None]:
-    """Look signals up, each once."""
+    """Return a lookup of signals by name that computes each one once."""
     known: dict[str, float | None] = {}
 
     def lookup(name: str) -> float | None:
         if name not in known:
             try:
                 known[name] = resolve(name, view).value
-            except AdvisorError:  # what it lacks is said by findings(), not at every point
+            except AdvisorError:  # findings() says what it lacks; not here, at every point
                 known[name] = None
         return known[name]
 

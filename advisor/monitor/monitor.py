@@ -1,4 +1,4 @@
-"""The Monitor: metrics of a running training in, Changes of what is found out."""
+"""The Monitor: takes the metrics of a run in progress, returns Changes of its findings."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ T = TypeVar("T")
 
 
 class Monitor:
-    """Watches one run: give it each logged row, and it says when something is to be told.
+    """Watches one run: give it each logged row, and it returns the findings to report.
 
-    Metrics are plain numbers, under any name that a log may use; what is no number (a tensor
-    too: reading it would make the device wait) is left out and told once. No method raises
-    beyond the constructor: a fault of ours is told once on ``sink``, and the Monitor is off.
-    ``clock`` gives seconds; where steps are slow, more is looked at.
+    Metrics are plain numbers, under any name that a log may use. Other values are skipped and
+    reported once; a tensor, too, because reading it would make the device wait. Only the
+    constructor raises (AdvisorError): a later bug of ours is reported once on ``sink``, and the
+    Monitor switches itself off. ``clock`` returns seconds: slow steps leave time for more looks.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Monitor:
         self._schedule.start()
 
     def observe(self, step: int, **metrics: object) -> Changes:
-        """Take a logged row; return what is to be told."""
+        """Take a logged row of metrics; return the changes to report."""
         if self.is_off:
             return ()
         try:
@@ -78,19 +78,19 @@ class Monitor:
             return ()
 
     def event(self, kind: str, text: str = "", step: int | None = None) -> Changes:
-        """Take something that happened; return what is to be told."""
+        """Take an event, such as 'resume' or 'oom'; return the changes to report."""
         return self._guard(lambda: self._event(Event(kind, text, step)), ())
 
     def fact(self, name: str, value: object) -> None:
-        """Take what the run states beside metrics, such as ``max_steps``."""
+        """Take a fact about the run that is not a metric, such as ``max_steps``."""
         self._stream.facts[name] = value
 
     def findings(self) -> tuple[Finding, ...]:
-        """Judge all that was seen by all rules, as `advise check` would."""
+        """Return the findings of all rules on everything seen so far, as `advise check` does."""
         return self.report().findings
 
     def report(self) -> Report:
-        """Return the whole Report of what was seen so far, with its plan."""
+        """Return the Report, with its plan, on everything seen so far."""
         off = ("the Monitor is switched off: nothing is judged",)
         nothing = Report(Run(self._stream.path, "live", {}, notes=off), "unknown")
         return self._guard(self._report, nothing)
@@ -102,7 +102,7 @@ class Monitor:
         return self.report()._repr_html_()
 
     def close(self) -> Changes:
-        """Take the run as over: rules that wait for its end are judged now."""
+        """End the run: evaluate the rules that wait for its end, and return the changes."""
         return self._guard(self._close, ())
 
     def _observe(self, step: int, metrics: Mapping[str, object]) -> Changes:
@@ -129,7 +129,7 @@ class Monitor:
         return isinstance(planned, int | float) and self._step < FLAT_FROM * planned
 
     def _numbers(self, metrics: Mapping[str, object]) -> tuple[dict[str, float], float | None]:
-        """Return the metrics of a row that are numbers, and its epoch."""
+        """Return the numeric metrics of a row by native name, and its epoch."""
         row: dict[str, float] = {}
         epoch: float | None = None
         closing = CLOSING in metrics
@@ -138,7 +138,7 @@ class Monitor:
             if role is None:
                 role = self._roles[native] = _role(native)
             if isinstance(value, str):
-                value = to_float(value)  # 'nan', as JSON has it
+                value = to_float(value)  # 'nan' in JSON
             if isinstance(value, bool) or not isinstance(value, float | int | np.number):
                 self._refuse(native, value)
             elif role == "epoch":
@@ -152,10 +152,10 @@ class Monitor:
             return
         self._has_refused = True
         what = type(value).__name__
-        self._sink(f"advise: '{native}' is a {what}, no number: left out; log float(value)")
+        self._sink(f"advise: '{native}' is a {what}, not a number: skipped; log float(value)")
 
     def _screen(self, row: Mapping[str, float]) -> str:
-        """Why to look now; the most urgent reason."""
+        """Return the most urgent reason to look now, '' for none."""
         whys = []
         for native, value in row.items():
             role = self._roles[native]
@@ -196,7 +196,7 @@ class Monitor:
         return with_plan(diagnose_view(view, self.rulebook))
 
     def _guard(self, function: Callable[[], T], otherwise: T) -> T:
-        """Never let a fault of ours stop a training: say it once and switch off."""
+        """Call a function; on a bug of ours report it, switch off, and return ``otherwise``."""
         if self.is_off:
             return otherwise
         try:
@@ -214,7 +214,7 @@ class Monitor:
 
 
 def _role(native: str) -> str:
-    """Return what a name stands for: a canonical metric, 'epoch', or '' for a place."""
+    """Return the canonical metric of a native name, 'epoch', or '' for a step or time."""
     if names.is_place(native):
         return "epoch" if names.plain(native) in names.EPOCH else ""
     return names.canonical(native)

@@ -1,4 +1,4 @@
-"""What a Monitor may ask for beyond telling: which findings stop a run, which are acted on."""
+"""The policy of a Monitor: which findings stop a run, and which the trainer acts on."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from advisor.rulebook.symptoms import SYMPTOMS
 
 Mode = Literal["off", "warn", "stop", "act"]
 Action = Literal["warn", "stop", "act"]
-# What a run does not recover from by itself: the default of `stop`, and what `act` answers.
+# Symptoms that a run does not recover from by itself: the default of `stop`; and those that `act`
+# acts on by default.
 FATAL = ("nonfinite", "divergence")
 ACTED = (*FATAL, "spikes", "grad_spikes", "overfit", "overfit_onset")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``stop_on`` and ``act_on`` hold codes, their beginnings, names or symptoms.
+    """What a finding asks of the trainer.
 
-    A finding asks for what the mode allows: `warn` only tells, `stop` stops the run on
-    ``stop_on``, `act` takes up ``act_on`` (at most ``max_actions`` times, which its trainer
-    counts) and stops on ``stop_on``, which wins where both name it. Remarks (`info`) are only told.
+    Mode `warn` only reports, `stop` stops the run on ``stop_on``, `act` lets the trainer act on
+    ``act_on`` (it counts up to ``max_actions``) and stops on ``stop_on``, which wins where both
+    match. ``stop_on`` and ``act_on`` hold rule codes, prefixes of codes, rule names, or symptoms.
+    Findings of severity `info` are only reported.
     """
 
     mode: Mode = "warn"
@@ -43,7 +45,7 @@ class Policy:
 
     @classmethod
     def parse(cls, given: Policy | str | Mapping[str, object]) -> Policy:
-        """Return the Policy of a word or of a mapping; AdvisorError for what it does not know."""
+        """Return the Policy of a mode or a mapping; AdvisorError for unknown keys or values."""
         if isinstance(given, Policy):
             return given
         if isinstance(given, str):
@@ -67,19 +69,19 @@ class Policy:
         )
 
     def check(self, rulebook: Rulebook) -> None:
-        """Refuse words that mean no rule of this rulebook."""
+        """Raise AdvisorError for words that match no rule of this rulebook."""
         for key, words in (("stop_on", self.stops), ("act_on", self.act_on)):
             for word in words:
                 if word in SYMPTOMS or any(rule.answers_to(word) for rule in rulebook):
                     continue
                 known = [*SYMPTOMS, *(r.code for r in rulebook), *(r.name for r in rulebook)]
                 raise AdvisorError(
-                    f"policy: {key} names '{word}', which is no code, name or symptom"
+                    f"policy: {key} names '{word}', which is not a code, name or symptom"
                     f"{_near(word, known)}"
                 )
 
     def action(self, finding: Finding) -> Action:
-        """Say what a finding asks for."""
+        """Return what a finding asks of the trainer."""
         if self.mode in ("off", "warn") or finding.severity == "info":
             return "warn"
         is_named = self.stop_on is not None or finding.severity == "error"

@@ -1,7 +1,7 @@
-"""Cheap tests at every point: is there reason to look now, before the next look is due?
+"""Cheap tests at every point: is there a reason to look before the next look is due?
 
-A screen never says that something is wrong: it only has the rules asked, so that a finding comes
-at its own point and is the rule's own.
+A screen never reports anything: it only makes the rules run early, so that a finding comes at the
+right point and always from a rule.
 """
 
 from __future__ import annotations
@@ -11,26 +11,28 @@ from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass, field
 
-# All lie below the limits of the rules that are asked: it is they who decide.
+# All limits lie below those of the rules, which decide.
 SPIKE_NOISES, SPIKE_SHARE = 4.0, 0.15
 RISE_ERRORS, RISE_SHARE, RISE_OF_PAST = 4.0, 0.04, 1.3
 DRIFT_SHARE = 0.02
 GRAD_TIMES = 5.0
-LR_JUMP = 0.15  # of the peak
-WIDTH = 8  # points of a level
-FEW = 5  # ... and so many at least
-FORGET = 0.08  # weight of a new difference in the running noise
-ERROR = 1.25 * 1.25 / 2  # standard error of a rise between two levels, in mean distances
+LR_JUMP = 0.15  # share of the peak rate
+WIDTH = 8  # points of a level's median
+FEW = 5  # points that a level needs
+FORGET = 0.08  # weight of the newest difference in the running noise
+# Standard error of a rise between two levels, in mean absolute deviations: 1.25 from those to a
+# standard deviation, 1.25 for medians, over sqrt(8 / 2) points.
+ERROR = 1.25 * 1.25 / 2
 
 
 @dataclass(slots=True)
 class Level:
-    """Median of the last few values, and the running noise of one value about it."""
+    """The median of the last few values, and a running estimate of the noise around it."""
 
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=WIDTH))
-    order: list[float] = field(default_factory=list)
-    noise: float = 0.0  # mean distance of a value from the median before it
-    count: int = 0
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=WIDTH))  # as they came
+    order: list[float] = field(default_factory=list)  # the same, sorted
+    noise: float = 0.0  # mean absolute distance of a value from the median before it
+    count: int = 0  # of distances
 
     @property
     def median(self) -> float:
@@ -41,7 +43,7 @@ class Level:
             del self.order[bisect_left(self.order, self.recent[0])]
         if self.recent:
             change = abs(value - self.median)
-            # a jump is no noise: it counts as four noises at most
+            # a jump is not noise: it counts as at most four noises
             change = min(change, 4 * self.noise) if len(self.recent) >= FEW else change
             self.count += 1
             self.noise += max(FORGET, 1 / self.count) * (change - self.noise)
@@ -51,13 +53,13 @@ class Level:
 
 @dataclass(slots=True)
 class Height:
-    """How far the level stands above the lowest one before it, now and at most so far."""
+    """How far the level stands above the lowest one before it: now, and at its largest."""
 
     lowest: float = math.inf  # of all levels that share no point with the present one
-    lately: deque[float] = field(default_factory=deque)
-    now: float = 0.0
+    lately: deque[float] = field(default_factory=deque)  # levels that do share points with it
+    now: float = 0.0  # present level minus the lowest
     peak: float = 0.0  # of the present rise
-    past: float = 0.0  # the largest rise that was undone
+    past: float = 0.0  # the largest earlier rise that the loss recovered from
 
     def add(self, level: float) -> None:
         if len(self.lately) == WIDTH:
@@ -71,15 +73,16 @@ class Height:
 
 @dataclass(slots=True)
 class Screens:
-    """What the last points look like; ``check`` returns why to look now, '' for no reason."""
+    """The state of all screens; every ``see_`` method returns a reason to look, or ''."""
 
     loss: Level = field(default_factory=Level)
-    height: Height = field(default_factory=Height)
-    grad: Level = field(default_factory=Level)
+    height: Height = field(default_factory=Height)  # of the loss
+    grad: Level = field(default_factory=Level)  # gradient norm
     lr_peak: float = 0.0
-    lr: float = math.nan
+    lr: float = math.nan  # of the last row
 
     def see_loss(self, value: float) -> str:
+        """Take a training loss; return 'nonfinite', 'zero', 'spike', 'rise', 'drift' or ''."""
         if not math.isfinite(value):
             return "nonfinite"
         if value == 0:
@@ -87,7 +90,7 @@ class Screens:
         level, why = self.loss, ""
         if len(level.recent) >= FEW:
             usual = level.median
-            # early on the noise still holds the first fall: there the last few values tell
+            # early on the first fall still inflates the noise: use the range of the last values
             low, high = level.order[0], level.order[-1]
             beyond = value - usual > SPIKE_NOISES * level.noise or value - high > high - low
             if beyond and value - usual > SPIKE_SHARE * abs(usual):
@@ -99,7 +102,7 @@ class Screens:
         return why or self._rise(level)
 
     def _rise(self, level: Level) -> str:
-        """'rise' where it goes beyond noise and beyond all that was undone, or 'drift'."""
+        """Return 'rise' for one beyond the noise and all earlier recovered ones, or 'drift'."""
         height = self.height
         least = abs(height.lowest) if height.lowest < math.inf else math.inf
         if (
@@ -111,6 +114,7 @@ class Screens:
         return "drift" if height.now > DRIFT_SHARE * least else ""
 
     def see_grad(self, value: float) -> str:
+        """Take a gradient norm; return 'nonfinite', 'gradient' or ''."""
         if not math.isfinite(value):
             return "nonfinite"
         level, why = self.grad, ""
@@ -120,6 +124,7 @@ class Screens:
         return why
 
     def see_lr(self, value: float) -> str:
+        """Take a learning rate; return 'rate' for a jump, or ''."""
         before, self.lr = self.lr, value
         self.lr_peak = max(self.lr_peak, value)
         sudden = abs(value - before) > LR_JUMP * self.lr_peak

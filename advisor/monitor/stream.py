@@ -1,4 +1,4 @@
-"""All metrics of a run as they arrive, and the Run and View of what was seen so far."""
+"""The metrics of a run as they arrive, and the Run and View of everything seen so far."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from advisor.run import Config, Event, Run, Series
 from advisor.signals.curves import Curve, View
 from advisor.signals.summaries import Hidden, Points, hidden_in
 
-MOST_COLUMNS = 400
-MOST_EVENTS = 1000  # of one kind; the first ones are kept, and the last
+MOST_COLUMNS = 400  # metrics; further ones are ignored
+MOST_EVENTS = 1000  # of one kind; later ones are ignored
 FAILURES = frozenset(("exception", "oom", "stop"))  # events that may end a run
-CLOSING = "train_runtime"  # a row with it sums the run up, and is no point of a curve
+CLOSING = "train_runtime"  # marks the closing row, a summary that is not a point of a curve
 
 
 class StreamView(View):
-    """A View whose curves and sums come from columns: they hold more than the Run's Series."""
+    """A View whose curves and summaries come from columns, which hold more than the Series."""
 
     def __init__(self, run: Run, columns: Mapping[str, Column], hidden: Hidden) -> None:
         super().__init__(run)
@@ -52,12 +52,12 @@ class StreamView(View):
 
 @dataclass(slots=True)
 class Backward:
-    """Steps of the main loss that went back, and by how much steps change as a rule."""
+    """Places where the steps of the training loss went back, and the usual step distance."""
 
-    last: float | None = None
-    first: float = 0.0
-    changes: array[float] = field(default_factory=lambda: array("d"))
-    places: list[tuple[float, float]] = field(default_factory=list)
+    last: float | None = None  # step
+    first: float = 0.0  # step
+    changes: array[float] = field(default_factory=lambda: array("d"))  # step distances, absolute
+    places: list[tuple[float, float]] = field(default_factory=list)  # (from step, to step)
 
     def add(self, step: float) -> None:
         if self.last is None:
@@ -71,7 +71,7 @@ class Backward:
         self.last = step
 
     def events(self) -> list[Event]:
-        """Return the resumes that a reader would see, too, in the log of this run."""
+        """Return the resumes that a reader would find in this run's log, 50 at most."""
         if not self.places:
             return []
         gap = median(np.array(self.changes))
@@ -84,23 +84,23 @@ class Backward:
 
 @dataclass(slots=True)
 class Stream:
-    """Everything that was seen of a run."""
+    """Everything seen of a run so far."""
 
     config: Config
     path: str = ""
     id: str = ""
     facts: dict[str, object] = field(default_factory=dict)
-    columns: dict[str, Column] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)  # by native name
     events: list[Event] = field(default_factory=list)
-    said_last: list[Event] = field(default_factory=list)  # failures that no row came after yet
+    said_last: list[Event] = field(default_factory=list)  # failures with no row after them yet
     rows: int = 0
     backward: Backward = field(default_factory=Backward)
     hidden: Hidden = field(default_factory=Hidden)
-    sealed: int = -1  # step up to which points were put into blocks
+    sealed: int = -1  # step up to which points are in blocks
     main: str = ""  # native name of the training loss
 
     def add(self, step: int, metrics: Mapping[str, float], epoch: float | None) -> None:
-        """Take one row of finite and other floats, by native names."""
+        """Add one row of floats, finite or not, by native names."""
         self.rows += 1
         self.said_last.clear()
         for native, value in metrics.items():
@@ -117,7 +117,7 @@ class Stream:
                 self.seal(column.steps[SLACK - 1])
 
     def seal(self, border: int) -> None:
-        """Put the older points of all columns into blocks."""
+        """Move the points of all columns up to step ``border`` into blocks."""
         chosen = self.chosen()
         pair = [self.columns.get(chosen.get(n, "")) for n in ("train/loss", "train/grad_norm")]
         if pair[0] is not None and pair[1] is not None:
@@ -130,11 +130,11 @@ class Stream:
         self.sealed = border
 
     def chosen(self) -> dict[str, str]:
-        """Canonical name -> native name, as a reader chooses."""
+        """Return canonical name -> native name, chosen as a reader would."""
         return choose({c.native: c.count for c in self.columns.values()}, {}, self.path)[0]
 
     def view(self) -> StreamView:
-        """Return what was seen so far, for signals."""
+        """Return a View of everything seen so far, for signals."""
         columns = {name: self.columns[native] for name, native in self.chosen().items()}
         series = {name: column.series(name) for name, column in columns.items()}
         facts = dict(self.facts)
@@ -149,7 +149,7 @@ class Stream:
 
 
 def _between(series: Series, low: int, high: int) -> Series:
-    """Return the points after one step up to another."""
+    """Return the points with ``low`` < step <= ``high``."""
     a, b = np.searchsorted(series.steps, [low, high], side="right")
     return replace(
         series, steps=series.steps[a:b], values=series.values[a:b], epochs=None, times=None

@@ -1,4 +1,4 @@
-"""Logs that grow: look at them again and again, and say what is new in what is found."""
+"""Following logs that grow: read them again and again, and report what is new."""
 
 from advisor.watch.followed import Followed
 from advisor.watch.watcher import News, Watcher

@@ -1,4 +1,4 @@
-"""One run that is followed: its state at the last look, and what the next look changes."""
+"""One followed run: its state at the last look, and the changes that the next look brings."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ AT_ONCE = frozenset(
 
 @dataclass(slots=True)
 class Followed:
-    """``told`` are the findings that stand; ``report`` holds all that `advise check` would say."""
+    """A followed run: its log so far, its Report, and the findings that were reported."""
 
     path: Path
     id: str
-    run: Run
-    report: Report | None = None
+    run: Run  # with what earlier, rotated files of its log held
+    report: Report | None = None  # everything that `advise check` would print
     tracker: Tracker = field(default_factory=Tracker)
-    over: bool = False
-    _carried: Run | None = None  # what earlier files of this log held
-    _read: Run | None = None  # what its file held when it was read last
-    _file: tuple[int, int] | None = None
-    _print: bytes = b""
-    _began: bool = False  # anew, since the last look
+    over: bool = False  # whether the run has ended
+    _carried: Run | None = None  # contents of earlier files of this log
+    _read: Run | None = None  # contents of its file when it was read last
+    _file: tuple[int, int] | None = None  # device and inode of that file
+    _print: bytes = b""  # digest of the run when it was judged last
+    _began: bool = False  # whether it restarted since the last look
 
     def take(self, read: Run, rotated: Rotated = lambda was: ()) -> Turn:
-        """Take what the log holds now; return how that relates to what it held before.
+        """Take the log's present contents; return how they relate to the previous ones.
 
-        ``rotated`` gives what was moved away since: the rows that were written there last.
+        ``rotated`` returns the contents of the files that the log was moved away to since.
         """
         file = identity(Path(read.path))
         turn: Turn = "grown"
@@ -61,7 +61,7 @@ class Followed:
         return turn
 
     def judge(self, rulebook: Rulebook, request: Request) -> tuple[Change, ...]:
-        """Judge the run where it has changed; return what is to be told."""
+        """Judge the run if it has changed; return the changes to report."""
         run = with_config(self.run, request)
         over = is_over(run)
         now = print_of_run(run) + bytes([over])
@@ -79,7 +79,10 @@ class Followed:
         return (*before, *self.tracker.look(self._look(spoken, row, at_once)))
 
     def settle(self, rulebook: Rulebook, over: bool = False) -> tuple[Change, ...]:
-        """Report what waited, when no more rows come for now; ``over``: the run has ended."""
+        """Return the changes held back so far, since no more rows come for now.
+
+        ``over``: the run has ended.
+        """
         if self.report is None:
             return ()
         self.over = self.over or over
@@ -88,12 +91,12 @@ class Followed:
 
     @property
     def standing(self) -> tuple[Finding, ...]:
-        """The findings that were told, as they stand now."""
+        """The reported findings in their present state."""
         return tuple(self.tracker.now.values())
 
     @property
     def status(self) -> Status:
-        """What is told of the run: what is not told yet does not colour it."""
+        """The status by the reported findings: one that is still held back does not count."""
         known = self.report.status if self.report is not None else "unknown"
         if self.over or known == "unknown":
             return known
@@ -113,7 +116,7 @@ class Followed:
 def worth_saying(
     findings: Sequence[Finding], rulebook: Rulebook, run: Run, over: bool
 ) -> tuple[Finding, ...]:
-    """Leave out what is said only later in a run: 'trained too short', while it trains."""
+    """Return the findings that make sense now: not 'trained too short' while a run trains."""
     if over:
         return tuple(findings)
     rules, view = {rule.code: rule for rule in rulebook}, View(run)
@@ -122,7 +125,7 @@ def worth_saying(
 
 
 def _is_live(rule: Rule, view: View, done: float) -> bool:
-    """Return whether a rule that holds is told of a running training."""
+    """Return whether a rule that holds is reported while the run goes on."""
     if rule.live > done:
         return False
     return not rule.live_when or judge(replace(rule, when=rule.live_when), view).value is True
@@ -131,7 +134,7 @@ def _is_live(rule: Rule, view: View, done: float) -> bool:
 def is_over(run: Run) -> bool:
     """Return whether a log states that its run has ended."""
     facts = run.facts
-    if "train_runtime" in facts or facts.get("ended"):  # what Trainer and we write last
+    if "train_runtime" in facts or facts.get("ended"):  # Trainer and our trainer write these last
         return True
     planned = facts.get("max_steps")
     series = main_series(run)
@@ -139,12 +142,12 @@ def is_over(run: Run) -> bool:
         return False
     reached = facts.get("global_step")
     last = max(last_step(run), reached if isinstance(reached, int) else 0)
-    from_zero = int(series.steps[0]) == 0  # the last of N steps is N - 1 there
+    from_zero = int(series.steps[0]) == 0  # then the last of N steps is N - 1
     return last >= planned - from_zero
 
 
 def print_of_run(run: Run) -> bytes:
-    """Return a digest of all that a Report stands on."""
+    """Return a digest of everything that a Report depends on."""
     digest = blake2b(digest_size=16)
     for name, series in sorted(run.series.items()):
         digest.update(f"{name} {len(series)} {series.dropped}".encode("utf-8", "replace"))
@@ -157,7 +160,7 @@ def print_of_run(run: Run) -> bytes:
 
 
 def _is_shorter(before: Run, now: Run) -> bool:
-    """Return whether a log has lost points: it was cut, or begun anew in the same file."""
+    """Return whether a log has lost points: it was truncated, or started over in the same file."""
     old, new = main_series(before), main_series(now)
     if old is None or new is None:
         return old is not None

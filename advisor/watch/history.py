@@ -1,4 +1,4 @@
-"""A log that was rotated, cut or begun anew: what of its run goes on, and what is over."""
+"""Logs that were rotated, truncated or started over: whether the same run continues."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from advisor.readers.series import make_series
 from advisor.run import Event, FloatArray, Run, Series
 
 Turn = Literal["grown", "continued", "restarted"]
-CLOSE = 2e-3  # relative: a log that takes over a run may round its values
-START = 10  # points: a log that begins among the first ones of its run begins that run anew
+CLOSE = 2e-3  # relative difference: a log that continues a run may round its values
+START = 10  # points: a log that begins among the first points of a run is a restart of it
 
 
 def follow_on(before: Run, now: Run, replaced: bool) -> tuple[Run, Turn]:
-    """Return the run as it stands, and how the log's new state relates to the old one.
+    """Return the run so far, and whether the log has grown, continues a run, or restarted.
 
-    ``replaced`` says that it is another file than before, or a shorter one. A log that was
-    rotated away goes on where it was cut: the run is what both hold, as one file would read.
+    ``replaced``: the log is another file than before, or a shorter one. After a rotation the new
+    file continues where the old one ends, and the run is both files joined.
     """
     old, new = main_series(before), main_series(now)
     if old is None:
         return now, "grown"
-    if new is None:  # emptied: nothing of what was seen is lost
+    if new is None:  # the file was emptied: keep what was read
         return before, "grown"
     if replaced and int(new.steps[0]) > int(old.steps[min(START, len(old)) - 1]):
         return merge(before, now), "continued"
@@ -33,7 +33,7 @@ def follow_on(before: Run, now: Run, replaced: bool) -> tuple[Run, Turn]:
 
 
 def main_series(run: Run) -> Series | None:
-    """Return the series that shows how far a run is: its loss, else the longest one."""
+    """Return the series that shows the progress of a run: its loss, else the longest one."""
     loss = run.series.get("train/loss")
     if loss is not None and len(loss):
         return loss
@@ -46,14 +46,16 @@ def last_step(run: Run) -> int:
 
 
 def _is_shorter(before: Run, now: Run) -> bool:
-    """Return whether a log that went back plans another number of steps: the first ones may be
-    alike."""
+    """Return whether a log that went back plans another number of steps, so is another run.
+
+    Its values alone do not tell: two runs may share their first steps.
+    """
     plans = (before.facts.get("max_steps"), now.facts.get("max_steps"))
     return last_step(now) < last_step(before) and None not in plans and plans[0] != plans[1]
 
 
 def _is_rewritten(old: Series, new: Series) -> bool:
-    """Return whether a log was written anew with what it held: a state file, saved at each
+    """Return whether a log was rewritten with the same values, as Trainer's state file is at each
     checkpoint."""
     shared, here, there = np.intersect1d(
         old.steps, new.steps, assume_unique=True, return_indices=True
@@ -65,7 +67,10 @@ def _is_rewritten(old: Series, new: Series) -> bool:
 
 
 def merge(before: Run, now: Run, is_resumed: bool = True) -> Run:
-    """Return the run that a log and its continuation hold; steps that come back were resumed."""
+    """Return the run that joins a log and its continuation.
+
+    Where steps go back and ``is_resumed`` is True, a resume event is added.
+    """
     series = dict(before.series)
     for name, one in now.series.items():
         series[name] = _join(series[name], one) if name in series else one
@@ -79,9 +84,9 @@ def merge(before: Run, now: Run, is_resumed: bool = True) -> Run:
 
 
 def with_parts(before: Run, parts: Sequence[Run], now: Run) -> Run:
-    """Return the run with what its log held when it was moved away, the oldest part first.
+    """Return the run with the rotated files of its log added, the oldest first.
 
-    A part shows rows that were seen before, or lies between them and what the log holds now.
+    A file belongs to the run if it repeats known rows, or lies between them and ``now``.
     """
     for part in sorted(parts, key=first_step):
         series, new = main_series(before), main_series(part)
@@ -100,8 +105,7 @@ def first_step(run: Run) -> int:
 
 
 def _join(one: Series, other: Series) -> Series:
-    """Return one Series of two that follow each other: where both have a step, the later value
-    stands."""
+    """Return two consecutive Series as one; where both have a step, the later value counts."""
     steps = np.concatenate([one.steps, other.steps]).astype(np.float64)
     made = make_series(
         one.name,

@@ -1,4 +1,4 @@
-"""What a user asks to watch: files, folders, patterns, and what is not there yet."""
+"""The paths that a user asks to watch: files, folders, patterns, and paths yet to appear."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from advisor.readers import happenings
 from advisor.readers.folders import walk
 
-MOST_BESIDE, MOST_PARTS = 2_000, 4  # files of a folder that are looked at, and read
+MOST_BESIDE, MOST_PARTS = 2_000, 4  # files of a folder that are listed, and that are read
 _PACKED = re.compile(r"\.(gz|bz2|xz)$")
-Print = tuple[object, ...]  # of a file: it is another one when the file has changed
+Print = tuple[object, ...]  # fingerprint of a file or folder; differs once that has changed
 
 
 def present(words: Sequence[Path]) -> tuple[dict[Path, bool], list[Path]]:
-    """Return the paths that exist, and the words for which nothing is there yet.
+    """Return the paths that exist, and the words for which nothing exists yet.
 
-    A path is True where more runs may appear in it or beside it: of a pattern, or a folder.
+    A path maps to True where more runs may appear: it is a folder, or matches a pattern.
     """
     found: dict[Path, bool] = {}
     absent: list[Path] = []
@@ -39,7 +39,7 @@ def _matches(word: Path) -> Iterator[Path]:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Return which file on the disk a path is now; None where it is none."""
+    """Return device and inode of a path, None where it does not exist."""
     try:
         state = path.stat()
     except OSError:
@@ -48,9 +48,9 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def find_rotated(path: Path, was: tuple[int, int] | None) -> list[Path]:
-    """Return the newest files that a log may have been moved or copied away to.
+    """Return the newest files that a log may have been rotated to, by move or copy; at most 4.
 
-    ``was`` is the file that the log was: under whatever name it goes on, it is one of them.
+    ``was`` is the log's former device and inode: that file is one of them under any name.
     """
     found: list[tuple[bool, float, Path]] = []
     try:
@@ -62,7 +62,7 @@ def find_rotated(path: Path, was: tuple[int, int] | None) -> list[Path]:
                 if entry.is_file():
                     found.append((is_it, entry.stat().st_mtime, Path(entry.path)))
     except OSError:
-        pass  # what was found by then will do
+        pass  # use those found so far
     return [place for *_, place in sorted(found, reverse=True)[:MOST_PARTS]]
 
 
@@ -75,14 +75,14 @@ def _is_named_after(name: str, path: Path) -> bool:
 
 
 def holder(path: Path) -> Path:
-    """Return the folder that a run lies in; of a run of several files that is its own path."""
+    """Return the folder of a run: the path itself, or the folder of its log file."""
     return path if path.is_dir() else path.parent
 
 
 def print_of(path: Path) -> Print:
-    """Return what changes when a log, or any log below a folder, is written to."""
+    """Return a fingerprint that changes when a log, or any log below a folder, is written to."""
     if not path.is_dir():
-        # the trainer's events lie beside its log, and are read with it
+        # our trainer's events file lies beside its log and is read with it
         return _file(path), _file(path.with_name(happenings.NAME))
     walked = walk(path)
     if walked.trackers and not walked.folders:

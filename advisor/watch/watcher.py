@@ -1,4 +1,4 @@
-"""Looks at logs while they grow, and gives the news of each look."""
+"""Reads logs again while they grow, and returns the news of each look."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from advisor.run import Run
 from advisor.watch.followed import Followed
 from advisor.watch.places import Print, find_rotated, holder, present, print_of
 
-SHARE = 9.0  # waits this many times what a look cost: large logs take a tenth of a core at most
-STALLED = 60.0  # seconds without growth after which nothing waits for further points
+SHARE = 9.0  # pause over the time of a look: large logs take a tenth of a core at most
+STALLED = 60.0  # seconds without growth after which no finding is held back any longer
 Kind = Literal[
     "waiting", "begun", "continued", "restarted", "ended", "report", "failed",
     "raised", "updated", "withdrawn",
@@ -29,28 +29,28 @@ Key = tuple[Path, str]
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One thing that a look brought: ``change`` is a finding's, ``run`` whom it is about."""
+    """One piece of news from a look."""
 
     kind: Kind
     path: str
-    run: Followed | None = None
-    change: Change | None = None
+    run: Followed | None = None  # the run it is about
+    change: Change | None = None  # of a finding
     text: str = ""
 
 
 @dataclass(slots=True)
 class _Place:
-    """A path that is looked at: what it looked like last, and when it may be read again."""
+    """A watched path: its state at the last look, and when it may be read again."""
 
-    print: Print = ()
-    is_whole: bool = False  # the last line was read too, although it had no end
-    due: float = 0.0
+    print: Print = ()  # fingerprint
+    is_whole: bool = False  # the last line was read although it had no line end yet
+    due: float = 0.0  # clock, in seconds
     open: bool = False  # more runs may appear here
-    failures: dict[str, bool] = field(default_factory=dict)  # message -> was told
+    failures: dict[str, bool] = field(default_factory=dict)  # message -> was reported
 
 
 class Watcher:
-    """Follows the runs of some paths, whatever format their logs have."""
+    """Follows all runs under some paths, in any log format that has a reader."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Watcher:
 
     @property
     def failures(self) -> list[Failure]:
-        """What stands in the way now: logs that cannot be read, paths that are not there."""
+        """The present failures: logs that cannot be read, and paths that do not exist."""
         failed = [
             Failure(str(path), message)
             for path, place in self._places.items()
@@ -90,16 +90,17 @@ class Watcher:
 
     @property
     def over(self) -> bool:
-        """Return whether nothing more will come: each run states its end, and none can appear."""
+        """Whether nothing more will come: every run has ended, and no other can appear."""
         if self.absent or not self.runs or any(place.open for place in self._places.values()):
             return False
         read = all(place.due <= self._clock() for place in self._places.values())
         return read and all(run.over for run in self.runs.values())
 
     def look(self, at_all: bool = False, last: bool = False) -> list[News]:
-        """Read what has grown and return the news; ``at_all`` reads without waiting its turn.
+        """Read the logs that have grown, and return the news.
 
-        What is written last of a line is taken at the ``last`` look.
+        ``at_all`` reads those, too, whose pause is not over. Only the ``last`` look reads a line
+        that has no line end yet.
         """
         news: list[News] = []
         found, self.absent = present(self._words)
@@ -127,7 +128,7 @@ class Watcher:
         return news
 
     def close(self, over: bool) -> list[News]:
-        """Look once more, and give each run's report; ``over``: no more will come of any run."""
+        """Look once more, and return the news with each run's report; ``over``: all have ended."""
         news = self.look(at_all=True, last=True)
         for key, run in self.runs.items():
             news += self._settle(run, over)
@@ -145,7 +146,7 @@ class Watcher:
         return [News(change.kind, str(run.path), run, change) for change in changes]
 
     def _read(self, path: Path, place: _Place) -> list[News]:
-        """Read a path again; a failure is told where it stands at a second look."""
+        """Read a path again; report a failure only once it occurs at two looks in a row."""
         news: list[News] = []
         failures: dict[str, Failure] = {}
         with catch(path, failures):
@@ -178,7 +179,7 @@ class Watcher:
             self._ended.discard(key)
 
     def _parts(self, path: Path, read: Run, was: tuple[int, int] | None) -> list[Run]:
-        """Read what a log held that was moved away, whole: no row of it is still being written."""
+        """Read the rotated files of a log; they are complete, so their last line counts, too."""
         options = replace(self._options, growing=False)
         found = [run for part in find_rotated(path, was) for run in read_all(part, options).runs]
         return [run for run in found if run.id == read.id]
@@ -190,10 +191,10 @@ class Watcher:
         return [News("ended", str(run.path), run)]
 
     def _name_runs(self, runs: Sequence[Run]) -> list[tuple[Key, Run]]:
-        """Give each run the name that it goes by; rotated parts of a followed log have none.
+        """Return each run with its key; drop runs that are rotated files of a followed log.
 
-        A run's state may move from checkpoint to checkpoint, a console log's run is that of the
-        state file that appears beside it, and one of two event files is that of their folder.
+        A run keeps its key when its file changes: the state file moves from checkpoint to
+        checkpoint, a state file appears beside a console log, a second event file in a folder.
         """
         keyed = {(run_folder(Path(r.path)) / Path(r.path).name, r.id): r for r in runs}
         for key in [key for key in keyed if key not in self.runs]:
