@@ -211,7 +211,7 @@ def ours(job: Job, out: str) -> dict[str, Any]:
 
     _load = loading.load_model
     _swap("train.sft", "load_model", after_loading)
-    _swap("train.sft", "Loop", _measured(TrainingLoop, meter, result))
+    _swap("train.sft", "TrainingLoop", _measured(TrainingLoop, meter, result))
     loaded = load_config(_config_file(job, out), [], dict(os.environ))
     run(loaded, Path(out) / "run")
     lines = (Path(out) / "run" / "training.jsonl").read_text().splitlines()
@@ -221,6 +221,7 @@ def ours(job: Job, out: str) -> dict[str, Any]:
 
 def _swap(module: str, name: str, new: object) -> None:
     __import__(module)
+    getattr(sys.modules[module], name)  # a name that is gone would measure nothing, in silence
     setattr(sys.modules[module], name, new)
 
 
