@@ -6,7 +6,8 @@ CAUSES: dict[str, str] = {
     # learning rate and schedule
     "lr_too_high": "Steps are too large for this model, batch and precision.",
     "lr_too_low": "Steps are too small to get anywhere in the length of the run.",
-    "lr_about_right": "The learning rate suits the run; nothing is wrong.",
+    "lr_within_field": "Later work did well at such a rate; the curve has the last word.",
+    "converged_at_rate": "The loss came to rest at this rate; another may end lower, or not.",
     "warmup_too_short": "The full rate comes before the optimiser's statistics have settled.",
     "warmup_too_long": "Much of the run, or all of it, is spent below the rate that was meant.",
     "schedule_wrong": "The schedule is shorter or longer than the run, or is not the one meant.",
