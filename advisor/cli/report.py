@@ -15,7 +15,7 @@ from advisor.pipeline import check_paths
 from advisor.report.contract import strict
 from advisor.rulebook.load import load_rules
 from advisor.settings import find_settings
-from advisor.tuning.account import Account, best_config, dump, read_account
+from advisor.tuning.account import Account, best_config, format_json, read_account
 from advisor.tuning.session import is_session
 
 
@@ -60,7 +60,7 @@ def _session(
     from advisor.report.session_text import show_session
 
     if as_json:
-        print_json(dump(strict(account.as_dict())))
+        print_json(format_json(strict(account.as_dict())))
     else:
         show_session(console(), account)
     if html is not None:

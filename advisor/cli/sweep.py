@@ -19,14 +19,14 @@ from advisor.pipeline import Failure
 from advisor.report import compare as drawn
 from advisor.report.escaping import clean
 from advisor.report.sweep import ends_of, show_picture, to_html
-from advisor.tuning.driver import Driver, launcher_words
+from advisor.tuning.driver import Driver, check_launcher
 from advisor.tuning.launch import Local
 from advisor.tuning.sweep import (
     Bench,
     Shot,
-    ramp,
-    rates_around,
-    rates_of,
+    list_rates_around,
+    make_ramp,
+    parse_rates,
     read_range,
     read_shot,
     run_sweep,
@@ -70,14 +70,14 @@ def sweep(
     Example: advise sweep my.yaml --lr 1e-6,1e-5,5e-5
              advise sweep my.yaml --range-test --steps 200
     """
-    setup, text = prepare(config, command, "local", launcher_words("local", ()), set_values)
+    setup, text = prepare(config, command, "local", check_launcher("local", ()), set_values)
     if range_test and command:
         raise AdvisorError("--range-test: needs our trainer's schedule; give --lr with --command")
     start = read_start(setup.config, text)
     folder = out or Path(f"sweep-{setup.config.stem}")
     driver = Driver(setup, start, folder.resolve().name)
     bench = Bench(folder, start, driver, Local(), reader_of(), parallel, _say)
-    rates = rates_of(lr) if lr else [] if range_test else rates_around(start)
+    rates = parse_rates(lr) if lr else [] if range_test else list_rates_around(start)
     if range_test:
         rates = _range_test(bench, rates, steps)
     shots = run_sweep(bench, rates, steps)
@@ -91,9 +91,9 @@ def _say(line: str) -> None:
 
 def _range_test(bench: Bench, rates: list[float], steps: int) -> list[float]:
     """Run the range test up to the highest rate given, or 100 times the config's own."""
-    high = rates[-1] if rates else 10 * rates_around(bench.start)[-1]
+    high = rates[-1] if rates else 10 * list_rates_around(bench.start)[-1]
     shot = Shot(high, bench.folder / "range-test", 0)
-    running = start_shot(bench, shot, ramp(high, steps))
+    running = start_shot(bench, shot, make_ramp(high, steps))
     try:
         while running is not None and not running.poll():
             time.sleep(0.1)

@@ -23,18 +23,18 @@ from advisor.report.session_html import to_html
 from advisor.report.session_text import show_session
 from advisor.rulebook.load import load_rules
 from advisor.settings import find_settings
-from advisor.tuning.account import best_config, dump, read_account
-from advisor.tuning.budget import estimate
+from advisor.tuning.account import best_config, format_json, read_account
+from advisor.tuning.budget import estimate_cost
 from advisor.tuning.choice import noise_of
 from advisor.tuning.crashes import NoResult
-from advisor.tuning.driver import Driver, Length, check_command, launcher_words, planned_steps
+from advisor.tuning.driver import Driver, Length, check_command, check_launcher, count_planned_steps
 from advisor.tuning.launch import Launcher, Local
 from advisor.tuning.ledger import TrialPlan
 from advisor.tuning.loop import Tools, TuningLoop
 from advisor.tuning.proof import Proof
 from advisor.tuning.reading import TrialReader
-from advisor.tuning.session import Session, Setup, begin, config_of, resume
-from advisor.tuning.start import first_guess, opening_text
+from advisor.tuning.session import Session, Setup, begin_session, config_of, resume_session
+from advisor.tuning.start import diagnose_config, read_opening
 from advisor.tuning.trial import Limits, Strategy
 from advisor.tuning.writing import read_start, write_values
 
@@ -109,7 +109,7 @@ def tune(
         raise AdvisorError(f"--keep {keep}: give all or best")
     if hours is not None and not 0 < hours < math.inf:
         raise AdvisorError(f"--hours {hours:g}: give a number above 0")
-    words = launcher_words(launcher, launcher_args or ())
+    words = check_launcher(launcher, launcher_args or ())
     if dry_run:
         _dry_run(*prepare(config, command, launcher, words, set_values),
                  Limits(runs or RUNS, tokens, hours))  # fmt: skip
@@ -145,9 +145,9 @@ def _open_session(
             raise AdvisorError("--resume: give the session's folder: --session DIR")
         if how[3]:
             raise AdvisorError("--resume: --command and --set are those of the session")
-        return resume(place, _found(config) if config else None, how[0])
+        return resume_session(place, _found(config) if config else None, how[0])
     setup, text = prepare(config, *how)
-    return begin(folder or Path(f"tune-{setup.config.stem}"), setup, text)
+    return begin_session(folder or Path(f"tune-{setup.config.stem}"), setup, text)
 
 
 def prepare(
@@ -167,7 +167,7 @@ def prepare(
             "training needs torch: pip install 'finetune-advisor[train]', or name another trainer"
             " with --command"
         )
-    text, holds_out = opening_text(path, given.pairs(changes, "--set"), ours=not command)
+    text, holds_out = read_opening(path, given.pairs(changes, "--set"), ours=not command)
     return Setup(path, Path.cwd(), command, launcher, words, holds_out), text
 
 
@@ -196,7 +196,7 @@ def _limits(opened: Session, runs: int | None, tokens: int | None, hours: float 
 def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> set[int]:
     """Run the session's loop; return the runs that were told on the way."""
     ended = {entry.plan.number for entry in opened.ledger.entries() if entry.trial is not None}
-    _say(estimate(limits, planned_steps(opened.start.config.values, Length())))
+    _say(estimate_cost(limits, count_planned_steps(opened.start.config.values, Length())))
     driver = Driver(opened.setup, opened.start, opened.folder.resolve().name)
     tools = Tools(
         strategy=_strategy(),
@@ -245,10 +245,10 @@ def _dry_run(setup: Setup, text: str, limits: Limits) -> None:
     driver = Driver(setup, start, f"tune-{setup.config.stem}")
     place = Path(f"tune-{setup.config.stem}") / "runs/001-start"
     plan = TrialPlan(1, "full", {}, (), text, "", str(place))
-    words = driver.words(plan, config_of(place, setup.config), place / "run", Length())
+    words = driver.build_command(plan, config_of(place, setup.config), place / "run", Length())
     typer.echo(f"run 1 (start): {clean(shlex.join(words))}")
-    typer.echo(estimate(limits, planned_steps(start.config.values, Length())))
-    changes = first_guess(start, reader_of())
+    typer.echo(estimate_cost(limits, count_planned_steps(start.config.values, Length())))
+    changes = diagnose_config(start, reader_of())
     if not changes:
         typer.echo("what follows is decided by its log")
         return
@@ -264,7 +264,7 @@ def _show(folder: Path, as_json: bool, told: set[int]) -> None:
     write_atomic(place, best_config(account), config if config.exists() else None)
     write_atomic(folder / "report.html", to_html(account))
     if as_json:
-        print_json(dump(strict(account.as_dict())))
+        print_json(format_json(strict(account.as_dict())))
         return
     show_session(console(), account, told if _is_one_screen() else ())
     typer.echo(f"best config: {place}\nreport: {folder / 'report.html'}")

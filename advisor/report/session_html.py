@@ -16,10 +16,10 @@ from advisor.report.session_text import (
     verdict_lines,
     within,
 )
-from advisor.tuning.account import Account, curves
+from advisor.tuning.account import Account, select_drawable
 from advisor.tuning.ledger import Entry
 from advisor.tuning.proof import SessionOutcome
-from advisor.tuning.writing import native_change
+from advisor.tuning.writing import to_native
 
 
 def to_html(account: Account) -> str:
@@ -67,7 +67,7 @@ def _curves(account: Account) -> str:
             _label(entry), trial.val_steps, trial.val_losses, colour(at),
             entry is account.best or entry.plan.number == 1, trial.kind == "probe",
         )
-        for at, (entry, trial) in enumerate(curves(account.entries))
+        for at, (entry, trial) in enumerate(select_drawable(account.entries))
     ]  # fmt: skip
     picture = draw(found)
     if not picture:
@@ -120,7 +120,7 @@ def _diff(account: Account) -> str:
 
 
 def _list_untried(account: Account) -> str:
-    own = (native_change(account.start, c) for c in account.untried)
+    own = (to_native(account.start, c) for c in account.untried)
     left: Sequence[str] = [escape(change_line(c)) for c in own]
     if not left:
         return ""

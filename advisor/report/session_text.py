@@ -15,10 +15,10 @@ from advisor.report.plots import COLOURS, DOTS, plot
 from advisor.run import Series
 from advisor.tuning.account import Account
 from advisor.tuning.ledger import Entry
-from advisor.tuning.planning import show
+from advisor.tuning.planning import format_value
 from advisor.tuning.proof import Interval, SessionOutcome
 from advisor.tuning.trial import Trial, TrialChange
-from advisor.tuning.writing import native_change
+from advisor.tuning.writing import to_native
 
 _VERDICT = {"kept": "bold green", "reverted": "yellow", "start": "bold"}
 
@@ -37,7 +37,7 @@ def show_session(console: Console, account: Account, told: Container[int] = ()) 
         page.gap()
         page.whole(clean(best.plan.diff.rstrip("\n")))
     if account.untried:
-        own = (native_change(account.start, change) for change in account.untried)
+        own = (to_native(account.start, change) for change in account.untried)
         left = "; ".join(map(change_line, own))
         page.add_wrapped(Text(f"left untried: {left}", "dim"), 0)
     page.show()
@@ -46,7 +46,7 @@ def show_session(console: Console, account: Account, told: Container[int] = ()) 
 def change_line(change: TrialChange) -> str:
     """Return a change as it reads in a line, secrets hidden."""
     old, new = (redact_value(change.key, value) for value in (change.old, change.new))
-    return one_line(f"{change.key} {show(old)} -> {show(new)}")
+    return one_line(f"{change.key} {format_value(old)} -> {format_value(new)}")
 
 
 def _run(page: Page, entry: Entry, changes: Sequence[TrialChange]) -> None:

@@ -12,9 +12,9 @@ from advisor.base.redact import redact_value, restore
 from advisor.errors import AdvisorError
 from advisor.tuning.ledger import Entry, Ledger
 from advisor.tuning.proof import SessionOutcome, outcome_from
-from advisor.tuning.session import Setup, setup_of
+from advisor.tuning.session import Setup, read_setup
 from advisor.tuning.trial import Trial, TrialChange
-from advisor.tuning.writing import Start, read_start, written_changes
+from advisor.tuning.writing import Start, list_native_changes, read_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,11 @@ class Account:
         best = self.best
         tried = [e.trial.values for e in self.entries if e.trial is not None]
         edits = best.trial.edits if best is not None and best.trial is not None else ()
-        return tuple(e for e in edits if not any(_holds(values, e) for values in tried))
+        return tuple(e for e in edits if not any(_has_value(values, e) for values in tried))
 
     def changes_of(self, entry: Entry) -> tuple[TrialChange, ...]:
         """Return a run's changes from the start, under the keys of the user's own config."""
-        return written_changes(self.start, entry.plan.config, entry.plan.changes)
+        return list_native_changes(self.start, entry.plan.config, entry.plan.changes)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the account as a JSON object; losses as logged, times in seconds."""
@@ -71,12 +71,12 @@ class Account:
             "session": str(self.folder),
             "config": str(self.setup.config),
             "outcome": outcome,
-            "changes": [change_of(c) for c in self.changes],
+            "changes": [describe_change(c) for c in self.changes],
             "diff": best.plan.diff if best else "",
-            "runs": [_run_of(e, self.changes_of(e)) for e in self.entries],
+            "runs": [_describe_run(e, self.changes_of(e)) for e in self.entries],
             "tokens": self.tokens,
             "seconds": self.seconds,
-            "untried": [change_of(c) for c in self.untried],
+            "untried": [describe_change(c) for c in self.untried],
         }
 
 
@@ -87,7 +87,7 @@ def read_account(folder: Path) -> Account:
     """
     ledger = Ledger.open(folder, readonly=True)
     try:
-        setup, text = setup_of(ledger, folder)
+        setup, text = read_setup(ledger, folder)
         said: Mapping[str, Any] | None = ledger.state("outcome")
         try:
             outcome = outcome_from(said) if said else None
@@ -109,7 +109,7 @@ def best_config(account: Account) -> str:
     return restore(best.plan.config, account.start.text) or best.plan.config
 
 
-def change_of(change: TrialChange) -> dict[str, Any]:
+def describe_change(change: TrialChange) -> dict[str, Any]:
     """Return one change as a JSON object, secrets hidden."""
     return {
         "key": change.key,
@@ -119,29 +119,29 @@ def change_of(change: TrialChange) -> dict[str, Any]:
     }
 
 
-def _holds(values: Mapping[str, object], edit: TrialChange) -> bool:
+def _has_value(values: Mapping[str, object], edit: TrialChange) -> bool:
     return repr(values.get(edit.key)) == repr(edit.new)
 
 
-def _run_of(entry: Entry, written: Sequence[TrialChange]) -> dict[str, Any]:
+def _describe_run(entry: Entry, written: Sequence[TrialChange]) -> dict[str, Any]:
     plan, trial = entry.plan, entry.trial
     found: dict[str, Any] = {
         "number": plan.number,
         "kind": plan.kind,
         "state": entry.state,
         "folder": plan.folder,
-        "changes": [change_of(c) for c in plan.changes],
-        "native_changes": [change_of(c) for c in written],
+        "changes": [describe_change(c) for c in plan.changes],
+        "native_changes": [describe_change(c) for c in written],
         "reason": plan.reason,
         "because": list(plan.because),
         "seconds": entry.seconds,
         "verdict": entry.verdict,
         "said": entry.said,
     }
-    return found if trial is None else {**found, **_result_of(trial)}
+    return found if trial is None else {**found, **_describe_result(trial)}
 
 
-def _result_of(trial: Trial) -> dict[str, Any]:
+def _describe_result(trial: Trial) -> dict[str, Any]:
     return {
         "status": trial.status,
         "best_val": trial.best_val,
@@ -150,10 +150,10 @@ def _result_of(trial: Trial) -> dict[str, Any]:
     }
 
 
-def curves(entries: Sequence[Entry]) -> list[tuple[Entry, Trial]]:
+def select_drawable(entries: Sequence[Entry]) -> list[tuple[Entry, Trial]]:
     """Return the runs that logged a validation curve, for the report's plot."""
     return [(e, e.trial) for e in entries if e.trial is not None and e.trial.val_losses.size]
 
 
-def dump(value: object) -> str:
+def format_json(value: object) -> str:
     return json.dumps(value, indent=1)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from advisor.base.numbers import is_number, number
-from advisor.tuning.driver import Length, planned_steps
+from advisor.tuning.driver import Length, count_planned_steps
 from advisor.tuning.ledger import Entry
 from advisor.tuning.trial import Limits, Trial, TrialProposal
 
@@ -23,7 +23,7 @@ _ROUNDED = 1.05  # whole runs: rounding up the steps of the last epoch does not 
 _SLACK = 1.1  # start a run that costs up to this multiple of what is left: estimates are rough
 
 
-def spent(entries: Sequence[Entry], limits: Limits) -> str:
+def explain_spent(entries: Sequence[Entry], limits: Limits) -> str:
     """Return a sentence on the limit that is used up, '' while none is.
 
     Probes do not count as runs.
@@ -34,10 +34,10 @@ def spent(entries: Sequence[Entry], limits: Limits) -> str:
         return f"the {limits.runs} run{' of --runs is' if one else 's of --runs are'} done"
     if limits.runs is not None and len(entries) - full >= _MOST_PROBES * limits.runs:
         return f"{len(entries) - full} probes were run, as many as --runs allows"
-    if limits.tokens is not None and _tokens(entries) >= limits.tokens:
+    if limits.tokens is not None and _sum_tokens(entries) >= limits.tokens:
         return f"the {limits.tokens:,} tokens of --tokens are spent"
     if limits.hours is not None:
-        left = limits.hours * 3600 - _seconds(entries)
+        left = limits.hours * 3600 - _sum_seconds(entries)
         if left <= max(1.0, _NEARLY * limits.hours * 3600):
             return f"the {limits.hours:g} hours of --hours are spent"
     return ""
@@ -85,12 +85,12 @@ class Budget:
 
         1 where the number of steps is unknown.
         """
-        own = planned_steps(self.start.values, self.length) or _steps_of(self.start)
+        own = count_planned_steps(self.start.values, self.length) or _steps_of(self.start)
         steps = proposal.max_steps if proposal.kind == "probe" else None
-        steps = steps or planned_steps(proposal.values, self.length) or own
+        steps = steps or count_planned_steps(proposal.values, self.length) or own
         if not own or not steps:
             return 1.0
-        return steps * _batch(proposal.values) / (own * _batch(self.start.values))
+        return steps * _batch_size_of(proposal.values) / (own * _batch_size_of(self.start.values))
 
 
 def count_runs(share: float) -> float:
@@ -104,20 +104,23 @@ def budget_of(entries: Sequence[Entry], start: Trial, limits: Limits, length: Le
     probe = [e for e in entries if e.plan.kind == "probe"][-1:]
     bounds = [
         ((limit - used(entries)) / used(entries[:1]), what, used(probe) / used(entries[:1]))
-        for limit, used, what in ((limits.tokens, _tokens, "tokens"), (hours, _seconds, "hours"))
+        for limit, used, what in (
+            (limits.tokens, _sum_tokens, "tokens"),
+            (hours, _sum_seconds, "hours"),
+        )
         if limit is not None and used(entries[:1]) > 0
     ]
     found = Budget(start, length, *min(bounds, default=(math.inf, "", 0.0)))
     if limits.runs is None:
         return found
-    full = [count_runs(_share_taken(e, found)) for e in entries if e.plan.kind == "full"]
-    probes = [_share_taken(e, found) for e in entries if e.plan.kind == "probe"]
+    full = [count_runs(_measure_share(e, found)) for e in entries if e.plan.kind == "full"]
+    probes = [_measure_share(e, found) for e in entries if e.plan.kind == "probe"]
     return replace(
         found, runs=limits.runs - sum(full), probes=PROBES * limits.runs - sum(probes)
     )  # fmt: skip
 
 
-def time_at_most(limits: Limits, seconds: float) -> str:
+def estimate_time(limits: Limits, seconds: float) -> str:
     """Return a sentence with the session's longest possible time, '' where ``--runs`` is unset.
 
     ``seconds`` is the time of the first run.
@@ -132,18 +135,19 @@ def time_at_most(limits: Limits, seconds: float) -> str:
     return f"by this run's {seconds:.0f} s, all runs and probes take {shown} at most"
 
 
-def _share_taken(entry: Entry, budget: Budget) -> float:
+def _measure_share(entry: Entry, budget: Budget) -> float:
     """Return what a run cost in start runs: as planned, or up to the step where it ended."""
     plan, trial = entry.plan, entry.trial
     share = budget.share(TrialProposal(plan.values, plan.kind, plan.max_steps))
     own, ended = _steps_of(budget.start), 0 if trial is None else _steps_of(trial)
-    reached = ended * _batch(plan.values) / (own * _batch(budget.start.values)) if own else 0.0
+    seen = own * _batch_size_of(budget.start.values)
+    reached = ended * _batch_size_of(plan.values) / seen if own else 0.0
     if trial is not None and trial.status != "finished":
         return min(share, reached)
     return max(share, reached) if plan.kind == "probe" else share
 
 
-def estimate(limits: Limits, steps: int | None) -> str:
+def estimate_cost(limits: Limits, steps: int | None) -> str:
     """Return a sentence, printed before the first run, with the session's largest possible cost.
 
     ``steps`` is the planned length of one run.
@@ -165,14 +169,14 @@ def _steps_of(trial: Trial) -> int:
     return int(trial.loss_steps[-1]) if trial.loss_steps.size else 0
 
 
-def _batch(values: Mapping[str, object]) -> float:
+def _batch_size_of(values: Mapping[str, object]) -> float:
     size = values.get("step_scheduler.global_batch_size")
     return number(size) if is_number(size) and number(size) > 0 else 1.0
 
 
-def _tokens(entries: Sequence[Entry]) -> float:
+def _sum_tokens(entries: Sequence[Entry]) -> float:
     return sum(e.trial.tokens for e in entries if e.trial is not None)
 
 
-def _seconds(entries: Sequence[Entry]) -> float:
+def _sum_seconds(entries: Sequence[Entry]) -> float:
     return sum(e.seconds for e in entries)

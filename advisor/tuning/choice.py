@@ -11,18 +11,18 @@ CLEAR = 2.0  # standard errors of a difference between two runs, about a 95% lev
 LEAST = 1e-3  # share of the loss: a smaller gain does not count, however small the noise
 
 
-def counts(trial: Trial) -> bool:
+def is_eligible(trial: Trial) -> bool:
     """Return whether a run can be the best: a whole run that did not crash, with validation."""
     return trial.kind == "full" and trial.best_val is not None and trial.status != "crashed"
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """Return the whole run with the lowest validation loss, the earlier of equals."""
-    found = [trial for trial in trials if counts(trial)]
+    found = [trial for trial in trials if is_eligible(trial)]
     return min(found, key=lambda t: (float(t.best_val or 0.0), t.number), default=None)
 
 
-def margin(one: Trial, other: Trial, noise: float | None) -> float:
+def clear_margin(one: Trial, other: Trial, noise: float | None) -> float:
     """Return the smallest clear difference between two runs' lowest validation losses.
 
     ``noise`` is the standard error of one evaluation; a difference has sqrt(2) times as much.
@@ -33,12 +33,12 @@ def margin(one: Trial, other: Trial, noise: float | None) -> float:
 
 def is_better(one: Trial, other: Trial, noise: float | None) -> bool:
     """Return whether a run's lowest validation loss lies clearly below another's."""
-    if not counts(one):
+    if not is_eligible(one):
         return False
-    if not counts(other):
+    if not is_eligible(other):
         return True
     gain = float(other.best_val or 0.0) - float(one.best_val or 0.0)
-    return gain > margin(one, other, noise)
+    return gain > clear_margin(one, other, noise)
 
 
 def noise_of(history: Sequence[Trial]) -> float | None:
@@ -49,7 +49,7 @@ def noise_of(history: Sequence[Trial]) -> float | None:
     return min((trial.noise for trial in history if trial.noise), default=None)
 
 
-def verdict(trial: Trial, before: Sequence[Trial]) -> str:
+def judge_change(trial: Trial, before: Sequence[Trial]) -> str:
     """Return what happens to a run's change: start, kept, even (within the noise) or reverted.
 
     '' for a probe: only a whole run is kept or reverted.
@@ -59,8 +59,8 @@ def verdict(trial: Trial, before: Sequence[Trial]) -> str:
     if trial.kind == "probe":
         return ""
     best = best_of(before)
-    if best is None or not counts(trial):
-        return "kept" if counts(trial) else "reverted"
+    if best is None or not is_eligible(trial):
+        return "kept" if is_eligible(trial) else "reverted"
     noise = noise_of((*before, trial))
     if is_better(trial, best, noise):
         return "kept"

@@ -25,7 +25,7 @@ class Crashes:
     texts: Counter[str] = field(default_factory=Counter)  # by message, its numbers replaced
     lost: Counter[Path] = field(default_factory=Counter)  # by folder: runs whose keeper vanished
 
-    def of_start(self, said: str, status: int, folder: Path, ours: bool) -> None:
+    def count_start(self, said: str, status: int, folder: Path, ours: bool) -> None:
         """Count a crash of the start run; raise NoResult or AdvisorError where a retry is useless.
 
         ``said`` is the last line of its output, ``status`` its exit status.
@@ -46,7 +46,7 @@ class Crashes:
         if self.texts.total() >= 2 * MOST:
             raise NoResult(f"{folder}: the config as it is crashed {2 * MOST} times: {said}")
 
-    def note_lost(self, folder: Path) -> None:
+    def count_lost(self, folder: Path) -> None:
         """Count a run whose keeper was killed, for example for lack of memory."""
         self.lost[folder] += 1
         if self.lost[folder] >= MOST:

@@ -16,7 +16,7 @@ from advisor.base.numbers import is_number, number
 from advisor.base.trainer import command as trainer
 from advisor.errors import AdvisorError
 from advisor.tuning.ledger import TrialPlan
-from advisor.tuning.session import Setup, checkpoints
+from advisor.tuning.session import Setup, find_checkpoints
 from advisor.tuning.watching import CONDEMNED
 from advisor.tuning.writing import Start
 
@@ -46,37 +46,41 @@ class Driver:
         """Whether the runs use our own trainer."""
         return not self.setup.command
 
-    def words(self, plan: TrialPlan, config: Path, output: Path, length: Length) -> list[str]:
+    def build_command(
+        self, plan: TrialPlan, config: Path, output: Path, length: Length
+    ) -> list[str]:
         """Return the command of a run; our trainer resumes a run that has checkpoints."""
         if not self.ours:
-            values = {"config": str(config), "run_dir": str(output), "name": self._name(plan)}
+            values = {"config": str(config), "run_dir": str(output), "name": self._name_run(plan)}
             words = [_fill_in(word, values) for word in shlex.split(self.setup.command)]
-            return [*self._torchrun(), *words]
+            return [*self._list_torchrun(), *words]
         where = ["--run-dir", str(output)]
-        if checkpoints(output.parent):
+        if find_checkpoints(output.parent):
             where = [f"--resume={output}"]
         flags = self.setup.launcher_words if self.setup.launcher == "torchrun" else ()
         stop_on = ["--advisor.policy", "stop", "--advisor.stop_on", repr(list(CONDEMNED))]
-        extra = [*self._validation("selection"), *stop_on, *self._tracking(plan)]
+        extra = [*self._validation_flags("selection"), *stop_on, *self._tracking_flags(plan)]
         if plan.kind == "probe":
-            extra += self._probe(plan, length)
+            extra += self._probe_flags(plan, length)
         return trainer([str(config), *where, *extra, *flags])
 
-    def evaluation(self, checkpoint: Path, out: Path) -> list[str]:
+    def build_evaluation(self, checkpoint: Path, out: Path) -> list[str]:
         """Return the command that evaluates a checkpoint of our trainer on all held-out rows.
 
         ``out`` is the JSON file for the losses of the single samples.
         """
-        return trainer([f"--evaluate={checkpoint}", f"--output={out}", *self._validation("whole")])
+        return trainer(
+            [f"--evaluate={checkpoint}", f"--output={out}", *self._validation_flags("whole")]
+        )
 
-    def environment(self, plan: TrialPlan) -> Mapping[str, str]:
+    def build_environment(self, plan: TrialPlan) -> Mapping[str, str]:
         """Return the variables that group a session's runs in experiment trackers."""
-        return {"WANDB_RUN_GROUP": self.name, "WANDB_NAME": self._name(plan),
+        return {"WANDB_RUN_GROUP": self.name, "WANDB_NAME": self._name_run(plan),
                 "PYTHONSAFEPATH": "1"} if self.ours else {
-                "WANDB_RUN_GROUP": self.name, "WANDB_NAME": self._name(plan),
-                "MLFLOW_RUN_NAME": self._name(plan)}  # fmt: skip
+                "WANDB_RUN_GROUP": self.name, "WANDB_NAME": self._name_run(plan),
+                "MLFLOW_RUN_NAME": self._name_run(plan)}  # fmt: skip
 
-    def stops_at(self, plan: TrialPlan) -> int | None:
+    def find_last_step(self, plan: TrialPlan) -> int | None:
         """Return the step after which we stop another trainer's probe; None for all other runs.
 
         A smaller max_steps would change its schedule, and a probe must be the start of the
@@ -84,41 +88,41 @@ class Driver:
         """
         return plan.max_steps if plan.kind == "probe" and not self.ours else None
 
-    def _name(self, plan: TrialPlan) -> str:
+    def _name_run(self, plan: TrialPlan) -> str:
         return f"{self.name}-{plan.number:03d}"
 
-    def _torchrun(self) -> list[str]:
+    def _list_torchrun(self) -> list[str]:
         if self.setup.launcher != "torchrun":
             return []
         return [
             sys.executable, "-m", "torch.distributed.run", *self.setup.launcher_words, "--no-python"
         ]  # fmt: skip
 
-    def _validation(self, part: str) -> list[str]:
+    def _validation_flags(self, part: str) -> list[str]:
         held = ["--validation_split", str(HELD_OUT)] if self.setup.holds_out else []
         return [*held, "--validation_part", part]
 
-    def _tracking(self, plan: TrialPlan) -> list[str]:
+    def _tracking_flags(self, plan: TrialPlan) -> list[str]:
         tree, found = self.start.tree, []
         for section, group, name in (("wandb", "group", "name"), ("mlflow", "", "run_name")):
             if isinstance(tree.get(section), Mapping):
                 found += [f"--{section}.{group}", self.name] if group else []
-                found += [f"--{section}.{name}", self._name(plan)]
+                found += [f"--{section}.{name}", self._name_run(plan)]
         return found
 
-    def _probe(self, plan: TrialPlan, length: Length) -> list[str]:
+    def _probe_flags(self, plan: TrialPlan, length: Length) -> list[str]:
         """Return the flags that stop a probe early and keep the schedule of the whole run."""
         if plan.max_steps is None:
             return []
         flags = ["--step_scheduler.max_steps", str(plan.max_steps)]
-        total = planned_steps(plan.values, length)
+        total = count_planned_steps(plan.values, length)
         schedule = self.start.tree.get("lr_scheduler")
         if total is None or not isinstance(schedule, Mapping) or "lr_decay_steps" in schedule:
             return flags
         return [*flags, "--lr_scheduler.lr_decay_steps", str(max(total, plan.max_steps))]
 
 
-def planned_steps(values: Mapping[str, object], length: Length) -> int | None:
+def count_planned_steps(values: Mapping[str, object], length: Length) -> int | None:
     """Return how many steps a run of these values takes, None where nothing says.
 
     ``length`` holds the samples of an epoch, or the steps, from the start's log.
@@ -157,7 +161,7 @@ def _fill_in(word: str, values: Mapping[str, str]) -> str:
     return _FIELD.sub(lambda match: values.get(match[1], match[0]), word)
 
 
-def launcher_words(launcher: str, words: Sequence[str]) -> tuple[str, ...]:
+def check_launcher(launcher: str, words: Sequence[str]) -> tuple[str, ...]:
     """Return torchrun's own arguments, the words after ``--``.
 
     AdvisorError for an unknown launcher, one that is not installed, or words for another one.

@@ -72,7 +72,7 @@ class _Supervisor:
         self._write(JOB, {"words": job.get("shown", job["words"]), "cwd": job["cwd"]})
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.waker)
-        signal.signal(signal.SIGTERM, self._end_politely)
+        signal.signal(signal.SIGTERM, self._ask_to_end)
         began, wall = time.monotonic(), time.time()
         try:
             child = self._start(job)
@@ -117,9 +117,9 @@ class _Supervisor:
                     due = time.monotonic() + (steps[0][0] if steps else 0)
                 rest = None if due is None or not steps else max(0.0, due - time.monotonic())
                 for key, _ in ready.select(rest):
-                    self._hear(key.fd, ready)
+                    self._read_command(key.fd, ready)
 
-    def _hear(self, fd: int, ready: selectors.BaseSelector) -> None:
+    def _read_command(self, fd: int, ready: selectors.BaseSelector) -> None:
         if fd == self.wakes:
             with contextlib.suppress(BlockingIOError):
                 os.read(fd, 512)
@@ -129,7 +129,7 @@ class _Supervisor:
         if not said:
             ready.unregister(0)
 
-    def _end_politely(self, *_: object) -> None:
+    def _ask_to_end(self, *_: object) -> None:
         self.why = self.why or "pause"
 
     def _record(self, status: int, began: float, wall: float) -> None:

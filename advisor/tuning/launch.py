@@ -110,7 +110,7 @@ class _Process:
                 pipe.flush()
 
 
-def exit_of(folder: Path) -> Exit | None:
+def read_exit(folder: Path) -> Exit | None:
     """Return how the run of a folder ended, None while it runs or after it was cut off.
 
     AdvisorError where ``exit.json`` is not one that a keeper wrote.
@@ -121,13 +121,13 @@ def exit_of(folder: Path) -> Exit | None:
         return None
     try:
         # a keeper killed between its two files leaves the last attempt out of attempts.jsonl
-        seconds = max(spent(folder), float(said["seconds"]))
+        seconds = max(sum_seconds(folder), float(said["seconds"]))
         return Exit(int(said["status"]), seconds, str(said["stopped"]))
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise AdvisorError(f"{folder / keeper.EXIT}: not written by tune ({error!r})") from None
 
 
-def spent(folder: Path) -> float:
+def sum_seconds(folder: Path) -> float:
     """Return the wall-clock seconds of all attempts at a run."""
     total = 0.0
     with contextlib.suppress(OSError):
@@ -168,11 +168,11 @@ def _kill(folder: Path) -> None:
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         group = int(json.loads((folder / keeper.STARTED).read_text(encoding="utf-8"))["group"])
-        if group > 1 and _holds(folder / keeper.ALIVE, group):
+        if group > 1 and _holds_lock(folder / keeper.ALIVE, group):
             os.killpg(group, signal.SIGKILL)
 
 
-def _holds(lock: Path, group: int) -> bool:
+def _holds_lock(lock: Path, group: int) -> bool:
     """Return whether a process of the group has the lock open; True without /proc (macOS)."""
     processes = Path("/proc")
     if not (processes / "self/fd").is_dir():

@@ -13,7 +13,7 @@ from typing import Any
 
 from advisor.base.redact import redact_text, redact_value
 from advisor.errors import AdvisorError
-from advisor.tuning.rows import bare, change, check_row, from_row, to_row
+from advisor.tuning.rows import check_row, from_row, to_change, to_json, to_row
 from advisor.tuning.trial import Kind, Trial, TrialChange
 
 NAME = "ledger.sqlite"
@@ -92,7 +92,7 @@ class Ledger:
         self.base.close()
 
     @contextmanager
-    def _whole(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Run one transaction, on the disk (synchronous=FULL) when the block ends."""
         try:
             self.base.execute("BEGIN IMMEDIATE")
@@ -119,32 +119,32 @@ class Ledger:
 
     def note(self, **values: object) -> None:
         """Store values of the session under their names, secrets hidden."""
-        with self._whole() as base:
+        with self._transaction() as base:
             for key, value in values.items():
                 base.execute(
                     "INSERT INTO session VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value=?2",
-                    (key, bare(redact_value("", value))),
+                    (key, to_json(redact_value("", value))),
                 )
 
     def plan(self, plans: Sequence[TrialPlan]) -> None:
         """Add the rows of planned runs."""
-        with self._whole() as base:
+        with self._transaction() as base:
             for each in plans:
                 base.execute(
                     'INSERT INTO runs (number, state, kind, max_steps, "values", changes, config,'
                     " diff, reason, because, folder, planned)"
                     " VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        each.number, each.kind, each.max_steps, bare(dict(each.values)),
-                        bare(each.changes), redact_text(each.config), redact_text(each.diff),
+                        each.number, each.kind, each.max_steps, to_json(dict(each.values)),
+                        to_json(each.changes), redact_text(each.config), redact_text(each.diff),
                         redact_text(each.reason),
-                        bare(each.because), each.folder, time.time(),
+                        to_json(each.because), each.folder, time.time(),
                     ),
                 )  # fmt: skip
 
     def begin(self, number: int) -> None:
         """Mark a run as running, and count the attempt."""
-        with self._whole() as base:
+        with self._transaction() as base:
             base.execute(
                 "UPDATE runs SET state = 'running', attempts = attempts + 1 WHERE number = ?",
                 (number,),
@@ -153,12 +153,12 @@ class Ledger:
     def finish(self, entry: Entry) -> None:
         """Write a run's result; a second call for the same run changes nothing."""
         assert entry.trial is not None
-        with self._whole() as base:
+        with self._transaction() as base:
             base.execute(
                 'UPDATE runs SET state = \'done\', "values" = ?, ended = ?, seconds = ?, exit = ?,'
                 " said = ?, verdict = ?, outcome = ? WHERE number = ? AND state != 'done'",
                 (
-                    bare(dict(entry.trial.values)), time.time(), entry.seconds, entry.exit,
+                    to_json(dict(entry.trial.values)), time.time(), entry.seconds, entry.exit,
                     redact_text(entry.said), entry.verdict, to_row(entry.trial), entry.plan.number,
                 ),
             )  # fmt: skip
@@ -191,14 +191,16 @@ class Ledger:
 
     def note_test(self, number: int, found: Mapping[str, object]) -> None:
         """Store the losses that ``test_losses`` returns."""
-        with self._whole() as base:
-            base.execute("INSERT OR REPLACE INTO tests VALUES (?, ?)", (number, bare(dict(found))))
+        with self._transaction() as base:
+            base.execute(
+                "INSERT OR REPLACE INTO tests VALUES (?, ?)", (number, to_json(dict(found)))
+            )
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     said = check_row(row)
     plan = TrialPlan(
-        said.number, said.kind, said.values, tuple(map(change, said.changes)), said.config,
+        said.number, said.kind, said.values, tuple(map(to_change, said.changes)), said.config,
         said.diff, said.folder, said.max_steps, said.reason, tuple(said.because),
     )  # fmt: skip
     trial = None

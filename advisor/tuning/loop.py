@@ -12,19 +12,19 @@ from advisor.base.numbers import is_number, number
 from advisor.base.redact import restore
 from advisor.errors import AdvisorError
 from advisor.tuning import keeper
-from advisor.tuning.budget import time_at_most
-from advisor.tuning.choice import best_of, noise_of, verdict
+from advisor.tuning.budget import estimate_time
+from advisor.tuning.choice import best_of, judge_change, noise_of
 from advisor.tuning.crashes import Crashes
 from advisor.tuning.driver import Driver, Length
-from advisor.tuning.launch import Job, Launcher, Running, exit_of, settle
+from advisor.tuning.launch import Job, Launcher, Running, read_exit, settle
 from advisor.tuning.ledger import Entry, TrialPlan
-from advisor.tuning.planning import Planner, announce, start_values, told
+from advisor.tuning.planning import Planner, format_end, format_start, read_start_values
 from advisor.tuning.reading import OUTPUT, Ended, Judged, TrialReader, judge_ended, trial_of
 from advisor.tuning.session import (
     Session,
-    checkpoints,
     config_of,
     drop_checkpoints,
+    find_checkpoints,
     hide_secrets,
     write_config,
 )
@@ -77,14 +77,14 @@ class TuningLoop:
         while True:
             waiting = [e for e in self.session.ledger.entries() if e.state != "done"]
             if not waiting:
-                found = self._planner().propose()
+                found = self._make_planner().propose()
                 if isinstance(found, Stop):
                     return found.reason
                 self.session.ledger.plan(found)
                 continue
             self._run_all(waiting[: max(1, self.tools.parallel)])
 
-    def _planner(self) -> Planner:
+    def _make_planner(self) -> Planner:
         tools = self.tools
         return Planner(self.session, tools.strategy, tools.limits, tools.parallel)
 
@@ -118,10 +118,10 @@ class TuningLoop:
         plan, folder = entry.plan, self.session.place(entry.plan.folder)
         settle(folder)
         if not plan.config:
-            self._finish(entry, Judged(replace(self._empty(plan), status="crashed"), None,
+            self._finish(entry, Judged(replace(self._make_empty(plan), status="crashed"), None,
                                        plan.diff), 0.0, None)  # fmt: skip
             return None
-        if exit_of(folder) is not None:  # it ended after the last loop was killed
+        if read_exit(folder) is not None:  # it ended after the last loop was killed
             self._end(entry, "")
             return None
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,21 +129,23 @@ class TuningLoop:
         start = self.session.start
         text = restore(plan.config, start.text) or plan.config
         write_config(config, text, start.path)
-        if not (self.tools.driver.ours and checkpoints(folder)):  # nothing to resume from
+        if not (self.tools.driver.ours and find_checkpoints(folder)):  # nothing to resume from
             shutil.rmtree(folder / OUTPUT, ignore_errors=True)
             (folder / keeper.CONSOLE).unlink(missing_ok=True)
         self.session.ledger.begin(plan.number)
-        self.tools.say(announce(entry, self.session.start))
+        self.tools.say(format_start(entry, self.session.start))
         driver = self.tools.driver
-        words = driver.words(plan, config.resolve(), (folder / OUTPUT).resolve(), self._length())
-        env = driver.environment(plan)
+        words = driver.build_command(
+            plan, config.resolve(), (folder / OUTPUT).resolve(), self._read_length()
+        )
+        env = driver.build_environment(plan)
         running = self.tools.launcher.start(
             Job(folder.resolve(), words, self.session.setup.cwd, env)
         )
         hours, taken = self.tools.limits.hours, [e.seconds for e in self.session.ledger.entries()]
         most = math.inf if hours is None else hours * 3600 - sum(taken)
         return _Active(
-            entry, running, Watch(driver.stops_at(plan)), TrialPulse(folder), most, max(taken)
+            entry, running, Watch(driver.find_last_step(plan)), TrialPulse(folder), most, max(taken)
         )
 
     def _condemn(self, each: _Active) -> None:
@@ -152,15 +154,20 @@ class TuningLoop:
             return
         if time.monotonic() - each.began > each.most:
             each.watch.end(each.running, "", "the --hours of the session are used up")
-        elif each.watch.is_due() and each.pulse.is_dead(each.longest):
-            each.watch.end(each.running, "", f"it hangs: silent for {each.pulse.silent():.0f} s")
-        elif each.watch.is_due():
-            if each.pulse.is_to_be_told():
-                self.tools.say(f"run {each.entry.plan.number}: silent for"
-                               f" {each.pulse.silent() / 60:.0f} min; Ctrl-C ends it")  # fmt: skip
-            each.watch.look(each.running, lambda: self._partial(each), self._judge)
+            return
+        if not each.watch.is_due():
+            return
+        if each.pulse.is_dead(each.longest):
+            silent = each.pulse.measure_silence()
+            each.watch.end(each.running, "", f"it hangs: silent for {silent:.0f} s")
+            return
+        if each.pulse.is_report_due():
+            minutes = each.pulse.measure_silence() / 60
+            run = each.entry.plan.number
+            self.tools.say(f"run {run}: silent for {minutes:.0f} min; Ctrl-C ends it")
+        each.watch.look(each.running, lambda: self._read_partial(each), self._judge)
 
-    def _partial(self, each: _Active) -> Trial | None:
+    def _read_partial(self, each: _Active) -> Trial | None:
         """Return what a run has logged so far, None where that cannot be read yet."""
         plan, folder = each.entry.plan, self.session.place(each.entry.plan.folder)
         try:
@@ -177,22 +184,22 @@ class TuningLoop:
         if not history:
             return ""
         limits, noise = self.tools.limits, noise_of(history)
-        return self.tools.strategy.hopeless(partial, history, limits, noise)
+        return self.tools.strategy.explain_hopeless(partial, history, limits, noise)
 
     def _end(self, entry: Entry, symptom: str) -> None:
         plan, folder = entry.plan, self.session.place(entry.plan.folder)
-        found = exit_of(folder)
+        found = read_exit(folder)
         if found is None:  # its keeper was killed: the next round resumes it
-            self.crashes.note_lost(folder)
+            self.crashes.count_lost(folder)
             return
         config = config_of(folder, self.session.start.path)
-        over = Ended(folder, config, found, symptom, self.tools.driver.stops_at(plan))
-        judged = judge_ended(self.tools.reader, over, self._empty(plan))
+        over = Ended(folder, config, found, symptom, self.tools.driver.find_last_step(plan))
+        judged = judge_ended(self.tools.reader, over, self._make_empty(plan))
         if plan.kind == "probe" and judged.trial.status == "aborted" and found.stopped == PROBED:
             judged = replace(judged, trial=replace(judged.trial, status="finished"), said="")
         if plan.number == 1 and judged.trial.status == "crashed":
             (folder / keeper.EXIT).unlink(missing_ok=True)  # retry it, now or by --resume
-            self.crashes.of_start(judged.said, found.status, folder, self.tools.driver.ours)
+            self.crashes.count_start(judged.said, found.status, folder, self.tools.driver.ours)
             return
         self._finish(entry, judged, found.seconds, found.status)
 
@@ -201,18 +208,18 @@ class TuningLoop:
         if entry.plan.number == 1:
             trial = self._note_start(judged)
         before = ledger.entries()
-        word = verdict(trial, [e.trial for e in before if e.trial is not None])
+        word = judge_change(trial, [e.trial for e in before if e.trial is not None])
         ledger.finish(
             replace(entry, trial=trial, seconds=seconds, exit=status, said=judged.said,
                     verdict=word)
         )  # fmt: skip
         hide_secrets(config_of(self.session.place(entry.plan.folder), self.session.start.path))
-        self.tools.say(told(trial, seconds, judged.said, word))
-        most = time_at_most(self.tools.limits, seconds) if entry.plan.number == 1 else ""
+        self.tools.say(format_end(trial, seconds, judged.said, word))
+        most = estimate_time(self.tools.limits, seconds) if entry.plan.number == 1 else ""
         if most:
             self.tools.say(most)
         if self.tools.keep == "best":
-            self._clean()
+            self._drop_checkpoints()
 
     def _note_start(self, judged: Judged) -> Trial:
         """Store the start run's values, with the trainer's defaults, and its planned length."""
@@ -222,7 +229,7 @@ class TuningLoop:
         if report is None:
             self.session.ledger.note(start=dict(trial.values))
             return trial
-        values = start_values(report.run)
+        values = read_start_values(report.run)
         facts = report.run.facts
         batch = values.get("step_scheduler.global_batch_size")
         per_epoch, total = facts.get("steps_per_epoch"), facts.get("max_steps")
@@ -233,14 +240,14 @@ class TuningLoop:
         )
         return replace(trial, values=values)
 
-    def _length(self) -> Length:
+    def _read_length(self) -> Length:
         total, rows = self.session.ledger.state("length") or (None, None)
         return Length(total, rows)
 
-    def _empty(self, plan: TrialPlan) -> Trial:
+    def _make_empty(self, plan: TrialPlan) -> Trial:
         return Trial(plan.number, plan.values, plan.kind, "finished", reason=plan.reason)
 
-    def _clean(self) -> None:
+    def _drop_checkpoints(self) -> None:
         entries = [e for e in self.session.ledger.entries() if e.trial is not None]
         best = best_of([e.trial for e in entries if e.trial is not None])
         for entry in entries:

@@ -12,13 +12,13 @@ from advisor.errors import EditError
 from advisor.plan.make import Group, group_of
 from advisor.plan.target import Target, plain
 from advisor.run import Run
-from advisor.tuning.budget import budget_of, spent
-from advisor.tuning.choice import counts, noise_of
+from advisor.tuning.budget import budget_of, explain_spent
+from advisor.tuning.choice import is_eligible, noise_of
 from advisor.tuning.driver import Length
 from advisor.tuning.ledger import Entry, TrialPlan
 from advisor.tuning.session import Session, folder_of
 from advisor.tuning.trial import Limits, Stop, Strategy, Trial, TrialProposal
-from advisor.tuning.writing import Start, changes_between, write_values, written_changes
+from advisor.tuning.writing import Start, changes_between, list_native_changes, write_values
 
 # Keys that a strategy may change although the config leaves them out: their defaults count as
 # part of the start.
@@ -28,7 +28,8 @@ _TUNED = (
     "step_scheduler.num_epochs", "clip_grad_norm.max_norm", "peft.dim", "peft.alpha",
     "peft.dropout",
 )  # fmt: skip
-DEAF = 3  # runs at other rates that repeat the start's losses exactly: the config is not read
+# Runs at other rates that repeat the start's losses exactly: then the trainer reads no config.
+MOST_IDENTICAL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +46,25 @@ class Planner:
         ledger = self.session.ledger
         entries = ledger.entries()
         if not entries:
-            return [self.first()]
-        why = spent(entries, self.limits)
+            return [self.plan_start()]
+        why = explain_spent(entries, self.limits)
         if why:
             return Stop(why)
         history = [e.trial for e in entries if e.trial is not None]
-        if is_deaf(history):
+        if ignores_rate(history):
             return Stop("the losses are the same at every rate: does the trainer read {config}?")
         start = dict(ledger.state("start") or entries[0].plan.values)
-        found = self._within(entries, history, start)
+        found = self._propose_within(entries, history, start)
         if isinstance(found, Stop):
             return found
         plans: list[TrialPlan] = []
         for proposal in found:
-            plan = self._plan(proposal, start, len(entries) + len(plans) + 1)
-            if not any(_same_run(other, plan) for other in (*(e.plan for e in entries), *plans)):
+            plan = self._write_plan(proposal, start, len(entries) + len(plans) + 1)
+            if not any(_is_same_run(other, plan) for other in (*(e.plan for e in entries), *plans)):
                 plans.append(plan)
         return plans or Stop("every proposed run was run already")
 
-    def _within(
+    def _propose_within(
         self, entries: Sequence[Entry], history: Sequence[Trial], start: Mapping[str, object]
     ) -> Sequence[TrialProposal] | Stop:
         """Return the proposals that fit into the budget; ask again for whole runs only where no
@@ -89,7 +90,7 @@ class Planner:
         self, history: Sequence[Trial], start: Mapping[str, object], limits: Limits
     ) -> Sequence[TrialProposal] | Stop:
         strategy = self.strategy
-        smaller = _smaller(history)
+        smaller = _propose_smaller(history)
         if smaller is not None:
             return [smaller]
         noise = noise_of(history)
@@ -98,7 +99,7 @@ class Planner:
         found = strategy.propose(history, start, limits, noise)
         return found if isinstance(found, Stop) else [found]
 
-    def first(self) -> TrialPlan:
+    def plan_start(self) -> TrialPlan:
         """Return the Plan of the start run: the user's config, unchanged."""
         start = self.session.start
         return TrialPlan(
@@ -106,7 +107,9 @@ class Planner:
             reason="your config as it is",
         )  # fmt: skip
 
-    def _plan(self, proposal: TrialProposal, start: Mapping[str, object], number: int) -> TrialPlan:
+    def _write_plan(
+        self, proposal: TrialProposal, start: Mapping[str, object], number: int
+    ) -> TrialPlan:
         changes = changes_between(start, proposal.values)
         try:
             text, diff = write_values(self.session.start, changes)
@@ -119,14 +122,14 @@ class Planner:
         )  # fmt: skip
 
 
-def _smaller(history: Sequence[Trial]) -> TrialProposal | None:
+def _propose_smaller(history: Sequence[Trial]) -> TrialProposal | None:
     """Return the last run with its plan's memory edits, where it and all before ran out of memory.
 
     None otherwise: the strategy has losses to go by.
     """
     last = history[-1]
     memory = [e for e in last.edits if group_of(e.key) <= Group.NUMERICS]
-    if last.status != "oom" or not memory or any(counts(trial) for trial in history):
+    if last.status != "oom" or not memory or any(is_eligible(trial) for trial in history):
         return None
     because = tuple(dict.fromkeys(code for edit in memory for code in edit.because))
     values = {**last.values, **{edit.key: edit.new for edit in memory}}
@@ -135,7 +138,7 @@ def _smaller(history: Sequence[Trial]) -> TrialProposal | None:
     )
 
 
-def is_deaf(history: Sequence[Trial]) -> bool:
+def ignores_rate(history: Sequence[Trial]) -> bool:
     """Return whether other learning rates gave the very same losses.
 
     Then the trainer does not read the config that we write.
@@ -143,14 +146,14 @@ def is_deaf(history: Sequence[Trial]) -> bool:
     start, key = history[0], "optimizer.lr"
     others = [t for t in history[1:] if t.values.get(key) != start.values.get(key)]
     compared = [t for t in others if t.val_losses.size > 1 and t.losses.size > 1]
-    return len(compared) >= DEAF and all(
+    return len(compared) >= MOST_IDENTICAL and all(
         np.array_equal(ours, theirs[: ours.size])
         for t in compared
         for ours, theirs in ((t.losses, start.losses), (t.val_losses, start.val_losses))
     )
 
 
-def start_values(run: Run) -> dict[str, object]:
+def read_start_values(run: Run) -> dict[str, object]:
     """Return the values a run was trained with, including defaults of the tunable keys."""
     target = Target(run.config, run)
     values = dict(target.full)
@@ -164,7 +167,7 @@ def start_values(run: Run) -> dict[str, object]:
     return {key: value for key, value in values.items() if not key.startswith("peft.")}
 
 
-def _same_run(one: TrialPlan, other: TrialPlan) -> bool:
+def _is_same_run(one: TrialPlan, other: TrialPlan) -> bool:
     def list_tried(plan: TrialPlan) -> list[tuple[str, str]]:
         return sorted((c.key, repr(c.new)) for c in plan.changes)
 
@@ -172,19 +175,20 @@ def _same_run(one: TrialPlan, other: TrialPlan) -> bool:
     return same and list_tried(one) == list_tried(other)
 
 
-def show(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a config value as text for one line."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return "not set" if value is None else str(value)
 
 
-def announce(entry: Entry, start: Start) -> str:
+def format_start(entry: Entry, start: Start) -> str:
     """Return the line printed when a run starts: its changes and the reason."""
     plan = entry.plan
+    changes = list_native_changes(start, plan.config, plan.changes)
     what = ", ".join(
-        f"{c.key} {show(redact_value(c.key, c.old))} -> {show(redact_value(c.key, c.new))}"
-        for c in written_changes(start, plan.config, plan.changes)
+        f"{key} {format_value(redact_value(key, old))} -> {format_value(redact_value(key, new))}"
+        for key, _, old, new, _ in changes
     )
     again = " again" if entry.attempts else ""
     steps = f" of {plan.max_steps} steps" if plan.kind == "probe" else ""
@@ -193,7 +197,7 @@ def announce(entry: Entry, start: Start) -> str:
     return f"run {plan.number}{again} ({kind}): {'; '.join(parts)}"
 
 
-def told(trial: Trial, seconds: float, said: str, word: str) -> str:
+def format_end(trial: Trial, seconds: float, said: str, word: str) -> str:
     """Return the line printed when a run ends: status, validation loss, seconds, verdict."""
     loss = "no validation loss" if trial.best_val is None else f"validation {trial.best_val:.4f}"
     status = trial.status if not said else f"{trial.status} ({said})"

@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import msgspec
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.errors import AdvisorError
-from advisor.tuning.choice import best_of, counts, is_better, margin
+from advisor.tuning.choice import best_of, clear_margin, is_better, is_eligible
 from advisor.tuning.crashes import NoResult
 from advisor.tuning.driver import Driver
-from advisor.tuning.launch import Job, Local, exit_of, settle
+from advisor.tuning.launch import Job, Local, read_exit, settle
 from advisor.tuning.ledger import Entry
-from advisor.tuning.reading import OUTPUT, console_tail, last_line
+from advisor.tuning.reading import OUTPUT, find_last_line, read_console_tail
 from advisor.tuning.session import Session
 from advisor.tuning.trial import Trial
 
@@ -114,26 +114,26 @@ class Proof:
         if start is None or start.trial is None:
             raise NoResult(f"{self.session.folder}: the start has not run; see its console.log")
         if best is None:
-            raise NoResult(f"{self.session.folder}: {_no_best(trials)}")
-        return self._between(start, entries[best.number], stopped, noise)
+            raise NoResult(f"{self.session.folder}: {_explain_no_best(trials)}")
+        return self._compare(start, entries[best.number], stopped, noise)
 
-    def _between(
+    def _compare(
         self, start: Entry, best: Entry, stopped: str, noise: float | None
     ) -> SessionOutcome:
         assert start.trial is not None and best.trial is not None
         if best.plan.number == start.plan.number:
-            notes, alone = self._alone(start)
+            notes, alone = self._measure_alone(start)
             return SessionOutcome(1, False, "no run is better than the start", stopped,
-                           "test" if alone else "validation", alone or _seen(start.trial),
-                           alone or _seen(start.trial), None, notes=notes)  # fmt: skip
-        if not counts(start.trial):
-            return self._without_start(start, best, stopped)
+                           "test" if alone else "validation", alone or _interval_of(start.trial),
+                           alone or _interval_of(start.trial), None, notes=notes)  # fmt: skip
+        if not is_eligible(start.trial):
+            return self._accept_alone(start, best, stopped)
         if not self.driver.ours:
-            return _by_curves(start.trial, best.trial, stopped, noise)
-        pairs, why = self._pairs(start, best)
+            return _compare_curves(start.trial, best.trial, stopped, noise)
+        pairs, why = self._measure_pairs(start, best)
         if pairs is None:
-            found = _by_curves(start.trial, best.trial, stopped, noise)
-            return SessionOutcome(**{**_fields(found), "notes": (f"no test split: {why}",)})
+            found = _compare_curves(start.trial, best.trial, stopped, noise)
+            return replace(found, notes=(f"no test split: {why}",))
         _, _, chosen_by = bootstrap(*pairs["selection"])
         first, second, gain = bootstrap(*pairs["test"])
         better = (chosen_by.low or 0.0) > 0
@@ -146,10 +146,10 @@ class Proof:
         return SessionOutcome(
             number, better, why, stopped, "test", first, second if better else first,
             gain if better else None, int(pairs["test"][0].losses.size),
-            notes=() if better else (_why_not_taken(best, gain),),
+            notes=() if better else (_explain_not_taken(best, gain),),
         )  # fmt: skip
 
-    def _alone(self, start: Entry) -> tuple[tuple[str, ...], Interval | None]:
+    def _measure_alone(self, start: Entry) -> tuple[tuple[str, ...], Interval | None]:
         if not self.driver.ours:
             return (), None
         try:
@@ -158,17 +158,17 @@ class Proof:
             return (f"no test split: {error}",), None
         return (), bootstrap(found, found)[0]
 
-    def _without_start(self, start: Entry, best: Entry, stopped: str) -> SessionOutcome:
+    def _accept_alone(self, start: Entry, best: Entry, stopped: str) -> SessionOutcome:
         assert best.trial is not None and start.trial is not None
-        notes, alone = self._alone(best)
+        notes, alone = self._measure_alone(best)
         why = f"the start gave no validation loss ({start.trial.status})"
         kind = "test" if alone else "validation"
-        seen = alone or _seen(best.trial)
+        seen = alone or _interval_of(best.trial)
         return SessionOutcome(
             best.plan.number, True, why, stopped, kind, None, seen, None, notes=notes
         )
 
-    def _pairs(
+    def _measure_pairs(
         self, start: Entry, best: Entry
     ) -> tuple[dict[str, tuple[Losses, Losses]] | None, str]:
         try:
@@ -207,7 +207,7 @@ class Proof:
         run = self.session.place(entry.plan.folder)
         folder, out = run / "evaluate", run / "held-out.json"
         settle(folder)
-        words = self.driver.evaluation((run / OUTPUT).resolve(), out.resolve())
+        words = self.driver.build_evaluation((run / OUTPUT).resolve(), out.resolve())
         running = Local().start(Job(folder.resolve(), words, self.session.setup.cwd))
         try:
             while not running.poll():
@@ -215,16 +215,16 @@ class Proof:
         except BaseException:
             running.pause()
             raise
-        done = exit_of(folder)
+        done = read_exit(folder)
         if done is None or done.status:
-            raise AdvisorError(last_line(console_tail(folder)).removeprefix("train: "))
+            raise AdvisorError(find_last_line(read_console_tail(folder)).removeprefix("train: "))
         found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         if not all(map(math.isfinite, found["losses"])):
             raise AdvisorError(f"{run}: the losses of its checkpoint are not finite")
         return found
 
 
-def _no_best(trials: Sequence[Trial]) -> str:
+def _explain_no_best(trials: Sequence[Trial]) -> str:
     """Return why no run can be chosen: how the runs ended, or what they did not log."""
     ends = Counter(trial.status for trial in trials if trial.kind == "full")
     if ends["finished"]:
@@ -233,27 +233,23 @@ def _no_best(trials: Sequence[Trial]) -> str:
     return f"no whole run reached a validation loss ({how}); `advise report` shows each"
 
 
-def _seen(trial: Trial) -> Interval | None:
+def _interval_of(trial: Trial) -> Interval | None:
     return None if trial.best_val is None else Interval(trial.best_val)
 
 
-def _fields(outcome: SessionOutcome) -> dict[str, Any]:
-    return {name: getattr(outcome, name) for name in SessionOutcome.__slots__}
-
-
-def _by_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> SessionOutcome:
+def _compare_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> SessionOutcome:
     """Return the outcome by the logged validation losses: another trainer offers no test split."""
     better = is_better(best, start, noise)
     gain = float(start.best_val or 0.0) - float(best.best_val or 0.0)
-    half = margin(best, start, noise)
+    half = clear_margin(best, start, noise)
     return SessionOutcome(
         best.number if better else 1,
         better,
         "beyond the noise of its evaluations" if better else
         "the gain is within the noise of the evaluations: the start is kept",
         stopped,
-        start_loss=_seen(start),
-        best_loss=_seen(best if better else start),
+        start_loss=_interval_of(start),
+        best_loss=_interval_of(best if better else start),
         gain=Interval(gain, gain - half, gain + half) if better else None,
         notes=(
             "measured on the validation loss that chose the run, which flatters it: this trainer"
@@ -262,5 +258,5 @@ def _by_curves(start: Trial, best: Trial, stopped: str, noise: float | None) -> 
     )  # fmt: skip
 
 
-def _why_not_taken(best: Entry, gain: Interval) -> str:
+def _explain_not_taken(best: Entry, gain: Interval) -> str:
     return f"run {best.plan.number}, lowest on validation, gains {gain.value:.4f} on test"

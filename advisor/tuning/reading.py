@@ -22,7 +22,7 @@ from advisor.run import Event, Run, Series
 from advisor.signals.robust import successive_noise
 from advisor.tuning import keeper
 from advisor.tuning.launch import Exit
-from advisor.tuning.trial import Kind, Said, Status, Trial, TrialChange
+from advisor.tuning.trial import BriefFinding, Kind, Status, Trial, TrialChange
 
 OUTPUT = "run"  # the trainer's output folder, inside the run's folder
 ADVISED = 3  # our trainer's exit status when its advisor stopped the run
@@ -84,9 +84,9 @@ def trial_of(number: int, kind: Kind, values: Mapping[str, object], report: Repo
         losses=train_losses,
         best_val=float(finite.min()) if finite.size else None,
         noise=noise or None,
-        tokens=tokens_of(run),
-        findings=tuple(Said(f.code, f.symptom, f.severity) for f in report.findings),
-        edits=tuple(_change(e) for e in report.plan.edits if _takes(e)),
+        tokens=count_tokens(run),
+        findings=tuple(BriefFinding(f.code, f.symptom, f.severity) for f in report.findings),
+        edits=tuple(_to_change(e) for e in report.plan.edits if _is_usable(e)),
     )
 
 
@@ -96,15 +96,15 @@ def _points(series: Series | None) -> tuple[np.ndarray, np.ndarray]:
     return series.steps, series.values
 
 
-def _takes(edit: Edit) -> bool:
+def _is_usable(edit: Edit) -> bool:
     return edit.resolved and edit.applies != "advice"
 
 
-def _change(edit: Edit) -> TrialChange:
+def _to_change(edit: Edit) -> TrialChange:
     return TrialChange(edit.key, edit.op, edit.old, edit.new, edit.because)
 
 
-def tokens_of(run: Run) -> int:
+def count_tokens(run: Run) -> int:
     """Return how many tokens a run read, 0 where neither its log nor its config tells.
 
     From tokens a step, else a running total, else steps times batch times sequence length.
@@ -140,29 +140,29 @@ class Ended:
 def judge_ended(reader: TrialReader, over: Ended, trial: Trial) -> Judged:
     """Return the result of a run that has ended; ``trial`` gives its number, kind and values."""
     folder, config, ended, until = over.folder, over.config, over.exit, over.until
-    tail = console_tail(folder)
+    tail = read_console_tail(folder)
     try:
         run = reader.read(folder, config)
         logged = run is not None
-        run = run or _without_log(folder, config, tail)
-        tokens = tokens_of(run)
-        run = run if until is None else cut_off(run, until)
+        run = run or _run_without_log(folder, config, tail)
+        tokens = count_tokens(run)
+        run = run if until is None else cut_at(run, until)
         report = reader.judge(run)
     except AdvisorError as error:
         return Judged(replace(trial, status="crashed"), None, str(error))
     found = trial_of(trial.number, trial.kind, trial.values, report)
     found = replace(found, reason=trial.reason, tokens=tokens)
-    status = _status(found, report, ended, tail, over.condemned)
+    status = _judge_status(found, report, ended, tail, over.condemned)
     quiet = status == "finished" or (status == "nonfinite" and not ended.status)
-    said = ended.stopped or ("" if quiet else last_line(tail))
+    said = ended.stopped or ("" if quiet else find_last_line(tail))
     if ended.status == ADVISED and found.loss_steps.size:
-        said = f"ended early by its own advisor: {_worst(found)}"
+        said = f"ended early by its own advisor: {_find_worst(found)}"
     if status == "finished" and not logged:
         status, said = "crashed", "left no log that can be read, in its folder or on its console"
     return Judged(replace(found, status=status), report, said)
 
 
-def cut_off(run: Run, last: int) -> Run:
+def cut_at(run: Run, last: int) -> Run:
     """Return the run up to step ``last``.
 
     We notice the last step of a probe late: the steps after it depend on timing, so they go.
@@ -177,24 +177,24 @@ def cut_off(run: Run, last: int) -> Run:
     return replace(run, series={name: each for name, each in series.items() if len(each)})
 
 
-def _without_log(folder: Path, config: Path, tail: str) -> Run:
+def _run_without_log(folder: Path, config: Path, tail: str) -> Run:
     """Return a Run without series for a run that ended before its first row.
 
     Its only event is the last line of its output.
     """
     kind = "oom" if OUT_OF_MEMORY.search(tail) else "exception"
-    run = Run(str(folder), "console", {}, events=(Event(kind, last_line(tail), final=True),))
+    run = Run(str(folder), "console", {}, events=(Event(kind, find_last_line(tail), final=True),))
     return attach_config(run, folder / OUTPUT, None, config)
 
 
-def _status(trial: Trial, report: Report, ended: Exit, tail: str, condemned: str) -> Status:
+def _judge_status(trial: Trial, report: Report, ended: Exit, tail: str, condemned: str) -> Status:
     if condemned == "nonfinite" or _ends_nonfinite(trial):
         return "nonfinite"
     if ended.stopped:
         return "aborted"
     events = report.run.events
     if ended.status == ADVISED and trial.loss_steps.size:
-        return "nonfinite" if _worst(trial) == "nonfinite" else "aborted"
+        return "nonfinite" if _find_worst(trial) == "nonfinite" else "aborted"
     if ended.status:
         if any(e.kind == "oom" for e in events[-3:]) or OUT_OF_MEMORY.search(tail):
             return "oom"
@@ -204,7 +204,7 @@ def _status(trial: Trial, report: Report, ended: Exit, tail: str, condemned: str
     return "finished"
 
 
-def _worst(trial: Trial) -> str:
+def _find_worst(trial: Trial) -> str:
     bad = [f.symptom for f in trial.findings if f.severity == "error"]
     return bad[0] if bad else "a finding"
 
@@ -213,7 +213,7 @@ def _ends_nonfinite(trial: Trial) -> bool:
     return bool(trial.losses.size) and not math.isfinite(float(trial.losses[-1]))
 
 
-def console_tail(folder: Path) -> str:
+def read_console_tail(folder: Path) -> str:
     """Return the end of a run's console output, '' where there is none."""
     try:
         with (folder / keeper.CONSOLE).open("rb") as file:
@@ -224,7 +224,7 @@ def console_tail(folder: Path) -> str:
         return ""
 
 
-def last_line(text: str) -> str:
+def find_last_line(text: str) -> str:
     """Return the last line that is not blank, cut to its last 300 characters."""
     lines = [line.strip() for line in text.splitlines() if _LAST.search(line)]
     return lines[-1][-300:] if lines else "nothing was printed"

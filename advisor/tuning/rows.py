@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from advisor.findings import Severity
-from advisor.tuning.trial import Kind, Said, Status, Trial, TrialChange
+from advisor.tuning.trial import BriefFinding, Kind, Status, Trial, TrialChange
 
 _FOLDER = re.compile(r"runs/[A-Za-z0-9_\-]+")  # nothing outside the session
 _MOST = 10**15  # upper bound of steps, tokens and seconds in a row
@@ -65,14 +65,14 @@ class _Outcome(msgspec.Struct, frozen=True):
     edits: list[tuple[str, str, Any, Any, list[str]]]
 
 
-def bare(value: object) -> str:
+def to_json(value: object) -> str:
     """Return a value as JSON with bare NaN and Infinity, which Python's json reads back."""
     return json.dumps(value, default=str)
 
 
 def to_row(trial: Trial) -> str:
     """Return a run's result as JSON; its values have a column of their own."""
-    return bare(
+    return to_json(
         {
             "status": trial.status,
             "val_steps": trial.val_steps.tolist(),
@@ -107,12 +107,12 @@ def from_row(
         best_val=said.best_val,
         noise=said.noise,
         tokens=said.tokens,
-        findings=tuple(Said(*each) for each in said.findings),
-        edits=tuple(map(change, said.edits)),
+        findings=tuple(BriefFinding(*each) for each in said.findings),
+        edits=tuple(map(to_change, said.edits)),
         reason=reason,
     )
 
 
-def change(said: Sequence[Any]) -> TrialChange:
+def to_change(said: Sequence[Any]) -> TrialChange:
     key, op, old, new, because = said
     return TrialChange(str(key), str(op), old, new, tuple(because))

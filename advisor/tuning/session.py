@@ -59,13 +59,13 @@ def is_session(folder: Path) -> bool:
     return (folder / NAME).is_file()
 
 
-def begin(folder: Path, setup: Setup, text: str) -> Session:
+def begin_session(folder: Path, setup: Setup, text: str) -> Session:
     """Begin a session in a folder that is new, empty, or holds a session without a finished run.
 
     ``text`` is the config to start from. AdvisorError for any other folder, or one in use.
     """
     start = read_start(setup.config, text)
-    _make(folder)
+    _make_folder(folder)
     held = _lock(folder)
     try:
         if is_session(folder):
@@ -82,7 +82,7 @@ def begin(folder: Path, setup: Setup, text: str) -> Session:
     return Session(folder, ledger, setup, start, held)
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     """Make the folder; AdvisorError where it holds anything but a session."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def _make(folder: Path) -> None:
         raise AdvisorError(f"{folder}: holds other files, and no session; give a new --session")
 
 
-def resume(folder: Path, config: Path | None = None, command: str = "") -> Session:
+def resume_session(folder: Path, config: Path | None = None, command: str = "") -> Session:
     """Open a session to continue it; ``config``, if given, must be the session's own.
 
     The Ledger keeps no secrets, only their places: they are read again from the config's file and
@@ -104,13 +104,13 @@ def resume(folder: Path, config: Path | None = None, command: str = "") -> Sessi
     held = _lock(folder)
     try:
         ledger = Ledger.open(folder)
-        setup, text = setup_of(ledger, folder)
+        setup, text = read_setup(ledger, folder)
         if config is not None and config.resolve() != setup.config:
             raise AdvisorError(
                 f"--resume: {folder} is the session of {setup.config}; leave the config out, or"
                 " begin another --session"
             )
-        setup = _with_command(setup, command)
+        setup = _restore_command(setup, command)
         if HIDDEN in text:
             raise AdvisorError(
                 f"{setup.config}: no longer holds the secrets that the session began with; put"
@@ -122,7 +122,7 @@ def resume(folder: Path, config: Path | None = None, command: str = "") -> Sessi
         raise
 
 
-def setup_of(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
+def read_setup(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
     """Return a session's settings and the text of its config, secrets restored if possible.
 
     AdvisorError where the Ledger is damaged or of another version.
@@ -137,10 +137,10 @@ def setup_of(ledger: Ledger, folder: Path) -> tuple[Setup, str]:
         setup = msgspec.convert(noted, Setup, dec_hook=lambda kind, value: kind(value))
     except (ValueError, TypeError) as error:
         raise AdvisorError(f"{folder}: the settings of its session are damaged ({error})") from None
-    return setup, with_secrets(str(said("text")), setup.config)
+    return setup, restore_secrets(str(said("text")), setup.config)
 
 
-def with_secrets(text: str, config: Path) -> str:
+def restore_secrets(text: str, config: Path) -> str:
     """Return a config's text with its hidden secrets filled in from the user's file.
 
     The text as it is where the file cannot be read or no longer holds them.
@@ -153,7 +153,7 @@ def with_secrets(text: str, config: Path) -> str:
         return text
 
 
-def _with_command(setup: Setup, command: str) -> Setup:
+def _restore_command(setup: Setup, command: str) -> Setup:
     if HIDDEN in setup.command and redact_text(command) == setup.command:
         return replace(setup, command=command)
     if HIDDEN in setup.command:
@@ -235,7 +235,7 @@ def config_of(folder: Path, like: Path) -> Path:
     return folder / f"config{like.suffix or '.yaml'}"
 
 
-def checkpoints(folder: Path) -> list[Path]:
+def find_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoint folders of a run, sorted; of our trainer and of others."""
     found = [*folder.glob("run/epoch_*_step_*"), *folder.glob("run/**/checkpoint-*")]
     inside = folder.resolve()
@@ -248,7 +248,7 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 def drop_checkpoints(folder: Path) -> None:
     """Delete the checkpoints of a run; keep its logs and config."""
-    for path in checkpoints(folder):
+    for path in find_checkpoints(folder):
         shutil.rmtree(path, ignore_errors=True)
     for link in folder.glob("run/*"):
         if link.is_symlink() and not link.exists():

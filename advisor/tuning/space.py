@@ -42,14 +42,14 @@ class Room:
         return min(max(float(f"{value:.2g}"), low), high)
 
 
-def has(values: Values, key: str) -> bool:
+def has_number(values: Values, key: str) -> bool:
     """Return whether a key holds a number of at least 0, so that a strategy can change it."""
     return is_number(values.get(key)) and number(values[key]) >= 0
 
 
 def rate_of(values: Values) -> float:
     """Return the peak learning rate; 0 where there is none."""
-    return number(values[LR]) if has(values, LR) else 0.0
+    return number(values[LR]) if has_number(values, LR) else 0.0
 
 
 def with_rate(values: Values, rate: float, room: Room) -> dict[str, object]:
@@ -75,7 +75,7 @@ def with_changes(
     ``total`` is the number of steps of the run that the values come from.
     """
     bounded = [(k, room.fit(k, number(new)) if is_number(new) else new) for k, new in changes]
-    edits = [_edit(values, key, new) for key, new in bounded]
+    edits = [_make_edit(values, key, new) for key, new in bounded]
     taken = frozenset(key for key, _ in changes)
     changed = dict(values)
     for edit in (*coupling.couple(edits, values, taken, UNKNOWN, total), *edits):
@@ -85,7 +85,7 @@ def with_changes(
     return changed
 
 
-def _edit(values: Values, key: str, new: object) -> Edit:
+def _make_edit(values: Values, key: str, new: object) -> Edit:
     old = values.get(key)
     shown = old if old is None or isinstance(old, (bool, int, float, str)) else None
     return Edit(key, "set", None, "review", old=shown, new=new, resolved=True)  # type: ignore[arg-type]
@@ -106,18 +106,18 @@ def _keep_divisible(values: dict[str, object], taken: frozenset[str]) -> None:
     values[LOCAL] = next(size for size in range(min(local, share), 0, -1) if share % size == 0)
 
 
-def alike(one: Values, other: Values, but: Sequence[str] = ()) -> bool:
+def is_alike(one: Values, other: Values, but: Sequence[str] = ()) -> bool:
     """Return whether two runs have the same values within 2%, except for the keys ``but``."""
     keys = {*one, *other} - set(but)
     return all(same(one.get(key), other.get(key), 0.02) for key in keys)
 
 
-def distance(one: Values, other: Values, key: str) -> float:
+def count_doublings(one: Values, other: Values, key: str) -> float:
     """Return by how many doublings a key grew from one to the other; negative where it fell.
 
     0 where either has no number; values below 1e-4 count as 1e-4, so that 0 has a distance, too.
     """
-    if not has(one, key) or not has(other, key):
+    if not has_number(one, key) or not has_number(other, key):
         return 0.0
     old, new = (max(number(each[key]), 1e-4) for each in (one, other))
     return math.log2(new / old)

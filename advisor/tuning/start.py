@@ -10,13 +10,13 @@ from advisor.dialects import habits_of
 from advisor.dialects import tree as trees
 from advisor.errors import AdvisorError, EditError
 from advisor.run import Run
-from advisor.tuning.planning import start_values
+from advisor.tuning.planning import read_start_values
 from advisor.tuning.reading import TrialReader, trial_of
 from advisor.tuning.trial import TrialChange
 from advisor.tuning.writing import Start, changes_between, read_start, write_values
 
 
-def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[str, bool]:
+def read_opening(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[str, bool]:
     """Return the config text that a session starts from, and whether rows must be held out.
 
     ``changes`` are the values of ``--set``. AdvisorError where the config has no place for one,
@@ -41,8 +41,8 @@ def opening_text(path: Path, changes: Mapping[str, str], ours: bool) -> tuple[st
     return text, ours and not held
 
 
-def first_guess(start: Start, reader: TrialReader) -> tuple[TrialChange, ...]:
+def diagnose_config(start: Start, reader: TrialReader) -> tuple[TrialChange, ...]:
     """Return the edits that the config alone asks for, before the first run."""
     run = Run(str(start.path), "", {}, config=start.config)
     report = reader.judge(run)
-    return trial_of(1, "full", start_values(run), report).edits
+    return trial_of(1, "full", read_start_values(run), report).edits

@@ -17,9 +17,9 @@ from advisor.errors import AdvisorError, EditError
 from advisor.run import Run
 from advisor.signals.robust import running_median
 from advisor.tuning.driver import Driver, Length
-from advisor.tuning.launch import Job, Launcher, Running, exit_of, settle
+from advisor.tuning.launch import Job, Launcher, Running, read_exit, settle
 from advisor.tuning.ledger import TrialPlan
-from advisor.tuning.reading import OUTPUT, TrialReader, console_tail, last_line
+from advisor.tuning.reading import OUTPUT, TrialReader, find_last_line, read_console_tail
 from advisor.tuning.session import config_of, hide_secrets, write_config
 from advisor.tuning.space import LR
 from advisor.tuning.trial import TrialChange
@@ -57,7 +57,7 @@ class Bench:
     say: Callable[[str], None] = lambda line: None
 
 
-def rates_of(text: str) -> list[float]:
+def parse_rates(text: str) -> list[float]:
     """Return the rates of a list such as '1e-6,1e-5', sorted and without duplicates.
 
     AdvisorError for fewer than two rates, or one that is not a number above 0.
@@ -76,7 +76,7 @@ def rates_of(text: str) -> list[float]:
     return sorted(found)
 
 
-def rates_around(start: Start) -> list[float]:
+def list_rates_around(start: Start) -> list[float]:
     """Return five rates half a decade apart, the config's own in the middle.
 
     AdvisorError where the config has no rate.
@@ -84,10 +84,10 @@ def rates_around(start: Start) -> list[float]:
     own = start.config.values.get(LR)
     if not is_number(own) or number(own) <= 0:
         raise AdvisorError(f"{start.path}: has no learning rate to start from; give --lr 1e-6,1e-5")
-    return [number(own) if not away else _tidy(number(own) * 10**away) for away in AROUND]
+    return [number(own) if not away else _round_rate(number(own) * 10**away) for away in AROUND]
 
 
-def _tidy(rate: float) -> float:
+def _round_rate(rate: float) -> float:
     return float(f"{rate:.1e}")
 
 
@@ -103,7 +103,7 @@ def run_sweep(bench: Bench, rates: Sequence[float], steps: int) -> list[Shot]:
         while waiting or active:
             while waiting and len(active) < bench.parallel:
                 shot = waiting.pop(0)
-                running = start_shot(bench, shot, short(shot.rate, steps))
+                running = start_shot(bench, shot, make_short(shot.rate, steps))
                 active += [] if running is None else [running]
             time.sleep(_PAUSE if active else 0.0)
             active = [each for each in active if not each.poll()]
@@ -114,7 +114,7 @@ def run_sweep(bench: Bench, rates: Sequence[float], steps: int) -> list[Shot]:
     return [read_shot(bench, shot) for shot in shots]
 
 
-def short(rate: float, steps: int) -> list[TrialChange]:
+def make_short(rate: float, steps: int) -> list[TrialChange]:
     """Return the changes that turn a config into a short run with a few evaluations."""
     every = max(1, steps // LOOKS)
     return [TrialChange(LR, "set", None, rate), TrialChange(STEPS, "set", None, steps),
@@ -126,13 +126,13 @@ def start_shot(bench: Bench, shot: Shot, changes: Sequence[TrialChange]) -> Runn
 
     AdvisorError where another config was.
     """
-    text = _written(bench.start, changes)
+    text = _write_changes(bench.start, changes)
     settle(shot.folder)
     config = config_of(shot.folder, bench.start.path)
     if config.exists():
         if redact_text(config.read_text(encoding="utf-8")) != redact_text(text):
             raise AdvisorError(f"{shot.folder}: holds a run of another config; give another --out")
-        if exit_of(shot.folder) is not None:
+        if read_exit(shot.folder) is not None:
             bench.say(f"{shot.folder.name}: already done")
             return None
     shot.folder.mkdir(parents=True, exist_ok=True)
@@ -141,12 +141,12 @@ def start_shot(bench: Bench, shot: Shot, changes: Sequence[TrialChange]) -> Runn
     driver = bench.driver
     output = (shot.folder / OUTPUT).resolve()
     bench.say(f"{shot.folder.name}: started")
-    words = driver.words(plan, config.resolve(), output, Length())
-    env = driver.environment(plan)
+    words = driver.build_command(plan, config.resolve(), output, Length())
+    env = driver.build_environment(plan)
     return bench.launcher.start(Job(shot.folder.resolve(), words, driver.setup.cwd, env))
 
 
-def _written(start: Start, changes: Sequence[TrialChange]) -> str:
+def _write_changes(start: Start, changes: Sequence[TrialChange]) -> str:
     """Return the config with the changes that its dialect can express.
 
     EditError where it cannot express the rate or the number of steps.
@@ -165,7 +165,7 @@ def _written(start: Start, changes: Sequence[TrialChange]) -> str:
 
 def read_shot(bench: Bench, shot: Shot) -> Shot:
     """Return the shot with its log, or with the reason why it has none."""
-    found = exit_of(shot.folder)
+    found = read_exit(shot.folder)
     hide_secrets(config_of(shot.folder, bench.start.path))
     try:
         run = bench.reader.read(shot.folder, config_of(shot.folder, bench.start.path))
@@ -173,7 +173,7 @@ def read_shot(bench: Bench, shot: Shot) -> Shot:
         return replace(shot, said=str(error))
     if run is None:
         status = "" if found is None else f"exit status {found.status}: "
-        return replace(shot, said=f"{status}{last_line(console_tail(shot.folder))}")
+        return replace(shot, said=f"{status}{find_last_line(read_console_tail(shot.folder))}")
     return replace(shot, run=run)
 
 
@@ -187,10 +187,10 @@ class RateRange:
     @property
     def wanted(self) -> list[float]:
         """Rates for a sweep, 0.5 to 2 decades below the lowest, which is close to instability."""
-        return [_tidy(self.lowest * 10**away) for away in (-2.0, -1.5, -1.0, -0.5)]
+        return [_round_rate(self.lowest * 10**away) for away in (-2.0, -1.5, -1.0, -0.5)]
 
 
-def ramp(high: float, steps: int) -> list[TrialChange]:
+def make_ramp(high: float, steps: int) -> list[TrialChange]:
     """Return the changes for a range test: the rate grows from ``high / RAMP`` to ``high``.
 
     A linear warm-up over all ``steps``: every step has a higher rate than the one before.

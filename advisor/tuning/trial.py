@@ -17,7 +17,7 @@ Steps = NDArray[np.int64]  # (n,)
 Values = NDArray[np.float64]  # (n,)
 
 
-class Said(NamedTuple):
+class BriefFinding(NamedTuple):
     """The part of a Finding that a strategy uses."""
 
     code: str
@@ -62,7 +62,7 @@ class Trial:
     best_val: float | None = None  # the lowest finite validation loss
     noise: float | None = None  # standard error of one evaluation; None: too few to estimate it
     tokens: int = 0  # read in training; 0 where unknown
-    findings: tuple[Said, ...] = ()
+    findings: tuple[BriefFinding, ...] = ()
     edits: tuple[TrialChange, ...] = ()  # the edits that this run's plan proposes
     reason: str = ""  # why the strategy proposed it
 
@@ -112,7 +112,7 @@ class Strategy(Protocol):
     ) -> TrialProposal | Stop:
         """Return the next run, or the reason to stop."""
 
-    def hopeless(
+    def explain_hopeless(
         self, partial: Trial, history: Sequence[Trial], limits: Limits, noise: float | None
     ) -> str:
         """Return why a run that still goes on is to be aborted, '' to let it go on."""

@@ -29,10 +29,10 @@ class TrialPulse:
     since: float = field(default_factory=time.monotonic)  # seconds, when they last changed
     told: float = 0.0  # seconds of silence that were reported last
 
-    def silent(self) -> float:
+    def measure_silence(self) -> float:
         """Return for how many seconds nothing in the folder has changed."""
         seen = tuple(  # walk skips folders that vanish meanwhile, as unfinished checkpoints do
-            _written(Path(place, name))
+            _modified_at(Path(place, name))
             for place, folders, files in os.walk(self.folder)
             for name in sorted((*folders, *files))
         )
@@ -45,18 +45,21 @@ class TrialPulse:
 
         ``longest`` is in seconds; 0 where no run has ended yet, and then no run is dead.
         """
-        return longest > 0 and self.silent() > max(_HANGS[0], _HANGS[1] * longest)
+        return longest > 0 and self.measure_silence() > max(_HANGS[0], _HANGS[1] * longest)
 
-    def is_to_be_told(self) -> bool:
-        """Return whether to report the silence: after ten minutes, then each time it doubles."""
-        silent = self.silent()
+    def is_report_due(self) -> bool:
+        """Return whether to report the silence: after ten minutes, then each time it doubles.
+
+        True counts as reported.
+        """
+        silent = self.measure_silence()
         if silent <= max(_TELL, 2 * self.told):
             return False
         self.told = silent
         return True
 
 
-def _written(path: Path) -> int:
+def _modified_at(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
     except OSError:

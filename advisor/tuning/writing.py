@@ -65,11 +65,11 @@ def changes_between(
     """Return the changes from old to new values, in the guide's order of tuning."""
     keys = [key for key in new if not same(old.get(key), new[key])]
     return tuple(
-        TrialChange(key, "set", old.get(key), new[key]) for key in sorted(keys, key=_in_order)
+        TrialChange(key, "set", old.get(key), new[key]) for key in sorted(keys, key=_tuning_order)
     )
 
 
-def _in_order(key: str) -> tuple[int, str]:
+def _tuning_order(key: str) -> tuple[int, str]:
     return group_of(key), key
 
 
@@ -100,7 +100,7 @@ def _edit(change: TrialChange) -> Edit:
     )  # fmt: skip
 
 
-def written_changes(
+def list_native_changes(
     start: Start, text: str, changes: Sequence[TrialChange]
 ) -> tuple[TrialChange, ...]:
     """Return the changes from the start to a config's text, under the user's own keys.
@@ -108,7 +108,7 @@ def written_changes(
     ``changes`` are the same under canonical keys, for where there is no text.
     """
     if not text:
-        return tuple(native_change(start, change) for change in changes)
+        return tuple(to_native(start, change) for change in changes)
     try:
         old = dict(leaves(start.tree))
         new = dict(leaves(trees.parse(text.removeprefix("\ufeff"), start.path)))
@@ -118,7 +118,7 @@ def written_changes(
     return tuple(TrialChange(key, "set", old.get(key), new.get(key)) for key in keys)
 
 
-def native_change(start: Start, change: TrialChange) -> TrialChange:
+def to_native(start: Start, change: TrialChange) -> TrialChange:
     """Return a change under the user's own key, if the dialect has one for it."""
     dialect = dialect_of(start.config.dialect)
     native = dialect.native_path(change.key, start.tree) if dialect is not None else ""

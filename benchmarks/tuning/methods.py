@@ -67,7 +67,7 @@ def ours(runs: int = 8) -> Method:
             if isinstance(found, Stop):
                 return
             known = {"history": history, "limits": limits, "noise": noise}
-            session.run(found, partial(strategy.hopeless, **known))
+            session.run(found, partial(strategy.explain_hopeless, **known))
 
     return method
 

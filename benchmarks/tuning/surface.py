@@ -17,7 +17,7 @@ from advisor.dialects import dialect_of
 from advisor.pipeline import Request, judge_run
 from advisor.rulebook.load import load_rules
 from advisor.run import Config, Run, Series
-from advisor.tuning.planning import start_values
+from advisor.tuning.planning import read_start_values
 from advisor.tuning.reading import trial_of
 from advisor.tuning.trial import Trial, TrialProposal
 from benchmarks.tuning.grid import load
@@ -251,4 +251,4 @@ def start_of(task: Task, values: dict[str, Any], line: dict[str, Any]) -> dict[s
     run = replace(
         run, config=with_log(Config(config, dict.fromkeys(config, "config.yaml"), "automodel"), run)
     )
-    return start_values(run)
+    return read_start_values(run)

@@ -11,9 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.tuning.space import Room
-from advisor.tuning.strategy.curves import is_above_start, lead
-from advisor.tuning.strategy.rates import CLOSE, Point, _bottom, _halve_bracket, _outward, next_rate
-from advisor.tuning.trial import Said, Trial
+from advisor.tuning.strategy.curves import is_above_start, measure_lead
+from advisor.tuning.strategy.rates import (
+    CLOSE,
+    Point,
+    _find_bottom,
+    _halve_bracket,
+    _step_outward,
+    next_rate,
+)
+from advisor.tuning.trial import BriefFinding, Trial
 from tests.tuning.test_strategy import LR, START, simulate
 
 
@@ -24,7 +31,7 @@ def points(*gaps: float, step: float = 1.0) -> list[Point]:
 @given(st.floats(-0.29, 0.29), st.floats(0.1, 5), st.floats(0.6, 1.5))
 def test_between_three_rates_the_parabola_is_lowest(low: float, bend: float, step: float) -> None:
     left, here, right = (Point(at, bend * (at - low * step) ** 2, 0.0) for at in (-step, 0.0, step))
-    found = _bottom(left, here, right)
+    found = _find_bottom(left, here, right)
     if abs(low * step) >= CLOSE:
         assert found == pytest.approx(low * step, abs=1e-9)
     else:  # nearer than runs can tell: the middle of the better half
@@ -33,8 +40,8 @@ def test_between_three_rates_the_parabola_is_lowest(low: float, bend: float, ste
 
 def test_a_wall_says_nothing_of_the_valley() -> None:
     left, here, wall = Point(0, 0.2, 0.01), Point(1, 0.0, 0.01), Point(2, math.inf, 0.0)
-    assert _bottom(left, here, wall) == pytest.approx(0.5)
-    assert _bottom(Point(0.4, 0.2, 0.01), here, wall) == pytest.approx(1.5)  # the wider half
+    assert _find_bottom(left, here, wall) == pytest.approx(0.5)
+    assert _find_bottom(Point(0.4, 0.2, 0.01), here, wall) == pytest.approx(1.5)  # the wider half
 
 
 @pytest.mark.parametrize(("step", "expected"), [(0.54, None), (0.56, 0.28)])
@@ -54,7 +61,7 @@ def test_a_bracket_is_halved_down_to_half_a_decade(step: float, expected: float 
 def test_the_side_that_nothing_bounds_is_tried(
     gaps: tuple[float, ...], lean: int, expected: float | None
 ) -> None:
-    found = _outward(points(*gaps), lean, 0.4)
+    found = _step_outward(points(*gaps), lean, 0.4)
     assert (found and found[0]) == (expected if expected is None else pytest.approx(expected))
 
 
@@ -65,7 +72,7 @@ def test_the_first_bracket_is_sought_by_decades_and_a_broken_rate_by_one_down() 
     hot = simulate({**START, LR: 0.3})
     found = next_rate(hot, hot, [hot], Room({}))
     assert found is not None and found[0] == pytest.approx(0.03) and "failed" in found[1]
-    low = replace(start, findings=(Said("LR001", "lr_too_low", "warning"),))
+    low = replace(start, findings=(BriefFinding("LR001", "lr_too_low", "warning"),))
     assert next_rate(low, low, [low], Room({})) == (
         pytest.approx(1e-2),
         "the diagnosis wants a higher rate",
@@ -87,25 +94,27 @@ def curve(level: float, noise: float, seed: int, steps: int = 200) -> Trial:
 @pytest.mark.parametrize("gap", [0.0, 0.05, 0.5])
 def test_the_lead_of_paired_runs_is_the_mean_of_their_gaps_over_the_second_half(gap: float) -> None:
     one, other = curve(2 + gap, 0.1, 1), curve(2, 0.1, 2)
-    found = lead(one, other)
+    found = measure_lead(one, other)
     gaps = one.losses[100:] - other.losses[100:]
     assert found is not None and found.value == pytest.approx(float(gaps.mean()))
     sd = 1.4826 * float(np.median(np.abs(gaps - np.median(gaps))))
     assert found.error == pytest.approx(max(sd / 10, 1e-3 * 2))
-    assert lead(other, one) is not None and lead(other, one).value == pytest.approx(-found.value)  # type: ignore[union-attr]
+    assert measure_lead(other, one) is not None and measure_lead(other, one).value == pytest.approx(
+        -found.value
+    )  # type: ignore[union-attr]
 
 
 def test_a_run_that_broke_trails_by_any_measure() -> None:
     broken = curve(2, 0.1, 1)
     broken = replace(broken, losses=np.where(np.arange(200) > 150, np.nan, broken.losses))
-    found = lead(broken, curve(2, 0.1, 2))
+    found = measure_lead(broken, curve(2, 0.1, 2))
     assert found is not None and found.value == math.inf
 
 
 @pytest.mark.parametrize(("steps", "is_told"), [(3, True), (2, False), (1, False)])
 def test_a_lead_needs_two_gaps(steps: int, is_told: bool) -> None:
     one, other = curve(2, 0.1, 1, steps), curve(2, 0.1, 2, steps)
-    assert (lead(one, other) is not None) == is_told
+    assert (measure_lead(one, other) is not None) == is_told
 
 
 @pytest.mark.parametrize(("level", "unlearns"), [(1.1, False), (1.2, True), (math.nan, True)])

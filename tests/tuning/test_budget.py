@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.tuning.budget import Budget, budget_of, estimate, spent, time_at_most
+from advisor.tuning.budget import Budget, budget_of, estimate_cost, estimate_time, explain_spent
 from advisor.tuning.driver import Length
 from advisor.tuning.ledger import Entry, TrialPlan
 from advisor.tuning.strategy import next_run as strategy
@@ -81,7 +81,7 @@ def test_nothing_bounds_where_no_limit_is_given() -> None:
     ],
 )
 def test_a_budget_that_is_used_up_says_which(limits: Limits, said: str) -> None:
-    found = spent(RUNS, limits)
+    found = explain_spent(RUNS, limits)
     assert said in found and bool(said) == bool(found)
 
 
@@ -134,8 +134,8 @@ def test_what_a_probe_took_is_what_it_got_to() -> None:
 
 
 def test_the_estimate_counts_the_probes_in() -> None:
-    said = estimate(Limits(runs=3, hours=2.0), 80)
+    said = estimate_cost(Limits(runs=3, hours=2.0), 80)
     assert "at most 3 whole runs" in said and "probes (runs cut off early) worth 1.5 more" in said
     assert "4.5 times what one run takes, 360 steps" in said and "no more than 2 hours" in said
-    assert "27 min at most" in time_at_most(Limits(runs=3), 360)
-    assert "60 min" not in time_at_most(Limits(runs=3), 0.0)
+    assert "27 min at most" in estimate_time(Limits(runs=3), 360)
+    assert "60 min" not in estimate_time(Limits(runs=3), 0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.tuning.driver import Driver, Length, planned_steps
+from advisor.tuning.driver import Driver, Length, count_planned_steps
 from advisor.tuning.ledger import TrialPlan
 from advisor.tuning.session import Setup
 from advisor.tuning.trial import Kind, TrialChange
@@ -34,12 +34,12 @@ def plan(kind: Kind = "full", steps: int | None = None, **values: object) -> Tri
 
 
 def words(tmp_path: Path, made: Driver, given: TrialPlan, length: Length = Length()) -> list[str]:  # noqa: B008
-    return made.words(given, Path("c.yaml"), tmp_path / "runs/003-full/run", length)
+    return made.build_command(given, Path("c.yaml"), tmp_path / "runs/003-full/run", length)
 
 
 def test_braces_are_filled_in_without_a_shell(tmp_path: Path) -> None:
     made = driver(tmp_path, "train.sh --c {config} -o '{run_dir}/a b' --x {other} ';rm'")
-    found = made.words(plan(), Path("/c d.yaml"), Path("/o p"), Length())
+    found = made.build_command(plan(), Path("/c d.yaml"), Path("/o p"), Length())
     assert found == ["train.sh", "--c", "/c d.yaml", "-o", "/o p/a b", "--x", "{other}", ";rm"]
 
 
@@ -64,8 +64,8 @@ def test_a_probe_keeps_the_schedule_of_the_whole_run(tmp_path: Path) -> None:
 
 
 def test_a_probe_of_another_trainer_is_ended_from_outside(tmp_path: Path) -> None:
-    assert driver(tmp_path, "x {config}").stops_at(plan("probe", 20)) == 20
-    assert driver(tmp_path).stops_at(plan("probe", 20)) is None
+    assert driver(tmp_path, "x {config}").find_last_step(plan("probe", 20)) == 20
+    assert driver(tmp_path).find_last_step(plan("probe", 20)) is None
 
 
 def test_torchruns_words_go_before_the_program(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_torchruns_words_go_before_the_program(tmp_path: Path) -> None:
      ({"step_scheduler.num_epochs": 1}, 20), ({"step_scheduler.max_steps": 40}, 40)],
 )  # fmt: skip
 def test_the_length_of_a_run_follows_from_its_values(values: dict[str, object], total: int) -> None:
-    assert planned_steps(plan(**values).values, Length(60, 320.0)) == total
+    assert count_planned_steps(plan(**values).values, Length(60, 320.0)) == total
 
 
 def test_a_config_is_written_in_its_own_language_and_the_rest_stays(tmp_path: Path) -> None:

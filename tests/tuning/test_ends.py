@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from advisor.tuning.space import Room
-from advisor.tuning.strategy.moves import Move, _falls_to_the_end, first_new
-from advisor.tuning.strategy.next_run import base_of, hopeless, propose
+from advisor.tuning.strategy.moves import Move, _falls_to_the_end, find_first_new
+from advisor.tuning.strategy.next_run import explain_hopeless, find_base, propose
 from advisor.tuning.strategy.rates import next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
 from tests.tuning.test_strategy import BATCH, BEST, LR, RANK, START, simulate
@@ -75,7 +75,7 @@ def test_a_whole_run_at_nearly_this_rate_is_not_done_again(rate: float, is_new: 
     front, other = simulate(START), simulate({**START, LR: rate}, 2)
     move = Move(((LR, 1e-3),), "why")
     front = replace(front, values={**START, LR: 5e-3})
-    found = first_new(iter([move]), front, [front, other], Room({}))
+    found = find_first_new(iter([move]), front, [front, other], Room({}))
     assert (found is not None) == is_new
 
 
@@ -83,7 +83,7 @@ def test_a_whole_run_at_nearly_this_rate_is_not_done_again(rate: float, is_new: 
 def test_a_way_on_which_a_run_failed_before_is_not_taken(tried: int, is_new: bool) -> None:
     """As far as the move, or a tenth of a doubling further."""
     front, failed = simulate(START), simulate({**START, BATCH: tried}, 2)
-    found = first_new(iter([Move(((BATCH, 16),), "why")]), front, [front, failed], Room({}))
+    found = find_first_new(iter([Move(((BATCH, 16),), "why")]), front, [front, failed], Room({}))
     assert (found is not None) == is_new
 
 
@@ -111,7 +111,7 @@ def test_halfway_a_run_may_be_behind_by_a_quarter_of_what_the_best_had_learnt(
     base = replace(simulate(START), loss_steps=steps, losses=losses, **nothing)
     partial = replace(base, number=2, loss_steps=steps[:50], losses=losses[:50] + gap)
     partial = replace(partial, losses=np.where(steps[:50] == 0, 3.0, partial.losses))
-    assert bool(hopeless(partial, [base], Limits(), None)) == is_hopeless
+    assert bool(explain_hopeless(partial, [base], Limits(), None)) == is_hopeless
 
 
 @pytest.mark.parametrize(("steps", "is_hopeless"), [(14, False), (15, True)])
@@ -119,7 +119,7 @@ def test_before_a_seventh_of_a_run_nothing_is_hopeless(steps: int, is_hopeless: 
     base = replace(simulate(START), val_losses=np.zeros(0), val_steps=np.zeros(0, np.int64))
     base = replace(base, loss_steps=np.arange(100), losses=np.linspace(3, 1, 100))
     partial = replace(base, number=2, loss_steps=np.arange(steps), losses=np.full(steps, 9.0))
-    assert bool(hopeless(partial, [base], Limits(), None)) == is_hopeless
+    assert bool(explain_hopeless(partial, [base], Limits(), None)) == is_hopeless
 
 
 @pytest.mark.parametrize(("worse", "is_base"), [(0.015, True), (0.025, False)])
@@ -128,4 +128,4 @@ def test_a_run_that_can_be_probed_may_be_two_hundredths_worse(worse: float, is_b
     short = simulate(START)
     short = replace(short, loss_steps=np.arange(3), losses=np.array([3.0, 2.5, 2.0]), best_val=1.0)
     other = replace(simulate({**START, BATCH: 4}, 2), best_val=1.0 + worse)
-    assert (base_of([short, other], 1e-6) is other) == is_base
+    assert (find_base([short, other], 1e-6) is other) == is_base

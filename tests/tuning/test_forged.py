@@ -15,7 +15,7 @@ import pytest
 from advisor.errors import AdvisorError
 from advisor.tuning import keeper, launch
 from advisor.tuning.ledger import NAME, Entry, Ledger, TrialPlan
-from advisor.tuning.session import Session, Setup, begin, checkpoints
+from advisor.tuning.session import Session, Setup, begin_session, find_checkpoints
 from advisor.tuning.trial import Trial
 from tests.cli.program import advise
 
@@ -42,7 +42,7 @@ def test_a_planted_link_makes_way_for_the_output_of_a_run(tmp_path: Path) -> Non
         time.sleep(0.05)
     assert mine.read_text() == "mine"
     assert (folder / keeper.CONSOLE).read_text() == "said\n"
-    assert launch.exit_of(folder) is not None
+    assert launch.read_exit(folder) is not None
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def session(tmp_path: Path) -> Path:
     config = tmp_path / "my.yaml"
     config.write_text(CONFIG)
     folder = tmp_path / "session"
-    opened: Session = begin(folder, Setup(config, tmp_path, "true {config}"), CONFIG)
+    opened: Session = begin_session(folder, Setup(config, tmp_path, "true {config}"), CONFIG)
     plan = TrialPlan(1, "full", {"optimizer.lr": 1e-3}, (), CONFIG, "", "runs/001-start")
     opened.ledger.plan([plan])
     opened.ledger.finish(Entry(plan, trial=Trial(1, plan.values, "full", "finished")))
@@ -130,7 +130,7 @@ def test_links_out_of_the_session_are_not_followed(session: Path, tmp_path: Path
     run = session / "runs" / "001-start"
     run.mkdir(parents=True)
     (run / "run").symlink_to(outside)
-    assert checkpoints(run) == []
+    assert find_checkpoints(run) == []
     (session / "runs" / "002-full").symlink_to(outside)
     opened = Session(session, None, None, None, None)  # type: ignore[arg-type]
     with pytest.raises(AdvisorError, match="leads out of its session"):
@@ -142,7 +142,7 @@ def test_links_out_of_the_session_are_not_followed(session: Path, tmp_path: Path
 def test_a_forged_note_of_an_end_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / keeper.EXIT).write_text(text)
     with pytest.raises(AdvisorError, match="not written by tune"):
-        launch.exit_of(tmp_path)
+        launch.read_exit(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.tuning.launch import Job, Local, Running, exit_of, settle, spent
+from advisor.tuning.launch import Job, Local, Running, read_exit, settle, sum_seconds
 
 POLITE = (
     "import signal, sys, time, pathlib\n"
@@ -45,13 +45,13 @@ def wait_for(path: Path) -> None:
 @pytest.mark.parametrize(("code", "status"), [("print('done')", 0), ("raise SystemExit(7)", 7)])
 def test_how_a_run_ended_is_written_down(tmp_path: Path, code: str, status: int) -> None:
     wait(started(tmp_path / "a", code))
-    found = exit_of(tmp_path / "a")
+    found = read_exit(tmp_path / "a")
     assert found is not None and (found.status, found.stopped) == (status, "")
 
 
 def test_a_program_that_is_not_there_is_an_end_too(tmp_path: Path) -> None:
     wait(Local().start(Job(tmp_path, ["./no-such-program"], tmp_path)))
-    found = exit_of(tmp_path)
+    found = read_exit(tmp_path)
     assert found is not None and found.status == 127
     assert "cannot be started" in (tmp_path / "console.log").read_text()
 
@@ -61,7 +61,7 @@ def test_a_run_that_is_stopped_may_save_first_and_the_reason_stands(tmp_path: Pa
     wait_for(tmp_path / "up")
     running.stop("it diverges\nfor good")
     wait(running)
-    found = exit_of(tmp_path)
+    found = read_exit(tmp_path)
     assert found is not None and (found.status, found.stopped) == (143, "it diverges for good")
     assert (tmp_path / "saved").exists()
 
@@ -70,8 +70,8 @@ def test_a_run_that_is_paused_has_not_ended(tmp_path: Path) -> None:
     running = started(tmp_path, POLITE)
     wait_for(tmp_path / "up")
     running.pause()
-    assert exit_of(tmp_path) is None and (tmp_path / "saved").exists()
-    assert spent(tmp_path) > 0
+    assert read_exit(tmp_path) is None and (tmp_path / "saved").exists()
+    assert sum_seconds(tmp_path) > 0
 
 
 def test_a_run_ends_when_the_loop_is_gone(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_run_ends_when_the_loop_is_gone(tmp_path: Path) -> None:
     wait_for(folder / "saved")
     settle(folder)
     wait(loop)
-    assert exit_of(folder) is None
+    assert read_exit(folder) is None
 
 
 def test_a_run_whose_keeper_is_killed_is_told_to_end(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_run_whose_keeper_is_killed_is_told_to_end(tmp_path: Path) -> None:
     if sys.platform == "linux":
         wait_for(tmp_path / "saved")
     settle(tmp_path)
-    assert exit_of(tmp_path) is None
+    assert read_exit(tmp_path) is None
 
 
 def test_two_keepers_do_not_keep_one_run(tmp_path: Path) -> None:

@@ -8,7 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from advisor.tuning.strategy.curves import is_above_start, lead, loss_at_start, probe_samples
+from advisor.tuning.strategy.curves import (
+    is_above_start,
+    loss_at_start,
+    measure_lead,
+    probe_samples,
+)
 from advisor.tuning.trial import Trial
 from tests.tuning.test_strategy import BATCH, LR, START
 
@@ -34,7 +39,7 @@ def variance(values: np.ndarray) -> float:
 
 def test_runs_of_other_batches_are_compared_over_the_later_half_of_their_samples() -> None:
     one, other = run(noise(1)), run(noise(2), **{BATCH: 16, LR: 2e-3})
-    found = lead(one, other)
+    found = measure_lead(one, other)
     left, right = one.losses[200:], other.losses[100:200]  # samples 1,600 to 3,200 of both
     assert found is not None and found.value == pytest.approx(left.mean() - right.mean())
     error = math.sqrt(variance(left) / left.size + variance(right) / right.size)
@@ -43,14 +48,14 @@ def test_runs_of_other_batches_are_compared_over_the_later_half_of_their_samples
 
 def test_no_error_is_smaller_than_a_thousandth_of_the_level() -> None:
     flat = np.full(100, 2.0)
-    assert lead(run(flat), run(flat)) is not None
-    assert lead(run(flat), run(flat)).error == pytest.approx(2e-3)  # type: ignore[union-attr]
+    assert measure_lead(run(flat), run(flat)) is not None
+    assert measure_lead(run(flat), run(flat)).error == pytest.approx(2e-3)  # type: ignore[union-attr]
 
 
 def test_evaluations_decide_where_both_have_one_in_the_later_half() -> None:
     one = evaluated(run(noise(1, 100)), [49, 99], [1.5, 1.2])
     other = evaluated(run(noise(2, 100)), [49, 99], [1.4, 1.0])
-    found = lead(one, other, noise=0.03)
+    found = measure_lead(one, other, noise=0.03)
     assert found is not None and found.value == pytest.approx(0.2)
     assert found.error == pytest.approx(0.03 * math.sqrt(2))
 
@@ -59,7 +64,7 @@ def test_evaluations_decide_where_both_have_one_in_the_later_half() -> None:
 def test_an_evaluation_in_the_first_half_says_nothing_of_the_end(step: int, is_used: bool) -> None:
     one = evaluated(run(np.full(100, 2.0)), [step], [1.5])
     other = evaluated(run(np.full(100, 2.0)), [step], [1.0])
-    found = lead(one, other)
+    found = measure_lead(one, other)
     assert found is not None and found.value == pytest.approx(0.5 if is_used else 0.0)
 
 

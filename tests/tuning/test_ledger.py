@@ -10,7 +10,7 @@ import pytest
 
 from advisor.errors import AdvisorError
 from advisor.tuning.ledger import Entry, Ledger, TrialPlan
-from advisor.tuning.trial import Said, Trial, TrialChange
+from advisor.tuning.trial import BriefFinding, Trial, TrialChange
 
 PLAN = TrialPlan(
     1, "full", {"optimizer.lr": 1e-5, "peft.target_modules": ["q", "v"]},
@@ -24,7 +24,7 @@ def trial() -> Trial:
     return Trial(
         1, PLAN.values, "full", "nonfinite", np.array([9, 19]), np.array([1.5, np.nan]),
         np.arange(3), np.array([2.0, np.inf, 0.1 + 0.2]), 1.5, 0.01, 4096,
-        (Said("NUM001", "nonfinite", "error"),),
+        (BriefFinding("NUM001", "nonfinite", "error"),),
         (TrialChange("optimizer.lr", "multiply", 1e-5, 3e-6, ("LR004",)),), "why",
     )  # fmt: skip
 

@@ -10,14 +10,14 @@ import pytest
 from advisor.tuning.space import Room
 from advisor.tuning.strategy.moves import (
     Move,
-    first_new,
+    find_first_new,
     last_moves,
     mending_moves,
-    more_steps,
     moves_asked_for,
+    moves_of_batch,
     moves_to_probe,
 )
-from advisor.tuning.trial import Said, Trial, TrialChange
+from advisor.tuning.trial import BriefFinding, Trial, TrialChange
 from tests.tuning.test_strategy import BATCH, EPOCHS, LR, RANK, START, simulate
 
 DECAY, LOCAL, ALPHA = "optimizer.weight_decay", "step_scheduler.local_batch_size", "peft.alpha"
@@ -49,11 +49,11 @@ def test_few_steps_want_smaller_batches_and_many_larger_ones(
     steps: int, expected: list[dict[str, object]]
 ) -> None:
     base = trial(steps)
-    assert changes(list(more_steps(base, base))) == expected
+    assert changes(list(moves_of_batch(base, base))) == expected
 
 
 def test_a_noisy_run_takes_more_samples_a_step_and_more_capacity_at_a_lower_rate_first() -> None:
-    base = replace(trial(), findings=(Said("BS001", "noisy", "warning"),))
+    base = replace(trial(), findings=(BriefFinding("BS001", "noisy", "warning"),))
     assert changes(list(moves_to_probe(base, base))) == [
         {BATCH: 16}, {RANK: 32, LR: 4e-4}, {RANK: 32, LR: 1e-3}
     ]  # fmt: skip
@@ -66,7 +66,7 @@ def test_a_rank_that_gained_is_turned_further_at_once() -> None:
 
 
 def test_an_adapter_that_overfits_gets_no_more_capacity() -> None:
-    base = replace(trial(), findings=(Said("EP004", "overfit", "error"),))
+    base = replace(trial(), findings=(BriefFinding("EP004", "overfit", "error"),))
     assert not any(RANK in move for move in changes(list(moves_to_probe(base, base))))
 
 
@@ -85,7 +85,7 @@ def test_a_best_checkpoint_that_came_early_ends_the_schedule_there(
     places = np.linspace(0.05, 1, 20)
     losses = np.abs(places - best) + 1
     steps = (places * len(base.loss_steps)).astype(np.int64) - 1
-    overfits = (Said("EP004", "overfit", "error"),)
+    overfits = (BriefFinding("EP004", "overfit", "error"),)
     base = replace(base, val_steps=steps, val_losses=losses, findings=overfits)
     found = [
         move[EPOCHS] for move in changes(list(moves_asked_for(base, [base]))) if EPOCHS in move
@@ -141,11 +141,11 @@ def test_a_move_whose_like_failed_at_a_near_rate_is_not_made_again(rate: float, 
     front = trial()
     failed = replace(trial(step_scheduler__global_batch_size=16), number=2)
     failed = replace(failed, values={**failed.values, LR: rate})
-    found = first_new(iter([Move(((BATCH, 16),), "why")]), front, [front, failed], Room({}))
+    found = find_first_new(iter([Move(((BATCH, 16),), "why")]), front, [front, failed], Room({}))
     assert (found is not None) == new
 
 
 def test_a_move_that_a_bound_holds_back_is_none() -> None:
     front = trial()
     room = Room({BATCH: (1.0, 8.0)})
-    assert first_new(iter([Move(((BATCH, 16),), "why")]), front, [front], room) is None
+    assert find_first_new(iter([Move(((BATCH, 16),), "why")]), front, [front], room) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from advisor.tuning.choice import best_of, is_better, verdict
+from advisor.tuning.choice import best_of, is_better, judge_change
 from advisor.tuning.proof import Losses, bootstrap
 from advisor.tuning.trial import Kind, Status, Trial
 
@@ -64,7 +64,7 @@ def test_of_equal_runs_the_earlier_is_the_best() -> None:
 
 @pytest.mark.parametrize(("loss", "word"), [(1.9, "kept"), (1.99, "even"), (2.5, "reverted")])
 def test_a_change_is_kept_where_its_gain_is_beyond_the_noise(loss: float, word: str) -> None:
-    assert verdict(trial(2, loss), [trial(1, 2.0)]) == word
+    assert judge_change(trial(2, loss), [trial(1, 2.0)]) == word
 
 
 def test_any_loss_is_better_than_none() -> None:

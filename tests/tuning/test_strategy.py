@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from advisor.tuning.choice import noise_of
 from advisor.tuning.space import Room, with_change
 from advisor.tuning.strategy import next_run as strategy
-from advisor.tuning.strategy.curves import broke, lead, probe_samples
-from advisor.tuning.strategy.moves import more_steps
-from advisor.tuning.trial import Limits, Said, Stop, Trial, TrialChange, TrialProposal
+from advisor.tuning.strategy.curves import is_broken, measure_lead, probe_samples
+from advisor.tuning.strategy.moves import moves_of_batch
+from advisor.tuning.trial import BriefFinding, Limits, Stop, Trial, TrialChange, TrialProposal
 
 LR, BATCH = "optimizer.lr", "step_scheduler.global_batch_size"
 EPOCHS, RANK = "step_scheduler.num_epochs", "peft.dim"
@@ -43,7 +43,7 @@ def simulate(values: Mapping[str, object], number: int = 1, steps: int | None = 
     evals = [s for s in range(end) if (s + 1) % max(1, total // 8) == 0]
     smooth = np.array(losses)
     held = np.array([float(np.mean(smooth[max(0, s - 3) : s + 1])) for s in evals])
-    said = (Said("LR009", "divergence", "error"),) if losses[-1] > 50 else ()
+    said = (BriefFinding("LR009", "divergence", "error"),) if losses[-1] > 50 else ()
     return Trial(
         number, dict(values), "probe" if steps else "full", "finished",
         np.array(evals, np.int64), held, np.arange(end), smooth,
@@ -141,7 +141,7 @@ def test_an_overfitting_run_is_shortened_as_its_plan_says() -> None:
     limits = Limits(ranges={key: (float(START[key]),) * 2 for key in (BATCH, RANK)})  # type: ignore[arg-type]
     history = session(START, limits)
     edit = TrialChange(EPOCHS, "set", 3, 2, ("EP004",))
-    ended = [replace(t, edits=(edit,), findings=(Said("EP004", "overfit", "error"),))
+    ended = [replace(t, edits=(edit,), findings=(BriefFinding("EP004", "overfit", "error"),))
              if t.kind == "full" and t.values[EPOCHS] == 3 else t for t in history]  # fmt: skip
     known = [t for t in ended if t.values[EPOCHS] == 3]
     found = strategy.propose(known, START, limits, 0.01)
@@ -156,14 +156,14 @@ def test_a_run_that_diverges_is_hopeless_and_one_that_leads_is_not() -> None:
     for trial in (broken, leads):
         assert probe_samples(history[0]) is not None
         partial = replace(trial, kind="full", findings=())
-        said = strategy.hopeless(partial, history, Limits(), 0.01)
+        said = strategy.explain_hopeless(partial, history, Limits(), 0.01)
         assert bool(said) is (trial is broken)
 
 
 def test_a_longer_schedule_is_never_called_hopeless() -> None:
     history = [simulate(START)]
     partial = replace(simulate({**START, EPOCHS: 6, LR: 1e-5}, 2, 80), kind="full")
-    assert strategy.hopeless(partial, history, Limits(), 0.01) == ""
+    assert strategy.explain_hopeless(partial, history, Limits(), 0.01) == ""
 
 
 def test_several_at_once_are_a_ladder_of_rates() -> None:
@@ -175,14 +175,14 @@ def test_several_at_once_are_a_ladder_of_rates() -> None:
 
 def test_leads_of_one_seed_hold_less_noise_than_the_losses() -> None:
     one, other = simulate({**START, LR: 5e-4}), simulate(START)
-    ahead = lead(one, other)
+    ahead = measure_lead(one, other)
     assert ahead is not None and ahead.value > 0 and ahead.error < 0.05
 
 
 def test_runs_of_other_batches_are_compared_over_the_same_samples() -> None:
     small, large = simulate({**START, BATCH: 4}), simulate({**START, BATCH: 16})
-    ahead = lead(small, large, 640)
-    assert ahead is not None and ahead.better()
+    ahead = measure_lead(small, large, 640)
+    assert ahead is not None and ahead.is_better()
 
 
 def test_what_is_coupled_comes_along() -> None:
@@ -223,7 +223,7 @@ def test_a_start_out_of_memory_takes_fewer_samples_at_a_time() -> None:
 
 
 def test_a_larger_batch_that_ran_out_of_memory_is_not_tried_again() -> None:
-    noisy = replace(simulate(START), findings=(Said("BS001", "noisy", "warning"),))
+    noisy = replace(simulate(START), findings=(BriefFinding("BS001", "noisy", "warning"),))
     history = [noisy]
     while not isinstance(found := strategy.propose(history, START, Limits(), 0.01), Stop):
         trial = simulate(found.values, len(history) + 1, found.max_steps)
@@ -251,15 +251,15 @@ def test_from_any_start_it_ends_and_never_ends_worse(
 def test_validation_losses_say_which_run_leads_where_both_have_them() -> None:
     base, other = simulate(START), simulate(START, 2, 60)
     better = replace(other, losses=other.losses + 1, val_losses=other.val_losses - 1)
-    found = lead(better, base, probe_samples(base), 0.01)
-    assert found is not None and found.better() and found.value < -0.5
+    found = measure_lead(better, base, probe_samples(base), 0.01)
+    assert found is not None and found.is_better() and found.value < -0.5
 
 
 def test_a_run_is_compared_at_its_own_last_evaluation_between_those_of_the_other() -> None:
     base = simulate(START)
     late = replace(simulate(START, 2, 60), val_steps=np.array([50]), val_losses=np.array([2.0]))
     sparse = replace(base, val_steps=np.array([40, 60]), val_losses=np.array([3.0, 1.0]))
-    found = lead(late, sparse, probe_samples(base), 0.01)
+    found = measure_lead(late, sparse, probe_samples(base), 0.01)
     assert found is not None and found.value == pytest.approx(0.0, abs=1e-6)
 
 
@@ -277,7 +277,7 @@ def test_a_probe_close_behind_the_base_becomes_a_whole_run() -> None:
 def test_a_smaller_batch_that_did_not_help_is_tried_at_a_lower_rate_too() -> None:
     start = {**START, EPOCHS: 1, "data.samples": 160}
     base = replace(simulate(start), loss_steps=np.arange(20), losses=np.linspace(5, 4, 20))
-    moves = [dict(move.changes) for move in more_steps(base, base)]
+    moves = [dict(move.changes) for move in moves_of_batch(base, base)]
     assert [move[LR] for move in moves] == [1e-3, pytest.approx(4e-4)]
     assert all(move[BATCH] == 2 for move in moves)
 
@@ -289,8 +289,8 @@ def test_the_noise_of_an_evaluation_is_the_lowest_that_a_curve_shows() -> None:
 
 
 def test_a_run_that_is_said_to_diverge_while_its_validation_falls_did_not_break() -> None:
-    said = (Said("LR007", "divergence", "error"),)
+    said = (BriefFinding("LR007", "divergence", "error"),)
     falls = replace(simulate(START), findings=said)
-    assert not broke(falls)
-    assert broke(replace(falls, val_losses=falls.val_losses[::-1].copy()))
-    assert broke(replace(falls, losses=np.linspace(5, 50, falls.losses.size)))
+    assert not is_broken(falls)
+    assert is_broken(replace(falls, val_losses=falls.val_losses[::-1].copy()))
+    assert is_broken(replace(falls, losses=np.linspace(5, 50, falls.losses.size)))

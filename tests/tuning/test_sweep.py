@@ -12,7 +12,7 @@ import pytest
 
 from advisor.errors import AdvisorError
 from advisor.run import Run, Series
-from advisor.tuning.sweep import ramp, rates_of, read_range
+from advisor.tuning.sweep import make_ramp, parse_rates, read_range
 
 STUB = Path(__file__).with_name("stub_trainer.py")
 CONFIG = '{"learning_rate": 1e-4, "per_device_train_batch_size": 8, "max_steps": 120, "seed": 1}'
@@ -63,15 +63,15 @@ def test_another_config_in_the_folder_is_refused_in_one_line(tmp_path: Path) -> 
 @pytest.mark.parametrize("text", ["1e-5", "1e-5,x", "1e-5,-1", "1e-5,nan"])
 def test_rates_that_make_no_sweep_are_refused(text: str) -> None:
     with pytest.raises(AdvisorError, match="--lr"):
-        rates_of(text)
+        parse_rates(text)
 
 
 def test_rates_are_taken_once_and_in_order() -> None:
-    assert rates_of("1e-4,1e-5,0.0001") == [1e-5, 1e-4]
+    assert parse_rates("1e-4,1e-5,0.0001") == [1e-5, 1e-4]
 
 
 def test_the_schedule_of_a_range_test_grows_to_its_last_step() -> None:
-    changes = {change.key: change.new for change in ramp(0.1, 200)}
+    changes = {change.key: change.new for change in make_ramp(0.1, 200)}
     assert changes["lr_scheduler.lr_warmup_steps"] == 200
     assert changes["lr_scheduler.init_lr"] == pytest.approx(1e-4)
 

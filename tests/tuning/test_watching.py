@@ -13,7 +13,7 @@ from advisor.tuning.watching import TrialPulse
 def quiet(folder: Path, seconds: float) -> TrialPulse:
     """Return the pulse of a run that wrote its last so many seconds ago."""
     pulse = TrialPulse(folder)
-    pulse.silent()
+    pulse.measure_silence()
     pulse.since = time.monotonic() - seconds
     return pulse
 
@@ -27,7 +27,7 @@ def test_a_run_hangs_that_is_silent_for_far_longer_than_whole_runs_took(tmp_path
 def test_the_first_run_is_never_ended_for_its_silence_but_people_are_told(tmp_path: Path) -> None:
     pulse = quiet(tmp_path, 700)
     assert not pulse.is_dead(longest=0)
-    assert pulse.is_to_be_told() and not pulse.is_to_be_told()
+    assert pulse.is_report_due() and not pulse.is_report_due()
 
 
 def test_checkpoints_that_come_and_go_meanwhile_do_no_harm(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_checkpoints_that_come_and_go_meanwhile_do_no_harm(tmp_path: Path) -> No
     try:
         pulse = TrialPulse(tmp_path)
         for _ in range(2000):
-            assert pulse.silent() >= 0
+            assert pulse.measure_silence() >= 0
     finally:
         over.set()
         saver.join()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from advisor.base.median import median
 from advisor.base.numbers import is_number, number, same
-from advisor.tuning.space import BATCH, EPOCHS, STEPS, alike
+from advisor.tuning.space import BATCH, EPOCHS, STEPS, is_alike
 from advisor.tuning.trial import Steps, Trial
 
 FLOOR = 1e-3  # share of the loss: the standard error of a difference is never taken as smaller
@@ -30,12 +30,12 @@ class Lead:
     value: float  # mean difference in loss; negative: the first run is better; inf: it broke
     error: float  # its standard error
 
-    def better(self, times: float = 1.0) -> bool:
+    def is_better(self, times: float = 1.0) -> bool:
         """Return whether the first run is better by more than ``times`` standard errors."""
         return self.value < -times * self.error
 
 
-def broke(trial: Trial) -> bool:
+def is_broken(trial: Trial) -> bool:
     """Return whether a run failed: it crashed, or its loss diverged or is not finite."""
     said = any(f.severity == "error" and f.symptom in ("divergence", "nonfinite")
                for f in trial.findings)  # fmt: skip
@@ -61,7 +61,7 @@ def is_above_start(trial: Trial) -> bool:
     return not float(np.median(later)) <= UNLEARNT * float(trial.losses[:2].max())
 
 
-def batch_of(trial: Trial) -> float:
+def batch_size_of(trial: Trial) -> float:
     """Return the samples of one optimizer step; 1 where unknown."""
     value = trial.values.get(BATCH)
     return number(value) if is_number(value) and number(value) > 0 else 1.0
@@ -89,15 +89,15 @@ def probe_samples(base: Trial) -> float | None:
     if base.loss_steps.size < SHORTEST:
         return None
     steps = max(SHARE * total, int(base.loss_steps[SHORTEST - 1]) + 1)
-    return steps * batch_of(base) if steps <= MOST * total else None
+    return steps * batch_size_of(base) if steps <= MOST * total else None
 
 
-def same_length(one: Trial, other: Trial) -> bool:
+def is_same_length(one: Trial, other: Trial) -> bool:
     """Return whether two runs have the same epochs and max_steps, so that schedules agree."""
     return all(same(one.values.get(key), other.values.get(key)) for key in (EPOCHS, STEPS))
 
 
-def lead(
+def measure_lead(
     one: Trial, other: Trial, samples: float | None = None, noise: float | None = None
 ) -> Lead | None:
     """Return how far the loss of ``one`` lies above that of ``other`` over the same samples.
@@ -108,18 +108,18 @@ def lead(
     the losses. ``noise`` is the standard error of one evaluation. None where the runs share too
     few values.
     """
-    held = _held(one, other, samples, noise)
+    held = _lead_by_validation(one, other, samples, noise)
     if held is not None:
         return held
     if one.loss_steps.size == 0 or other.loss_steps.size == 0:
         return None
-    if alike(one.values, other.values, [k for k in one.values if k != BATCH]):
+    if is_alike(one.values, other.values, [k for k in one.values if k != BATCH]):
         return _lead_step_by_step(
-            one, other, None if samples is None else samples / batch_of(other)
+            one, other, None if samples is None else samples / batch_size_of(other)
         )
-    ends = [float(t.loss_steps[-1] + 1) * batch_of(t) for t in (one, other)]
+    ends = [float(t.loss_steps[-1] + 1) * batch_size_of(t) for t in (one, other)]
     high = min(*ends, math.inf if samples is None else samples)
-    left, right = (_between(t, high / 2, high) for t in (one, other))
+    left, right = (_losses_between(t, high / 2, high) for t in (one, other))
     if min(left.size, right.size) < FEWEST:
         return None
     if not np.isfinite(left).all():
@@ -128,7 +128,9 @@ def lead(
     return Lead(float(left.mean() - right.mean()), max(spread / 2, _floor(right)))
 
 
-def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) -> Lead | None:
+def _lead_by_validation(
+    one: Trial, other: Trial, samples: float | None, noise: float | None
+) -> Lead | None:
     """Return the lead in validation loss at the last evaluation of ``one`` within both runs.
 
     The curve of ``other`` is interpolated there. None where that lies in the first half.
@@ -138,7 +140,7 @@ def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) 
         return None
     most = math.inf if samples is None else samples
     (seen, losses), (others, known) = curves
-    end = min(*(float(t.loss_steps[-1] + 1) * batch_of(t) for t in (one, other)), most)
+    end = min(*(float(t.loss_steps[-1] + 1) * batch_size_of(t) for t in (one, other)), most)
     last = min(float(seen[seen <= most + 1e-9].max(initial=0.0)), float(others.max()))
     if last < max(end / 2, float(seen.min()), float(others.min())):
         return None
@@ -149,12 +151,12 @@ def _held(one: Trial, other: Trial, samples: float | None, noise: float | None) 
 def _evaluations(trial: Trial) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the finite evaluations, (n,) each: samples seen by then, validation loss."""
     fine = np.isfinite(trial.val_losses)
-    return _seen(trial, trial.val_steps[fine]), trial.val_losses[fine]
+    return _samples_seen(trial, trial.val_steps[fine]), trial.val_losses[fine]
 
 
-def _seen(trial: Trial, steps: Steps) -> NDArray[np.float64]:
+def _samples_seen(trial: Trial, steps: Steps) -> NDArray[np.float64]:
     """Return how many samples a run has seen after each step, (n,) as ``steps``."""
-    return (steps + 1).astype(np.float64) * batch_of(trial)
+    return (steps + 1).astype(np.float64) * batch_size_of(trial)
 
 
 def _lead_step_by_step(one: Trial, other: Trial, until: float | None) -> Lead | None:
@@ -172,8 +174,8 @@ def _lead_step_by_step(one: Trial, other: Trial, until: float | None) -> Lead | 
     return Lead(float(gaps.mean()), max(error, _floor(other.losses[to])))
 
 
-def _between(trial: Trial, low: float, high: float) -> NDArray[np.float64]:
-    seen = _seen(trial, trial.loss_steps)
+def _losses_between(trial: Trial, low: float, high: float) -> NDArray[np.float64]:
+    seen = _samples_seen(trial, trial.loss_steps)
     return trial.losses[(seen > low) & (seen <= high + 1e-9)]
 
 
@@ -193,6 +195,6 @@ def loss_at_start(trials: Sequence[Trial]) -> float | None:
     firsts = [float(t.losses[0]) for t in trials if t.losses.size and math.isfinite(t.losses[0])]
     if not firsts:
         return None
-    held = [float(t.val_losses[0]) for t in trials if t.val_losses.size and not broke(t)
+    held = [float(t.val_losses[0]) for t in trials if t.val_losses.size and not is_broken(t)
             and not is_above_start(t) and math.isfinite(t.val_losses[0])]  # fmt: skip
     return max(median(np.array(firsts)), *held, -math.inf)

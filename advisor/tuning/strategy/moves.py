@@ -21,9 +21,9 @@ from advisor.tuning.space import (
     STEPS,
     Room,
     Values,
-    alike,
-    distance,
-    has,
+    count_doublings,
+    has_number,
+    is_alike,
     with_changes,
 )  # fmt: skip
 from advisor.tuning.strategy.curves import best_share, length_of
@@ -48,7 +48,7 @@ class Move:
     because: tuple[str, ...] = ()  # codes of the findings
 
 
-def first_new(
+def find_first_new(
     moves: Iterator[Move], front: Trial, history: Sequence[Trial], room: Room
 ) -> tuple[dict[str, object], Move] | None:
     """Return the first move that was neither tried nor failed in a similar form, and its values.
@@ -63,7 +63,7 @@ def first_new(
         if any(_was_tried(key, values, trial) for trial in history):
             continue
         changed = [key for key in TURNED if not same(values.get(key), front.values.get(key))]
-        if not any(_went_there(key, values, front, history) for key in changed):
+        if not any(_failed_before(key, values, front, history) for key in changed):
             return values, move
     return None
 
@@ -73,36 +73,37 @@ def _was_tried(key: str, values: Values, trial: Trial) -> bool:
 
     Where ``key``, the one to change, is not the rate, a nearby rate counts as the same.
     """
-    if not alike(values, trial.values, (LR, "lr_scheduler.min_lr")):
+    if not is_alike(values, trial.values, (LR, "lr_scheduler.min_lr")):
         return False
     if key == LR:
-        return trial.kind == "full" and abs(distance(trial.values, values, LR)) < 0.5
-    return _near(values, trial)
+        return trial.kind == "full" and abs(count_doublings(trial.values, values, LR)) < 0.5
+    return _has_near_rate(values, trial)
 
 
-def _went_there(key: str, values: Values, front: Trial, history: Sequence[Trial]) -> bool:
+def _failed_before(key: str, values: Values, front: Trial, history: Sequence[Trial]) -> bool:
     """Return whether a run changed this key in the same direction, as far or less, for nothing."""
-    way = distance(front.values, values, key)
+    way = count_doublings(front.values, values, key)
     for trial in history:
-        if trial is front or not alike(trial.values, front.values, _along(key)):
+        if trial is front or not is_alike(trial.values, front.values, _list_coupled(key)):
             continue
-        moved = distance(front.values, trial.values, key)
-        if way * moved > 0 and abs(moved) <= abs(way) + 0.1 and _near(values, trial):
+        moved = count_doublings(front.values, trial.values, key)
+        if way * moved > 0 and abs(moved) <= abs(way) + 0.1 and _has_near_rate(values, trial):
             return True
     return False
 
 
-def _near(values: Values, trial: Trial) -> bool:
+def _has_near_rate(values: Values, trial: Trial) -> bool:
     """Return whether two rates are so close that one run's result holds for the other."""
-    return abs(distance(trial.values, values, LR)) < NEARBY
+    return abs(count_doublings(trial.values, values, LR)) < NEARBY
 
 
 def is_near(values: Values, trial: Trial) -> bool:
     """Return whether a run had these values, apart from a slightly different rate."""
-    return alike(values, trial.values, (LR, "lr_scheduler.min_lr")) and _near(values, trial)
+    others_agree = is_alike(values, trial.values, (LR, "lr_scheduler.min_lr"))
+    return others_agree and _has_near_rate(values, trial)
 
 
-def _along(key: str) -> tuple[str, ...]:
+def _list_coupled(key: str) -> tuple[str, ...]:
     """Return a key and all keys that change along with it."""
     return (key, LR, "lr_scheduler.min_lr", "lr_scheduler.lr_warmup_steps", "peft.alpha",
             "lr_scheduler.lr_decay_steps", "step_scheduler.local_batch_size", STEPS)  # fmt: skip
@@ -111,45 +112,45 @@ def _along(key: str) -> tuple[str, ...]:
 def moves_to_probe(front: Trial, base: Trial) -> Iterator[Move]:
     """Yield moves that a probe can judge: over as many samples, on the same schedule."""
     values, symptoms = front.values, _symptoms(base)
-    if has(values, BATCH) and "noisy" in symptoms:
+    if has_number(values, BATCH) and "noisy" in symptoms:
         more = ((BATCH, number(values[BATCH]) * 2),)
         yield Move(more, "noise hides the trend: more samples per step")
     else:
-        yield from more_steps(front, base)
-    if has(values, RANK) and number(values[RANK]) < MOST_RANK and "overfit" not in symptoms:
+        yield from moves_of_batch(front, base)
+    if has_number(values, RANK) and number(values[RANK]) < MOST_RANK and "overfit" not in symptoms:
         # a larger adapter moves the weights further in each step, hence also the lower rate
-        grown = 2 ** distance(base.values, values, RANK) if has(base.values, RANK) else 1.0
+        grown = 2 ** count_doublings(base.values, values, RANK)
         factor = ROUGH * min(max(1.0, grown), ROUGH)  # after a gain, go further at once
-        for rate in _rates(values):
+        for rate in _list_rates(values):
             larger = ((RANK, number(values[RANK]) * factor), *rate)
             yield Move(larger, "more capacity may learn more")
 
 
-def _rates(values: Values) -> list[tuple[tuple[str, object], ...]]:
+def _list_rates(values: Values) -> list[tuple[tuple[str, object], ...]]:
     """Return the rates to try with another batch or rank: a lower one, and the present one."""
-    if not has(values, LR):
+    if not has_number(values, LR):
         return [()]
     return [((LR, number(values[LR]) / FINE),), ((LR, values[LR]),)]
 
 
-def more_steps(front: Trial, base: Trial) -> Iterator[Move]:
+def moves_of_batch(front: Trial, base: Trial) -> Iterator[Move]:
     """Yield a smaller batch for a run of few steps, a larger one for a run of many."""
-    if not has(front.values, BATCH):
+    if not has_number(front.values, BATCH):
         return
-    size, steps = number(front.values[BATCH]), length_of(base) * _share(base, front)
+    size, steps = number(front.values[BATCH]), length_of(base) * _steps_ratio(base, front)
     if steps >= FEW_STEPS:
         yield Move(((BATCH, size * 2),), "a smoother gradient may be worth fewer steps")
         return
     smaller = max(1, round(size / (ROUGH if steps < SHORT else 2.0)))
     # short runs keep the rate first: too few steps hold them back, not noisy ones
-    rates = reversed(_rates(front.values)) if steps < CALM else [()]
+    rates = reversed(_list_rates(front.values)) if steps < CALM else [()]
     for rate in rates:
         yield Move(((BATCH, smaller), *rate), f"only {steps:.0f} steps: more, of fewer samples")
 
 
-def _share(base: Trial, front: Trial) -> float:
+def _steps_ratio(base: Trial, front: Trial) -> float:
     """Return how many steps the front takes for each step of the base, over equal samples."""
-    if not has(base.values, BATCH) or not has(front.values, BATCH):
+    if not has_number(base.values, BATCH) or not has_number(front.values, BATCH):
         return 1.0
     return number(base.values[BATCH]) / max(1.0, number(front.values[BATCH]))
 
@@ -158,10 +159,10 @@ def moves_asked_for(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
     """Yield moves that only a whole run can judge, and that diagnosis or curve ask for."""
     values, symptoms = base.values, _symptoms(base)
     yield from _moves_of_plan(base)
-    yield from _again(base, history)
+    yield from _moves_further(base, history)
     if "overfit" not in symptoms and _falls_to_the_end(base):
-        yield from _longer(values, 2.0, "still learning at the end")
-    elif has(values, EPOCHS):
+        yield from _moves_to_length(values, 2.0, "still learning at the end")
+    elif has_number(values, EPOCHS):
         share = best_share(base)
         if share <= 0.75 and number(values[EPOCHS]) > 1:
             new = max(1, round(number(values[EPOCHS]) * share))
@@ -171,26 +172,26 @@ def moves_asked_for(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
 def last_moves(base: Trial) -> Iterator[Move]:
     """Yield moves that may gain a little, once nothing else is left."""
     values = base.values
-    yield from _into_range(values)
-    if has(values, LR):
+    yield from _moves_into_range(values)
+    if has_number(values, LR):
         for factor, word in ((1 / FINE, "lower"), (FINE, "higher")):
             beside = ((LR, number(values[LR]) * factor),)
             yield Move(beside, f"the best run so far at a slightly {word} rate")
-    yield from _longer(values, 2.0, "more passes")
+    yield from _moves_to_length(values, 2.0, "more passes")
 
 
 def _symptoms(trial: Trial) -> set[str]:
     return {said.symptom for said in trial.findings if said.severity != "info"}
 
 
-def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
+def _moves_further(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
     """Yield the move that led to the base once more, by the same factor."""
     for parent in reversed([t for t in history if t.kind == "full" and t.number < base.number]):
-        moved = [key for key in (EPOCHS, DECAY, DROPOUT) if has(base.values, key)
-                 and abs(distance(parent.values, base.values, key)) > 0.4]  # fmt: skip
+        moved = [key for key in (EPOCHS, DECAY, DROPOUT) if has_number(base.values, key)
+                 and abs(count_doublings(parent.values, base.values, key)) > 0.4]  # fmt: skip
         if len(moved) == 1:
             key = moved[0]
-            factor = 2 ** distance(parent.values, base.values, key)
+            factor = 2 ** count_doublings(parent.values, base.values, key)
             further = ((key, number(base.values[key]) * factor),)
             yield Move(further, "this direction was better: go further")
         return
@@ -199,7 +200,7 @@ def _again(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
 def mending_moves(broken: Trial) -> Iterator[Move]:
     """Yield moves that may let a run succeed that crashed or ran out of memory."""
     yield from _moves_of_plan(broken, ())
-    if broken.status == "oom" and has(broken.values, LOCAL):
+    if broken.status == "oom" and has_number(broken.values, LOCAL):
         half = ((LOCAL, max(1, int(number(broken.values[LOCAL])) // 2)),)
         yield Move(half, "out of memory: fewer samples at a time, as many per step")
 
@@ -223,19 +224,19 @@ def _falls_to_the_end(trial: Trial) -> bool:
     return trial.val_losses.size < 2 or best_share(trial) > 0.95
 
 
-def _longer(values: Values, factor: float, why: str) -> Iterator[Move]:
+def _moves_to_length(values: Values, factor: float, why: str) -> Iterator[Move]:
     if is_number(values.get(STEPS)) and number(values[STEPS]) > 0:
         yield Move(((STEPS, number(values[STEPS]) * factor),), why)
-    elif has(values, EPOCHS):
+    elif has_number(values, EPOCHS):
         yield Move(((EPOCHS, number(values[EPOCHS]) * factor),), why)
 
 
-def _into_range(values: Values) -> Iterator[Move]:
+def _moves_into_range(values: Values) -> Iterator[Move]:
     """Yield a move to the edge of the recommended range, for a value well outside it."""
     run = Run("", "", {}, config=Config(values))
     for key in (DECAY, DROPOUT):
         known = range_of(key, run)
-        if known is None or known.low is None or known.high is None or not has(values, key):
+        if known is None or known.low is None or known.high is None or not has_number(values, key):
             continue
         value = number(values[key])
         if not known.low / 1.5 <= value <= known.high * 1.5:

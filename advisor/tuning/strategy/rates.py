@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from advisor.base.numbers import is_number, number
 from advisor.tuning.choice import noise_of
-from advisor.tuning.space import LR, Room, alike, rate_of
+from advisor.tuning.space import LR, Room, is_alike, rate_of
 from advisor.tuning.strategy.curves import (  # fmt: skip
     BROKEN,
-    broke,
     is_above_start,
-    lead,
+    is_broken,
+    measure_lead,
     probe_samples,
 )
 from advisor.tuning.trial import Trial
@@ -36,9 +36,9 @@ class Point:
     error: float  # standard error of the gap; inf: too few values to tell
 
 
-def leaning(trial: Trial) -> int:
+def find_direction(trial: Trial) -> int:
     """Return the direction in which the diagnosis wants the rate: 1 up, -1 down, 0 neither."""
-    if broke(trial):
+    if is_broken(trial):
         return -1
     for change in trial.edits:
         if change.key == LR and is_number(change.old) and is_number(change.new):
@@ -49,24 +49,24 @@ def leaning(trial: Trial) -> int:
     return 1 if any(symptom in TOO_LOW for symptom in symptoms) else 0
 
 
-def siblings(trial: Trial, history: Sequence[Trial]) -> list[Trial]:
+def find_siblings(trial: Trial, history: Sequence[Trial]) -> list[Trial]:
     """Return the runs that differ from ``trial`` at most in the rate, itself included."""
-    return [t for t in history if alike(t.values, trial.values, RATES)]
+    return [t for t in history if is_alike(t.values, trial.values, RATES)]
 
 
 def was_bracketed(history: Sequence[Trial]) -> bool:
     """Return whether some run was compared at three rates."""
-    return any(len(siblings(trial, history)) >= 3 for trial in history)
+    return any(len(find_siblings(trial, history)) >= 3 for trial in history)
 
 
-def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point]:
+def find_points(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point]:
     """Return the results of all rates with other values as in ``front``, lowest rate first."""
     found: dict[float, Point] = {}
     noise = noise_of(history)
-    for trial in siblings(front, history):
-        place = round(_place(trial), 2)
-        ahead = lead(trial, base, probe_samples(base), noise)
-        if trial.status in BROKEN or broke(trial) or is_above_start(trial):
+    for trial in find_siblings(front, history):
+        place = round(_log_rate(trial), 2)
+        ahead = measure_lead(trial, base, probe_samples(base), noise)
+        if trial.status in BROKEN or is_broken(trial) or is_above_start(trial):
             found[place] = Point(place, math.inf, 0.0)
         elif ahead is None:  # too few values: it bounds nothing, and is not run again
             found.setdefault(place, Point(place, 0.0, math.inf))
@@ -75,7 +75,7 @@ def points_of(front: Trial, base: Trial, history: Sequence[Trial]) -> list[Point
     return sorted(found.values(), key=lambda point: point.place)
 
 
-def _below_the_wall(points: Sequence[Point]) -> list[Point]:
+def _cut_at_failure(points: Sequence[Point]) -> list[Point]:
     """Return the points up to and including the lowest rate that failed.
 
     Runs fail from rates that are too high, never from rates that are too low. A still higher rate
@@ -89,9 +89,10 @@ def next_rate(
     front: Trial, base: Trial, history: Sequence[Trial], room: Room
 ) -> tuple[float, str] | None:
     """Return the rate to probe next and why; None where the bracket is narrow enough."""
-    points = _below_the_wall(points_of(front, base, history))
-    first = not was_bracketed([t for t in history if not alike(t.values, front.values, RATES)])
-    wanted = _outward(points, leaning(front), LEAP if first else STEP) or _halve_bracket(points)
+    points = _cut_at_failure(find_points(front, base, history))
+    first = not was_bracketed([t for t in history if not is_alike(t.values, front.values, RATES)])
+    step = LEAP if first else STEP
+    wanted = _step_outward(points, find_direction(front), step) or _halve_bracket(points)
     if len(points) == 1 and math.isinf(points[0].gap):
         wanted = points[0].place - LEAP, "the run failed, so its rate is too high: a lower one"
     if wanted is None:
@@ -102,11 +103,11 @@ def next_rate(
     return rate, wanted[1]
 
 
-def _place(trial: Trial) -> float:
+def _log_rate(trial: Trial) -> float:
     return math.log10(rate_of(trial.values))
 
 
-def _outward(points: Sequence[Point], lean: int, step: float) -> tuple[float, str] | None:
+def _step_outward(points: Sequence[Point], lean: int, step: float) -> tuple[float, str] | None:
     """Return the log10 of a rate beyond the best one, on a side where no worse one bounds it.
 
     ``lean`` is the direction to try first. None where both sides are bounded.
@@ -133,10 +134,10 @@ def _halve_bracket(points: Sequence[Point]) -> tuple[float, str] | None:
     wide = max(here.place - left.place, right.place - here.place)
     if wide < WIDE:
         return None
-    return _bottom(left, here, right), "the bracket is still wide: a rate between the best"
+    return _find_bottom(left, here, right), "the bracket is still wide: a rate between the best"
 
 
-def _bottom(left: Point, here: Point, right: Point) -> float:
+def _find_bottom(left: Point, here: Point, right: Point) -> float:
     """Return the lowest point of the parabola through three points, or the middle of one half.
 
     In log10 of the rate. Where that lowest point is too close to the middle one, or a rate failed
