@@ -10,9 +10,9 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from advisor.compare.baseline import Accepted, read_baseline, without_accepted
-from advisor.compare.fixes import followup
-from advisor.compare.writing import take_plan
+from advisor.compare.baseline import Accepted, drop_accepted, read_baseline
+from advisor.compare.fixes import judge_followup
+from advisor.compare.writing import write_plan_or_refuse
 from advisor.config.attach import attach_config
 from advisor.diagnosis import diagnose
 from advisor.errors import AdvisorError
@@ -117,14 +117,14 @@ def judge_run(run: Run, rulebook: Rulebook, request: Request) -> Report:
     ignore = (*request.ignore, *request.ignored_at(Path(run.path)))
     report = diagnose(run, rulebook, request.select, ignore, request.severity)
     if request.baseline is not None:
-        report = without_accepted(report, request.accepted, request.baseline)
+        report = drop_accepted(report, request.accepted, request.baseline)
     return with_plan(report)
 
 
 def with_plan(report: Report) -> Report:
     """Return the Report with the Plan that its findings ask for, which knows how to be written."""
     plan = make_plan(report.findings, report.run.config, report.run)
-    return replace(report, plan=replace(plan, writer=partial(take_plan, report)))
+    return replace(report, plan=replace(plan, writer=partial(write_plan_or_refuse, report)))
 
 
 def check_paths(
@@ -141,7 +141,7 @@ def check_paths(
             for run in found.runs:
                 with catch(run.path, failures):
                     report = judge_run(with_config(run, request), rulebook, request)
-                    report = replace(report, followup=followup(report, rulebook))
+                    report = replace(report, followup=judge_followup(report, rulebook))
                     reports.setdefault((Path(run.path).resolve(), run.id), report)
     return list(reports.values()), list(failures.values())
 

@@ -12,7 +12,7 @@ import typer
 
 from advisor.cli import options as given
 from advisor.cli.check import console, make_request
-from advisor.compare.writing import keep_in_mind, refuse_if_idle, write_plan
+from advisor.compare.writing import record_change, refuse_if_unwritten, write_plan
 from advisor.dialects.words import flag_of, language_of, name_of, tell
 from advisor.errors import AdvisorError, EditError
 from advisor.findings import Edit, Report
@@ -111,7 +111,7 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
     snippet = plan_snippet(plan, report.run.config, report.run)
     told = "\n".join(tell(edit) for edit in ready)  # nobody knows this trainer's own names
     typer.echo(clean(snippet.rstrip("\n") or " ".join(plan.overrides) or told))
-    _say(keep_in_mind(report, ready, None))
+    _say(record_change(report, ready, None))
     for edit in open_edits:
         sys.stderr.write(
             f"advise: {tell(edit)}: that is not known,"
@@ -124,7 +124,7 @@ def _show_diff(report: Report, kinds: Sequence[str]) -> None:
     outcome = preview_edits(place, report.plan, report.run.config, kinds)
     change = unified_diff(outcome.old, outcome.new, place)
     typer.echo(change or "", nl=False)
-    refuse_if_idle(place, outcome, report.run)
+    refuse_if_unwritten(place, outcome, report.run)
 
 
 def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: bool) -> None:
@@ -142,7 +142,7 @@ def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: boo
     elif change:
         typer.echo(clean(change), nl=False)
     screen.print(written(outcome), soft_wrap=True)  # a path stays in one piece
-    refuse_if_idle(place, outcome, report.run)
+    refuse_if_unwritten(place, outcome, report.run)
     _say(outcome.notes)
 
 

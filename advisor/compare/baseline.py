@@ -68,7 +68,7 @@ def write_baseline(path: Path, reports: Iterable[Report]) -> int:
     return len(accepted)
 
 
-def without_accepted(report: Report, accepted: frozenset[Accepted], path: Path) -> Report:
+def drop_accepted(report: Report, accepted: frozenset[Accepted], path: Path) -> Report:
     """Return the Report without the findings accepted by the baseline at ``path``.
 
     Its status follows from the rest.

@@ -54,34 +54,34 @@ class Difference:
     kind: str = ""  # validation, data, or '' for all others
 
 
-def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
+def find_differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
     """Return the keys that differ: first in the values trained with, then only in the files."""
     found: list[Difference] = []
-    trees_of = [_tree(run) for run in runs]
+    trees_of = [_read_tree(run) for run in runs]
     one_language = len({run.config.dialect for run in runs}) == 1 and all(trees_of)
     covered: set[str] = set()
     for key in dict.fromkeys(key for run in runs for key in run.config.values):
-        native = [_native(run, key, tree) for run, tree in zip(runs, trees_of, strict=True)]
+        native = [_native_key(run, key, tree) for run, tree in zip(runs, trees_of, strict=True)]
         covered.update(native)
         values = [value_of(run, key) for run in runs]
-        if key in _DERIVED or (key in _LOGGED and _as_logged(runs, key)):
+        if key in _DERIVED or (key in _LOGGED and _is_same_in_logs(runs, key)):
             continue
         if _differ(values, one_language):
             one = len(set(native)) == 1 and native[0] and key not in _COUNTED
             shown = native[0] if one else _name_key(runs, key)
-            found.append(_difference(key, native[0] if one else key, values, shown))
+            found.append(_make_difference(key, native[0] if one else key, values, shown))
     if one_language:
         flat = [dict(leaves(tree)) for tree in trees_of]
         for key in dict.fromkeys(key for leaves in flat for key in leaves):
             raw = [leaves.get(key) for leaves in flat]
             if key not in covered and _differ(raw, True):
-                found.append(_difference(key, key, raw))
+                found.append(_make_difference(key, key, raw))
     return tuple(
         d for d in found if not (_NAMES.fullmatch(d.native_key) or _NAMES.fullmatch(d.key))
     )
 
 
-def _as_logged(runs: Sequence[Run], key: str) -> bool:
+def _is_same_in_logs(runs: Sequence[Run], key: str) -> bool:
     """Return whether values that come only from logs are so close that they may be the same."""
     values = [run.config.values.get(key) for run in runs]
     known = [number(value) for value in values if is_number(value)]
@@ -97,7 +97,7 @@ def value_of(run: Run, key: str) -> object:
     return value
 
 
-def void_reason(differs: Sequence[Difference]) -> str:
+def explain_void(differs: Sequence[Difference]) -> str:
     """Return why the losses cannot be compared, '' where they can."""
     for kind in ("validation", "data"):
         names = [d.native_key for d in differs if d.kind == kind]
@@ -113,7 +113,7 @@ def _name_key(runs: Sequence[Run], key: str) -> str:
     return name_of(key, languages.pop()) if len(languages) == 1 else name_of(key)
 
 
-def _difference(key: str, native: str, values: Sequence[object], name: str = "") -> Difference:
+def _make_difference(key: str, native: str, values: Sequence[object], name: str = "") -> Difference:
     shown = tuple(redact_value(native, value) for value in values)
     kind = "validation" if _VALIDATION.fullmatch(native) or key.startswith("validation_dat") else ""
     if not kind and (_DATA.fullmatch(native) or key.startswith("dataset.")):
@@ -127,16 +127,16 @@ def _differ(values: Sequence[object], unset_counts: bool) -> bool:
     Unless ``unset_counts``, None equals anything: one dialect may leave out another's default.
     Lists of strings (modules, trackers) are compared as sets: adapters store them in any order.
     """
-    values = [sorted(v) if isinstance(v, list) and _all_texts(v) else v for v in values]
+    values = [sorted(v) if isinstance(v, list) and _is_all_text(v) else v for v in values]
     known = list(values) if unset_counts else [value for value in values if value is not None]
     return any(not same(known[0], value) for value in known[1:])
 
 
-def _all_texts(items: Sequence[object]) -> bool:
+def _is_all_text(items: Sequence[object]) -> bool:
     return all(isinstance(item, str) for item in items)
 
 
-def _tree(run: Run) -> Mapping[str, object]:
+def _read_tree(run: Run) -> Mapping[str, object]:
     if run.config.path is None:
         return {}
     path = Path(run.config.path)
@@ -146,7 +146,7 @@ def _tree(run: Run) -> Mapping[str, object]:
         return {}
 
 
-def _native(run: Run, key: str, tree: Mapping[str, object]) -> str:
+def _native_key(run: Run, key: str, tree: Mapping[str, object]) -> str:
     dialect: Dialect | None = dialect_of(run.config.dialect)
     return dialect.native_path(key, dict(tree)) if dialect else ""
 

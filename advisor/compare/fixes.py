@@ -67,7 +67,7 @@ class _File(msgspec.Struct):
     fixes: list[Fix] = msgspec.field(default_factory=list)
 
 
-def remember(report: Report, edits: Sequence[Edit], written: Path | None) -> str:
+def record_fix(report: Report, edits: Sequence[Edit], written: Path | None) -> str:
     """Record a fix in the run's folder and beside the config; return what failed, '' for nothing.
 
     ``written`` is the config that the edits were written to.
@@ -84,7 +84,7 @@ def remember(report: Report, edits: Sequence[Edit], written: Path | None) -> str
     )  # fmt: skip
     folders = {run_folder(Path(run.path)).resolve()}
     folders |= {written.parent.resolve()} if written is not None else set()
-    failed = [why for folder in sorted(folders) if (why := _add(folder / NAME, fix))]
+    failed = [why for folder in sorted(folders) if (why := _add_to_record(folder / NAME, fix))]
     return "; ".join(failed)
 
 
@@ -104,10 +104,10 @@ def _curve_of(series: Series) -> _Curve:
     return _Curve(series.steps[at].tolist(), values)
 
 
-def _add(place: Path, fix: Fix) -> str:
+def _add_to_record(place: Path, fix: Fix) -> str:
     """Add a fix to a record, and return what failed; another file of that name stays untouched."""
     try:
-        held = _read(place) if place.exists() or place.is_symlink() else []
+        held = _read_record(place) if place.exists() or place.is_symlink() else []
         if held is None or place.is_symlink():
             return (
                 f"{place}: is not a record of fixes; move it away so that this fix can be recorded"
@@ -120,7 +120,7 @@ def _add(place: Path, fix: Fix) -> str:
     return ""
 
 
-def _read(place: Path) -> list[Fix] | None:
+def _read_record(place: Path) -> list[Fix] | None:
     """Return the fixes of a record; None where it is too large, damaged, or not a record."""
     try:
         if not place.is_file() or place.stat().st_size > LARGEST:
@@ -130,21 +130,21 @@ def _read(place: Path) -> list[Fix] | None:
         return None
 
 
-def followup(report: Report, rulebook: Rulebook) -> Followup | None:
+def judge_followup(report: Report, rulebook: Rulebook) -> Followup | None:
     """Return whether the newest fix that this run was trained with helped; None without a fix."""
     if report.run.facts.get("leftover"):
         return None
-    for place in _records(report.run):
-        for fix in sorted(_read(place) or (), key=lambda fix: -fix.time):
-            before = _before(fix)
-            if not _is_same_run(before, report.run) and _took(fix, report.run):
+    for place in _find_records(report.run):
+        for fix in sorted(_read_record(place) or (), key=lambda fix: -fix.time):
+            before = _rebuild_before(fix)
+            if not _is_same_run(before, report.run) and _is_trained_with(fix, report.run):
                 if _is_elsewhere(place, report.run) and not _may_follow(before, report.run):
                     continue
                 return _judge(fix, report, compare([before, report.run], rulebook))
     return None
 
 
-def _records(run: Run) -> Iterator[Path]:
+def _find_records(run: Run) -> Iterator[Path]:
     """Yield the records that may concern a run: in its folder, its config's, and siblings."""
     own = run_folder(Path(run.path))
     folders = [own] if run.config.path is None else [own, Path(run.config.path).parent]
@@ -176,7 +176,7 @@ def _may_follow(before: Run, now: Run) -> bool:
     return not abs(first - again) > _ALIKE * max(first, again)  # NaN proves nothing
 
 
-def _before(fix: Fix) -> Run:
+def _rebuild_before(fix: Fix) -> Run:
     series = {}
     for name, curve in fix.curves.items():
         values = [math.nan if v is None else v for v in curve.values]
@@ -200,19 +200,19 @@ def _is_same_run(before: Run, now: Run) -> bool:
     return False
 
 
-def _took(fix: Fix, run: Run) -> bool:
+def _is_trained_with(fix: Fix, run: Run) -> bool:
     """Return whether a run was trained with the earlier config plus the fix, and nothing else."""
     values, moved = run.config.values, {change.key: change.new for change in fix.changes}
     known = [key for key in moved if key in values]
     if not any(not same(values[key], fix.values.get(key)) for key in known):
         return False
-    if not all(_agrees(key, moved[key], run) for key in known):
+    if not all(_has_value(key, moved[key], run) for key in known):
         return False
     others = [key for key in fix.values if key in values and key not in (*moved, *_DERIVED)]
-    return all(_agrees(key, fix.values[key], run) for key in others)
+    return all(_has_value(key, fix.values[key], run) for key in others)
 
 
-def _agrees(key: str, wanted: object, run: Run) -> bool:
+def _has_value(key: str, wanted: object, run: Run) -> bool:
     value = redact_value(key, run.config.values[key])  # as in the record
     if key == "optimizer.lr" and is_number(value) and is_number(wanted):
         return abs(number(value) - number(wanted)) <= _LOGGED_RATE * number(wanted)
@@ -224,14 +224,15 @@ def _judge(fix: Fix, report: Report, comparison: Comparison) -> Followup:
     codes = {code for change in fix.changes for code in change.because}
     standing = {finding.code for finding in report.findings}
     gone = sorted(codes - standing & codes) if codes <= {*report.ran} else []
-    said = _figures(comparison)
+    said = _format_losses(comparison)
     back: tuple[Reversal, ...] = ()
     verdict: Verdict
     if pick.clear and pick.index == 1:
         verdict, message = "helped", f"the change helped: {said}"
     elif pick.clear:
-        back = tuple(_reversal(change) for change in fix.changes)
-        verdict, message = "worse", f"the change made it worse: {said}; {_cure(fix, report)}"
+        back = tuple(_make_reversal(change) for change in fix.changes)
+        cure = _suggest_cure(fix, report)
+        verdict, message = "worse", f"the change made it worse: {said}; {cure}"
     elif pick.index is not None and codes and len(gone) == len(codes):
         verdict, message = "helped", f"the change helped: {', '.join(gone)} is gone; {said}"
     elif pick.index is not None:
@@ -240,11 +241,13 @@ def _judge(fix: Fix, report: Report, comparison: Comparison) -> Followup:
         verdict, message = "unknown", f"whether the change helped is not judged: {pick.why}"
     if not ended_as_planned(report.run) and verdict != "unknown":
         message += "; so far: this run has not reached its end"
-    what = ", ".join(f"{c.native_key} {_spell(c, True)} -> {_spell(c)}" for c in fix.changes)
+    what = ", ".join(
+        f"{c.native_key} {_format_value(c, True)} -> {_format_value(c)}" for c in fix.changes
+    )
     return Followup(verdict, f"{what}: {message}", fix.run, back)
 
 
-def _cure(fix: Fix, report: Report) -> str:
+def _suggest_cure(fix: Fix, report: Report) -> str:
     """Return what to do about a change that made it worse: undo it, or take the plan's value."""
     moved = {change.key for change in fix.changes}
     again = [
@@ -256,7 +259,7 @@ def _cure(fix: Fix, report: Report) -> str:
     return f"undo it, or take the next value of {keys} below"
 
 
-def _figures(comparison: Comparison) -> str:
+def _format_losses(comparison: Comparison) -> str:
     """Return text with the losses of both runs, the step, and the noise."""
     pick = comparison.pick
     by_lowest = pick.why.startswith("lengths differ")
@@ -274,11 +277,11 @@ def _figures(comparison: Comparison) -> str:
     return f"{comparison.series} {values[0]:.4g} -> {values[1]:.4g} ({where}{noise})"
 
 
-def _reversal(change: _Change) -> Reversal:
+def _make_reversal(change: _Change) -> Reversal:
     return Reversal(change.key, change.native_key, change.new, change.old)
 
 
-def _spell(change: _Change, before: bool = False) -> str:
+def _format_value(change: _Change, before: bool = False) -> str:
     native = change.native_old if before else change.native_new
     value = (change.old if before else change.new) if native is None else native
     return "unset" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

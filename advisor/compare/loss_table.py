@@ -65,14 +65,14 @@ def contestant_of(run: Run, label: str, series: str) -> Contestant:
     steps, values = raw.steps.astype(np.float64), raw.values
     if not len(curve):
         return Contestant(run, label, steps, values, 0.0, np.zeros(values.size, bool), best)
-    noise = _noise(view, series)
+    noise = _estimate_noise(view, series)
     if series != "eval/loss":
         smooth = np.interp(steps, curve.steps, curve.smooth)
         values = np.where(np.isfinite(values), smooth, values)
-    return Contestant(run, label, steps, values, noise, _rising(values, noise), best)
+    return Contestant(run, label, steps, values, noise, _find_rising(values, noise), best)
 
 
-def _noise(view: View, series: str) -> float:
+def _estimate_noise(view: View, series: str) -> float:
     """Return the standard error of one value; the bend of a short curve does not count as noise."""
     curve = view.curve(series)
     floor = FLOOR * abs(median(curve.y))
@@ -84,7 +84,7 @@ def _noise(view: View, series: str) -> float:
     return max(floor, min(local_noise(past_the_bend), bent_noise(past_the_bend)))
 
 
-def _rising(values: FloatArray, noise: float) -> BoolArray:
+def _find_rising(values: FloatArray, noise: float) -> BoolArray:
     """Return for each value, (n,), whether it lies above the lowest level before it beyond noise.
 
     A level is a median of three values: the lowest single value is low by chance.
@@ -96,7 +96,7 @@ def _rising(values: FloatArray, noise: float) -> BoolArray:
     return rising
 
 
-def align(contestants: Sequence[Contestant], series: str) -> list[LossRow]:
+def align_losses(contestants: Sequence[Contestant], series: str) -> list[LossRow]:
     """Return a row for every step at which some run has a value.
 
     Steps closer than a fifth of the distance between evaluations share a row, so that a log that
@@ -109,12 +109,12 @@ def align(contestants: Sequence[Contestant], series: str) -> list[LossRow]:
     gaps = [median(np.diff(c.steps)) for c in known if c.steps.size > 1]
     slack = max(1.0, 0.2 * min(gaps)) if gaps and min(gaps) >= 3 else 0.0
     return [
-        LossRow(int(last), _with_best([_cell(c, first, last) for c in contestants]))
-        for first, last in _clusters(every, slack)
+        LossRow(int(last), _mark_best([_cell(c, first, last) for c in contestants]))
+        for first, last in _cluster(every, slack)
     ]
 
 
-def _clusters(steps: FloatArray, slack: float) -> list[tuple[float, float]]:
+def _cluster(steps: FloatArray, slack: float) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     for step in steps.tolist():
         if found and step - found[-1][0] <= slack:
@@ -136,7 +136,7 @@ def _cell(contestant: Contestant, first: float, last: float) -> Cell:
     return Cell(value, interpolated=True, rising=bool(contestant.rising[at : at + 2].all()))
 
 
-def _with_best(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+def _mark_best(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     finite = [c.value for c in cells if c.value is not None and math.isfinite(c.value)]
     if len(finite) < 2:
         return tuple(cells)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from advisor.compare.differences import Difference, differences, value_of, void_reason
-from advisor.compare.loss_table import FLOOR, Contestant, LossRow, align, contestant_of, thin
+from advisor.compare.differences import Difference, explain_void, find_differences, value_of
+from advisor.compare.loss_table import FLOOR, Contestant, LossRow, align_losses, contestant_of, thin
 from advisor.findings import Evidence, Finding
 from advisor.rulebook.rule import CONFIDENCES, Rulebook
 from advisor.run import Run
@@ -51,12 +51,12 @@ class Comparison:
 
 def compare(runs: Sequence[Run], rulebook: Rulebook) -> Comparison:
     """Return the comparison of at least two runs."""
-    series = "eval/loss" if any(_has(run, "eval/loss") for run in runs) else "train/loss"
+    series = "eval/loss" if any(_has_finite(run, "eval/loss") for run in runs) else "train/loss"
     labels = labels_of(runs)
     contestants = tuple(contestant_of(r, n, series) for r, n in zip(runs, labels, strict=True))
-    grid = align(contestants, series)
-    differs = differences(runs)
-    void = void_reason(differs)
+    grid = align_losses(contestants, series)
+    differs = find_differences(runs)
+    void = explain_void(differs)
     pick = _pick(contestants, grid, series) if not void else Pick(None, f"no pick: {void}")
     return Comparison(
         series,
@@ -64,9 +64,9 @@ def compare(runs: Sequence[Run], rulebook: Rulebook) -> Comparison:
         thin(grid, pick.step),
         pick,
         differs,
-        seed_findings(runs, labels, rulebook),
+        find_seed_differences(runs, labels, rulebook),
         void,
-        _notes(contestants, differs, series),
+        _list_notes(contestants, differs, series),
     )
 
 
@@ -86,7 +86,7 @@ def labels_of(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _has(run: Run, name: str) -> bool:
+def _has_finite(run: Run, name: str) -> bool:
     series = run.series.get(name)
     return series is not None and bool(np.isfinite(series.values).any())
 
@@ -123,7 +123,7 @@ def _end_apart_on_purpose(contestants: Sequence[Contestant]) -> bool:
     Then each has its own schedule: at the same step one is done and another halfway.
     """
     ranked = [c for c in contestants if c.steps.size]
-    ends = [_end(c.run) for c in ranked]
+    ends = [_find_end(c.run) for c in ranked]
     if len(ranked) < 2 or min(ends) >= AS_LONG * max(ends):
         return False
     return all(ended_as_planned(c.run) for c in ranked)
@@ -133,11 +133,11 @@ def ended_as_planned(run: Run) -> bool:
     """Return whether a run took all its planned steps; ``max_steps`` counts as a plan."""
     planned = run.facts.get("total_steps", run.facts.get("max_steps"))
     if isinstance(planned, int | float) and planned > 0:
-        return _end(run) >= AS_LONG * planned
+        return _find_end(run) >= AS_LONG * planned
     return "train_runtime" in run.facts
 
 
-def _end(run: Run) -> float:
+def _find_end(run: Run) -> float:
     reached = run.facts.get("global_step")
     ends = [float(s.steps[-1]) for s in run.series.values() if len(s)]
     return max([*ends, float(reached) if isinstance(reached, int) else 0.0], default=0.0)
@@ -160,7 +160,7 @@ def _pick_by_lowest(contestants: Sequence[Contestant], rows: Sequence[LossRow]) 
     return replace(pick, why=f"lengths differ, so by the lowest that each reached: {pick.why}")
 
 
-def _noise_between(
+def _measure_noise_between(
     contestants: Sequence[Contestant], i: int, j: int, rows: Sequence[LossRow]
 ) -> float:
     """Return the noise of the difference between two runs.
@@ -186,7 +186,7 @@ def _judge(
 ) -> Pick:
     (value, index), (second, other) = alive[0], alive[1]
     margin = second - value
-    noise = _noise_between(contestants, index, other, rows)
+    noise = _measure_noise_between(contestants, index, other, rows)
     name = contestants[index].label
     if margin > CLEAR * noise:
         why = (
@@ -196,10 +196,10 @@ def _judge(
         return Pick(index, why, step, value, margin, noise, clear=True)
     tied = [
         i for v, i in alive
-        if i == index or v - value <= CLEAR * _noise_between(contestants, index, i, rows)
+        if i == index or v - value <= CLEAR * _measure_noise_between(contestants, index, i, rows)
     ]  # fmt: skip
     names = ", ".join(contestants[i].label for i in tied)
-    index, reason = (_shortest if by_length else _cheapest)(contestants, tied, value)
+    index, reason = (_find_shortest if by_length else _find_cheapest)(contestants, tied, value)
     where = "" if by_length else f" at step {step}"
     why = (
         f"no clear winner: {names} lie within the noise{where} ({margin:.2g} apart,"
@@ -209,24 +209,24 @@ def _judge(
     return Pick(index, why, step, own, margin, noise)
 
 
-def _shortest(
+def _find_shortest(
     contestants: Sequence[Contestant], tied: Sequence[int], value: float
 ) -> tuple[int, str]:
     """Return which of several equal runs took the fewest steps, and why."""
-    ends = sorted((_end(contestants[i].run), i) for i in tied)
+    ends = sorted((_find_end(contestants[i].run), i) for i in tied)
     if ends[0][0] < AS_LONG * ends[1][0]:
         return ends[0][1], f"is the shorter: {ends[0][0]:.0f} steps against {ends[1][0]:.0f}"
-    return _cheapest(contestants, tied, value)
+    return _find_cheapest(contestants, tied, value)
 
 
-def _cheapest(
+def _find_cheapest(
     contestants: Sequence[Contestant], tied: Sequence[int], value: float
 ) -> tuple[int, str]:
     """Return which of several equal runs was cheapest, and why.
 
     By time, then by the step at which it first reached the loss ``value``.
     """
-    seconds = {i: _seconds(contestants[i].run) for i in tied}
+    seconds = {i: _count_seconds(contestants[i].run) for i in tied}
     known = sorted((s, i) for i, s in seconds.items() if s)
     if len(known) == len(tied) and known[0][0] < 0.95 * known[1][0]:
         return known[0][1], f"is the cheaper: {known[0][0]:.0f} s against {known[1][0]:.0f} s"
@@ -241,14 +241,14 @@ def _cheapest(
     return tied[0], "is the first one, since nothing else tells them apart"
 
 
-def _seconds(run: Run) -> float:
+def _count_seconds(run: Run) -> float:
     series = run.series.get("train/loss")
     if series is None or series.times is None or len(series) < 2:
         return 0.0
     return float(series.times[-1] - series.times[0])
 
 
-def seed_findings(
+def find_seed_differences(
     runs: Sequence[Run], labels: Sequence[str], rulebook: Rulebook
 ) -> tuple[Finding, ...]:
     """Return the Finding of rule LT010 where the runs' seeds differ."""
@@ -267,7 +267,7 @@ def seed_findings(
     )  # fmt: skip
 
 
-def _notes(
+def _list_notes(
     contestants: Sequence[Contestant], differs: Sequence[Difference], series: str
 ) -> tuple[str, ...]:
     notes = []

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from advisor.compare.fixes import remember
+from advisor.compare.fixes import record_fix
 from advisor.dialects.words import flag_of, language_of, name_of
 from advisor.errors import EditError, one_line
 from advisor.findings import Edit, Plan, Report, Written
@@ -32,10 +32,10 @@ def write_plan(
     done = apply_edits(place, plan, report.run.config, out, in_place, kinds)
     if done.path is None:
         return done
-    return replace(done, notes=keep_in_mind(report, _what_runs_again(done), done.path))
+    return replace(done, notes=record_change(report, _list_written(done), done.path))
 
 
-def take_plan(
+def write_plan_or_refuse(
     report: Report, plan: Plan, out: Path | None, in_place: bool, kinds: Collection[str]
 ) -> Written:
     """Write a Plan, called from Python instead of the command line.
@@ -53,20 +53,20 @@ def take_plan(
         raise EditError(f"{run.path or 'a live run'}: {why}; name it with config=FILE, or take"
                         " plan.overrides over by hand")  # fmt: skip
     done = write_plan(report, plan, out, in_place, kinds)
-    refuse_if_idle(Path(run.config.path), done, run)
+    refuse_if_unwritten(Path(run.config.path), done, run)
     return done
 
 
-def _what_runs_again(done: Written) -> list[Edit]:
+def _list_written(done: Written) -> list[Edit]:
     return [each.edit for each in done.applied if each.written]
 
 
-def keep_in_mind(report: Report, edits: Sequence[Edit], written: Path | None) -> tuple[str, ...]:
+def record_change(report: Report, edits: Sequence[Edit], written: Path | None) -> tuple[str, ...]:
     """Record a change for the next check; return notes on what failed and where to run next."""
-    return tuple(filter(None, (remember(report, edits, written), _elsewhere(report))))
+    return tuple(filter(None, (record_fix(report, edits, written), _hint_at_folder(report))))
 
 
-def _elsewhere(report: Report) -> str:
+def _hint_at_folder(report: Report) -> str:
     """Return a hint to give the next run its own folder, '' where it already gets one."""
     run = report.run
     tree = Target(run.config, run).tree
@@ -77,12 +77,12 @@ def _elsewhere(report: Report) -> str:
     if isinstance(named, str) and Path(named).name != folder.resolve().name:
         return ""  # it writes elsewhere
     return (
-        f"give the next run a folder of its own, as output_dir {fresh_name(folder)}: in {folder}"
-        " its checkpoints would mix with those of this run"
+        f"give the next run a folder of its own, as output_dir {find_fresh_folder(folder)}:"
+        f" in {folder} its checkpoints would mix with those of this run"
     )
 
 
-def fresh_name(folder: Path) -> Path:
+def find_fresh_folder(folder: Path) -> Path:
     """Return the path of a sibling folder that does not exist yet: run-2, run-3, ..."""
     name = re.sub(r"-\d+$", "", folder.resolve().name)
     taken = re.search(r"-(\d{1,6})$", folder.resolve().name)
@@ -93,7 +93,7 @@ def fresh_name(folder: Path) -> Path:
     )  # fmt: skip
 
 
-def refuse_if_idle(place: Path, done: Written, run: Run) -> None:
+def refuse_if_unwritten(place: Path, done: Written, run: Run) -> None:
     """Raise EditError where no edit could be written and none was in the config already."""
     if any(a.written or a.edit.status == "already_changed" for a in done.applied):
         return

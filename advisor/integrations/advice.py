@@ -80,11 +80,11 @@ class Advice:
     def observe(self, step: int, metrics: Mapping[str, Any]) -> Asked:
         """Take a row of metrics; return what the policy asks of the trainer now."""
         row = {str(name): value for name, value in metrics.items() if _is_metric(name, value)}
-        return self._tell(lambda monitor: monitor.observe(int(step), **row) if row else ())
+        return self._take(lambda monitor: monitor.observe(int(step), **row) if row else ())
 
     def event(self, kind: str, text: str = "", step: int | None = None) -> Asked:
         """Take an event; return what the policy asks of the trainer now."""
-        return self._tell(lambda monitor: monitor.event(kind, text, step))
+        return self._take(lambda monitor: monitor.event(kind, text, step))
 
     def fact(self, name: str, value: object) -> None:
         """Take a fact about the run that is not a metric, such as ``max_steps``."""
@@ -97,21 +97,23 @@ class Advice:
 
     def close(self) -> None:
         """End the run: print the findings that waited for its end, and its status."""
-        self._tell(lambda monitor: monitor.close())
+        self._take(lambda monitor: monitor.close())
         self._is_over = True  # a test after the training is not part of it
         report = self.report()
         if report is not None:
             codes = ", ".join(f.code for f in report.findings if f.severity != "info")
-            self.tell(f"the run is {report.status}" + (f"; these stand: {codes}" if codes else ""))
+            self.print_line(
+                f"the run is {report.status}" + (f"; these stand: {codes}" if codes else "")
+            )
         if self._command is not None:
             self._guard(self._command.close)
 
-    def tell(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line; a closed console must not stop the training."""
         with suppress(Exception):
             self._say(f"advise: {text}")
 
-    def _tell(self, look: Callable[[Monitor], tuple[Change, ...]]) -> Asked:
+    def _take(self, look: Callable[[Monitor], tuple[Change, ...]]) -> Asked:
         found: list[Asked] = [""]
 
         def whole() -> None:
@@ -120,7 +122,7 @@ class Advice:
             for change in look(self.monitor):
                 if SEVERITIES.index(change.finding.severity) < self._floor:
                     continue
-                self.tell(one_line(change_text(change)))
+                self.print_line(one_line(change_text(change)))
                 if change.kind == "raised" and self._command is not None:
                     self._command.run(change_json(change, self._path))
                 found.append(self._asks(change))
@@ -157,7 +159,7 @@ class Advice:
                 raise
             self._off = True
             fault = fault_of_ours(error)
-            self.tell(f"the advice is off, the training goes on: {fault}")
+            self.print_line(f"the advice is off, the training goes on: {fault}")
 
 
 def _print(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from advisor.findings import Severity
 from advisor.integrations.advice import Advice, Say, finite_steps
-from advisor.integrations.ranks import Together
+from advisor.integrations.ranks import JointStop
 from advisor.monitor import Policy
 from advisor.readers.names import canonical
 from advisor.rulebook.rule import Rulebook
@@ -49,21 +49,21 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
             policy, say=say, on_finding=on_finding, severity=severity, rulebook=rulebook
         )
         self._config = dict(config or {})
-        self._speaks = True
-        self._together = Together(self.advice.policy, 1)
+        self._is_first = True
+        self._together = JointStop(self.advice.policy, 1)
         self._trainer: Any = None
         self._checkpoints: dict[int, str] = {}
-        self._told_device = False
+        self._has_reported_device = False
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self._speaks, self._trainer = bool(trainer.is_global_zero), trainer
-        self._together = Together(self.advice.policy, int(trainer.world_size))
+        self._is_first, self._trainer = bool(trainer.is_global_zero), trainer
+        self._together = JointStop(self.advice.policy, int(trainer.world_size))
         alone = self._together.start()
         place = str(trainer.log_dir or "")  # a broadcast from the first: all processes must ask
-        if not self._speaks:
+        if not self._is_first:
             return
         if alone:
-            self.advice.tell(f"findings are reported but stop nothing: {alone}")
+            self.advice.print_line(f"findings are reported but stop nothing: {alone}")
         self._checkpoints.clear()
         self.advice.start(
             lambda: {**config_of(trainer, pl_module), **self._config},
@@ -87,30 +87,30 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not self._speaks or trainer.loggers:
+        if not self._is_first or trainer.loggers:
             return
         if trainer.global_step % max(1, trainer.log_every_n_steps) == 0:
             found = trainer.callback_metrics  # still holds those of the last validation
             self._read(trainer, {k: v for k, v in found.items() if not _is_held_out(k)})
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        if self._speaks and not trainer.loggers and not trainer.sanity_checking:
+        if self._is_first and not trainer.loggers and not trainer.sanity_checking:
             held = {k: v for k, v in trainer.callback_metrics.items() if _is_held_out(k)}
             self._read(trainer, held)
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
-        if self._speaks:
+        if self._is_first:
             self._checkpoints[int(trainer.global_step)] = f"step={trainer.global_step}"
             self.advice.fact("checkpoints", dict(self._checkpoints))
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        if self._speaks and isinstance(exception, Exception):
+        if self._is_first and isinstance(exception, Exception):
             memory = "out of memory" in str(exception).lower()
             text = f"{type(exception).__name__}: {exception}"[:400]
             self.advice.event("oom" if memory else "exception", text, int(trainer.global_step))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        if self._speaks:
+        if self._is_first:
             self.advice.close()
             trainer.loggers = [each for each in trainer.loggers if not isinstance(each, _Tap)]
 
@@ -123,8 +123,8 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
         if self._trainer.should_stop:
             return
         self._trainer.should_stop = True
-        if self._speaks:
-            self.advice.tell(f"stops the training at step {step}")
+        if self._is_first:
+            self.advice.print_line(f"stops the training at step {step}")
 
     def _read(self, trainer: Any, metrics: Mapping[str, Any]) -> None:
         """Take metrics where there is no logger: only those that no device has to wait for."""
@@ -133,9 +133,9 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
             for name, value in metrics.items()
             if getattr(getattr(value, "device", None), "type", "cpu") == "cpu"
         }
-        if len(row) < len(metrics) and not self._told_device:
-            self._told_device = True
-            self.advice.tell(
+        if len(row) < len(metrics) and not self._has_reported_device:
+            self._has_reported_device = True
+            self.advice.print_line(
                 "metrics on a device are not read without a logger; give the Trainer one,"
                 " CSVLogger is enough"
             )

@@ -10,7 +10,7 @@ from typing import Any
 from advisor.monitor import Policy
 
 
-class Together:
+class JointStop:
     """Shares the first process's decision with all, over the CPU so that no device has to wait."""
 
     def __init__(self, policy: Policy, processes: int) -> None:

@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from advisor.dialects import transformers as dialect
 from advisor.findings import Severity
 from advisor.integrations.advice import Advice, Asked, Say, finite_steps
-from advisor.integrations.ranks import Together
+from advisor.integrations.ranks import JointStop
 from advisor.monitor import Policy
 from advisor.rulebook.rule import Rulebook
 from advisor.run import Config
@@ -45,9 +45,9 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
         self.advice = Advice(
             policy, say=say, on_finding=on_finding, severity=severity, rulebook=rulebook
         )
-        self._speaks = True
+        self._is_first = True
         self._saved: dict[int, str] = {}
-        self._together = Together(self.advice.policy, 1)
+        self._together = JointStop(self.advice.policy, 1)
         self._is_due = False
 
     def on_train_begin(
@@ -57,13 +57,13 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        self._speaks = state.is_world_process_zero
-        self._together = Together(self.advice.policy, args.world_size)
+        self._is_first = state.is_world_process_zero
+        self._together = JointStop(self.advice.policy, args.world_size)
         alone = self._together.start()
-        if not self._speaks:
+        if not self._is_first:
             return
         if alone:
-            self.advice.tell(f"findings are reported but stop nothing: {alone}")
+            self.advice.print_line(f"findings are reported but stop nothing: {alone}")
         self._saved.clear()
         self.advice.start(
             lambda: config_of(args, kwargs.get("model"), kwargs.get("train_dataloader")),
@@ -84,7 +84,7 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
         logs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not self._speaks or not logs:
+        if not self._is_first or not logs:
             return
         asked = self._take(state.global_step, logs)
         if asked and args.world_size == 1:
@@ -111,14 +111,14 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._speaks:
+        if self._is_first:
             self._saved[state.global_step] = f"checkpoint-{state.global_step}"
             self.advice.fact("checkpoints", dict(self._saved))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._speaks:
+        if self._is_first:
             self.advice.close()
 
     def _take(self, step: int, logs: Mapping[str, Any]) -> Asked:
@@ -133,7 +133,7 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
             return
         control.should_training_stop = True
         control.should_save = True
-        if not self._speaks:
+        if not self._is_first:
             return
         report = self.advice.report()
         best = report.best if report is not None else None
@@ -143,7 +143,7 @@ class AdvisorCallback(TrainerCallback):  # type: ignore[misc]
             then = f"the best step was {best.step}" + (f", {best.place}" if best.checkpoint else "")
         else:
             then = "a checkpoint is saved"
-        self.advice.tell(f"stops the training at step {state.global_step}; {then}")
+        self.advice.print_line(f"stops the training at step {state.global_step}; {then}")
 
 
 def facts_of(state: TrainerState) -> dict[str, object]:
@@ -157,16 +157,16 @@ def config_of(args: TrainingArguments, model: Any = None, loader: Any = None) ->
     """Return the training's Config under canonical keys, as read from a file of its arguments."""
     tree = {key: value for key, value in args.to_dict().items() if value is not None}
     tree["world_size"] = args.world_size
-    tree |= _adapter(model)
+    tree |= _read_adapter(model)
     values = dialect.read(tree)
     values.setdefault("method", "full")
-    samples = _length(getattr(loader, "dataset", None))
+    samples = _length_of(getattr(loader, "dataset", None))
     if samples:
         values["data.samples"] = samples
     return Config(values, dict.fromkeys(values, "Trainer"), dialect.NAME)
 
 
-def _adapter(model: Any) -> dict[str, object]:
+def _read_adapter(model: Any) -> dict[str, object]:
     """Return the arguments of a PEFT adapter, and of the quantized model below it."""
     tree: dict[str, object] = {}
     adapters = getattr(model, "peft_config", None)
@@ -183,7 +183,7 @@ def _adapter(model: Any) -> dict[str, object]:
     return tree
 
 
-def _length(data: Any) -> int | None:
+def _length_of(data: Any) -> int | None:
     try:
         return len(data)
     except TypeError:  # a streaming data set, or None

@@ -49,32 +49,32 @@ class Tracker:
 
     policy: Policy = field(default_factory=Policy)
     # reported: code -> finding, and the step at which it was reported last
-    told: dict[str, tuple[Finding, int]] = field(default_factory=dict)
-    now: dict[str, Finding] = field(default_factory=dict)  # reported, in their present state
-    seen: dict[str, int] = field(default_factory=dict)  # not reported yet: code -> first row
-    gone: dict[str, int] = field(default_factory=dict)  # reported, but absent: code -> first row
+    reported: dict[str, tuple[Finding, int]] = field(default_factory=dict)
+    current: dict[str, Finding] = field(default_factory=dict)  # reported, in their present state
+    pending: dict[str, int] = field(default_factory=dict)  # not reported yet: code -> first row
+    absent: dict[str, int] = field(default_factory=dict)  # reported, but absent: code -> first row
 
     def look(self, look: Look) -> tuple[Change, ...]:
         """Take the findings of one look, and return the changes to report."""
         changes: list[Change] = []
         found = {finding.code for finding in look.findings}
-        for code in [c for c in self.seen if c not in found and _was_asked(c, look)]:
-            del self.seen[code]
+        for code in [c for c in self.pending if c not in found and _was_asked(c, look)]:
+            del self.pending[code]
         for finding in look.findings:
             code = finding.code
-            self.gone.pop(code, None)
-            if code in self.told or self._is_due(finding, look):
-                self.seen.pop(code, None)
-                self.now[code] = finding
-                changes += self._tell(finding, look.step)
-        for code in [c for c in self.told if c not in found and _was_asked(c, look)]:
-            changes += self._miss(code, look)
+            self.absent.pop(code, None)
+            if code in self.reported or self._is_due(finding, look):
+                self.pending.pop(code, None)
+                self.current[code] = finding
+                changes += self._report(finding, look.step)
+        for code in [c for c in self.reported if c not in found and _was_asked(c, look)]:
+            changes += self._withdraw(code, look)
         return tuple(changes)
 
     def restart(self, step: int) -> tuple[Change, ...]:
         """Withdraw all findings, because another run has begun; return the withdrawals."""
-        before = [finding for finding, _ in self.told.values()]
-        for held in (self.told, self.now, self.seen, self.gone):
+        before = [finding for finding, _ in self.reported.values()]
+        for held in (self.reported, self.current, self.pending, self.absent):
             held.clear()
         return tuple(Change("withdrawn", finding, step) for finding in before)
 
@@ -85,31 +85,31 @@ class Tracker:
         """
         if look.row is None or finding.code in look.at_once:
             return True
-        stood = _is_past(self.seen, finding.code, look.row)
+        stood = _is_past(self.pending, finding.code, look.row)
         return stood or "eval/loss" in finding.plots[:1]
 
-    def _miss(self, code: str, look: Look) -> list[Change]:
+    def _withdraw(self, code: str, look: Look) -> list[Change]:
         """Withdraw a finding that another one explains, at once, or that has been gone a while."""
         by = look.explained.get(code, "")
-        if by in self.seen:
+        if by in self.pending:
             return []  # wait until that one is reported
-        by = by if by in self.told else ""
-        waits = not by and look.row is not None and not _is_past(self.gone, code, look.row)
+        by = by if by in self.reported else ""
+        waits = not by and look.row is not None and not _is_past(self.absent, code, look.row)
         if waits:
             return []
-        self.gone.pop(code, None)
-        del self.now[code]
-        finding, _ = self.told.pop(code)
+        self.absent.pop(code, None)
+        del self.current[code]
+        finding, _ = self.reported.pop(code)
         return [Change("withdrawn", finding, look.step, by=by)]
 
-    def _tell(self, finding: Finding, step: int) -> list[Change]:
+    def _report(self, finding: Finding, step: int) -> list[Change]:
         """Report a finding if it is new or has grown."""
-        before = self.told.get(finding.code)
+        before = self.reported.get(finding.code)
         if before is not None and not _has_grown(*before, finding, step):
             return []
-        self.told[finding.code] = finding, step
+        self.reported[finding.code] = finding, step
         kind: Literal["raised", "updated"] = "raised" if before is None else "updated"
-        return [Change(kind, finding, step, self.policy.action(finding))]
+        return [Change(kind, finding, step, self.policy.choose_action(finding))]
 
 
 def _was_asked(code: str, look: Look) -> bool:
@@ -122,7 +122,7 @@ def _is_past(rows: dict[str, int], code: str, row: int) -> bool:
     return row >= since + max(LEAST, int(PATIENCE * since))
 
 
-def _has_grown(old: Finding, told_at: int, new: Finding, step: int) -> bool:
+def _has_grown(old: Finding, reported_at: int, new: Finding, step: int) -> bool:
     """Return whether a finding has changed clearly since it was reported last."""
     if (old.severity, old.symptom) != (new.severity, new.symptom):
         return True
@@ -130,7 +130,7 @@ def _has_grown(old: Finding, told_at: int, new: Finding, step: int) -> bool:
         return True
     if old.last_step is None or new.last_step is None:
         return False
-    return new.last_step > old.last_step and step - told_at > GROWN * max(told_at, 1)
+    return new.last_step > old.last_step and step - reported_at > GROWN * max(reported_at, 1)
 
 
 def _is_doubled(old: Finding, new: Finding) -> bool:

@@ -32,20 +32,20 @@ class OnFinding:
         seconds: float = SECONDS,
         sink: Callable[[str], object] | None = None,
     ) -> None:
-        self.words = split(command)
+        self.words = split_command(command)
         self._seconds = seconds
         self._sink = sink or (lambda text: print(text, file=sys.stderr, flush=True))
         self._queue: queue.Queue[bytes | None] = queue.Queue(WAITING)
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._told = False
+        self._has_reported = False
 
     def run(self, text: str) -> None:
         """Queue one finding, and return at once."""
         try:
             self._queue.put_nowait(text.encode("utf-8", "backslashreplace"))
         except queue.Full:
-            self._tell("too many at once, findings were dropped")
+            self._report_once("too many at once, findings were dropped")
             return
         if len(self._threads) < AT_ONCE:
             thread = threading.Thread(
@@ -75,11 +75,11 @@ class OnFinding:
     def _work(self, waiting: queue.Queue[bytes | None]) -> None:
         while (text := waiting.get()) is not None:
             try:
-                self._once(text)
+                self._run_once(text)
             except Exception as error:  # whatever it is, the training continues
-                self._tell(f"{type(error).__name__}: {error}")
+                self._report_once(f"{type(error).__name__}: {error}")
 
-    def _once(self, text: bytes) -> None:
+    def _run_once(self, text: bytes) -> None:
         try:
             process = subprocess.Popen(
                 self.words,
@@ -89,24 +89,26 @@ class OnFinding:
                 start_new_session=True,  # Ctrl-C ends the watch, not a command that it started
             )
         except OSError as error:
-            self._tell(error.strerror or str(error))
+            self._report_once(error.strerror or str(error))
             return
         with process:
             try:
                 _, errors = process.communicate(text, self._seconds)
             except subprocess.TimeoutExpired:
-                self._tell(f"ended after {self._seconds:g} seconds")
-                _end(process)
+                self._report_once(f"ended after {self._seconds:g} seconds")
+                _kill(process)
                 return
         if process.returncode:
             said = errors.decode("utf-8", "replace").strip().splitlines()
-            self._tell(f"exit status {process.returncode}" + (f": {said[-1]}" if said else ""))
+            self._report_once(
+                f"exit status {process.returncode}" + (f": {said[-1]}" if said else "")
+            )
 
-    def _tell(self, what: str) -> None:
+    def _report_once(self, what: str) -> None:
         """Report the first failure only: later ones are most likely the same."""
         with self._lock:
-            told, self._told = self._told, True
-        if not told:
+            before, self._has_reported = self._has_reported, True
+        if not before:
             self._say(what)
 
     def _say(self, what: str) -> None:
@@ -114,7 +116,7 @@ class OnFinding:
         self._sink(f"advise: --on-finding {shlex.join(self.words)}: {line}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a command and its child processes."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
@@ -122,7 +124,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def split(command: str) -> list[str]:
+def split_command(command: str) -> list[str]:
     """Return the words of a command; AdvisorError where it cannot be run."""
     try:
         words = shlex.split(command)

@@ -39,7 +39,7 @@ class Looks:
             "full": live,
             "quick": [rule for rule in live if rule.symptom in QUICK],
             "flat": [rule for rule in live if rule.symptom in FLAT],
-            "eval": [r for r in live if r.symptom not in FLAT and self._asks_for(r, "eval.")],
+            "eval": [r for r in live if r.symptom not in FLAT and self._uses(r, "eval.")],
         }
         self._codes = {kind: frozenset(r.code for r in rules) for kind, rules in self._sets.items()}
 
@@ -50,8 +50,8 @@ class Looks:
         During a run, a rule counts from the share ``live`` of the planned steps on. The rules that
         would explain it are evaluated only where it holds.
         """
-        done, answers = (1.0 if kind == "end" else done_of(view)), dict[str, bool]()
-        lookup = _memory(view)
+        done, answers = (1.0 if kind == "end" else estimate_done(view)), dict[str, bool]()
+        lookup = _make_lookup(view)
 
         def holds(code: str) -> bool:
             if code not in answers:
@@ -86,11 +86,11 @@ class Looks:
 
         return condition.evaluate(value) is True
 
-    def _asks_for(self, rule: Rule, beginning: str) -> bool:
+    def _uses(self, rule: Rule, beginning: str) -> bool:
         return any(name.startswith(beginning) for name in self._conditions[rule.code].names)
 
 
-def done_of(view: View) -> float:
+def estimate_done(view: View) -> float:
     """Return the share of the run that is done, at most 0.99.
 
     Where the planned steps are unknown, estimated from the number of loss points.
@@ -99,7 +99,7 @@ def done_of(view: View) -> float:
     return min(0.99, len(view.loss) / HALF * 0.5 if done is None else done)
 
 
-def _memory(view: View) -> Callable[[str], float | None]:
+def _make_lookup(view: View) -> Callable[[str], float | None]:
     """Return a lookup of signals by name that computes each one once."""
     known: dict[str, float | None] = {}
 

@@ -109,11 +109,11 @@ class Monitor:
         step = int(step)
         self._step = max(self._step, step)
         self._schedule.pass_row()
-        row, epoch = self._numbers(metrics)
+        row, epoch = self._pick_numbers(metrics)
         if not row:
             return ()
         self._stream.add(step, row, epoch)
-        why = self._screen(row)
+        why = self._find_reason(row)
         rows = self._stream.rows
         if self._schedule.wants_full(rows):
             return self._look("full", why in URGENT)
@@ -128,7 +128,7 @@ class Monitor:
         planned = self._stream.facts.get("max_steps")
         return isinstance(planned, int | float) and self._step < FLAT_FROM * planned
 
-    def _numbers(self, metrics: Mapping[str, object]) -> tuple[dict[str, float], float | None]:
+    def _pick_numbers(self, metrics: Mapping[str, object]) -> tuple[dict[str, float], float | None]:
         """Return the numeric metrics of a row by native name, and its epoch."""
         row: dict[str, float] = {}
         epoch: float | None = None
@@ -154,7 +154,7 @@ class Monitor:
         what = type(value).__name__
         self._sink(f"advise: '{native}' is a {what}, not a number: skipped; log float(value)")
 
-    def _screen(self, row: Mapping[str, float]) -> str:
+    def _find_reason(self, row: Mapping[str, float]) -> str:
         """Return the most urgent reason to look now, '' for none."""
         whys = []
         for native, value in row.items():
@@ -176,7 +176,7 @@ class Monitor:
             events.append(event)
         urgent = event.kind in FAILURES
         if urgent:
-            self._stream.said_last.append(event)
+            self._stream.last_failures.append(event)
         return self._look("quick", True) if urgent else ()
 
     def _look(self, kind: Kind, urgent: bool) -> Changes:

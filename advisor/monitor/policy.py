@@ -49,22 +49,22 @@ class Policy:
         if isinstance(given, Policy):
             return given
         if isinstance(given, str):
-            return cls(_mode(given))
+            return cls(_parse_mode(given))
         if not isinstance(given, Mapping):
             raise AdvisorError(f"policy: {given!r} is neither one of {_MODES} nor a mapping")
         known = [field.name for field in fields(cls)]
         values = {str(key).replace("-", "_"): value for key, value in given.items()}
         for key in values:
             if key not in known:
-                raise AdvisorError(f"policy: unknown key '{key}'{_near(key, known)}")
+                raise AdvisorError(f"policy: unknown key '{key}'{_hint_at(key, known)}")
         base = cls()
         most = values.get("max_actions", base.max_actions)
         if not isinstance(most, int) or isinstance(most, bool) or most < 0:
             raise AdvisorError(f"policy: max_actions is {most!r}, expected a number of 0 or more")
         return cls(
-            _mode(values.get("mode", base.mode)),
-            None if values.get("stop_on") is None else _words("stop_on", values["stop_on"]),
-            _words("act_on", values.get("act_on", base.act_on)),
+            _parse_mode(values.get("mode", base.mode)),
+            None if values.get("stop_on") is None else _parse_words("stop_on", values["stop_on"]),
+            _parse_words("act_on", values.get("act_on", base.act_on)),
             most,
         )
 
@@ -77,33 +77,33 @@ class Policy:
                 known = [*SYMPTOMS, *(r.code for r in rulebook), *(r.name for r in rulebook)]
                 raise AdvisorError(
                     f"policy: {key} names '{word}', which is not a code, name or symptom"
-                    f"{_near(word, known)}"
+                    f"{_hint_at(word, known)}"
                 )
 
-    def action(self, finding: Finding) -> Action:
+    def choose_action(self, finding: Finding) -> Action:
         """Return what a finding asks of the trainer."""
         if self.mode in ("off", "warn") or finding.severity == "info":
             return "warn"
         is_named = self.stop_on is not None or finding.severity == "error"
-        if is_named and _names(self.stops, finding):
+        if is_named and _is_named(self.stops, finding):
             return "stop"
-        return "act" if self.mode == "act" and _names(self.act_on, finding) else "warn"
+        return "act" if self.mode == "act" and _is_named(self.act_on, finding) else "warn"
 
 
 _MODES = ", ".join(get_args(Mode))
 
 
-def _mode(word: object) -> Mode:
+def _parse_mode(word: object) -> Mode:
     if word is False:  # YAML reads a bare `off` as false
         return "off"
     for mode in get_args(Mode):
         if word == mode:
             return mode  # type: ignore[no-any-return]
-    hint = _near(str(word), list(get_args(Mode)))
+    hint = _hint_at(str(word), list(get_args(Mode)))
     raise AdvisorError(f"policy: '{word}' is none of {_MODES}{hint}")
 
 
-def _words(key: str, value: object) -> tuple[str, ...]:
+def _parse_words(key: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(value.replace(",", " ").split())
     if isinstance(value, Sequence) and all(isinstance(word, str) for word in value):
@@ -111,13 +111,13 @@ def _words(key: str, value: object) -> tuple[str, ...]:
     raise AdvisorError(f"policy: {key} is {value!r}, expected a list of codes or symptoms")
 
 
-def _names(words: Sequence[str], finding: Finding) -> bool:
+def _is_named(words: Sequence[str], finding: Finding) -> bool:
     return any(
         finding.code.startswith(word.upper()) or word.lower() in (finding.name, finding.symptom)
         for word in words
     )
 
 
-def _near(word: str, known: Sequence[str]) -> str:
+def _hint_at(word: str, known: Sequence[str]) -> str:
     near = get_close_matches(word, known, 1, 0.5)
     return f", did you mean '{near[0]}'?" if near else ""

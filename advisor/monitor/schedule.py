@@ -14,7 +14,7 @@ COSTS = {"full": (3000.0, 3.0), "quick": (1200.0, 1.9), "eval": (900.0, 1.0), "f
 MOST_POINTS = 4096
 
 
-def cost(points: int, kind: str) -> float:
+def estimate_cost(points: int, kind: str) -> float:
     """Return the estimated microseconds of a look.
 
     Measured times would make findings depend on the machine.
@@ -38,7 +38,7 @@ class TimeBudget:
     def __post_init__(self) -> None:
         self.credit = self.start
 
-    def pays(self, asked: float, rows: int, seconds: float, debt: float = 0.0) -> bool:
+    def can_pay(self, asked: float, rows: int, seconds: float, debt: float = 0.0) -> bool:
         """Return whether a look of ``asked`` microseconds fits; ``debt`` may be overdrawn.
 
         ``rows`` and ``seconds`` are totals since the start of the run.
@@ -89,18 +89,18 @@ class LookSchedule:
 
     def wants_full(self, rows: int) -> bool:
         """Return whether a full look is due and fits into the budget."""
-        return rows >= self.next_full and self._can("full", rows)
+        return rows >= self.next_full and self._is_affordable("full", rows)
 
     def wants_flat(self, rows: int) -> bool:
         """Return whether to check for a flat loss, which happens more often than a full look."""
-        if rows < self.next_flat or not self._can("flat", rows):
+        if rows < self.next_flat or not self._is_affordable("flat", rows):
             return False
         self.next_flat = max(rows + FLAT_LEAST, FLAT_GROWTH * rows)
         return True
 
-    def _can(self, kind: str, rows: int, debt: float = 0.0) -> bool:
+    def _is_affordable(self, kind: str, rows: int, debt: float = 0.0) -> bool:
         account = {"full": self.full, "flat": self.flat}.get(kind, self.quick)
-        return account.pays(cost(rows, kind), self.rows, self.seconds, debt)
+        return account.can_pay(estimate_cost(rows, kind), self.rows, self.seconds, debt)
 
     def wants_quick(self, rows: int, why: str, urgent: bool) -> bool:
         """Return whether to look now because of ``why``; urgent looks may overdraw the budget."""
@@ -112,7 +112,7 @@ class LookSchedule:
             return False
         kind = "eval" if why == "eval" else "quick"
         debt = self.last_debt if why in ("nonfinite", "zero", "event") else self.debt
-        if not self._can(kind, rows, debt if urgent else 0.0):
+        if not self._is_affordable(kind, rows, debt if urgent else 0.0):
             return False
         episode.next_look = rows + 1 + (rows - episode.since) // 3
         return True
@@ -120,6 +120,6 @@ class LookSchedule:
     def note_look(self, rows: int, kind: str) -> None:
         """Charge a look to its budget, and set the row of the next full one."""
         accounts = {"full": self.full, "flat": self.flat}
-        accounts.get(kind, self.quick).credit -= cost(rows, kind)
+        accounts.get(kind, self.quick).credit -= estimate_cost(rows, kind)
         if kind == "full":
             self.next_full = max(rows + 1, GROWTH * rows)

@@ -51,7 +51,7 @@ class StreamView(View):
 
 
 @dataclass(slots=True)
-class Backward:
+class BackwardSteps:
     """Places where the steps of the training loss went back, and the usual step distance."""
 
     last: float | None = None  # step
@@ -92,9 +92,9 @@ class Stream:
     facts: dict[str, object] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)  # by native name
     events: list[Event] = field(default_factory=list)
-    said_last: list[Event] = field(default_factory=list)  # failures with no row after them yet
+    last_failures: list[Event] = field(default_factory=list)  # failures with no row after them yet
     rows: int = 0
-    backward: Backward = field(default_factory=Backward)
+    backward: BackwardSteps = field(default_factory=BackwardSteps)
     hidden: Hidden = field(default_factory=Hidden)
     sealed: int = -1  # step up to which points are in blocks
     main: str = ""  # native name of the training loss
@@ -102,14 +102,14 @@ class Stream:
     def add(self, step: int, metrics: Mapping[str, float], epoch: float | None) -> None:
         """Add one row of floats, finite or not, by native names."""
         self.rows += 1
-        self.said_last.clear()
+        self.last_failures.clear()
         for native, value in metrics.items():
             column = self.columns.get(native)
             if column is None:
                 if len(self.columns) >= MOST_COLUMNS:
                     continue
                 column = self.columns[native] = Column(native)
-                self.main = self.chosen().get("train/loss", "")
+                self.main = self.choose_names().get("train/loss", "")
             column.add(step, value, epoch)
             if native == self.main:
                 self.backward.add(step)
@@ -118,29 +118,28 @@ class Stream:
 
     def seal(self, border: int) -> None:
         """Move the points of all columns up to step ``border`` into blocks."""
-        chosen = self.chosen()
+        chosen = self.choose_names()
         pair = [self.columns.get(chosen.get(n, "")) for n in ("train/loss", "train/grad_norm")]
         if pair[0] is not None and pair[1] is not None:
             loss, grad = (one.series("") for one in pair if one is not None)
-            self.hidden = self.hidden.then(
-                hidden_in(_between(loss, self.sealed, border), _between(grad, self.sealed, border))
-            )
+            fresh = [_points_between(each, self.sealed, border) for each in (loss, grad)]
+            self.hidden = self.hidden.then(hidden_in(*fresh))
         for column in self.columns.values():
             column.seal(border)
         self.sealed = border
 
-    def chosen(self) -> dict[str, str]:
+    def choose_names(self) -> dict[str, str]:
         """Return canonical name -> native name, chosen as a reader would."""
         return choose({c.native: c.count for c in self.columns.values()}, {}, self.path)[0]
 
     def view(self) -> StreamView:
         """Return a View of everything seen so far, for signals."""
-        columns = {name: self.columns[native] for name, native in self.chosen().items()}
+        columns = {name: self.columns[native] for name, native in self.choose_names().items()}
         series = {name: column.series(name) for name, column in columns.items()}
         facts = dict(self.facts)
         if "objective" not in facts and (objective := objective_of(series)):
             facts["objective"] = objective
-        events = [replace(e, final=True) if e in self.said_last else e for e in self.events]
+        events = [replace(e, final=True) if e in self.last_failures else e for e in self.events]
         if not any(event.kind == "resume" for event in events):
             events += self.backward.events()
         run = Run(self.path, "live", series, self.id, self.config, tuple(events), (), facts)
@@ -148,7 +147,7 @@ class Stream:
         return StreamView(run, columns, self.hidden)
 
 
-def _between(series: Series, low: int, high: int) -> Series:
+def _points_between(series: Series, low: int, high: int) -> Series:
     """Return the points with ``low`` < step <= ``high``."""
     a, b = np.searchsorted(series.steps, [low, high], side="right")
     return replace(

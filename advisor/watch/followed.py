@@ -10,13 +10,13 @@ from pathlib import Path
 from advisor.diagnosis import judge
 from advisor.findings import Finding, Report, Status
 from advisor.monitor import Change, Look, Tracker
-from advisor.monitor.looks import done_of
+from advisor.monitor.looks import estimate_done
 from advisor.pipeline import Request, judge_run, with_config
 from advisor.rulebook.rule import Rule, Rulebook
 from advisor.run import Run
 from advisor.signals import View
-from advisor.watch.history import Turn, follow_on, last_step, main_series, with_parts
-from advisor.watch.places import identity
+from advisor.watch.history import Turn, add_parts, continue_run, last_step, main_series
+from advisor.watch.places import identify_file
 
 Rotated = Callable[[tuple[int, int] | None], Sequence[Run]]
 AT_ONCE = frozenset(
@@ -37,42 +37,42 @@ class Followed:
     _carried: Run | None = None  # contents of earlier files of this log
     _read: Run | None = None  # contents of its file when it was read last
     _file: tuple[int, int] | None = None  # device and inode of that file
-    _print: bytes = b""  # digest of the run when it was judged last
-    _began: bool = False  # whether it restarted since the last look
+    _digest: bytes = b""  # digest of the run when it was judged last
+    _has_restarted: bool = False  # whether it restarted since the last look
 
     def take(self, read: Run, rotated: Rotated = lambda was: ()) -> Turn:
         """Take the log's present contents; return how they relate to the previous ones.
 
         ``rotated`` returns the contents of the files that the log was moved away to since.
         """
-        file = identity(Path(read.path))
+        file = identify_file(Path(read.path))
         turn: Turn = "grown"
         if self._read is not None:
             replaced = file != self._file or _is_shorter(self._read, read)
-            _, turn = follow_on(self._read, read, replaced)
+            _, turn = continue_run(self._read, read, replaced)
             if turn == "continued":
-                self._carried = with_parts(self.run, rotated(self._file), read)
+                self._carried = add_parts(self.run, rotated(self._file), read)
             elif turn == "restarted":
-                self._carried, self._began = None, True
+                self._carried, self._has_restarted = None, True
         self._file, self._read = file, read
         self.run = read
         if self._carried is not None:
-            self.run, _ = follow_on(self._carried, read, True)
+            self.run, _ = continue_run(self._carried, read, True)
         return turn
 
     def judge(self, rulebook: Rulebook, request: Request) -> tuple[Change, ...]:
         """Judge the run if it has changed; return the changes to report."""
         run = with_config(self.run, request)
         over = is_over(run)
-        now = print_of_run(run) + bytes([over])
-        if now == self._print and self.report is not None:
+        now = digest_run(run) + bytes([over])
+        if now == self._digest and self.report is not None:
             return ()
         first = self.report is None
-        before = self.tracker.restart(last_step(run)) if self._began else ()
-        self._began = False
-        self._print, self.over = now, over
+        before = self.tracker.restart(last_step(run)) if self._has_restarted else ()
+        self._has_restarted = False
+        self._digest, self.over = now, over
         self.report = judge_run(run, rulebook, request)
-        spoken = worth_saying(self.report.findings, rulebook, run, over)
+        spoken = filter_live(self.report.findings, rulebook, run, over)
         series = main_series(run)
         row = None if first or over else 0 if series is None else len(series)
         at_once = {rule.code for rule in rulebook if rule.symptom in AT_ONCE}
@@ -86,13 +86,13 @@ class Followed:
         if self.report is None:
             return ()
         self.over = self.over or over
-        spoken = worth_saying(self.report.findings, rulebook, self.run, self.over)
+        spoken = filter_live(self.report.findings, rulebook, self.run, self.over)
         return self.tracker.look(self._look(spoken, None))
 
     @property
     def standing(self) -> tuple[Finding, ...]:
         """The reported findings in their present state."""
-        return tuple(self.tracker.now.values())
+        return tuple(self.tracker.current.values())
 
     @property
     def status(self) -> Status:
@@ -113,14 +113,14 @@ class Followed:
         return Look(spoken, last_step(self.run), row, None, at_once, explained)
 
 
-def worth_saying(
+def filter_live(
     findings: Sequence[Finding], rulebook: Rulebook, run: Run, over: bool
 ) -> tuple[Finding, ...]:
     """Return the findings that make sense now: not 'trained too short' while a run trains."""
     if over:
         return tuple(findings)
     rules, view = {rule.code: rule for rule in rulebook}, View(run)
-    done = done_of(view)
+    done = estimate_done(view)
     return tuple(f for f in findings if f.code not in rules or _is_live(rules[f.code], view, done))
 
 
@@ -146,7 +146,7 @@ def is_over(run: Run) -> bool:
     return last >= planned - from_zero
 
 
-def print_of_run(run: Run) -> bytes:
+def digest_run(run: Run) -> bytes:
     """Return a digest of everything that a Report depends on."""
     digest = blake2b(digest_size=16)
     for name, series in sorted(run.series.items()):

@@ -16,7 +16,7 @@ CLOSE = 2e-3  # relative difference: a log that continues a run may round its va
 START = 10  # points: a log that begins among the first points of a run is a restart of it
 
 
-def follow_on(before: Run, now: Run, replaced: bool) -> tuple[Run, Turn]:
+def continue_run(before: Run, now: Run, replaced: bool) -> tuple[Run, Turn]:
     """Return the run so far, and whether the log has grown, continues a run, or restarted.
 
     ``replaced``: the log is another file than before, or a shorter one. After a rotation the new
@@ -73,7 +73,7 @@ def merge(before: Run, now: Run, is_resumed: bool = True) -> Run:
     """
     series = dict(before.series)
     for name, one in now.series.items():
-        series[name] = _join(series[name], one) if name in series else one
+        series[name] = _join_series(series[name], one) if name in series else one
     at = min((int(one.steps[0]) for one in now.series.values() if len(one)), default=0)
     events = [*before.events, *(e for e in now.events if is_resumed or e not in before.events)]
     back = is_resumed and at <= last_step(before)
@@ -83,7 +83,7 @@ def merge(before: Run, now: Run, is_resumed: bool = True) -> Run:
     return replace(now, series=series, events=tuple(events), facts={**before.facts, **now.facts})
 
 
-def with_parts(before: Run, parts: Sequence[Run], now: Run) -> Run:
+def add_parts(before: Run, parts: Sequence[Run], now: Run) -> Run:
     """Return the run with the rotated files of its log added, the oldest first.
 
     A file belongs to the run if it repeats known rows, or lies between them and ``now``.
@@ -104,7 +104,7 @@ def first_step(run: Run) -> int:
     return 0 if series is None else int(series.steps[0])
 
 
-def _join(one: Series, other: Series) -> Series:
+def _join_series(one: Series, other: Series) -> Series:
     """Return two consecutive Series as one; where both have a step, the later value counts."""
     steps = np.concatenate([one.steps, other.steps]).astype(np.float64)
     made = make_series(
@@ -112,15 +112,15 @@ def _join(one: Series, other: Series) -> Series:
         steps,
         np.concatenate([one.values, other.values]),
         other.native or one.native,
-        _columns(one.epochs, other.epochs, one, other),
-        _columns(one.times, other.times, one, other),
+        _join_columns(one.epochs, other.epochs, one, other),
+        _join_columns(one.times, other.times, one, other),
     )
     if made is None:
         return other
     return replace(made, dropped=made.dropped + one.dropped + other.dropped)
 
 
-def _columns(
+def _join_columns(
     first: FloatArray | None, second: FloatArray | None, one: Series, other: Series
 ) -> FloatArray | None:
     if first is None and second is None:

@@ -13,10 +13,10 @@ from advisor.readers.folders import walk
 
 MOST_BESIDE, MOST_PARTS = 2_000, 4  # files of a folder that are listed, and that are read
 _PACKED = re.compile(r"\.(gz|bz2|xz)$")
-Print = tuple[object, ...]  # fingerprint of a file or folder; differs once that has changed
+Fingerprint = tuple[object, ...]  # of a file or folder; differs once that has changed
 
 
-def present(words: Sequence[Path]) -> tuple[dict[Path, bool], list[Path]]:
+def find_present(words: Sequence[Path]) -> tuple[dict[Path, bool], list[Path]]:
     """Return the paths that exist, and the words for which nothing exists yet.
 
     A path maps to True where more runs may appear: it is a folder, or matches a pattern.
@@ -26,19 +26,19 @@ def present(words: Sequence[Path]) -> tuple[dict[Path, bool], list[Path]]:
     for word in words:
         if word.exists():
             found.setdefault(word, word.is_dir())
-        elif matches := sorted(_matches(word)):
+        elif matches := sorted(_list_matches(word)):
             found.update(dict.fromkeys(matches, True))
         else:
             absent.append(word)
     return found, absent
 
 
-def _matches(word: Path) -> Iterator[Path]:
+def _list_matches(word: Path) -> Iterator[Path]:
     if glob.has_magic(str(word)):
         yield from map(Path, glob.glob(str(word), recursive=True))  # noqa: PTH207  (of any root)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identify_file(path: Path) -> tuple[int, int] | None:
     """Return device and inode of a path, None where it does not exist."""
     try:
         state = path.stat()
@@ -74,16 +74,16 @@ def _is_named_after(name: str, path: Path) -> bool:
     return same_kind and name.startswith(tuple(path.stem + mark for mark in ".-_"))
 
 
-def holder(path: Path) -> Path:
+def folder_of(path: Path) -> Path:
     """Return the folder of a run: the path itself, or the folder of its log file."""
     return path if path.is_dir() else path.parent
 
 
-def print_of(path: Path) -> Print:
+def fingerprint(path: Path) -> Fingerprint:
     """Return a fingerprint that changes when a log, or any log below a folder, is written to."""
     if not path.is_dir():
         # our trainer's events file lies beside its log and is read with it
-        return _file(path), _file(path.with_name(happenings.NAME))
+        return _fingerprint_file(path), _fingerprint_file(path.with_name(happenings.NAME))
     walked = walk(path)
     if walked.trackers and not walked.folders:
         walked = walk(path, into_trackers=True)
@@ -94,10 +94,10 @@ def print_of(path: Path) -> Print:
         for file in kind
     )
     names = tuple(tuple(folder.checkpoints.items()) for folder in walked.folders)
-    return tuple(_file(file) for file in files), names
+    return tuple(_fingerprint_file(file) for file in files), names
 
 
-def _file(path: Path) -> Print:
+def _fingerprint_file(path: Path) -> Fingerprint:
     try:
         state = path.stat()
     except OSError:

@@ -16,7 +16,7 @@ from advisor.readers.folders import run_folder
 from advisor.rulebook.rule import Rulebook
 from advisor.run import Run
 from advisor.watch.followed import Followed
-from advisor.watch.places import Print, find_rotated, holder, present, print_of
+from advisor.watch.places import Fingerprint, find_present, find_rotated, fingerprint, folder_of
 
 SHARE = 9.0  # pause over the time of a look: large logs take a tenth of a core at most
 STALLED = 60.0  # seconds without growth after which no finding is held back any longer
@@ -42,7 +42,7 @@ class News:
 class _Place:
     """A watched path: its state at the last look, and when it may be read again."""
 
-    print: Print = ()  # fingerprint
+    print: Fingerprint = ()
     is_whole: bool = False  # the last line was read although it had no line end yet
     due: float = 0.0  # clock, in seconds
     open: bool = False  # more runs may appear here
@@ -103,7 +103,7 @@ class Watcher:
         that has no line end yet.
         """
         news: list[News] = []
-        found, self.absent = present(self._words)
+        found, self.absent = find_present(self._words)
         for word in self.absent:
             if word not in self._waited:
                 self._waited.add(word)
@@ -113,7 +113,7 @@ class Watcher:
             now = self._clock()
             if now < place.due and not at_all:
                 continue
-            state = print_of(path)
+            state = fingerprint(path)
             untold = not all(place.failures.values())
             if state == place.print and not untold and place.is_whole >= last:
                 continue
@@ -124,7 +124,9 @@ class Watcher:
             place.open = several and self._holds_several(path)
             place.due = self._clock() + SHARE * (self._clock() - now)
         if self._clock() - self.grown_at > STALLED:
-            news += [n for run in self.runs.values() if run.tracker.seen for n in self._settle(run)]
+            news += [
+                n for run in self.runs.values() if run.tracker.pending for n in self._settle(run)
+            ]
         return news
 
     def close(self, over: bool) -> list[News]:
@@ -168,7 +170,7 @@ class Watcher:
             run = self.runs[key] = Followed(Path(path), read.id, read)
             yield News("begun", path, run)
         run.path = Path(path)
-        turn = run.take(read, lambda was: self._parts(Path(read.path), read, was))
+        turn = run.take(read, lambda was: self._read_rotated(Path(read.path), read, was))
         if turn != "grown":
             yield News(turn, path, run)
         for change in run.judge(self._rulebook, self._request):
@@ -178,7 +180,7 @@ class Watcher:
         else:
             self._ended.discard(key)
 
-    def _parts(self, path: Path, read: Run, was: tuple[int, int] | None) -> list[Run]:
+    def _read_rotated(self, path: Path, read: Run, was: tuple[int, int] | None) -> list[Run]:
         """Read the rotated files of a log; they are complete, so their last line counts, too."""
         options = replace(self._options, growing=False)
         found = [run for part in find_rotated(path, was) for run in read_all(part, options).runs]
@@ -198,8 +200,8 @@ class Watcher:
         """
         keyed = {(run_folder(Path(r.path)) / Path(r.path).name, r.id): r for r in runs}
         for key in [key for key in keyed if key not in self.runs]:
-            place, name = holder(key[0]), key[0].name
-            mates = [known for known in self.runs if holder(known[0]) == place]
+            place, name = folder_of(key[0]), key[0].name
+            mates = [known for known in self.runs if folder_of(known[0]) == place]
             if any(name.startswith((f"{k[0].name}.", f"{k[0].name}-")) for k in mates):
                 del keyed[key]  # log.1 beside log
                 continue

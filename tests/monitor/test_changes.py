@@ -78,7 +78,7 @@ def test_a_finding_that_went_between_two_looks_is_not_told() -> None:
 )
 def test_a_policy_says_what_a_finding_asks_for(policy: object, severity: str, action: str) -> None:
     finding = replace(FOUND, severity=severity)  # type: ignore[arg-type]
-    assert Policy.parse(policy).action(finding) == action  # type: ignore[arg-type]
+    assert Policy.parse(policy).choose_action(finding) == action  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_what_stands_now_is_the_newest_state_of_what_was_told() -> None:
     tracker = Tracker()
     kinds(tracker, [shown(2.4, message="77% up")], 10)
     assert kinds(tracker, [shown(2.5, message="80% up")], 11) == []
-    assert [finding.message for finding in tracker.now.values()] == ["80% up"]
+    assert [finding.message for finding in tracker.current.values()] == ["80% up"]
 
 
 OTHER = replace(FOUND, code="LR006", name="loss-spikes", last_step=9)

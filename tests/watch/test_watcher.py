@@ -149,9 +149,9 @@ def test_what_is_not_urgent_has_to_stand_before_it_is_told(tmp_path: Path) -> No
         append(log, noisy[start : start + 10])
         news = watching.look(at_all=True)
         told += [n.change.finding.code for n in news if n.change and n.kind == "raised"]
-        if run.tracker.seen:
+        if run.tracker.pending:
             break
-    waiting = set(run.tracker.seen)
+    waiting = set(run.tracker.pending)
     assert waiting and not waiting & set(told)
     clock.now += 120  # the training hangs
     news = watching.look()
