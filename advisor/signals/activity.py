@@ -231,22 +231,30 @@ def memory_growth(view: View) -> Reading:
 
 
 SIGNALS = {
-    "run.is_preference": Signal("0 or 1", "answers are compared (DPO and its like)", is_preference),
+    "run.is_preference": Signal(
+        "0 or 1", "answers are compared (DPO, ORPO, KTO, reward model)", is_preference
+    ),
     "run.is_policy": Signal("0 or 1", "a policy is trained on rewards", is_policy),
     "run.is_rl": Signal("0 or 1", "reinforcement or preference learning", is_rl),
     "run.steps": Signal("steps", "last logged step", steps),
-    "run.done": Signal("share", "of the planned steps", done),
-    "run.unfinished": Signal("0 or 1", "broken off, or short of its planned steps", unfinished),
+    "run.done": Signal("share", "share of the planned steps that were run", done),
+    "run.unfinished": Signal(
+        "0 or 1", "the run broke off, or stopped short of its planned steps", unfinished
+    ),
     "run.epochs": Signal("epochs", "passes over the data", epochs),
-    "run.has_eval": Signal("0 or 1", "any validation metric", has_eval),
+    "run.has_eval": Signal("0 or 1", "a validation metric was logged", has_eval),
     "run.is_peft": Signal("0 or 1", "an adapter is trained", is_peft),
     "run.clips": Signal("0 or 1", "gradients are clipped", clips),
     "run.uses_fp16": Signal("0 or 1", "float16 is used", uses_fp16),
-    "run.not_fp16": Signal("0 or 1", "another precision than float16 is known", not_fp16),
-    "run.few_epochs": Signal("0 or 1", "at most two epochs", few_epochs),
-    "perf.slowdown": Signal("ratio", "early over late throughput", slowdown),
-    "perf.data_share": Signal("share", "step time spent waiting for data", data_share),
-    "perf.loader_keeps_up": Signal("0 or 1", "steps hardly wait for data", loader_keeps_up),
+    "run.not_fp16": Signal("0 or 1", "a precision other than float16 is known", not_fp16),
+    "run.few_epochs": Signal("0 or 1", "the run had at most two epochs", few_epochs),
+    "perf.slowdown": Signal("ratio", "early throughput over late throughput", slowdown),
+    "perf.data_share": Signal("share", "share of the step time spent waiting for data", data_share),
+    "perf.loader_keeps_up": Signal(
+        "0 or 1", "steps are known to hardly wait for data", loader_keeps_up
+    ),
     "perf.utilization": Signal("percent", "median GPU utilisation", utilization),
-    "perf.memory_growth": Signal("ratio", "late over early peak memory", memory_growth),
+    "perf.memory_growth": Signal(
+        "ratio", "peak memory late in the run over early in it", memory_growth
+    ),
 }

@@ -122,10 +122,22 @@ def left_past(view: View) -> Reading:
 
 
 SIGNALS = {
-    "loss.left": Signal("ratio", "lowest loss since the minimum over a second low before", left),
-    "loss.left_past": Signal("ratio", "the rise to it over the largest that was undone", left_past),
+    "loss.left": Signal(
+        "ratio", "lowest loss since the minimum over the second lowest up to it", left
+    ),
+    "loss.left_past": Signal(
+        "ratio", "rise since the minimum over the largest earlier rise that was undone", left_past
+    ),
     "loss.blowup": Signal("ratio", "lowest late loss over the first one", blowup),
-    "loss.blowup_noise": Signal("noise", "the same rise in noises of the logarithm", blowup_noise),
-    "loss.blowup_at": Signal("points", "until the loss is first half way up", blowup_at),
-    "loss.beyond_guess": Signal("points", "worse than a guess, after a first below", beyond_guess),
+    "loss.blowup_noise": Signal(
+        "noise", "lowest late loss above the first one, in noises of the logarithm", blowup_noise
+    ),
+    "loss.blowup_at": Signal(
+        "points", "points until the loss first reaches half of its rise", blowup_at
+    ),
+    "loss.beyond_guess": Signal(
+        "points",
+        "points above the loss of a random guess, after a first one below it",
+        beyond_guess,
+    ),
 }

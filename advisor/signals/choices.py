@@ -181,13 +181,21 @@ def fp16(view: View) -> Reading:
 
 
 SIGNALS: dict[str, Signal] = {
-    "setup.leaked": Signal("0 or 1", "validation rows are trained on", leaked),
-    "setup.no_validation": Signal("0 or 1", "no validation is configured", no_validation),
+    "setup.leaked": Signal("0 or 1", "validation rows are also trained on", leaked),
+    "setup.no_validation": Signal("0 or 1", "no validation is configured or logged", no_validation),
     "setup.no_checkpoints": Signal("0 or 1", "checkpoints are off", no_checkpoints),
-    "setup.attention_only": Signal("0 or 1", "adapter on attention alone", attention_only),
-    "setup.adam_with_decay": Signal("0 or 1", "weight decay in plain Adam", adam_with_decay),
-    "setup.packed_across": Signal("0 or 1", "packed samples see each other", packed_across),
-    "setup.named_attention": Signal("0 or 1", "a kernel like flash is named", named_attention),
-    "setup.pure_bf16": Signal("0 or 1", "all weights in bf16, no masters", pure_bf16),
-    "setup.fp16": Signal("0 or 1", "fp16 arithmetic", fp16),
+    "setup.attention_only": Signal(
+        "0 or 1", "the adapter covers attention layers only", attention_only
+    ),
+    "setup.adam_with_decay": Signal(
+        "0 or 1", "weight decay is set with plain Adam", adam_with_decay
+    ),
+    "setup.packed_across": Signal(
+        "0 or 1", "packed samples can attend to each other", packed_across
+    ),
+    "setup.named_attention": Signal(
+        "0 or 1", "the config names an attention kernel such as flash", named_attention
+    ),
+    "setup.pure_bf16": Signal("0 or 1", "all weights are in bf16, without fp32 masters", pure_bf16),
+    "setup.fp16": Signal("0 or 1", "training uses fp16", fp16),
 }

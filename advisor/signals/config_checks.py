@@ -231,28 +231,40 @@ def batch_nearest(view: View) -> Reading:
 SIGNALS: dict[str, Signal] = {
     **choices.SIGNALS,
     "setup.lr": Signal("rate", "peak learning rate of the config, else of the log", lr),
-    "setup.samples": Signal("samples", "training samples really used", facts.samples),
-    "setup.epochs": Signal("epochs", "passes over the data that were planned", facts.epochs),
-    "setup.total_steps": Signal("steps", "planned length of the run", facts.total_steps),
-    "setup.global_batch": Signal("samples", "per optimiser step", facts.global_batch),
+    "setup.samples": Signal("samples", "training samples used", facts.samples),
+    "setup.epochs": Signal("epochs", "planned epochs", facts.epochs),
+    "setup.total_steps": Signal("steps", "planned optimiser steps", facts.total_steps),
+    "setup.global_batch": Signal("samples", "samples per optimiser step", facts.global_batch),
     "setup.is_peft": Signal("0 or 1", "an adapter is trained", is_peft),
     "setup.is_full": Signal("0 or 1", "all weights are trained", is_full),
-    "setup.is_qlora": Signal("0 or 1", "an adapter on a quantised model", is_qlora),
-    "setup.is_dora": Signal("0 or 1", "the adapter is decomposed (DoRA)", is_dora),
+    "setup.is_qlora": Signal("0 or 1", "an adapter is trained on a quantised model", is_qlora),
+    "setup.is_dora": Signal("0 or 1", "the adapter is a DoRA adapter", is_dora),
     "setup.capped": Signal("0 or 1", "max_steps ends the run, not its epochs", capped),
-    "setup.max_norm": Signal("norm", "gradients are clipped to; 0 is off", max_norm),
+    "setup.max_norm": Signal("norm", "gradient clipping threshold, 0 if off", max_norm),
     "setup.clips": Signal("0 or 1", "gradient clipping is on", clips),
     "setup.alpha_ratio": Signal("ratio", "alpha over rank", alpha_ratio),
-    "setup.alpha_wanted": Signal("value", "alpha at twice the rank", alpha_wanted),
+    "setup.alpha_wanted": Signal("value", "recommended alpha, twice the rank", alpha_wanted),
     "setup.min_lr_ratio": Signal("share", "floor of the schedule over its peak", min_lr_ratio),
-    "setup.min_lr_wanted": Signal("rate", "a tenth of the peak", min_lr_wanted),
-    "setup.warmup_steps": Signal("steps", "configured warm-up", facts.warmup_steps),
-    "setup.warmup_share": Signal("share", "of the run that is warm-up", warmup_share),
-    "setup.warmup_over_range": Signal("ratio", "warm-up over its upper bound", _warmup(True)),
-    "setup.warmup_under_range": Signal("ratio", "lower bound over the warm-up", _warmup(False)),
-    "setup.warmup_wanted": Signal("steps", "a tenth of the run, at most 1000", warmup_wanted),
-    "setup.batch_remainder": Signal("samples", "that no whole batch takes", batch_remainder),
-    "setup.batch_nearest": Signal("samples", "nearest batch that divides", batch_nearest),
+    "setup.min_lr_wanted": Signal(
+        "rate", "recommended floor of the schedule, a tenth of the peak", min_lr_wanted
+    ),
+    "setup.warmup_steps": Signal("steps", "configured warm-up steps", facts.warmup_steps),
+    "setup.warmup_share": Signal("share", "warm-up as a share of the run", warmup_share),
+    "setup.warmup_over_range": Signal(
+        "ratio", "warm-up over the upper bound of its range", _warmup(True)
+    ),
+    "setup.warmup_under_range": Signal(
+        "ratio", "lower bound of the range over the warm-up", _warmup(False)
+    ),
+    "setup.warmup_wanted": Signal(
+        "steps", "recommended warm-up, a tenth of the run and at most 1000", warmup_wanted
+    ),
+    "setup.batch_remainder": Signal(
+        "samples", "samples of the global batch beyond whole local batches", batch_remainder
+    ),
+    "setup.batch_nearest": Signal(
+        "samples", "nearest global batch of whole local batches", batch_nearest
+    ),
     **{
         f"setup.{short}_over_range": Signal(
             "ratio", f"{key} over the upper bound of its range", _against_range(short, True)

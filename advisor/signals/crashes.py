@@ -141,15 +141,15 @@ def _tells(pattern: str) -> Callable[[View], Reading]:
 
 _DOCS = {
     "disk": "the run ended on a full disk",
-    "device_assert": "the run ended on an index that the device refused",
-    "host_memory": "the run was ended for the memory of its host",
-    "outside": "the run was ended by a scheduler or from outside",
-    "signal": "the process died of a signal",
-    "device": "the run ended on a fault of the device",
+    "device_assert": "the run ended on an index out of range on the device",
+    "host_memory": "the run was killed for lack of host memory",
+    "outside": "the run was ended by a scheduler or another outside cause",
+    "signal": "the process was killed by a signal",
+    "device": "the run ended on a device fault",
     "by_hand": "a person stopped the run",
-    "collective": "the run ended on a failed collective",
-    "launcher": "a launcher says that a process failed, and no more",
-    "exception": "the run ended in an exception of no such kind",
+    "collective": "the run ended on a failed collective operation",
+    "launcher": "a launcher reports a failed process and no cause",
+    "exception": "the run ended in an exception of no other kind",
 }
 SIGNALS = {
     **{f"crash.{kind}": Signal("times", doc, _by(kind)) for kind, doc in _DOCS.items()},
@@ -159,7 +159,7 @@ SIGNALS = {
         "0 or 1", "the last words name a full disk", _tells(KINDS["disk"].pattern),
     ),
     "crash.time_limit": Signal(
-        "0 or 1", "the last words name a limit of time",
+        "0 or 1", "the last words name a time limit",
         _tells(_LIMIT.pattern),
     ),
     "crash.preempted": Signal(
@@ -167,18 +167,18 @@ SIGNALS = {
         _tells(r"PREEMPT|[Pp]reempt|NODE.?FAIL|Evicted|REQUEUE"),
     ),
     "crash.hangup": Signal(
-        "0 or 1", "the last words name a terminal that was closed",
+        "0 or 1", "the last words name a closed terminal",
         _tells(r"SIGHUP|Hangup|(?:[Rr]eceived|signal:?) 1\b|exitcode: -1\b"),
     ),
     "crash.timeout": Signal(
         "0 or 1", "the last words name a timeout", _tells(r"(?i)time[d ]{0,2}out|timeout"),
     ),
     "crash.loader": Signal(
-        "0 or 1", "the last words name a loader's worker",
+        "0 or 1", "the last words name a data loader worker",
         _tells(r"DataLoader worker|Bus error|shm"),
     ),
     "crash.shapes": Signal(
-        "0 or 1", "the last words name sizes that do not fit",
+        "0 or 1", "the last words name sizes that do not match",
         _tells(
             r"expected sequence of length|equal size|size mismatch|shapes? .{0,60}(?:mismatch|"
             r"not? (?:match|align|compatible)|cannot be multiplied)|must match|"
@@ -186,14 +186,14 @@ SIGNALS = {
         ),
     ),
     "crash.file": Signal(
-        "0 or 1", "the last words name a file that is not there or closed to us",
+        "0 or 1", "the last words name a file that is missing or not accessible",
         _tells(
             r"FileNotFoundError|No such file|IsADirectoryError|PermissionError|Permission denied|"
             r"Can't load|does not appear to have a file|not a valid (?:JSON|model)|Read-only"
         ),
     ),
     "crash.network": Signal(
-        "0 or 1", "the last words name a service that was not reached",
+        "0 or 1", "the last words name a service that could not be reached",
         _tells(
             r"HTTPError|ConnectionError|MaxRetry|ReadTimeout|ConnectTimeout|SSLError|CommError|"
             r"RepositoryNotFound|GatedRepo|OfflineMode|Name or service not known|4\d\d Client|"
@@ -201,7 +201,7 @@ SIGNALS = {
         ),
     ),
     "crash.versions": Signal(
-        "0 or 1", "the last words name code that does not fit its libraries",
+        "0 or 1", "the last words name code that does not match its libraries",
         _tells(
             r"AttributeError|ImportError|ModuleNotFoundError|unexpected keyword|TypeError|"
             r"NotImplementedError|undefined symbol|cannot import|NameError"

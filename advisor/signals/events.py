@@ -154,20 +154,22 @@ def resume_up(view: View) -> Reading:
 
 
 SIGNALS = {
-    "run.resumed": Signal("times", "the run was resumed", resumed),
-    "run.resume_jump": Signal("noise", "change of level at a resume", resume_jump),
+    "run.resumed": Signal("times", "resumes of the run", resumed),
+    "run.resume_jump": Signal("noise", "largest change of the loss level at a resume", resume_jump),
     "run.resume_up": Signal("0 or 1", "the loss went up at a resume", resume_up),
-    "event.oom": Signal("times", "out of memory is reported", _oom("")),
-    "event.oom_eval": Signal("times", "the same, within evaluation", _oom(r"eval|predict")),
-    "event.oom_late": Signal("0 or 1", "memory ran out after steps that had fitted", oom_late),
-    "event.exception": _events("exception", "an exception is reported"),
+    "event.oom": Signal("times", "out-of-memory errors", _oom("")),
+    "event.oom_eval": Signal(
+        "times", "out-of-memory errors during evaluation", _oom(r"eval|predict")
+    ),
+    "event.oom_late": Signal("0 or 1", "memory ran out after steps that had fit", oom_late),
+    "event.exception": _events("exception", "exceptions in the log"),
     "event.nan": _events(
         "exception", "the run stopped on NaN", r"\bnan\b|non-?finite|(?:not|no) finite"
     ),
-    "event.overflow": _events("overflow_skip", "steps skipped for an overflow"),
+    "event.overflow": _events("overflow_skip", "steps skipped because of an overflow"),
     "event.scale_floor": _events(
         "overflow_skip exception warning",
-        "the loss scale came down to 1 or to its minimum",
+        "the loss scale fell to 1 or to its minimum",
         r"scale already at minimum|scale:? \S+, reducing to (?:1|0\.\d+)(?:\.0)?\b(?!\.)|"
         r"(?:loss|minimum) scale .{0,30}\bminimum|scale is too small",
     ),
@@ -186,15 +188,19 @@ SIGNALS = {
         "warning", "warnings that inputs carry no gradients", r"inputs have requires_grad"
     ),
     "event.no_graph": _events(
-        "warning exception", "the loss hangs on no trained weight", r"does not require grad"
+        "warning exception",
+        "errors that the loss depends on no trained weight",
+        r"does not require grad",
     ),
     "event.nothing_trained": _events(
         "warning", "the log says that no weight is trained", _NONE_TRAINED
     ),
-    "event.new_weights": Signal("times", "warnings that weights began at random", new_weights),
+    "event.new_weights": Signal(
+        "times", "warnings that weights were randomly initialised", new_weights
+    ),
     "event.truncated": _events(
         "warning",
-        "warnings that samples are cut off",
+        "warnings that samples are truncated",
         r"truncat|max(?:imum)?_?(?:seq(?:uence)?)?_?length|(?:were|was|is|are) cut (?:to|off)",
         but=r"Token indices sequence length",
     ),
@@ -215,12 +221,12 @@ SIGNALS = {
     ),
     "event.attention": _events(
         "warning",
-        "warnings that this attention does not suit the model",
+        "warnings that the attention implementation does not suit the model",
         r"with the `?eager`? attention|attention.{0,60}(?:not support|unexpected results)",
     ),
     "event.leak": _events(
         "warning",
-        "warnings that validation samples are trained on",
+        "warnings that validation samples are also trained on",
         r"validation (?:samples|examples|rows|data|set).{0,40}"
         r"(?:also trained on|in the training (?:set|data)|overlap)|"
         r"(?:overlap|leak\w*) (?:between|of|from|with|into) .{0,40}\bvalidation",

@@ -118,11 +118,17 @@ def constant(view: View) -> Reading:
 
 
 SIGNALS = {
-    "eval.constant": Signal("0 or 1", "all evaluations are the same to the last digit", constant),
-    "eval.late_ground": Signal("share", "won in validation's last third, else 0", late_ground),
-    "eval.train_falls": Signal("share", "training's fall since validation went flat", train_falls),
-    "eval.flat_evals": Signal("evaluations", "since validation went flat", flat_evals),
-    "eval.flat_share": Signal("share", "of the run since validation went flat", flat_share),
-    "eval.flat_fall": Signal("share", "validation's possible fall since it went flat", flat_fall),
-    "eval.gap": Signal("share", "validation over training loss at the end, less 1", gap),
+    "eval.constant": Signal("0 or 1", "all evaluations are equal to the last digit", constant),
+    "eval.late_ground": Signal(
+        "share", "new lows gained in validation's last third, 0 without validation", late_ground
+    ),
+    "eval.train_falls": Signal(
+        "share", "fall of the training loss since validation went flat", train_falls
+    ),
+    "eval.flat_evals": Signal("evaluations", "evaluations since validation went flat", flat_evals),
+    "eval.flat_share": Signal("share", "share of the run since validation went flat", flat_share),
+    "eval.flat_fall": Signal(
+        "share", "largest fall that validation's noise can hide since it went flat", flat_fall
+    ),
+    "eval.gap": Signal("share", "final validation loss over training loss, less 1", gap),
 }

@@ -217,19 +217,43 @@ def over_clip(view: View) -> Reading:
 
 SIGNALS = {
     "grad.median": Signal("norm", "median gradient norm", usual_norm),
-    "grad.spikes": Signal("points", "norms above ten medians, after the first steps", spikes),
-    "grad.spike_share": Signal("share", "the same as a share of the points", spike_share),
-    "grad.spike_ratio": Signal("ratio", "largest norm over the median", spike_ratio),
-    "grad.growth": Signal("ratio", "last tenth over the first half", growth),
-    "grad.zero_share": Signal("share", "norms that are exactly 0", zero_share),
-    "grad.zero_unfelt": Signal("0 or 1", "the loss falls beside norms of 0", zero_unfelt),
-    "grad.zero_tail": Signal("share", "of the points with norm 0, at the end", zero_tail),
-    "grad.vanishing": Signal("ratio", "last level over first level", vanishing),
-    "grad.late_max": Signal("norm", "largest norm of the last half", level_low),
-    "grad.nonfinite_share": Signal("share", "not finite, first steps left out", nonfinite_share),
-    "grad.nonfinite_tail": Signal("share", "of the norms, none finite, at the end", nonfinite_tail),
-    "grad.nonfinite_run": Signal("points", "the same as a count", nonfinite_run),
-    "grad.nonfinite_all": Signal("share", "not finite, of all", nonfinite_all),
-    "grad.clipped_share": Signal("share", "norms above the clipping threshold", clipped_share),
-    "grad.over_clip": Signal("ratio", "median norm over the clipping threshold", over_clip),
+    "grad.spikes": Signal(
+        "points", "gradient norms above ten times the median, after the first steps", spikes
+    ),
+    "grad.spike_share": Signal(
+        "share", "share of gradient norms above ten times the median", spike_share
+    ),
+    "grad.spike_ratio": Signal("ratio", "largest gradient norm over the median", spike_ratio),
+    "grad.growth": Signal("ratio", "gradient norm late in the run over early in it", growth),
+    "grad.zero_share": Signal("share", "share of gradient norms that are exactly 0", zero_share),
+    "grad.zero_unfelt": Signal(
+        "0 or 1", "the loss keeps falling while the logged gradient norm is 0", zero_unfelt
+    ),
+    "grad.zero_tail": Signal(
+        "share", "share of the run at its end with a gradient norm of 0", zero_tail
+    ),
+    "grad.vanishing": Signal(
+        "ratio", "gradient norm of the last tenth over that of the first fifth", vanishing
+    ),
+    "grad.late_max": Signal("norm", "largest gradient norm in the last half", level_low),
+    "grad.nonfinite_share": Signal(
+        "share",
+        "share of gradient norms that are not finite, after the first steps",
+        nonfinite_share,
+    ),
+    "grad.nonfinite_tail": Signal(
+        "share", "share of gradient norms at the end without a finite one", nonfinite_tail
+    ),
+    "grad.nonfinite_run": Signal(
+        "points", "gradient norms at the end without a finite one", nonfinite_run
+    ),
+    "grad.nonfinite_all": Signal(
+        "share", "share of all gradient norms that are not finite", nonfinite_all
+    ),
+    "grad.clipped_share": Signal(
+        "share", "share of gradient norms above the clipping threshold", clipped_share
+    ),
+    "grad.over_clip": Signal(
+        "ratio", "median gradient norm over the clipping threshold", over_clip
+    ),
 }

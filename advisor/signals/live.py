@@ -150,11 +150,23 @@ def late_level(view: View) -> Reading:
 
 
 SIGNALS = {
-    "loss.jump_now": Signal("share", "height of a recent jump that is not back yet", jump_now),
-    "loss.open_jump": Signal("share", "the same of two points, or a very high one", open_jump),
-    "loss.rise_now": Signal("share", "last points over the best level before", rise),
-    "loss.rise_now_errors": Signal("errors", "the same rise in standard errors", rise_errors),
-    "loss.rise_now_of_past": Signal("ratio", "that rise over earlier ones undone", rise_of_past),
-    "loss.all_above": Signal("share", "lowest last point over the best level", all_above),
-    "loss.level_now": Signal("ratio", "last points over the level at the start", late_level),
+    "loss.jump_now": Signal("share", "height of a recent jump that has not recovered", jump_now),
+    "loss.open_jump": Signal(
+        "share", "height of a recent jump that lasts two points or is very high", open_jump
+    ),
+    "loss.rise_now": Signal("share", "last points above the best level before them", rise),
+    "loss.rise_now_errors": Signal(
+        "errors", "last points above the best level before them, in standard errors", rise_errors
+    ),
+    "loss.rise_now_of_past": Signal(
+        "ratio",
+        "rise of the last points over the largest earlier rise that was undone",
+        rise_of_past,
+    ),
+    "loss.all_above": Signal(
+        "share", "lowest of the last points above the best level before them", all_above
+    ),
+    "loss.level_now": Signal(
+        "ratio", "level of the last points over the level at the start", late_level
+    ),
 }

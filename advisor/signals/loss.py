@@ -336,22 +336,36 @@ SIGNALS = {
     "loss.first": Signal("loss", "first logged training loss", first),
     "loss.last": Signal("loss", "last logged training loss", last),
     "loss.lowest": Signal("loss", "lowest logged training loss", lowest),
-    "loss.lowest_step": Signal("step", "of the lowest training loss", lowest_step),
+    "loss.lowest_step": Signal("step", "step of the lowest training loss", lowest_step),
     "loss.start": Signal("loss", "level of the first points", start),
-    "loss.end": Signal("loss", "level of the last tenth", end),
-    "loss.best": Signal("loss", "lowest running median", best),
+    "loss.end": Signal("loss", "training loss level over the last tenth", end),
+    "loss.best": Signal("loss", "lowest running median of the training loss", best),
     "loss.progress": Signal("share", "relative fall from start to best level", progress),
-    "loss.progress_noise": Signal("noise", "the same fall in point noises", progress_noise),
-    "loss.sure_progress": Signal("share", "the fall less what chance explains", sure_progress),
-    "loss.most_progress": Signal("share", "the fall with what chance may hide", most_progress),
-    "loss.sure_noise": Signal("noise", "the same in point noises", sure_noise),
-    "loss.noise": Signal("share", "point noise over the median level", noise),
+    "loss.progress_noise": Signal(
+        "noise", "fall from start to best, in point noises", progress_noise
+    ),
+    "loss.sure_progress": Signal(
+        "share", "fall from start to best level that chance does not explain", sure_progress
+    ),
+    "loss.most_progress": Signal(
+        "share", "largest fall to the best level that chance allows", most_progress
+    ),
+    "loss.sure_noise": Signal(
+        "noise", "fall from start to best level that chance does not explain, in noises", sure_noise
+    ),
+    "loss.noise": Signal("share", "noise of one point over the median level", noise),
     "loss.trend": Signal("z", "Mann-Kendall z of the whole curve", trend),
-    "loss.line_noise": Signal("noise", "fall along a line in point noises", line_noise),
-    "loss.rise": Signal("share", "end above the best level, relative", rise),
-    "loss.rise_noise": Signal("errors", "the same rise in standard errors of a level", rise_noise),
-    "loss.rise_of_fall": Signal("share", "the same rise as a share of the fall", rise_of_fall),
-    "loss.stays_up": Signal("share", "share of the run since the best level was left", stays_up),
-    "loss.early_progress": Signal("share", "relative fall in the first 100 steps", early_progress),
+    "loss.line_noise": Signal("noise", "fall along a fitted line, in point noises", line_noise),
+    "loss.rise": Signal("share", "end above the best level", rise),
+    "loss.rise_noise": Signal("errors", "end above the best level, in standard errors", rise_noise),
+    "loss.rise_of_fall": Signal(
+        "share", "end above the best level, as a share of the fall before", rise_of_fall
+    ),
+    "loss.stays_up": Signal(
+        "share", "share of the points above half the rise, since the best level was left", stays_up
+    ),
+    "loss.early_progress": Signal(
+        "share", "fall of the loss in the first 100 steps", early_progress
+    ),
     "loss.end_of_start": Signal("ratio", "end level over start level", end_of_start),
 }

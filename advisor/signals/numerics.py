@@ -158,14 +158,26 @@ def constant_share(view: View) -> Reading:
 
 
 SIGNALS = {
-    "loss.nonfinite": Signal("points", "NaN and inf in the training loss", nonfinite),
+    "loss.nonfinite": Signal("points", "NaN and inf values in the training loss", nonfinite),
     "loss.nonfinite_end": Signal("0 or 1", "the last training loss is not finite", nonfinite_end),
-    "loss.nonfinite_after": Signal("share", "of the run before the first NaN", nonfinite_start),
-    "loss.nonfinite_step": Signal("step", "of the first NaN or inf", nonfinite_step),
-    "loss.hidden_nan": Signal("points", "loss 0.0 beside a NaN gradient", hidden_nan),
-    "loss.hidden_end": Signal("0 or 1", "such is the last point", hidden_end),
-    "loss.zero_share": Signal("share", "losses that are exactly 0, not by rounding", zero_share),
-    "loss.zero_tail": Signal("points", "of exactly 0 to the end, after finite ones", zero_tail),
+    "loss.nonfinite_after": Signal(
+        "share", "share of the run before the first NaN or inf loss", nonfinite_start
+    ),
+    "loss.nonfinite_step": Signal("step", "step of the first NaN or inf loss", nonfinite_step),
+    "loss.hidden_nan": Signal(
+        "points", "points with a loss of 0 and a NaN gradient norm", hidden_nan
+    ),
+    "loss.hidden_end": Signal(
+        "0 or 1", "the last point has a loss of 0 and a NaN gradient norm", hidden_end
+    ),
+    "loss.zero_share": Signal(
+        "share", "share of losses that are exactly 0, other than by rounding", zero_share
+    ),
+    "loss.zero_tail": Signal(
+        "points", "losses of exactly 0 at the end, after finite ones", zero_tail
+    ),
     "loss.hidden_points": Signal("points", "losses of 0 that hide NaN", hidden_points),
-    "loss.constant_share": Signal("share", "longest stretch of one same value", constant_share),
+    "loss.constant_share": Signal(
+        "share", "longest stretch of one value, as a share of the run", constant_share
+    ),
 }

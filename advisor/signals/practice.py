@@ -162,16 +162,32 @@ def alive(view: View) -> Reading:
 
 
 SIGNALS = {
-    "loss.first_of_guess": Signal("ratio", "first loss over that of a guess", first_of_guess),
-    "loss.over_eval": Signal("ratio", "training over validation loss, late", over_eval),
-    "grad.constant": Signal("0 or 1", "the norm stands at one value above 0", constant_norm),
-    "grad.alive": Signal("0 or 1", "norms above 0 were logged", alive),
-    "setup.accumulation": Signal("batches", "micro-batches of an optimiser step", parts),
-    "setup.small_vocabulary": Signal("0 or 1", "known and of few tokens", small_vocabulary),
-    "setup.sums_wrong": Signal("0 or 1", "a version that divides sums wrongly", sums_wrong),
-    "setup.pretrained": Signal("0 or 1", "a trained model is the start", pretrained),
-    "setup.other_task": Signal("0 or 1", "not the next token is predicted", other_task),
-    "setup.grown_vocabulary": Signal("0 or 1", "new tokens that are trained", grown_vocabulary),
-    "setup.bf16_model": Signal("0 or 1", "float16 on a model of bfloat16", bf16_model),
-    "setup.new_tokens": Signal("0 or 1", "tokens added, embeddings not trained", new_tokens),
+    "loss.first_of_guess": Signal(
+        "ratio", "first loss over that of a random guess", first_of_guess
+    ),
+    "loss.over_eval": Signal(
+        "ratio", "training loss over validation loss in the second half", over_eval
+    ),
+    "grad.constant": Signal("0 or 1", "the gradient norm keeps one value above 0", constant_norm),
+    "grad.alive": Signal("0 or 1", "gradient norms above 0 were logged", alive),
+    "setup.accumulation": Signal("batches", "micro-batches per optimiser step", parts),
+    "setup.small_vocabulary": Signal(
+        "0 or 1", "the vocabulary is known to be small", small_vocabulary
+    ),
+    "setup.sums_wrong": Signal(
+        "0 or 1", "this version of transformers divides accumulated losses wrongly", sums_wrong
+    ),
+    "setup.pretrained": Signal(
+        "0 or 1", "training is known to start from a trained model", pretrained
+    ),
+    "setup.other_task": Signal("0 or 1", "the task is not next-token prediction", other_task),
+    "setup.grown_vocabulary": Signal(
+        "0 or 1", "new tokens were added and are trained", grown_vocabulary
+    ),
+    "setup.bf16_model": Signal(
+        "0 or 1", "float16 is used on a model pretrained in bfloat16", bf16_model
+    ),
+    "setup.new_tokens": Signal(
+        "0 or 1", "tokens were added, but the embeddings are not trained", new_tokens
+    ),
 }

@@ -97,9 +97,17 @@ def adam_steps(view: View) -> Reading:
 
 
 SIGNALS = {
-    "setup.lr_field_high": Signal("rate", "highest that later work takes", lr_field_high),
-    "setup.lr_over_field": Signal("ratio", "rate over what later work takes", lr_over_field),
-    "setup.lr_excess": Signal("ratio", "rate over the top of all ranges; 0: unknown", lr_excess),
+    "setup.lr_field_high": Signal("rate", "highest learning rate in later work", lr_field_high),
+    "setup.lr_over_field": Signal(
+        "ratio", "learning rate over the highest in later work", lr_over_field
+    ),
+    "setup.lr_excess": Signal(
+        "ratio",
+        "learning rate over the highest recommended for any amount of data, 0 if unknown",
+        lr_excess,
+    ),
     "setup.untried": Signal("0 or 1", "no training loss is logged yet", untried),
-    "setup.adam_steps": Signal("0 or 1", "known to step by about the learning rate", adam_steps),
+    "setup.adam_steps": Signal(
+        "0 or 1", "the optimiser moves a weight by about the learning rate per step", adam_steps
+    ),
 }

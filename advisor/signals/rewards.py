@@ -66,7 +66,8 @@ def _lost(view: View) -> View | Reading:
     return upside
 
 
-def _of_reward(name: str) -> Signal:
+def _of_reward(name: str, doc: str) -> Signal:
+    """Return a signal of the loss as a signal of the reward, which is better when higher."""
     source = loss.SIGNALS[name]
 
     def function(view: View) -> Reading:
@@ -76,13 +77,23 @@ def _of_reward(name: str) -> Signal:
         reading = source.function(upside)
         return Reading(reading.value, reading.why, reading.first_step, reading.last_step)
 
-    return Signal(source.unit, f"of the reward upside down: {source.doc}", function)
+    return Signal(source.unit, doc, function)
 
 
 SIGNALS = {
-    "reward.saturated": Signal("0 or 1", "margins so wide that the loss rounds to 0", saturated),
-    "reward.no_spread": Signal("share", "of the points without a spread of rewards", no_spread),
-    "reward.stays_down": _of_reward("loss.stays_up"),
-    "reward.fall_of_gain": _of_reward("loss.rise_of_fall"),
-    "reward.fall_noise": _of_reward("loss.rise_noise"),
+    "reward.saturated": Signal(
+        "0 or 1", "margins are so wide that the loss rounds to 0", saturated
+    ),
+    "reward.no_spread": Signal(
+        "share", "share of points at which all rewards of a group are equal", no_spread
+    ),
+    "reward.stays_down": _of_reward(
+        "loss.stays_up", "share of the points below half the fall, since the best reward was left"
+    ),
+    "reward.fall_of_gain": _of_reward(
+        "loss.rise_of_fall", "end below the best reward, as a share of the gain before"
+    ),
+    "reward.fall_noise": _of_reward(
+        "loss.rise_noise", "end below the best reward, in standard errors"
+    ),
 }

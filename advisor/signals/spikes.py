@@ -178,9 +178,15 @@ def gradient_led(view: View) -> Reading:
 
 SIGNALS = {
     "loss.spikes": Signal("jumps", "sudden jumps beyond noise and a relative floor", count),
-    "loss.spike_height": Signal("share", "highest jump relative to the level before", height),
-    "loss.spike_recovery": Signal("share", "longest recovery as a share of the run", recovery),
-    "loss.spike_recovery_points": Signal("points", "longest recovery", recovery_points),
+    "loss.spike_height": Signal(
+        "share", "height of the highest jump over the level before it", height
+    ),
+    "loss.spike_recovery": Signal(
+        "share", "longest recovery from a jump, as a share of the run", recovery
+    ),
+    "loss.spike_recovery_points": Signal("points", "longest recovery from a jump", recovery_points),
     "loss.early_spikes": Signal("jumps", "jumps in the first tenth of the run", early),
-    "loss.spikes_led": Signal("share", "jumps that the gradient norm led", gradient_led),
+    "loss.spikes_led": Signal(
+        "share", "share of jumps that a jump of the gradient norm led", gradient_led
+    ),
 }

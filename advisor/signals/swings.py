@@ -221,13 +221,19 @@ def level_of_fall(view: View) -> Reading:
 
 SIGNALS = {
     "loss.swing": Signal("share", "amplitude of slow swings over the level", amplitude),
-    "loss.swing_noise": Signal("noise", "slow swings over what white noise gives", over_noise),
+    "loss.swing_noise": Signal("noise", "slow swings over what white noise would give", over_noise),
     "loss.swing_crossings": Signal("times", "how often the swings cross the trend", crossings),
-    "loss.swing_regular": Signal("share", "autocorrelation at the period", regularity),
+    "loss.swing_regular": Signal(
+        "share", "autocorrelation at the period of the swings", regularity
+    ),
     "loss.swing_epoch": Signal("0 or 1", "the swings follow the epochs", follows_data),
-    "loss.swing_of_fall": Signal("share", "swings as a share of the gain", level_of_fall),
-    "loss.rise_with_data": Signal("0 or 1", "the data's order explains the rise", rises_within),
-    "loss.sawtooth": Signal("share", "falling less rising points", skew),
-    "loss.alternates": Signal("share", "successive points alternate", alternates),
-    "loss.epoch_drops": Signal("drops", "sudden drops at whole epochs", epoch_drops),
+    "loss.swing_of_fall": Signal(
+        "share", "amplitude of slow swings as a share of the gain", level_of_fall
+    ),
+    "loss.rise_with_data": Signal(
+        "0 or 1", "the order of the data explains the rise", rises_within
+    ),
+    "loss.sawtooth": Signal("share", "share of falling points less share of rising ones", skew),
+    "loss.alternates": Signal("share", "how strongly successive points alternate", alternates),
+    "loss.epoch_drops": Signal("drops", "sudden drops at epoch boundaries", epoch_drops),
 }

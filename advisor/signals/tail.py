@@ -170,15 +170,31 @@ def straightness(view: View) -> Reading:
 
 
 SIGNALS = {
-    "loss.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
-    "loss.tail_fall": Signal("share", "the same of the level that it fell from", tail_fall),
-    "loss.tail_share": Signal("share", "the last third's part of the whole fall", tail_share),
+    "loss.tail_drop": Signal(
+        "share", "fall over the last third, relative to the end level", tail_drop
+    ),
+    "loss.tail_fall": Signal(
+        "share", "fall over the last third, relative to where the third began", tail_fall
+    ),
+    "loss.tail_share": Signal(
+        "share", "share of the whole fall that the last third holds", tail_share
+    ),
     "loss.tail_trend": Signal("z", "Mann-Kendall z of the last third", tail_trend),
-    "loss.new_ground": Signal("share", "end below the best level before the tail", new_ground),
-    "loss.tail_errors": Signal("errors", "the last third's fall in standard errors", tail_errors),
+    "loss.new_ground": Signal(
+        "share", "end below the best level before the last third", new_ground
+    ),
+    "loss.tail_errors": Signal(
+        "errors", "fall over the last third, in standard errors", tail_errors
+    ),
     "loss.pace": Signal("ratio", "speed of the last third over the middle third", pace),
-    "loss.gain": Signal("share", "predicted gain of half a run more, low end", gain),
-    "loss.flat_share": Signal("share", "part of the run without progress, at its end", flat_share),
-    "loss.fall_bound": Signal("share", "most that the last half can have won", fall_bound),
-    "loss.straightness": Signal("ratio", "late speed over early speed", straightness),
+    "loss.gain": Signal(
+        "share", "predicted gain of training half as long again, lower bound", gain
+    ),
+    "loss.flat_share": Signal("share", "share of the run at its end without progress", flat_share),
+    "loss.fall_bound": Signal(
+        "share", "largest share of the whole fall that noise can hide in the last half", fall_bound
+    ),
+    "loss.straightness": Signal(
+        "ratio", "speed of the second half over that of the first half", straightness
+    ),
 }

@@ -358,28 +358,50 @@ def nonfinite(view: View) -> Reading:
 
 SIGNALS = {
     "eval.points": Signal("points", "finite evaluations", points),
-    "eval.best": Signal("loss", "the minimum as it was logged", best),
-    "eval.first": Signal("loss", "the first evaluation", first),
-    "eval.last": Signal("loss", "the last evaluation", last),
-    "eval.last_rise": Signal("share", "last evaluation over the minimum, as logged", last_rise),
-    "eval.best_epochs": Signal("epochs", "whole epochs up to the minimum", best_epochs),
-    "eval.best_step": Signal("step", "of the minimum", best_step),
-    "eval.rise": Signal("share", "end over minimum, relative", rise),
-    "eval.rise_noise": Signal("noise", "the same rise in evaluation noises", rise_noise),
-    "eval.rise_trend": Signal("z", "Mann-Kendall z from the minimum on", rise_trend),
-    "eval.rise_steady": Signal("share", "steps from the minimum on that go up", rise_steady),
-    "eval.rise_of_wander": Signal("ratio", "the rise over earlier ones undone", rise_of_wander),
+    "eval.best": Signal("loss", "lowest validation loss as logged", best),
+    "eval.first": Signal("loss", "first validation loss", first),
+    "eval.last": Signal("loss", "last validation loss", last),
+    "eval.last_rise": Signal(
+        "share", "last validation loss above the lowest, as logged", last_rise
+    ),
+    "eval.best_epochs": Signal(
+        "epochs", "whole epochs up to the lowest validation loss", best_epochs
+    ),
+    "eval.best_step": Signal("step", "step of the lowest validation loss", best_step),
+    "eval.rise": Signal("share", "rise of validation since its minimum", rise),
+    "eval.rise_noise": Signal(
+        "noise", "rise of validation since its minimum, in noises", rise_noise
+    ),
+    "eval.rise_trend": Signal("z", "Mann-Kendall z of validation since its minimum", rise_trend),
+    "eval.rise_steady": Signal("share", "upward steps since validation's minimum", rise_steady),
+    "eval.rise_of_wander": Signal(
+        "ratio", "rise of validation over its largest earlier rise that was undone", rise_of_wander
+    ),
     "eval.after_min": Signal("evaluations", "evaluations after the minimum", after_min),
-    "eval.tail_drop": Signal("share", "relative fall over the last third", tail_drop),
-    "eval.tail_fall": Signal("share", "the same of the level that it fell from", tail_fall),
-    "eval.tail_share": Signal("share", "last third's part of the whole fall", tail_share),
-    "eval.new_ground": Signal("share", "end below the best level before the tail", new_ground),
-    "eval.tail_errors": Signal("errors", "the same fall in standard errors", tail_errors),
-    "eval.pace": Signal("ratio", "speed of the last third over the middle third", pace),
-    "eval.left": Signal("share", "last evaluation over the level at the start", left),
-    "eval.falls_all": Signal("evaluations", "each below the one before, else 0", falls_all),
-    "eval.falls_to_end": Signal("share", "last third's steps that go down", falls_to_end),
-    "eval.progress": Signal("share", "first to lowest evaluation, relative", progress),
-    "eval.noise": Signal("share", "evaluation noise over the level", noise),
+    "eval.tail_drop": Signal(
+        "share", "validation's fall over its last third, of its end", tail_drop
+    ),
+    "eval.tail_fall": Signal(
+        "share",
+        "validation's fall over its last third, of where the third began",
+        tail_fall,
+    ),
+    "eval.tail_share": Signal("share", "share of validation's fall in its last third", tail_share),
+    "eval.new_ground": Signal(
+        "share", "final validation loss below its best level before the last third", new_ground
+    ),
+    "eval.tail_errors": Signal(
+        "errors", "validation's fall over its last third, in errors", tail_errors
+    ),
+    "eval.pace": Signal("ratio", "speed of validation's last third over its middle third", pace),
+    "eval.left": Signal("share", "last validation loss over the starting loss", left),
+    "eval.falls_all": Signal(
+        "evaluations", "falling evaluations, if each one falls, else 0", falls_all
+    ),
+    "eval.falls_to_end": Signal(
+        "share", "share of downward steps in validation's last third", falls_to_end
+    ),
+    "eval.progress": Signal("share", "fall from the first validation loss to the lowest", progress),
+    "eval.noise": Signal("share", "noise of one evaluation over the median validation loss", noise),
     "eval.nonfinite": Signal("points", "evaluations that are not finite", nonfinite),
 }
