@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from advisor.readers.console import reader as console
-from advisor.readers.console.sentences import HINT, is_resume
+from advisor.readers.console.messages import HINT, is_resume
 from advisor.run import Run
 
 Reads = Callable[[str], list[Run]]

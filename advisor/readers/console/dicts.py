@@ -1,7 +1,4 @@
-"""Dictionaries printed as text, as Hugging Face's trainers print their metrics.
-
-Lines laid out like one before them are matched, not parsed.
-"""
+"""Dictionaries printed as text, as Hugging Face's trainers print their metrics."""
 
 from __future__ import annotations
 
@@ -12,6 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advisor.readers.console.rows import NAN, Block
+
+LEARN = 200  # templates made for one file: each costs a millisecond
+KEPT = 8  # layouts tried before a line is parsed key by key
+WHOLE = 10_000  # characters from which a piece is worth taking at once
 
 _NUMBER = r"[-+]?(?:(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?|nan|inf|NaN|Infinity)"
 _ITEM = re.compile(
@@ -28,9 +29,6 @@ STEP_KEYS = (
     "train_num_updates", "step", "current_steps", "iteration", "iter", "global_step/max_steps",
     "steps", "train_step", "_step",
 )  # fmt: skip
-LEARN = 200  # templates made for one file: each costs a millisecond
-KEPT = 8  # layouts tried before a line is parsed key by key
-WHOLE = 10_000  # characters from which a piece is worth taking at once
 _TELLTALE = re.compile(r"loss|grad_norm|learning_rate|reward|^train_runtime$|^eval_|accuracy|^lr$")
 
 
@@ -70,7 +68,7 @@ def find_step(numbers: Mapping[str, float], texts: Mapping[str, str]) -> tuple[f
     return float("nan"), float("nan")
 
 
-def _template(text: str, keys: tuple[str, ...]) -> re.Pattern[str] | None:
+def _template_of(text: str, keys: tuple[str, ...]) -> re.Pattern[str] | None:
     """Return a pattern that takes the numbers of lines like this one, in order of the keys."""
     pieces = [r"\s*"]
     at = 0
@@ -106,7 +104,7 @@ class Templates:
         if self._learnt >= LEARN:
             return
         self._learnt += 1
-        pattern = _template(text, keys)
+        pattern = _template_of(text, keys)
         if pattern is not None:
             at = keys.index("epoch") if "epoch" in keys else None
             new = _Template(pattern, _bulk(pattern), block, at)

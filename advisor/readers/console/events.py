@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from advisor.readers.console.sentences import (
+from advisor.readers.console.messages import (
     ASIDE,
     CLOSING,
     CLOSING_HINT,
@@ -18,6 +18,7 @@ from advisor.readers.console.sentences import (
 )
 
 MOST = 2_000  # events of one kind that are kept
+MOST_LAST_WORDS = 40  # last words that are kept: of a hundred ranks the first few tell it all
 _TEXT = 400  # characters of a text that are kept
 
 OUT_OF_MEMORY = re.compile(
@@ -54,7 +55,14 @@ _GUTTER = re.compile(r"^\s*(?:\|\s?|\+-[+-]*\s?)")  # of an exception group's pa
 _TRACEBACK = "Traceback (most recent call last)"
 
 
-MOST = 40  # last words that are kept: of a hundred ranks the first few tell it all
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event before its step is known."""
+
+    kind: str
+    text: str
+    line: int
+    writer: str = ""  # the mark of the process that wrote the line
 
 
 @dataclass(slots=True)
@@ -86,8 +94,8 @@ class Endings:
         """A line that may have been the last words of the training."""
         if self._fenced:
             return
-        if len(self.said) >= 2 * MOST:  # what was said first, and what was said last
-            del self.said[MOST]
+        if len(self.said) >= 2 * MOST_LAST_WORDS:  # what was said first, and what was said last
+            del self.said[MOST_LAST_WORDS]
         self.said.append((number, kind, text))
 
     def last_words(self, alive: float, low: float, high: float) -> list[tuple[int, str, str]]:
@@ -98,16 +106,6 @@ class Endings:
         if tail and tail[0][0] < self.closed < high:  # it went on to its end
             tail = [each for each in tail if each[0] > self.closed]
         return tail
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One event before its step is known."""
-
-    kind: str
-    text: str
-    line: int
-    writer: str = ""  # the mark of the process that wrote the line
 
 
 @dataclass(slots=True)

@@ -14,10 +14,10 @@ from advisor.errors import NotALog, ReadError
 from advisor.readers import names
 from advisor.readers.choose import choose
 from advisor.readers.console.layouts import PairReader
+from advisor.readers.console.messages import is_stop
 from advisor.readers.console.rows import LINE, STEP, Block, Part
 from advisor.readers.console.runs import RunStretch, go_on, stretches
 from advisor.readers.console.scan import Scan, scan
-from advisor.readers.console.sentences import is_stop
 from advisor.readers.console.steps import Placed, place_rows, planned_steps
 from advisor.readers.console.text import clean, decoder, lines
 from advisor.readers.console.words import DEFAULT as WORDS

@@ -9,21 +9,14 @@ from pathlib import Path
 
 from advisor.readers import names
 from advisor.readers.console import pairs as console_pairs
+from advisor.readers.console import tables as console_tables
 from advisor.readers.console.dicts import Templates, find_dict, find_step, parse_dict
 from advisor.readers.console.events import Scanner
 from advisor.readers.console.layouts import PairReader
 from advisor.readers.console.pairs import FoundPairs, find_bar
 from advisor.readers.console.rows import NAN, Block, RowPlace, Rows
 from advisor.readers.console.runs import EPOCHS_SHOWN, Told
-from advisor.readers.console.tables import (
-    ConsoleSection,
-    Sections,
-    Stack,
-    Table,
-    header_of,
-    is_border,
-    row_of,
-)
+from advisor.readers.console.tables import ConsoleSection, Sections, Stack, Table
 from advisor.readers.console.text import chunks, lines, split_mark
 from advisor.readers.console.words import DEFAULT, LineWords
 
@@ -166,14 +159,14 @@ class Scan:
                 self._add_row(number, row)
             return True
         if self._table is not None:
-            row = row_of(self._table, text)
+            row = console_tables.row_of(self._table, text)
             if row is not None:
                 self._table.rows += 1
                 self._add_row(number, row)
                 return True
-            if text.strip() and not is_border(text):
+            if text.strip() and not console_tables.is_border(text):
                 self._table = None
-        opened = header_of(text)
+        opened = console_tables.header_of(text)
         if opened is not None:
             self._table = opened
         return opened is not None

@@ -1,16 +1,17 @@
-"""Sentences that trainers, shells, schedulers and people leave in a log: that training resumes,
-what is wrong with it, and how it ends. To teach one more, add an alternative to its pattern,
-and its first letters to the hint beside it.
+"""The wording of lines that report an event: a warning, a resume, or the end of the process.
+
+To support another trainer's wording, add an alternative to one of these patterns. Only lines that
+match ``HINT`` (``END_HINT`` for ``STOP``) are tested against the slower patterns, so a new
+alternative usually needs a fragment in the hint, too.
 """
 
 from __future__ import annotations
 
 import re
 
-# Training goes on from a checkpoint.
 _FROM = r"(?!.{0,30}(?:data|tokeni|config|vocab))(?:\w+ ){0,3}from (?:\S*[/\\])?"
 _PLACE = r"(?:checkpoint|ckpt|global_?step|step|epoch|iter(?:ation)?)s?[-_=]?0*[1-9]\d*"
-_RESUME_HINT = (
+RESUME_HINT = (
     r"[Rr]esum|Continuing training|Continu(?:e|ing) from|Restor(?:ing|ed) |[Ll]oad(?:ing|ed) |"
     r"[Ww]ill skip"
 )
@@ -26,7 +27,7 @@ _RESUME = re.compile(
     rf"[Ll]oad(?:ing|ed) {_FROM}{_PLACE}|"
     # fairseq, torchvision: loaded checkpoint X (epoch 12 @ 1000 updates)
     r"[Ll]oaded checkpoint .{0,300}\((?:epoch|step|iter)|"
-    # DeepSpeech; 'Loading best model from' tells of the end of a run
+    # DeepSpeech; 'Loading best model from' reports the end of a run, not a resume
     r"Loading (?:best|last|latest|most recent)(?: \w+)? checkpoint\b"
 )
 _NO_RESUME = re.compile(
@@ -35,7 +36,7 @@ _NO_RESUME = re.compile(
     r"\bbest model\b",
     re.IGNORECASE,
 )
-# Quick and wide: a line without a metric that does not match it is looked at no further.
+# A cheap filter: every line that is no metric is searched for it.
 HINT = re.compile(
     r"Traceback|[Mm]emory|OutOfMemory|OVERFLOW|[Oo]verflow|^Killed|\bKilled\b|"
     r"requires?[_ ]grad|newly initialized|Token indices|Error\b|Exception\b|Interrupt|mask|"
@@ -43,9 +44,9 @@ HINT = re.compile(
     r"[Ss]kipping (?:step|the batch)|Saving (?:the )?checkpoint|loss scale|[Tt]runcat|"
     r"rainable param|BOS|labels|attention|(?:EOS|eos)[ _]token|end-of-text|"
     r"[Dd]uplicat|[Oo]verlap|[Ll]eak|cut (?:to|off)|trained on|embedding|LOAD REPORT|MISSING|"
-    + _RESUME_HINT
+    + RESUME_HINT
 )
-# A warning is kept once; rules look at its text (signals/events.py).
+# Warnings of known trainers, each reported once; rules look at the text (signals/events.py).
 WARNINGS = (
     re.compile(r"None of the inputs have requires_grad|does not require grad"),
     re.compile(r"newly initialized"),
@@ -79,13 +80,12 @@ WARNINGS = (
         r"validation (?:samples|examples|rows|data|set) .{0,60}(?:overlap|trained on|the training)"
     ),
 )
-# A process, a launcher, a scheduler or a person ended the training.
 _SHELL = (
     r"(?:Killed|Terminated|Aborted|Segmentation fault|Bus error|Illegal instruction|Hangup|"
     r"Floating point exception|Alarm clock)"
 )
-# Quick and wide: only lines that match it are held against STOP.
-STOP_HINT = re.compile(
+# A cheap filter for STOP.
+END_HINT = re.compile(
     r"Killed|killed|Terminated|Abort|fault|Bus error|Illegal inst|Hangup|Floating point|slurm|srun|"
     r"TERM_|oom|OOM|exit|return code|died with|signal|Signal|Fatal|terminate called|corrupt|"
     r"free\(\)|malloc|munmap|NCCL|nccl|Gloo|gloo|Watchdog|HCCL|RCCL|No space left|quota|Xid|ECC|"
@@ -95,13 +95,13 @@ STOP_HINT = re.compile(
     r"ernel (?:appears|died)|ErrorMessage|UserScript"
 )
 STOP = re.compile(
-    # the shell of the process
+    # from the shell
     rf"^\s*(?:zsh: |\S+: line \d+: +\d+ )?(?:\[\d+\][ +-]*(?=.*python))?(?:\d+ +)?(?i:{_SHELL})"
     r"(?:\s*\(core dumped\)|\s+\S*(?:python|torchrun|accelerate|deepspeed|srun|mpirun|bash|"
     r"\./).*)*\s*$|"
     rf"^\S+: line \d+: +\d+ {_SHELL}|"
     r"^\s*\^C\s*$|"
-    # the scheduler, and the killer of those who take too much memory
+    # from the scheduler and the kernel's out-of-memory killer
     r"slurmstepd: error: .*(?:CANCELLED|oom|OOM|[Ee]xceeded|memory)|"
     r"srun: (?:error: .*(?:Killed|Terminated|fault|Abort|Out Of Memory|Bus error|"
     r"[Ee]xit(?:ed)? (?:with )?(?:exit )?code [1-9])|Job step aborted)|"
@@ -115,7 +115,7 @@ STOP = re.compile(
     r"(?:was |has been |is being |got )?(?:preempted|evicted)|"
     r"[Pp]reemption (?:notice |signal |request )?(?:was )?received|"
     r"[Rr]eceived (?:a )?preemption|[Ss]pot (?:instance )?(?:interruption|termination|reclaim)|"
-    # the launcher
+    # from the launcher
     r"failed \(exitcode: -?[1-9]|exit(?:s|ed)? with (?:return |exit )?(?:code|status)[: =]+-?[1-9]|"
     r"terminated with (?:exit code|signal|the following error)|died with <Signals\.|"
     r"exited on signal \d|ExecuteUserScriptError|^ErrorMessage [\"']|"
@@ -127,35 +127,35 @@ STOP = re.compile(
     r"SIG(?:TERM|INT|HUP|USR[12]|XCPU|QUIT)\b|(?:[Rr]eceived|[Cc]aught|[Gg]ot|with) "
     r"signal:? ?(?:1|2|10|12|15)\b|"
     r"[Ee]xit ?[Cc]ode(?: is| was|:) ?-?[1-9]\d*\b|"
-    # the process itself
+    # from the process itself
     r"Fatal Python error: |Caught signal \d|\*\*\* Process received signal|"
     r"^terminate called (?:after|without)|double free or corruption|corrupted (?:size|double)|"
     r"munmap_chunk\(\)|free\(\): |malloc\(\): |MPI_ABORT was invoked|"
     r"DataLoader worker \(pid.{0,30}\) (?:is killed by signal|exited unexpectedly)|"
-    # what several processes do together
+    # from collective communication
     r"Watchdog caught collective|NCCL error|NCCL operations have failed or timed out|"
     r"nccl(?:System|Internal|Remote|UnhandledCuda)\w*Error|Timeout at NCCL work|"
     r"(?:Watchdog|watchdog) thread terminated with exception|NCCL WARN .*(?:failed|[Cc]onnection)|"
     r"[Gg]loo.{0,80}(?:[Tt]imed? ?out|failed|error|[Cc]onnection closed)|"
     r"Timed out waiting \d+ ?ms for|(?:HCCL|RCCL) (?:error|.*timeout)|"
-    # device and disk
+    # from the device and the disk
     r"^(?:Error: |.*\b(?:FATAL|ERROR|CRITICAL)\b.*)(?:CUDA|HIP) error: |No space left on device|"
     r"[Dd]isk quota exceeded|device-side assert|"
     r"block: \[\d+,\d+,\d+\], thread: .*Assertion .*failed|NVRM: Xid|"
     r"fallen off the bus|uncorrectable (?:NVLink|ECC)|"
-    # a logger, a person
+    # from a logger, or from a person who interrupts
     r"\b(?:ERROR|CRITICAL|FATAL|[Ee]rror)\b.{0,80}\b[Tt]raining (?:has )?"
     r"(?:failed|crashed|aborted)|"
     r"Detected KeyboardInterrupt|[Ii]nterrupted by (?:the )?user|"
     r"^\s*(?:[Tt]raining )?[Ii]nterrupted\b[.!]?\s*$|"
     r"\b[Tt]raining (?:was )?(?:interrupted|stopped) by (?:the )?user"
 )
-# Not the end of a training: another process of the shell, a code of 0, what is only announced.
+# Not the end of training: another process of the shell, exit code 0, or an announcement.
 _NO_STOP = re.compile(
     r"exit ?code:? 0\b|return code ?=? 0\b|will be (?:killed|preempted|overridden)|"
     r"nvidia-smi|Sending process \d+ closing signal|TORCH_USE_CUDA_DSA"
 )
-# What an interpreter says on its way out, or of a thread beside the training, ends nothing.
+# Exceptions that do not end training: those raised at interpreter shutdown or in another thread.
 ASIDE = re.compile(
     r"^Exception ignored in|^Exception in thread|^--- Logging error ---|^Error in atexit|"
     r"^Error in sys\.excepthook"
@@ -167,26 +167,25 @@ CLOSING = re.compile(
     r"[Mm]ax_(?:steps|epochs)=\d+` reached|\btrain_runtime\b"
 )
 CLOSING_HINT = re.compile(r"raining|reached|train_runtime")
-# A fence opens or closes text that is quoted: samples, generated answers, code.
+# A fence opens or closes quoted text: samples, generated answers, code.
 FENCE = re.compile(r"^\s*(?:```|~~~)")
-# What may stand before a real 'Traceback': a bar, a time, a level, a rank.
+# What may precede a real 'Traceback' on its line: a progress bar, a time, a level, a rank.
 _BEFORE = re.compile(
     r"\+ Exception Group $|\]\s*$|\d{2}:\d{2}|ERROR|CRITICAL|\brank|\bpid\b|\|\s*$"
 )
 
 
 def is_resume(text: str) -> bool:
-    """Say whether a line reports a run that continues from a checkpoint."""
+    """Return whether a line reports that a run resumes from a checkpoint."""
     return bool(_RESUME.search(text)) and not _NO_RESUME.search(text)
 
 
 def is_stop(text: str) -> bool:
-    """Say whether a line, no traceback, says that a process was ended."""
-    return bool(STOP_HINT.search(text) and STOP.search(text) and not _NO_STOP.search(text))
+    """Return whether a line (not of a traceback) reports that a process was ended."""
+    return bool(END_HINT.search(text) and STOP.search(text) and not _NO_STOP.search(text))
 
 
 def is_quoted(text: str, at: int) -> bool:
-    """Say whether 'Traceback' at this place of a line stands in other text: a sample, a
-    quotation."""
+    """Return whether 'Traceback' at offset ``at`` of a line is quoted: part of a sample, say."""
     before = text[:at]
     return bool(before) and not _BEFORE.search(before)
