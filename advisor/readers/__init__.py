@@ -1,4 +1,4 @@
-"""Reading logs: each reader is asked 'is this yours?', in order; the first yes reads."""
+"""Reading logs: the first reader in ``READERS`` whose ``sniff`` accepts a file reads it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Role = Literal["events", "states", "tables", "texts"]
 
 @dataclass(frozen=True, slots=True)
 class ReaderEntry:
-    """One reader: its module, and what may be its log in a folder.
+    """One reader: its module, and which files of a folder may be its logs.
 
-    ``files`` is a pattern searched in the file's name in small letters. ``role`` says what such a
-    file is beside the others of its folder: the ``states`` of a run's checkpoints, of which the
-    furthest counts; ``tables`` and TensorBoard ``events`` of one run or several; ``texts``, which
-    may be the same run once more, printed.
+    ``files`` is a pattern searched in the lower-case file name. ``role`` says how such a file
+    relates to the others of its folder: ``states`` are the states of a run's checkpoints, of which
+    the one with the most steps is used; ``tables`` and TensorBoard ``events`` hold one run or
+    several; ``texts`` may print the same run again.
     """
 
     name: str
     files: str
     role: Role
-    example: str  # for the message where nothing is found
+    example: str  # for the error message when a folder holds no log
     format: str
 
     @property
@@ -40,7 +40,7 @@ class ReaderEntry:
 
 _JSON = r"(train|valid|val|eval|log|metric|history|scalar|loss|result|curve).*\.json$"
 _TEXT = r"\.(log|txt|out|err|stdout|stderr)(\.\d+)?$|^(log|nohup|stdout|stderr)$|\.[eo]\d{3,}$"
-# In the order in which they are asked; a module is imported when its turn comes.
+# In the order in which they are tried; a module is imported when its turn comes.
 READERS = (
     ReaderEntry(
         "tensorboard", "tfevents", "events", "events.out.tfevents.*", "TensorBoard event files"
@@ -58,9 +58,12 @@ __all__ = ["READERS", "ReadOptions", "read_file", "reader_of"]
 
 
 def reader_of(path: Path, head: bytes | None = None) -> ModuleType | None:
-    """Return the reader whose format a file has, by its content; None where none knows it."""
+    """Return the reader that recognises the file's content; None where none does.
+
+    ReadError where the format is known but not supported.
+    """
     head = read_head(path) if head is None else head
-    if known := unreadable(path, head):
+    if known := explain_unsupported(path, head):
         raise ReadError(f"{path}: {known}")
     if not head.strip():
         return None
@@ -69,12 +72,12 @@ def reader_of(path: Path, head: bytes | None = None) -> ModuleType | None:
 
 
 def role_of(name: str) -> Role | None:
-    """Return what a file of that name, in small letters, is in its folder; None: no log."""
+    """Return the role of a file with that lower-case name; None where it is no log."""
     return next((entry.role for entry in READERS if re.search(entry.files, name)), None)
 
 
-def unreadable(path: Path, head: bytes) -> str:
-    """Name a format that is known but not read yet, with the way round; '' otherwise."""
+def explain_unsupported(path: Path, head: bytes) -> str:
+    """Return what an unsupported format is and the workaround for it; '' for any other file."""
     if path.suffix == ".wandb" or head.startswith(b":W&B"):
         return (
             "a W&B run file, which cannot be read yet; export its history as CSV,"
@@ -89,7 +92,7 @@ def unreadable(path: Path, head: bytes) -> str:
 
 
 def read_file(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
-    """Read the Runs of one file; ReadError says what is wrong in one line."""
+    """Return the Runs of one file; ReadError says in one line what is wrong."""
     head = read_head(path)
     if not head.strip(b" \t\r\n\0"):
         raise ReadError(f"{path}: the file is empty")

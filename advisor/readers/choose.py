@@ -1,4 +1,4 @@
-"""Which native column stands for which canonical metric."""
+"""Choosing which native column is used for each canonical metric."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from advisor.errors import NoColumn
 from advisor.readers import names
 
-PLACES = ("step", "epoch", "time")  # canonical names of --map that say where a row stands
+PLACES = ("step", "epoch", "time")  # names of --map that give a row's position and are no metric
 
 
 def choose(
@@ -15,18 +15,19 @@ def choose(
 ) -> tuple[dict[str, str], list[str]]:
     """Return canonical name -> native name, and notes on what was guessed.
 
-    Of several columns for one metric the best-known name wins, unless it has less than half of
-    the points of another. ``mapped`` holds what the user says (--map) and wins over all.
+    ``counts`` gives the points of each native column. Of several columns for one metric the one
+    whose name is listed first in ``names`` wins, unless it has less than half of the points of
+    another. ``mapped`` (--map) overrides everything; NoColumn where it names a missing column.
     """
     chosen: dict[str, str] = {}
     for native in counts:
         if native in mapped.values() or names.is_place(native):
             continue
         name = names.canonical(native)
-        if name not in chosen or _better(native, chosen[name], counts):
+        if name not in chosen or _is_better(native, chosen[name], counts):
             chosen[name] = native
     chosen.update({k: v for k, v in mapped.items() if k not in PLACES})
-    notes = _stand_ins(chosen, mapped)
+    notes = _fill_in_losses(chosen, mapped)
     missing = tuple(v for v in mapped.values() if v not in counts)
     if missing:
         have = ", ".join(sorted(counts)[:20])
@@ -34,14 +35,14 @@ def choose(
     return dict(sorted(chosen.items())), notes
 
 
-def _better(one: str, other: str, counts: Mapping[str, int]) -> bool:
+def _is_better(one: str, other: str, counts: Mapping[str, int]) -> bool:
     if 2 * min(counts[one], counts[other]) < max(counts[one], counts[other]):
         return counts[one] > counts[other]
     return (names.rank(one), -counts[one]) < (names.rank(other), -counts[other])
 
 
-def _stand_ins(chosen: dict[str, str], mapped: Mapping[str, str]) -> list[str]:
-    """Fill in a missing loss from its nearest relative, and say so."""
+def _fill_in_losses(chosen: dict[str, str], mapped: Mapping[str, str]) -> list[str]:
+    """Fill in a missing train/loss or eval/loss from a related column; return notes."""
     notes: list[str] = []
     if "train/loss" not in chosen and "train/epoch_loss" in chosen:
         chosen["train/loss"] = chosen.pop("train/epoch_loss")

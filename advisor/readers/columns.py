@@ -12,33 +12,36 @@ from advisor.readers.epochs import across_epochs
 from advisor.run import FloatArray, IntArray
 
 COUNTED = "no step in the log: rows are counted"
-MOST_TEXTS = 40  # columns of words that are kept, and different words of each
-MOST_WORDS = 200
+MOST_TEXTS = 40  # columns of words that are kept
+MOST_WORDS = 200  # different words that are kept of each
 
 
 @dataclass(slots=True)
 class Columns:
-    """Sparse columns: for each native name the row numbers and values that are there.
+    """Sparse columns: for each native name, the rows that have a value, and the values.
 
-    ``rows`` counts all rows. A value may be NaN or infinite: that was logged.
+    ``rows`` counts all rows. A NaN or infinite value was logged as such; a missing value has no
+    entry. ``data`` holds pieces, which ``column`` joins.
     """
 
     rows: int = 0
     data: dict[str, tuple[list[IntArray], list[FloatArray]]] = field(default_factory=dict)
     _all: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    # the few words of a column that holds words, with the rows of each
+    # for a column of words: each different word and the rows that hold it
     texts: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     def add(self, name: str, rows: IntArray, values: FloatArray) -> None:
+        """Add values of a column at these row numbers."""
         if rows.size:
             parts = self.data.setdefault(name, ([], []))
             parts[0].append(rows)
             parts[1].append(values)
 
     def column(self, name: str) -> tuple[IntArray, FloatArray]:
+        """Return the row numbers and values of a column."""
         rows, values = self.data[name]
         if len(rows) > 1:
-            # columns without a hole share their row numbers: most of the memory of a large log
+            # full columns share one array of row numbers, which halves the memory of a large log
             full = sum(part.size for part in rows) == self.rows
             rows = [self.every_row() if full else np.concatenate(rows)]
             self.data[name] = rows, values = rows, [np.concatenate(values)]
@@ -53,12 +56,12 @@ class Columns:
         return sum(part.size for part in self.data[name][0])
 
     def find(self, wanted: Iterable[str]) -> str | None:
-        """Return the first of the wanted names that is there, as the log writes it."""
+        """Return the log's spelling of the first wanted name that is a column; None without one."""
         by_name = {names.plain(native): native for native in self.data}
         return next((by_name.get(w, w) for w in wanted if w in by_name or w in self.data), None)
 
     def by_row(self, wanted: Iterable[str]) -> FloatArray | None:
-        """Return the first of the wanted columns, with NaN in the rows that lack it."""
+        """Return the first wanted column as one value per row, NaN where missing; None without."""
         native = self.find(wanted)
         if native is None:
             return None
@@ -69,8 +72,8 @@ class Columns:
         out[rows] = values
         return out
 
-    def say(self, name: str, word: str, row: int) -> None:
-        """Keep a word of a column of words, unless there are too many to mean a kind of row."""
+    def add_word(self, name: str, word: str, row: int) -> None:
+        """Keep a word of a column, unless the column has too many to be a label of its rows."""
         if name not in self.texts and len(self.texts) >= MOST_TEXTS:
             return
         kept = self.texts.setdefault(name, {})
@@ -79,14 +82,14 @@ class Columns:
 
 
 def steps_of(columns: Columns, main: IntArray, mapped: Mapping[str, str]) -> tuple[FloatArray, str]:
-    """Return the step of every row, and a note on where it comes from.
+    """Return the step of every row, and a note on its origin ('' for a plain step column).
 
-    ``main`` are the rows of the main metric: where these count their steps within each epoch,
-    the steps are made to go on.
+    ``main`` holds the rows of the main metric: where their steps restart in each epoch, they are
+    made to continue across epochs.
     """
     for wanted in (mapped.get("step", ""), *names.STEP):
         steps = columns.by_row((wanted,))
-        if steps is None or not _counts(steps):
+        if steps is None or not _is_step(steps):
             continue
         epoch = columns.by_row((mapped.get("epoch", ""), *names.EPOCH))
         if epoch is not None and main.size:
@@ -94,27 +97,27 @@ def steps_of(columns: Columns, main: IntArray, mapped: Mapping[str, str]) -> tup
             if not np.array_equal(onward, steps[main], equal_nan=True):
                 steps = np.full(columns.rows, np.nan)
                 steps[main] = onward
-                return _fill(steps), "steps are counted within each epoch: they were joined"
-        return _fill(steps), ""
+                return _fill_gaps(steps), "steps are counted within each epoch: they were joined"
+        return _fill_gaps(steps), ""
     epoch = columns.by_row((mapped.get("epoch", ""), *names.EPOCH))
     if epoch is not None:
         known = epoch[np.isfinite(epoch)]
         whole = bool((known == np.round(known)).all())
         if whole and np.unique(known).size > 0.8 * max(1, columns.rows):
-            return _fill(epoch), "no step in the log: epochs are taken as steps"
+            return _fill_gaps(epoch), "no step in the log: epochs are taken as steps"
     return np.arange(1.0, columns.rows + 1), COUNTED
 
 
-def _counts(steps: FloatArray) -> bool:
-    """Say whether a column holds whole numbers in enough rows to be the step."""
+def _is_step(steps: FloatArray) -> bool:
+    """Return whether a column can be the step: whole numbers, in at least 30% of the rows."""
     known = steps[np.isfinite(steps)]
     if known.size < 0.3 * steps.size:
         return False
     return bool(np.count_nonzero(known == np.rint(known)) >= 0.98 * known.size)
 
 
-def _fill(steps: FloatArray) -> FloatArray:
-    """Give rows without a step that of the row before."""
+def _fill_gaps(steps: FloatArray) -> FloatArray:
+    """Return the steps with gaps filled from the row before, or from the first known step."""
     known = np.isfinite(steps)
     if known.all():
         return steps

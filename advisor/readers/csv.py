@@ -1,4 +1,4 @@
-"""CSV: Lightning's metrics.csv with its sparse column pairs, Keras and YOLO logs, generic."""
+"""CSV: Lightning's metrics.csv with its sparse column pairs, Keras and YOLO logs, any other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _DECIMAL_COMMA = re.compile(rb";-?\d+,\d+(?=[;\r\n])")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Say whether a file begins with two names or more, one of them a known metric or step."""
+    """Return whether the first line is a header of at least two columns.
+
+    Without .csv or .tsv in its name the file also needs two known metrics or steps in it.
+    """
     if b"\0" in head:
         return False
     lines = head.decode("utf-8", "replace").split("\n", 2)
@@ -63,9 +66,9 @@ def _is_known(header: str) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> list[Run]:
-    """Read a table; empty cells are missing points."""
+    """Return the runs of a table; empty cells are missing points."""
     pieces = chunks_of_lines(path, options.growing)
-    text = _unix(next(pieces, b"")).lstrip(b"\n")
+    text = _with_line_feeds(next(pieces, b"")).lstrip(b"\n")
     first, _, rest = text.partition(b"\n")
     line = first.decode("utf-8", "replace")
     mark = _delimiter(line)
@@ -76,34 +79,34 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
             header, rest = known, text
         elif known != header:
             options.headers[str(path)] = header
-    columns, bad = _fill(chain([rest], map(_unix, pieces)), header, mark)
+    columns, bad = _parse(chain([rest], map(_with_line_feeds, pieces)), header, mark)
     if not columns.rows:
         raise ReadError(f"{path}: a header and no rows")
     notes = [f"{bad} rows with a wrong number of cells were left out"] if bad else []
     name = "lightning" if any(h.endswith(("_step", "_epoch")) for h in header) else NAME
     notes += reshape(columns)
     runs: list[Run] = []
-    for ident, part, said in rename_columns(columns, path):
-        source = TableSource(str(path), name, {}, (), (*notes, *said))
-        runs += [_name(run, ident) for run in runs_of(part, source, options)]
+    for ident, part, more in rename_columns(columns, path):
+        source = TableSource(str(path), name, {}, (), (*notes, *more))
+        runs += [_add_id(run, ident) for run in runs_of(part, source, options)]
     return runs
 
 
 def _is_row(cells: list[str]) -> bool:
-    """Say whether a first line holds numbers: it is no header, but the log goes on from another."""
+    """Return whether a line holds numbers, as the first line of a rotated log without header."""
     return any(to_float(cell) is not None for cell in cells if cell)
 
 
-def _unix(text: bytes) -> bytes:
+def _with_line_feeds(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
 
 
-def _name(run: Run, ident: str) -> Run:
+def _add_id(run: Run, ident: str) -> Run:
     return replace(run, id=" ".join(filter(None, (ident, run.id)))) if ident else run
 
 
 def _header(cells: list[str], path: Path) -> list[str]:
-    """Return the names of the columns: each once, and one for the nameless index before them."""
+    """Return unique column names: repeated ones get a number, an unnamed first one is 'index'."""
     if not 1 < len(cells) <= MAX_COLUMNS:
         raise ReadError(f"{path}: {len(cells)} columns; expected a table with 2 to {MAX_COLUMNS}")
     seen: dict[str, int] = {}
@@ -115,7 +118,8 @@ def _header(cells: list[str], path: Path) -> list[str]:
     return header
 
 
-def _fill(pieces: Iterable[bytes], header: list[str], mark: str) -> tuple[Columns, int]:
+def _parse(pieces: Iterable[bytes], header: list[str], mark: str) -> tuple[Columns, int]:
+    """Return the columns, and how many rows with a wrong number of cells were left out."""
     columns, bad = Columns(), 0
     for piece in pieces:
         chunk = piece.strip(b"\n")
@@ -123,9 +127,9 @@ def _fill(pieces: Iterable[bytes], header: list[str], mark: str) -> tuple[Column
             continue
         if mark == ";" and _DECIMAL_COMMA.search(chunk[: 1 << 16]):
             chunk = chunk.replace(b",", b".")
-        table = _numbers(chunk, len(header), mark)
+        table = _parse_numbers(chunk, len(header), mark)
         if table is None:
-            bad += _slow(columns, chunk, header, mark)
+            bad += _add_slowly(columns, chunk, header, mark)
             continue
         rows = np.arange(columns.rows, columns.rows + len(table))
         there = table != _HOLE_VALUE
@@ -138,32 +142,32 @@ def _fill(pieces: Iterable[bytes], header: list[str], mark: str) -> tuple[Column
     return columns, bad
 
 
-_HOLE = b"1e-307"  # an empty cell becomes a number that no log holds
+_HOLE = b"1e-307"  # stands for an empty cell: a number that no log holds
 _HOLE_VALUE = float(_HOLE)
 _NUMBERS = msgspec.json.Decoder(list[float])
 
 
-def _numbers(chunk: bytes, width: int, mark: str) -> FloatArray | None:
-    """Parse a chunk of nothing but numbers and empty cells; None where there is more."""
+def _parse_numbers(chunk: bytes, width: int, mark: str) -> FloatArray | None:
+    """Return a chunk as ``(rows, width)`` numbers; None where it holds anything but numbers."""
     sep = mark.encode()
     count = chunk.count(b"\n") + 1
-    if _HOLE in chunk or not _same_width(chunk, sep, width):
+    if _HOLE in chunk or not _is_rectangular(chunk, sep, width):
         return None
     text = chunk.replace(b"\n", b",").replace(sep, b",")
     if b",," in text or text[:1] == b"," or text[-1:] == b",":
         text = text.replace(b",,", b"," + _HOLE + b",").replace(b",,", b"," + _HOLE + b",")
         text = (_HOLE if text[:1] == b"," else b"") + text + (_HOLE if text[-1:] == b"," else b"")
     try:
-        # as JSON: three times as fast as numpy's own reading of text
+        # parsed as JSON, which is three times as fast as numpy's text parser
         values = np.array(_NUMBERS.decode(b"[" + text + b"]"), dtype=np.float64)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return values.reshape(count, width) if values.size == count * width else None
 
 
-def _same_width(chunk: bytes, sep: bytes, width: int) -> bool:
-    """Say whether every line has the cells it should: one too many here, one too few there is
-    none."""
+def _is_rectangular(chunk: bytes, sep: bytes, width: int) -> bool:
+    """Return whether every line has ``width`` cells."""
+    # the total alone is not enough: one cell too many may hide one too few
     if chunk.count(sep) != (chunk.count(b"\n") + 1) * (width - 1):
         return False
     raw = np.frombuffer(chunk, dtype=np.uint8)
@@ -171,8 +175,8 @@ def _same_width(chunk: bytes, sep: bytes, width: int) -> bool:
     return bool((before == (width - 1) * np.arange(1, before.size + 1)).all())
 
 
-def _slow(columns: Columns, chunk: bytes, header: list[str], mark: str) -> int:
-    """Parse a chunk with words, quotes or ragged rows; return how many rows were left out."""
+def _add_slowly(columns: Columns, chunk: bytes, header: list[str], mark: str) -> int:
+    """Add a chunk with words, quotes or ragged rows; return how many rows were left out."""
     rows, bad = [], 0
     for fields in _rows(chunk, mark):
         if len(fields) == len(header):
@@ -180,12 +184,12 @@ def _slow(columns: Columns, chunk: bytes, header: list[str], mark: str) -> int:
         else:
             bad += bool(fields)
     for name, cells in zip(header, zip(*rows, strict=True), strict=False):
-        _column(columns, name, cells)
+        _add_column(columns, name, cells)
     columns.rows += len(rows)
     return bad
 
 
-def _column(columns: Columns, name: str, cells: tuple[str, ...]) -> None:
+def _add_column(columns: Columns, name: str, cells: tuple[str, ...]) -> None:
     first = columns.rows
     numbers = [to_float(cell) for cell in cells]
     good = [i for i, number in enumerate(numbers) if number is not None]
@@ -194,7 +198,7 @@ def _column(columns: Columns, name: str, cells: tuple[str, ...]) -> None:
     if len(good) < len(cells):
         for i, cell in enumerate(cells):
             if numbers[i] is None and cell.strip():
-                columns.say(name, cell.strip(), first + i)
+                columns.add_word(name, cell.strip(), first + i)
 
 
 def _rows(chunk: bytes, mark: str) -> Iterator[list[str]]:

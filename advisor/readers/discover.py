@@ -1,4 +1,4 @@
-"""Finding the logs below a directory, and which of them belong to one run."""
+"""Finding the logs below a directory, and deciding which of them belong to one run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from advisor.run import Run
 
 LOOKED_FOR = ", ".join(entry.example for entry in READERS)
 MAX_RUNS = 1_000
-STALE = 60.0  # seconds: what was written so long before the log itself is of an earlier attempt
+STALE = 60.0  # seconds: a text written that long before the log is of an earlier attempt
 NESTED = 4  # levels below a run's folder where its own TensorBoard files may lie
 
-# What a process or its scheduler prints goes into files of such names.
+# Names of files that hold what a process or its scheduler prints.
 _OUTPUT = re.compile(
     r"\.(?:err|stderr|stdout|out)(?:\.\d+)?$|\.[eo]\d+$|"
     r"^(?:std|err|slurm|nohup|train|console|output|run|log|job)"
@@ -27,16 +27,16 @@ _OUTPUT = re.compile(
 
 @dataclass(slots=True)
 class FoundLogs:
-    """The runs below a path, and one line for each log that cannot be read."""
+    """The runs below a path, and one error for each log that cannot be read."""
 
     runs: list[Run] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
 
 
 def read_runs(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
-    """Read all Runs of a file or below a directory; ReadError where there is none.
+    """Return all Runs of a file or below a directory; ReadError where there is none.
 
-    What fails beside runs that were read is kept as a note of the first one.
+    Logs that fail while others are read become notes of the first run.
     """
     found = read_all(path, options)
     if not found.runs:
@@ -47,7 +47,7 @@ def read_runs(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
 
 
 def read_all(path: Path, options: ReadOptions = DEFAULT) -> FoundLogs:
-    """Read all Runs of a file or below a directory, with the errors of what cannot be read."""
+    """Return all Runs of a file or below a directory, and the errors of logs that fail."""
     try:
         if not path.is_dir():
             if not path.exists():
@@ -97,7 +97,10 @@ def _read_walk(top: Path, walked: Walk, options: ReadOptions) -> FoundLogs:
 
 
 def _join_above(runs: list[Run], folder: Folder, by_root: dict[Path, list[Run]]) -> list[Run]:
-    """Leave out TensorBoard files that show a run of a folder above: Trainer's runs/<date>."""
+    """Return the runs without those whose TensorBoard files show a run of a folder above.
+
+    Hugging Face's Trainer writes such files into runs/<date>.
+    """
     if folder.states or folder.tables or folder.texts:
         return runs
     kept = []
@@ -109,7 +112,7 @@ def _join_above(runs: list[Run], folder: Folder, by_root: dict[Path, list[Run]])
 
 
 def _pair_folders(by_root: dict[Path, list[Run]]) -> None:
-    """Make one run of sibling folders 'train' and 'validation', as Keras and add_scalars write."""
+    """Join the runs of sibling folders 'train' and 'validation', as Keras and add_scalars write."""
     for root in list(by_root):
         side, rest = side_of(root.name)
         if side not in ("eval", "test") or len(by_root[root]) != 1:
@@ -125,17 +128,17 @@ def _pair_folders(by_root: dict[Path, list[Run]]) -> None:
 
 
 class _Reading:
-    """Reads the files of one folder, and keeps the errors."""
+    """Reads the files of one folder and collects the errors."""
 
     def __init__(self, folder: Folder, options: ReadOptions) -> None:
         self.folder = folder
         self.options = options
         self.errors: list[ReadError] = []
-        self.others: list[ReadError] = []  # of files that only looked like logs
-        self.lacking: dict[Path, NoColumn] = {}
+        self.others: list[ReadError] = []  # of files whose name only suggested a log
+        self.lacking: dict[Path, NoColumn] = {}  # files without a column that --map names
 
     def runs(self) -> list[Run]:
-        """Return the folder's runs; what --map names must stand in one of its files, not in all."""
+        """Return the folder's runs; a column that --map names need only be in one of its files."""
         runs = self._runs()
         missing = [set(error.missing) for error in self.lacking.values()]
         if missing and (runs or not set.intersection(*missing)):
@@ -155,7 +158,7 @@ class _Reading:
             runs += [run for run in self._events() if not join(runs, run)]
         with_logs = bool(runs)
         for path in folder.texts:
-            read = [self._beside(run, path) for run in self._read(path)]
+            read = [self._clear_stale_end(run, path) for run in self._read(path)]
             others = [run for run in read if not join(runs, run)]
             if with_logs and others:
                 note = f"{one_line(path.name)} beside it shows other losses and was left out"
@@ -168,20 +171,21 @@ class _Reading:
         return runs
 
     def _states(self) -> list[Run]:
-        """Return the runs of the trainer states: the one that is there now, then what others
-        left."""
-        apart = leftovers.apart(self.folder.states, self.folder.root)
+        """Return the runs of the trainer states: the current one, then what earlier ones left."""
+        groups = leftovers.group_by_run(self.folder.states, self.folder.root)
         found: list[Run] = []
-        for states in apart:
-            names = leftovers.checkpoints_of(states, apart, self.folder.checkpoints)
+        for states in groups:
+            names = leftovers.checkpoints_of(states, groups, self.folder.checkpoints)
             for run in self._read(states[-1].path):
                 run = replace(run, facts={**run.facts, "checkpoints": names})
-                found.append(leftovers.told(run, states, apart))
+                found.append(leftovers.add_note(run, states, groups))
         return found
 
-    def _beside(self, run: Run, path: Path) -> Run:
-        """Return the Run of a text. Without metrics it ends the run beside it only if that run
-        printed it, and not an earlier attempt."""
+    def _clear_stale_end(self, run: Run, path: Path) -> Run:
+        """Return the Run of a text, its final events cleared where an earlier attempt printed it.
+
+        A text without metrics ends the run beside it only if that run printed it.
+        """
         folder = self.folder
         logs = [*folder.states, *folder.tables, *folder.events]
         logs += [other for other in folder.texts if other != path]
@@ -193,7 +197,7 @@ class _Reading:
         return replace(run, events=tuple(replace(event, final=False) for event in run.events))
 
     def _tables(self) -> list[list[Run]]:
-        """Return the runs of each table; a table of evaluations goes with that of training."""
+        """Return the runs of each table; an evaluation table is joined with its training table."""
         read = {path: self._read(path) for path in self.folder.tables}
         taken: set[Path] = set()
         for path, runs in read.items():

@@ -1,4 +1,4 @@
-"""Steps that are counted anew in each epoch, made to go on."""
+"""Making steps that restart in each epoch continue across epochs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from advisor.run import FloatArray
 
 
 def across_epochs(step: FloatArray, epoch: FloatArray, totals: FloatArray) -> FloatArray:
-    """Return the steps as they are unless they begin again with most epochs.
+    """Return the steps of the run where they restart in most epochs, else the steps as they are.
 
-    ``totals`` holds the steps of an epoch where a row states them, otherwise NaN.
+    All arrays have one entry per row. ``totals`` holds the steps per epoch where the row states
+    them, otherwise NaN; without any, the length of an epoch is estimated from the steps seen.
     """
     backward = np.diff(step) <= 0
     if not backward.any() or not np.isfinite(epoch).all() or np.unique(epoch).size < 2:

@@ -1,4 +1,4 @@
-"""Tables that trackers export: their column names say the run, or not even the metric."""
+"""Tables exported by trackers: column names may hold the run's name, or lack the metric's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TAG_IN_NAME = re.compile(r"tag[-_](?P<tag>.+)$")  # TensorBoard: 'run-.-tag-tra
 
 
 def rename_columns(columns: Columns, path: Path) -> Iterator[tuple[str, Columns, list[str]]]:
-    """Yield each run of an export: its name, its columns, and notes. Others come as they are."""
+    """Yield the id, the columns and the notes of each run; any other table comes unchanged."""
     charts = _charts(columns)
     if charts:
         places = {k: v for k, v in columns.data.items() if names.is_place(k)}
@@ -36,7 +36,7 @@ def rename_columns(columns: Columns, path: Path) -> Iterator[tuple[str, Columns,
 
 
 def _charts(columns: Columns) -> dict[str, dict[str, str]]:
-    """Run -> metric -> column, of a table in which every metric is named so."""
+    """Return run -> metric -> column where every metric is named 'run - metric', else {}."""
     charts: dict[str, dict[str, str]] = {}
     for native in columns.data:
         if names.is_place(native):

@@ -1,4 +1,4 @@
-"""Reading bytes safely: plain files only, bounded sizes, packed and UTF-16 files unpacked."""
+"""Reading bytes safely: regular files only, bounded sizes, compressed and UTF-16 files decoded."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from typing import IO
 
 from advisor.errors import ReadError
 
+# All in bytes.
 MAX_BYTES = 4 << 30
-MAX_UNPACKED = 1 << 30  # a small packed file can unpack to anything
+MAX_UNPACKED = 1 << 30  # a small compressed file can expand to any size
 HEAD = 1 << 16
 FIRST_CHUNK = 1 << 14
 CHUNK = 1 << 22
 MAX_LINE = 1 << 26
 
-# How packed files begin, and the module that opens them: imported only for one of them.
+# The first bytes of compressed files, and the module that opens them, imported when needed.
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "lzma"))
-_MARKS = (  # the longer marks first: UTF-32's begins like UTF-16's
+_MARKS = (  # longer marks first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -34,12 +35,13 @@ _MARKS = (  # the longer marks first: UTF-32's begins like UTF-16's
 
 @contextmanager
 def open_log(path: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """The bytes of a file, unpacked, and how many to take at most; ReadError where it has none.
+    """Open a log: yield its decompressed stream and the most bytes to read from it.
 
-    What is written while it is read is left to the next reading.
+    The limit is the size at the time of opening, so that a growing file ends. ReadError where the
+    file is not regular, too large, damaged or unreadable.
     """
     try:
-        # without blocking: a pipe that nobody writes to must not stop the search
+        # without blocking: a pipe without a writer must not stop the search
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(number, "rb") as file:
             state = os.fstat(number)
@@ -74,7 +76,7 @@ def _unpack(path: Path, file: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
 
 
 def read_raw(path: Path) -> bytes:
-    """Return the whole file, unpacked."""
+    """Return the whole file, decompressed."""
     with open_log(path) as (file, most):
         data = file.read(most + 1 if most == MAX_UNPACKED else most)
         if most == MAX_UNPACKED and len(data) > most:
@@ -83,10 +85,10 @@ def read_raw(path: Path) -> bytes:
 
 
 def chunks_of_lines(path: Path, growing: bool = False) -> Iterator[bytes]:
-    """Yield the text as UTF-8, a piece of whole lines at a time: large logs stay small.
+    """Yield the text as UTF-8 in chunks of whole lines, so that memory stays bounded.
 
-    The first piece is small: it teaches a reader what the others look like. Of a ``growing``
-    log the last line is kept back while it has no end.
+    The first chunk is small: readers learn the layout from it. Of a ``growing`` log an
+    unterminated last line is held back.
     """
     with open_log(path) as (file, left):
         size, rest = FIRST_CHUNK, b""
@@ -126,7 +128,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_head(path: Path, size: int = HEAD) -> bytes:
-    """Return the first bytes, unpacked; text in UTF-16 as UTF-8."""
+    """Return the first ``size`` bytes, decompressed and as UTF-8."""
     with open_log(path) as (file, most):
         head = file.read(min(size, most))
     name = encoding_of(head)
@@ -134,12 +136,12 @@ def read_head(path: Path, size: int = HEAD) -> bytes:
 
 
 def encoding_of(head: bytes) -> str:
-    """Name the encoding that the first bytes tell: UTF-8 unless they say otherwise."""
+    """Return the encoding by the first bytes: by the byte order mark or zero bytes, else UTF-8."""
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
     start = head[:32]
-    if len(start) >= 8 and len(start) % 2 == 0:  # no mark, but every other byte is 0
+    if len(start) >= 8 and len(start) % 2 == 0:  # UTF-16 without a mark: every other byte is 0
         for first, name in ((0, "utf-16-le"), (1, "utf-16-be")):
             others = start[first::2]
             if not any(start[1 - first :: 2]) and all(9 <= byte < 127 for byte in others):

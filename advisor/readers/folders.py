@@ -1,4 +1,4 @@
-"""Walking a directory: which files may be logs, and the folders that hold one run's."""
+"""Walking a directory: which files may be logs, grouped into the folders of runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_FOLDERS = 5_000
 _SKIP = frozenset({
     ".git", "node_modules", "__pycache__", ".venv", "venv", "site-packages", ".ipynb_checkpoints",
 })  # fmt: skip
-TRACKERS = frozenset({"wandb", "mlruns"})  # they hold copies: looked into where nothing else is
+TRACKERS = frozenset({"wandb", "mlruns"})  # hold copies: searched only where no other log is found
 _CHECKPOINT = re.compile(r"^(?:checkpoint|ckpt|epoch_\d+_step|step|global_step)[-_]?(\d+)$")
 _PACKED = re.compile(r"\.(gz|bz2|xz)$")
 _NOT_LOGS = re.compile(
@@ -32,14 +32,14 @@ _SIDE = re.compile(
 
 @dataclass(slots=True)
 class Folder:
-    """The log files of one folder and of its checkpoints, by kind."""
+    """The log files of one folder and of its checkpoints, by role."""
 
     root: Path
     states: list[Path] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     events: list[Path] = field(default_factory=list)
     texts: list[Path] = field(default_factory=list)
-    checkpoints: dict[int, str] = field(default_factory=dict)
+    checkpoints: dict[int, str] = field(default_factory=dict)  # step -> name of the folder
 
     @property
     def holds_logs(self) -> bool:
@@ -48,11 +48,11 @@ class Folder:
 
 @dataclass(slots=True)
 class Walk:
-    """All folders with logs below a directory, in order; and what was left out."""
+    """All folders with logs below a directory, in natural order, and what was left out."""
 
     folders: list[Folder] = field(default_factory=list)
     stores: list[str] = field(default_factory=list)  # known stores that cannot be read
-    cut: str = ""
+    cut: str = ""  # a message where a limit ended the walk
     trackers: bool = False  # a tracker's folder was skipped
 
 
@@ -86,13 +86,13 @@ def walk(top: Path, into_trackers: bool = False) -> Walk:
 
 
 def run_folder(log: Path) -> Path:
-    """Return the folder of the run that a log is of: a checkpoint's log is that of the run."""
+    """Return the folder of the run that a log belongs to, also for a log in a checkpoint."""
     inside = _CHECKPOINT.match(log.parent.name)
     return log.parent.parent if inside else log.parent
 
 
 def natural(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
-    """Return a key by which version_10 comes after version_9."""
+    """Return a sort key that places version_10 after version_9."""
     return tuple(
         tuple(
             (1, int(piece), "") if piece.isdecimal() and len(piece) < 19 else (0, 0, piece)
@@ -103,7 +103,7 @@ def natural(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
 
 
 def _places(top: Path, skip: frozenset[str]) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder with the folders and files in it; links to folders are not followed."""
+    """Yield each folder, its subfolders and its files; symbolic links are not followed."""
     for place, folders, files in os.walk(top, followlinks=False):
         path = Path(place)
         inside = sorted(name for name in folders if not name.startswith("."))
@@ -129,7 +129,7 @@ def _sort_in(folder: Folder, path: Path, found: Walk, only_state: bool) -> None:
 
 
 def _is_file(path: Path) -> bool:
-    """Pipes, sockets and devices are skipped; of a broken link the reader says what is wrong."""
+    """Return False for pipes, sockets and devices; for a broken link the reader gives the error."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -137,7 +137,7 @@ def _is_file(path: Path) -> bool:
 
 
 def side_of(name: str) -> tuple[str, str]:
-    """Split a file's or folder's name into the side it speaks of and the rest of it."""
+    """Split a name into the side it states ('train', 'eval', 'test' or '') and the rest of it."""
     match = _SIDE.search(name.lower())
     if match is None:
         return "", name.lower()

@@ -1,4 +1,4 @@
-"""Several logs of one run made into one Run: what the richest lacks is taken from the others."""
+"""Joining several logs of one run: what the first log lacks is taken from the others."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from advisor.errors import one_line
 from advisor.run import IntArray, Run, Series
 
-MOST = 50  # runs of a folder that a further log is compared with
-CLOSE = 2e-3  # relative: logs of one run round differently
+MOST = 50  # runs of a folder that another log is compared with
+CLOSE = 2e-3  # relative difference of equal losses: logs of one run round differently
 
 
 def join(runs: list[Run], other: Run) -> bool:
-    """Add a log to the run that it is of; False where it is of none of them."""
+    """Merge a log into the run it belongs to, in place; return False where it fits none."""
     for at, run in enumerate(runs[:MOST]):
         matched = _matching_steps(run, other)
         if matched is not None:
@@ -29,7 +29,7 @@ def join(runs: list[Run], other: Run) -> bool:
 
 
 def _matching_steps(run: Run, other: Run) -> dict[int, int] | None:
-    """Return the steps of the other log -> steps of the run, where both show the same curve."""
+    """Return step of the other log -> step of the run if both show the same loss, else None."""
     for name in ("train/loss", "eval/loss"):
         mine, theirs = run.series.get(name), other.series.get(name)
         if mine is not None and theirs is not None:
@@ -43,23 +43,23 @@ def _same_steps(mine: Series, theirs: Series) -> dict[int, int] | None:
     )
     if shared.size < max(2, 0.5 * min(len(mine), len(theirs))):
         return None
-    if not _alike(mine, theirs, at, there):
+    if not _is_same_curve(mine, theirs, at, there):
         return None
     return {int(step): int(step) for step in theirs.steps[:: max(1, len(theirs) // 5000)]}
 
 
 def _same_order(mine: Series, theirs: Series) -> dict[int, int] | None:
-    """Match a console that states no steps: its values in turn are those of the run."""
+    """Match a log without real steps by the order of its values."""
     count = min(len(mine), len(theirs))
     if count < 4 or abs(len(mine) - len(theirs)) > 0.1 * count:
         return None
     every = np.arange(count)
-    if not _alike(mine, theirs, every, every):
+    if not _is_same_curve(mine, theirs, every, every):
         return None
     return dict(zip(theirs.steps[:count].tolist(), mine.steps[:count].tolist(), strict=True))
 
 
-def _alike(mine: Series, theirs: Series, at: IntArray, there: IntArray) -> bool:
+def _is_same_curve(mine: Series, theirs: Series, at: IntArray, there: IntArray) -> bool:
     one, other = mine.values[at], theirs.values[there]
     both = np.isfinite(one) & np.isfinite(other)
     if not both.any():
@@ -69,6 +69,7 @@ def _alike(mine: Series, theirs: Series, at: IntArray, there: IntArray) -> bool:
 
 
 def _complete(run: Run, other: Run, steps: dict[int, int]) -> Run:
+    """Return the run with the series and events that only the other log has."""
     place = one_line(Path(other.path).name)
     found = {name: _at_steps(one, steps) for name, one in other.series.items()}
     missing = {
@@ -95,8 +96,7 @@ def _complete(run: Run, other: Run, steps: dict[int, int]) -> Run:
 
 
 def _at_steps(series: Series, steps: dict[int, int]) -> Series | None:
-    """Return a series of another log at the run's own steps; None where they cannot be told
-    apart."""
+    """Return another log's series at the run's steps; None where two points share a step."""
     if all(old == new for old, new in steps.items()):
         return series
     theirs = np.array(sorted({0: 0, **steps}), dtype=np.float64)
@@ -107,7 +107,7 @@ def _at_steps(series: Series, steps: dict[int, int]) -> Series | None:
 
 
 def held_out(run: Run) -> Run:
-    """Return the run of a log that holds evaluations only, whatever its columns are called."""
+    """Return the run of an evaluation log, with its train/loss and accuracy renamed to eval/."""
     series = {}
     for name, one in run.series.items():
         moved = name in ("train/loss", "train/accuracy")
@@ -118,7 +118,7 @@ def held_out(run: Run) -> Run:
 
 
 def side_by_side(run: Run, held: Run) -> Run:
-    """Return one run of its training log and its evaluation log."""
+    """Return the run of a training log together with its evaluation log."""
     more = {k: v for k, v in held_out(held).series.items() if k.startswith("eval/")}
     more = {k: v for k, v in more.items() if k not in run.series}
     return replace(

@@ -1,7 +1,7 @@
-"""Trainer states of one folder told apart: the run that is there now, and what earlier ones left.
+"""Grouping the trainer states of one folder by run: the current run, and leftovers of earlier ones.
 
-A run that is started again into the same folder overwrites the checkpoints whose numbers it
-reaches and leaves the others: the state with the most steps need not be the newest run's.
+A run started into the folder of an earlier one overwrites the checkpoints whose steps it reaches
+and leaves the others, so the state with the most steps need not belong to the newest run.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from advisor.readers.records import try_decode
 from advisor.run import Run
 
 HEAD = 1 << 20  # bytes of a history that are compared: some 5,000 rows
-TAIL = 8192
-TOGETHER = 2.0  # seconds: files of one copy; which of them is newer is not told by their times
+TAIL = 8192  # bytes at the end of a file in which its step numbers are searched
+TOGETHER = 2.0  # seconds: times closer than this come from one copy and do not order the files
 _HISTORY = re.compile(rb'"log_history"\s*:\s*\[')
-_END = re.compile(rb'\}\s*\]\s*(?:,\s*"|\})')  # of the history
+_END = re.compile(rb'\}\s*\]\s*(?:,\s*"|\})')  # the end of the history
 _BORDER = re.compile(rb"\}\s*,\s*\{")
 _NUMBER = rb'"%s"\s*:\s*(-?\d{1,15})'
 
 
 @dataclass(frozen=True)
 class LeftoverState:
-    """One trainer_state.json, as far as it says whose it is."""
+    """What identifies the run of one trainer_state.json."""
 
     path: Path
-    at_root: bool
-    step: int
-    planned: int
-    time: float
-    history: bytes  # the rows, those within HEAD at most
-    is_whole: bool = True  # no row is missing
+    at_root: bool  # in the run's folder itself, not in a checkpoint
+    step: int  # -1 where the file does not say or cannot be read
+    planned: int  # max_steps; -1 likewise
+    time: float  # of the last modification, seconds since 1970
+    history: bytes  # the log's rows as written, within HEAD
+    is_whole: bool = True  # HEAD held all rows
 
     @cached_property
     def rows(self) -> tuple[str, ...]:
-        """What its rows say of the training, in turn."""
+        """The rows that log a training loss, as comparable texts; of evaluations without any."""
         try:
             found = try_decode(b"[" + self.history + b"]")
         except (ValueError, RecursionError):
             return ()
         rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-        return _said(rows, "loss") or _said(rows, "eval_loss")
+        return _rows_with(rows, "loss") or _rows_with(rows, "eval_loss")
 
 
-def _said(rows: Iterable[dict[str, Any]], name: str) -> tuple[str, ...]:
+def _rows_with(rows: Iterable[dict[str, Any]], name: str) -> tuple[str, ...]:
     return tuple(repr(sorted(row.items())) for row in rows if name in row)
 
 
 def state_of(path: Path, root: Path) -> LeftoverState:
-    """Look at the ends of a trainer state; what cannot be read comes last."""
+    """Return a trainer state by the two ends of its file; step -1 where it cannot be read."""
     try:
         with path.open("rb") as file:
             head = file.read(4096 + HEAD)
@@ -71,7 +71,7 @@ def state_of(path: Path, root: Path) -> LeftoverState:
 
 
 def _history(head: bytes) -> tuple[bytes, bool]:
-    """Return the rows that stand in the first bytes of a file, and whether they are all."""
+    """Return the rows in the first bytes of a file, and whether they are all of its rows."""
     start = _HISTORY.search(head)
     if start is None:
         return b"", True
@@ -81,7 +81,7 @@ def _history(head: bytes) -> tuple[bytes, bool]:
 
 
 def _last_row(head: bytes, start: int) -> int:
-    """Return where the last whole row of a history that is cut off ends."""
+    """Return where the last complete row of a truncated history ends."""
     borders = [m.start() + 1 for m in _BORDER.finditer(head, max(start, len(head) - TAIL))]
     return borders[-1] if borders else start
 
@@ -91,21 +91,21 @@ def _number(name: bytes, text: bytes) -> int:
     return int(found[1]) if found else -1
 
 
-def runs_of(states: Sequence[LeftoverState]) -> list[list[LeftoverState]]:
-    """Return the states of each run, its furthest one last; the run that is there now first."""
+def _group(states: Sequence[LeftoverState]) -> list[list[LeftoverState]]:
+    """Return the states of each run by rising step; the current run comes first."""
     runs: list[list[LeftoverState]] = []
     ended = {state.planned for state in states if state.step >= state.planned}
     for state in sorted(states, key=lambda s: (s.step, s.at_root, s.time)):
-        home = next((run for run in runs if _goes_on(run[-1], state, ended)), None)
-        if home is None:
+        own = next((run for run in runs if _is_continued_by(run[-1], state, ended)), None)
+        if own is None:
             runs.append([state])
         else:
-            home.append(state)
-    return sorted(runs, key=_Newest)
+            own.append(state)
+    return sorted(runs, key=_NewestFirst)
 
 
-def _goes_on(before: LeftoverState, now: LeftoverState, ended: Container[int]) -> bool:
-    """Say whether a state is of the run that an earlier one is of: it holds that one's rows."""
+def _is_continued_by(before: LeftoverState, now: LeftoverState, ended: Container[int]) -> bool:
+    """Return whether a later state is of the same run, which it is if it holds the same rows."""
     if before.step < 0 or now.step < 0:
         return before.step == now.step
     if before.planned != now.planned and _is_newer(before, now, ended):
@@ -118,21 +118,27 @@ def _goes_on(before: LeftoverState, now: LeftoverState, ended: Container[int]) -
 
 
 def _is_newer(one: LeftoverState, other: LeftoverState, ended: Container[int]) -> bool:
-    """Say whether a state was written after one of more steps; the root's is written last."""
+    """Return whether ``one`` was written after ``other``, which has more steps.
+
+    A finished run writes the state at the root last.
+    """
     if abs(one.time - other.time) > TOGETHER:
         return one.time > other.time
     return one.at_root and other.planned in ended
 
 
-class _Newest:
-    """Orders runs, the newest first: by time, else by the root, else by what was overwritten."""
+class _NewestFirst:
+    """Sort key of runs: newest time first, then the state at the root, then the lowest step.
+
+    A run that overwrote the lowest checkpoints is newer than one that kept only later ones.
+    """
 
     def __init__(self, run: Sequence[LeftoverState]) -> None:
         self.time = max(state.time for state in run)
         self.at_root = any(state.at_root for state in run)
         self.lowest = run[0].step if run[0].step >= 0 else 1 << 60
 
-    def __lt__(self, other: _Newest) -> bool:
+    def __lt__(self, other: _NewestFirst) -> bool:
         if abs(self.time - other.time) > TOGETHER:
             return self.time > other.time
         if self.at_root != other.at_root:
@@ -140,16 +146,19 @@ class _Newest:
         return self.lowest < other.lowest
 
 
-def apart(paths: Sequence[Path], root: Path) -> list[list[LeftoverState]]:
-    """Return the states of a folder's runs; one that says nothing counts where all are such."""
+def group_by_run(paths: Sequence[Path], root: Path) -> list[list[LeftoverState]]:
+    """Return the states of each run of a folder by rising step; the current run comes first.
+
+    States without a step are ignored, unless all are such; then the last one is the run.
+    """
     states = [state_of(path, root) for path in paths]
-    return runs_of([state for state in states if state.step >= 0] or states[-1:])
+    return _group([state for state in states if state.step >= 0] or states[-1:])
 
 
 def checkpoints_of(
     run: Sequence[LeftoverState], runs: Sequence[Sequence[LeftoverState]], found: Mapping[int, str]
 ) -> dict[int, str]:
-    """Return the checkpoints of one run; those without a state are of the run that is there now."""
+    """Return step -> name of one run's checkpoints; the current run owns those without a state."""
     own = {state.path.parent.name for state in run}
     others = {state.path.parent.name for other in runs for state in other} - own
     is_now = run is runs[0]
@@ -159,8 +168,10 @@ def checkpoints_of(
     }  # fmt: skip
 
 
-def told(read: Run, run: Sequence[LeftoverState], runs: Sequence[Sequence[LeftoverState]]) -> Run:
-    """Return a run with a note on whose folder it shares; what an earlier one left has an id."""
+def add_note(
+    read: Run, run: Sequence[LeftoverState], runs: Sequence[Sequence[LeftoverState]]
+) -> Run:
+    """Return ``read`` with a note that its folder holds several runs; earlier ones get an id."""
     if len(runs) == 1:
         return read
     at = next(i for i, other in enumerate(runs) if other is run)

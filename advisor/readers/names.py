@@ -1,8 +1,8 @@
 """The one table of metric names: what loggers write -> the canonical name.
 
-A native name is folded (case, blanks, dashes, camelCase), the words that say 'training' or
-'held out' are taken off, and what is left is looked up. A new alias is one word here; where one
-log has several aliases of a metric, the one that stands first here is preferred.
+A native name is folded (case, blanks, dashes, camelCase), the words for 'training' or 'held out'
+are removed, and the rest is looked up. To support an alias, add a word here; if one log has
+several aliases of a metric, the first in this table is preferred.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ _METRICS: dict[str, str] = {
         objective/rlhf_reward objective/scores rewards/chosen rewards/margins""",
     "kl": "kl kl_divergence approx_kl objective/kl kl_div",
 }
-_HELD_METRICS = ("loss", "epoch_loss", "accuracy")  # the others mean nothing of a held-out set
+_HELD_METRICS = ("loss", "epoch_loss", "accuracy")  # the others mean nothing on a held-out set
 _SIDES = {
     "train": "train training tr",
     "eval": "eval evaluation val valid validation dev heldout held_out",
     "test": "test testing",
 }
-# Groups under which trackers file what belongs to training.
+# Prefixes under which trackers group training metrics.
 _GROUPS = "losses metrics optim perf global trainer reduced epoch batch model stats"
 SIDE_WORDS = {word: side for side, words in _SIDES.items() for word in words.split()}
 _WORDS = "|".join(sorted(SIDE_WORDS, key=len, reverse=True))
@@ -67,7 +67,7 @@ _GROUPED = re.compile(rf"^({'|'.join(_GROUPS.split())})[_/\-. ]+(.+)$")
 _SET = re.compile(r"^(.+)[_/](loss)$")
 _PARTS_OF_LOSS = ("loss", "box", "cls", "dfl", "nll", "ce", "lm")
 _ORDER = {a: (m, i) for m, names in _METRICS.items() for i, a in enumerate(names.split())}
-# Summaries of a whole run that trainers write at its end; never a point of a curve.
+# Summaries of a whole run that trainers log at its end; never points of a curve.
 SUMMARY = frozenset(
     ["train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos"]
 )
@@ -82,14 +82,14 @@ TIME = ("timestamp", "wall_time", "_timestamp", "time", "created_at", "datetime"
 
 
 def plain(native: str) -> str:
-    """Fold case, blanks, dashes and camelCase of a native name."""
+    """Return a native name in lower case, with underscores for blanks, dashes and camelCase."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "_", native.strip())
     return re.sub(r"[\s\-]+", "_", spaced.lower())
 
 
 @lru_cache(maxsize=4096)
 def canonical(native: str) -> str:
-    """Return the canonical name of a native metric name.
+    """Return the canonical name of a native metric name, such as 'train/loss'.
 
     An unknown metric keeps its own name under 'train/' or 'eval/'.
     """
@@ -108,11 +108,11 @@ def canonical(native: str) -> str:
 
 
 def _side(name: str) -> tuple[str, str]:
-    """Split a folded name into the side it speaks of ('' where it does not say) and the rest."""
+    """Split a folded name into its side ('train', 'eval', 'test' or '') and the rest."""
     if name in _ORDER:
         return "", name
     between = _BETWEEN.match(name)
-    if between:  # 'metrics/eval/x' is x, 'loss/train/total' is the loss's total
+    if between:  # 'metrics/eval/x' -> 'x', 'loss/train/total' -> 'loss/total'
         rest = between[3] if between[1] == "metrics" else f"loss/{between[3]}"
         return SIDE_WORDS[between[2]], rest
     for pattern, word, rest in ((_BEFORE, 1, 2), (_JOINED, 1, 2), (_AFTER, 2, 1)):
@@ -134,22 +134,22 @@ def _look_up(rest: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_known(native: str) -> bool:
-    """Say whether a native name stands for a metric of the table."""
+    """Return whether a native name is an alias of a metric in the table."""
     return bool(_look_up(_side(plain(native))[1]))
 
 
 def is_telling(name: str) -> bool:
-    """Say whether a canonical name tells how training goes: a table without one is no log."""
+    """Return whether a canonical name shows training progress; a table without one is no log."""
     return name.endswith("loss") or name.split("/", 1)[-1] in _METRICS
 
 
 def rank(native: str) -> int:
-    """Return where a name stands among the aliases of its metric: the first is preferred."""
+    """Return the position of a name among its metric's aliases; the lowest is preferred."""
     rest = _side(plain(native))[1]
     return _ORDER[rest][1] if rest in _ORDER else len(_ORDER)
 
 
 def is_place(native: str) -> bool:
-    """Say whether a column says where a row stands (step, epoch, time) and is no metric."""
+    """Return whether a column gives a row's position (step, epoch or time) and is no metric."""
     folded = plain(native)
     return folded in STEP or folded in EPOCH or folded in TIME

@@ -1,4 +1,4 @@
-"""Numbers as logs write them."""
+"""Parsing numbers as logs write them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ _WRAPPED = re.compile(r"(?:tensor|array|[\w.]*float\d*)?[(\[]+\s*([-+\w.]+)\s*[,
 
 
 def to_float(value: object) -> float | None:
-    """Read a number from what a log holds: numbers, 'nan', '1e-4', '10/3820', '5%'; else None."""
+    """Return the number in a value of a log: 1, 'nan', '1e-4', '5%', '10/3820' (10); else None.
+
+    A percentage keeps its figure: '5%' is 5.0. A truth value is no number.
+    """
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""What a run optimises, told by the metrics that it logs."""
+"""Inferring a run's training objective from the metrics it logs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _SCORED = ("mean_reward", "min_reward", "max_reward")  # a reward model's scores
 
 
 def objective_of(series: Mapping[str, Series]) -> str:
-    """'rl', 'dpo', 'orpo', 'kto' or 'reward' where the metrics say so, otherwise ''."""
+    """Return 'rl', 'dpo', 'orpo', 'kto' or 'reward' where the metrics show it, otherwise ''."""
     logged = [name.lower() for one in series.values() for name in (one.name, one.native)]
     bare = {name.removeprefix("train/").removeprefix("train_") for name in logged}
-    if _any(logged, _ODDS):
+    if _has_any(logged, _ODDS):
         return "orpo"
-    if _any(logged, _PREFERENCE):
+    if _has_any(logged, _PREFERENCE):
         return "kto" if {"kl", "rewards/chosen"} <= bare else "dpo"
-    if _any(logged, _REINFORCED):
+    if _has_any(logged, _REINFORCED):
         return "rl"
-    if all(_any(logged, (name,)) for name in _SCORED):
+    if all(_has_any(logged, (name,)) for name in _SCORED):
         return "reward"
     return "rl" if {"train/reward", "train/kl"} <= {*logged} else ""
 
 
-def _any(logged: Iterable[str], parts: tuple[str, ...]) -> bool:
+def _has_any(logged: Iterable[str], parts: tuple[str, ...]) -> bool:
     return any(part in name for name in logged for part in parts)

@@ -1,4 +1,4 @@
-"""What is said about reading: names that cannot be guessed, the part to judge, what still grows."""
+"""Options of reading: column names, the range of steps, and whether the log is still growing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """``map``: canonical name -> column of the log. ``steps``: first and last step to judge.
+    """How to read a log.
 
-    ``growing``: the log is being written, so that a last line without its end is left out.
-    ``headers`` remembers how the columns of a table are called, by its path, for what is left
-    of the table when its beginning is rotated away.
+    ``map`` maps canonical names to columns of the log (--map). ``steps`` holds the first and the
+    last step to keep, both included; None for no limit. A ``growing`` log is being written, so an
+    unterminated last line is left out. ``headers`` remembers the column names of each table by
+    its path, so that a table can still be read after rotation cut off its header.
     """
 
     map: Mapping[str, str] = field(default_factory=dict)

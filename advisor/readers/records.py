@@ -1,4 +1,4 @@
-"""JSON objects -> Columns, a chunk at a time: quick where rows are alike, exact elsewhere."""
+"""Turning JSON objects into Columns by chunks: fast for rows with known keys, slow for others."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from advisor.readers.numbers import to_float
 from advisor.run import IntArray
 
 MAX_KEYS = 400  # different names in one log
-MAX_KEY = 300
+MAX_KEY = 300  # characters of a name
 _BARE = re.compile(rb"(?<=[:\[,\s])(-?(?:NaN|nan|Infinity|inf))(?=\s*[,}\]\n])")
-_ODD = re.compile(r'["\\\x00-\x1f]')  # no name of a struct's field: such rows go the slow way
+_ODD = re.compile(r'["\\\x00-\x1f]')  # not allowed in a struct's field name: parsed slowly
 _Number = float | str | None
 
 
 class RecordTable:
-    """Collects objects as Columns. ``rows`` counts them; ``bad`` counts what was no object."""
+    """Collects objects as ``columns``; ``bad`` counts values that are no objects."""
 
     def __init__(self) -> None:
         self.columns = Columns()
         self.bad = 0
         self._keys: tuple[str, ...] = ()
-        # for an array of objects, and for an object a line
+        # for an array of objects, and for one object per line
         self._decoders: tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]] | None = None
 
     def add_array(self, text: bytes) -> None:
         """Add a chunk that is a JSON array of objects; ValueError where it is not JSON."""
-        if not self._quick(lambda array, _: array.decode(text)):
+        if not self._add_quickly(lambda array, _: array.decode(text)):
             self.add_rows(_decode(_BARE.sub(rb'"\1"', text)))
 
     def add_lines(self, text: bytes) -> None:
-        """Add a chunk of one JSON object a line; ValueError where one of them is not JSON."""
-        if not self._quick(lambda _, line: line.decode_lines(text)):
+        """Add a chunk of one JSON object per line; ValueError where a line is not JSON."""
+        if not self._add_quickly(lambda _, line: line.decode_lines(text)):
             self.add_rows(msgspec.json.Decoder().decode_lines(_BARE.sub(rb'"\1"', text)))
 
-    def _quick(self, decode: Callable[[Any, Any], list[Any]]) -> bool:
-        """Decode into structs with the known keys; False where the chunk holds other ones."""
+    def _add_quickly(self, decode: Callable[[Any, Any], list[Any]]) -> bool:
+        """Add a chunk decoded into structs of the known keys; False where it holds other keys."""
         if self._decoders is None:
             return False
         try:
@@ -58,7 +58,7 @@ class RecordTable:
         return True
 
     def _put(self, key: str, values: list[object], rows: IntArray) -> None:
-        """Add a column of numbers, words and None for what is missing."""
+        """Add a column of numbers and words; None marks a missing value."""
         if values[0] is None and values.count(None) == len(values):
             return
         try:
@@ -80,17 +80,17 @@ class RecordTable:
         self.columns.add(key, rows[good], found)
         for i, value in enumerate(values):
             if isinstance(value, str) and (numbers[i] is None or "/" in value):
-                self.columns.say(key, value, int(rows[i]))
+                self.columns.add_word(key, value, int(rows[i]))
 
     def add_rows(self, objects: Iterable[object]) -> None:
-        """Add decoded objects one by one; the slow and exact way."""
+        """Add decoded objects one by one, which is slower and accepts any keys."""
         columns: dict[str, list[object]] = {}
         count = 0
         for item in objects:
             if not isinstance(item, dict):
                 self.bad += 1
                 continue
-            for key, value in _flat(item):
+            for key, value in _flatten(item):
                 if key not in columns:
                     if len(columns) >= MAX_KEYS or len(key) > MAX_KEY:
                         continue
@@ -109,7 +109,7 @@ class RecordTable:
         self._learn(columns)
 
     def _learn(self, columns: Iterable[str]) -> None:
-        """Make a struct type of all keys so far; the next chunks probably have the same."""
+        """Build decoders for all keys seen so far, which the next chunks probably repeat."""
         known = dict.fromkeys([*self._keys, *columns])
         keys = tuple(key for key in known if not _ODD.search(key))[:MAX_KEYS]
         if keys == self._keys and self._decoders is not None:
@@ -122,8 +122,8 @@ class RecordTable:
         self._decoders = (array, msgspec.json.Decoder(row))
 
 
-def _flat(item: Mapping[str, object], depth: int = 0) -> Iterator[tuple[str, object]]:
-    """Yield the names and numbers of an object; those of an object within it as 'outer/inner'."""
+def _flatten(item: Mapping[str, object], depth: int = 0) -> Iterator[tuple[str, object]]:
+    """Yield the names and values of an object; those of nested objects as 'outer/inner'."""
     for native, value in item.items():
         key = native if native.isascii() else native.encode("utf-8", "replace").decode()
         if isinstance(value, bool) or value is None:
@@ -133,7 +133,7 @@ def _flat(item: Mapping[str, object], depth: int = 0) -> Iterator[tuple[str, obj
         elif isinstance(value, list) and len(value) == 1 and isinstance(value[0], int | float):
             yield key, value[0]
         elif isinstance(value, Mapping) and depth < 3 and "_type" not in value:
-            yield from ((f"{key}/{inner}", v) for inner, v in _flat(value, depth + 1))
+            yield from ((f"{key}/{inner}", v) for inner, v in _flatten(value, depth + 1))
 
 
 def _decode(text: bytes) -> list[object]:
@@ -147,11 +147,11 @@ def _decode(text: bytes) -> list[object]:
 
 
 def try_decode(text: bytes) -> object:
-    """Decode JSON that may hold bare NaN and Infinity; ValueError otherwise."""
+    """Decode JSON that may hold bare NaN and Infinity; ValueError where it is no JSON."""
     try:
         return msgspec.json.decode(_BARE.sub(rb'"\1"', text))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass  # the slower parser accepts more
+        pass  # the standard library's parser accepts more
     try:
         return json.loads(text)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Columns brought into the shape of one metric a column, whatever the log's own shape."""
+"""Reshaping the columns of any log to one metric per column."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from advisor.run import IntArray
 
 _HELD_OUT = re.compile(r"(?i)\s*(e?val|valid|validation|evaluation|dev|test)(ing|uation)?\s*")
 _TRAINING = re.compile(r"(?i)\s*train(ing)?\s*")
-# Logs of one number a row: the column of names and that of numbers.
+# Logs of one number per row: the column of names and the column of numbers.
 _NAME_COLUMNS = ("name", "tag", "metric", "key", "metric_name")
 _VALUE_COLUMNS = ("value", "metric_value", "val", "scalar")
 _PARTS = re.compile(r"^(train|val)/(box|cls|dfl|obj|seg|pose|kobj)_loss$")
 
 
 def reshape(columns: Columns) -> list[str]:
-    """Bring columns into shape in place; return notes."""
+    """Reshape columns in place; return notes."""
     _widen(columns)
     _split_sides(columns)
     _drop_summary(columns)
@@ -28,7 +28,7 @@ def reshape(columns: Columns) -> list[str]:
 
 
 def _widen(columns: Columns) -> None:
-    """Rows of a name and a value become columns of these names."""
+    """Turn rows of a name and a value into one column per name."""
     value = columns.find(_VALUE_COLUMNS)
     named = next((n for n in columns.texts if names.plain(n) in _NAME_COLUMNS), None)
     if value is None or named is None:
@@ -44,7 +44,7 @@ def _widen(columns: Columns) -> None:
 
 
 def _split_sides(columns: Columns) -> None:
-    """Split columns by a column that says 'train' or 'val' in words."""
+    """Split loss and accuracy by a column that says 'train' or 'val' in words."""
     for words in columns.texts.values():
         held = [row for word, rows in words.items() if _HELD_OUT.fullmatch(word) for row in rows]
         if not held:
@@ -54,10 +54,11 @@ def _split_sides(columns: Columns) -> None:
         for native in list(columns.data):
             name = names.canonical(native)
             if name in ("train/loss", "train/accuracy"):
-                _divide(columns, native, f"eval_{name.removeprefix('train/')}", at, trained)
+                _split(columns, native, f"eval_{name.removeprefix('train/')}", at, trained)
 
 
-def _divide(columns: Columns, native: str, other: str, held: IntArray, whole: bool) -> None:
+def _split(columns: Columns, native: str, other: str, held: IntArray, whole: bool) -> None:
+    """Move the ``held`` rows of a column to ``other``; all of its rows only if ``whole``."""
     rows, values = columns.column(native)
     inside = np.isin(rows, held)
     if not inside.any() or (inside.all() and not whole):
@@ -70,7 +71,7 @@ def _divide(columns: Columns, native: str, other: str, held: IntArray, whole: bo
 
 
 def _drop_summary(columns: Columns) -> None:
-    """A closing row with run time and mean loss is no point of the curve."""
+    """Remove the mean loss of a closing summary row, which is no point of the curve."""
     if "train_runtime" not in columns.data or "train_loss" not in columns.data:
         return
     closing = columns.column("train_runtime")[0]
@@ -83,7 +84,7 @@ def _drop_summary(columns: Columns) -> None:
 
 
 def _sum_parts(columns: Columns) -> list[str]:
-    """Detection logs give a loss in parts: the sum is the loss."""
+    """Add the sum of the losses that detection logs give in parts; return notes."""
     notes = []
     for side, target in (("train", "train/loss"), ("val", "val/loss")):
         parts = [n for n in columns.data if (m := _PARTS.match(names.plain(n))) and m[1] == side]
@@ -97,8 +98,8 @@ def _sum_parts(columns: Columns) -> list[str]:
     return notes
 
 
-def last_value(columns: Columns, key: str) -> Mapping[str, float]:
-    """Take a column out that repeats one fact of the run, and return its last value."""
+def pop_last_value(columns: Columns, key: str) -> Mapping[str, float]:
+    """Remove a column that repeats one fact of the run; return key -> its last value, if any."""
     if key not in columns.data:
         return {}
     values = columns.column(key)[1]

@@ -1,4 +1,4 @@
-"""Values at steps -> Series: sorted, the last of each step kept, cut to what is to be judged."""
+"""Turning values at steps into Series: sorted by step, the last value of each step kept."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ import numpy as np
 
 from advisor.run import FloatArray, IntArray, Series
 
-LARGEST = 2.0**53  # a step beyond is no count
+LARGEST = 2.0**53  # larger steps are not exact in float64
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """The steps of a series, and where in its column their values stand."""
+    """The steps of a series, and the positions of their values."""
 
     steps: IntArray
-    order: slice | IntArray
-    dropped: int
-    rows: slice | IntArray  # where in columns of all rows
+    order: slice | IntArray  # positions in the series' own column
+    dropped: int  # values of repeated steps
+    rows: slice | IntArray  # positions in columns of all rows
 
 
 def place(
     steps: FloatArray, between: tuple[int | None, int | None] | None = None
 ) -> Placing | None:
-    """Sort by step, keep the last of each, cut to ``between``; None when nothing is left."""
-    good = np.abs(steps) < LARGEST  # false of NaN too
+    """Sort steps, keep the last of equal ones, cut to ``between``; None when nothing is left.
+
+    ``between`` holds the first and the last step to keep, both included.
+    """
+    good = np.abs(steps) < LARGEST  # False for NaN, too
     clean = bool(good.all())
     whole = np.rint(steps if clean else steps[good]).astype(np.int64)
     order: slice | IntArray = slice(None) if clean else np.flatnonzero(good)

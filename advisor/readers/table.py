@@ -1,4 +1,4 @@
-"""Rows of named numbers -> Runs: the step, repeated and backward steps, several runs."""
+"""Turning Columns into Runs: finding the step, repeated and decreasing steps, several runs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ MAX_RESUMES = 50
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
-    """Where columns came from, and what else the log said."""
+    """The origin of columns, and what else the log stated."""
 
     path: str
     format: str
     facts: Mapping[str, object] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()
-    resumed: bool = False  # the events say so: steps that go back begin no new run
+    is_resumed: bool = False  # the events report a resume: decreasing steps begin no new run
 
 
 def runs_of(columns: Columns, source: TableSource, options: ReadOptions) -> list[Run]:
-    """Turn columns into Runs; ReadError where there is no metric at all."""
+    """Return the Runs of columns; NotALog without a metric, ReadError where --steps keeps none."""
     counts = {native: columns.count(native) for native in columns.data}
     chosen, guessed = choose(counts, options.map, source.path)
     if not any(map(names.is_telling, chosen)):
@@ -44,8 +44,8 @@ def runs_of(columns: Columns, source: TableSource, options: ReadOptions) -> list
     counted = {}
     if note == COUNTED and "train/loss" in chosen and counts[main] == columns.rows:
         counted["rows_counted"] = True
-    parts, events, said = _split(columns, steps, main, source.resumed)
-    notes = (*source.notes, *([note] if note else []), *guessed, *said)
+    parts, events, split_notes = _split(columns, steps, main, source.is_resumed)
+    notes = (*source.notes, *([note] if note else []), *guessed, *split_notes)
     runs = []
     for number, (low, high) in enumerate(parts, 1):
         series, more = _series(columns, steps, chosen, (low, high), options)
@@ -71,7 +71,11 @@ def runs_of(columns: Columns, source: TableSource, options: ReadOptions) -> list
 def _split(
     columns: Columns, steps: FloatArray, main: str, one_run: bool
 ) -> tuple[list[tuple[int, int]], list[Event], list[str]]:
-    """Cut rows where a new run begins; smaller steps back are resumes."""
+    """Return the row range of each run, the resumes, and notes.
+
+    Where steps decrease back to about the first step a new run begins; a smaller decrease is a
+    resume, or rows out of order if it is less than two logging intervals.
+    """
     rows = columns.column(main)[0]
     at = steps[rows]
     change = np.diff(at)
@@ -109,7 +113,7 @@ def _series(
     wall = columns.by_row((options.map.get("time", ""), *names.TIME))
     series: dict[str, Series] = {}
     dropped = 0
-    placings: dict[int, Placing | None] = {}  # columns without a hole share theirs
+    placings: dict[int, Placing | None] = {}  # by the row numbers, which full columns share
     for name, native in sorted(chosen.items()):
         rows, values = columns.column(native)
         if id(rows) not in placings:

@@ -1,4 +1,4 @@
-"""TensorBoard event files: one directory's files are one run, restarts included."""
+"""TensorBoard event files: the files of one directory are one run, restarts included."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class _File:
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Say whether the first record is sound and says that this is an event file."""
+    """Return whether the first record is intact and marks an event file."""
     return starts_with_event(head)
 
 
 def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
-    """Read one event file, or all event files directly in a directory as one run."""
+    """Return the run of one event file, or of all event files directly in a directory."""
     if not path.is_dir():
         return read_many([path], options)
     found = [file for file in path.iterdir() if file.is_file() and _is_event_file(file)]
@@ -65,7 +65,7 @@ def _is_event_file(path: Path) -> bool:
 
 
 def read_many(paths: Sequence[Path], options: ReadOptions = DEFAULT) -> list[Run]:
-    """Read the event files of one run, in the order of the times in their names."""
+    """Return one Run of these event files, read in the order of the times in their names."""
     files = [_read_file(path) for path in sorted(paths, key=_order)]
     with_points = [file for file in files if file.curves]
     where = str(files[0].path if len(files) == 1 else files[0].path.parent)
@@ -102,7 +102,10 @@ def _read_file(path: Path) -> _File:
 
 
 def _join(files: Sequence[_File]) -> tuple[dict[str, _Curve], list[Event], list[str]]:
-    """Return one set of curves: where a later file takes up tags again, it wins from there on."""
+    """Return the joined curves, a resume event per restart, and notes.
+
+    From the first step on that a later file shares tags with, the later file replaces the earlier.
+    """
     curves = dict(files[0].curves)
     events: list[Event] = []
     notes: list[str] = []
@@ -174,7 +177,7 @@ def _epochs_at(epochs: _Curve, steps: Offsets) -> FloatArray:
 
 
 def _counts(curves: Mapping[str, _Curve]) -> dict[str, int]:
-    """Return the number of points of each tag that can be a curve."""
+    """Return the number of points of each tag, without tags of closing summaries."""
     counts = {tag: int(curve.steps.size) for tag, curve in curves.items()}
     for tag, count in list(counts.items()):
         last = names.plain(tag).rsplit("/", 1)[-1]
@@ -184,7 +187,7 @@ def _counts(curves: Mapping[str, _Curve]) -> dict[str, int]:
 
 
 def _facts(curves: Mapping[str, _Curve]) -> dict[str, object]:
-    """Closing figures of a run that trainers log as single points."""
+    """Return the closing figures of a run that trainers log as single points."""
     facts: dict[str, object] = {}
     for tag, curve in curves.items():
         last = tag.rsplit("/", 1)[-1]

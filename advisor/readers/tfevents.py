@@ -1,7 +1,7 @@
-"""Points of the scalar summaries in the records of an event file.
+"""Reading the scalar summaries of an event file.
 
-Records of one tag have the same bytes but for time, step and value, so one record parsed as
-protobuf serves as the template for all that look alike; what has no look-alikes is parsed alone.
+Records of one tag differ only in the bytes of time, step and value. One of them is parsed as
+protobuf and serves as a template for the rest; records without enough like them are parsed alone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from advisor.readers.tfproto import Malformed, ProtoRecord, parse_record
 from advisor.readers.tfrecord import Bytes, Frames, Offsets, rows_at
 
-CHUNK = 250_000  # records at a time: bounds the memory of the copied rows
-FEW = 24  # fewer look-alikes than this are parsed one by one
-LAYOUTS = 64  # tried on records of one length before the rest is parsed one by one
+CHUNK = 250_000  # records at a time, which bounds the memory of the copied rows
+FEW = 24  # groups of fewer records than this are parsed one by one
+LAYOUTS = 64  # layouts tried on records of one length before the rest is parsed one by one
 
-# odd multipliers without a pattern, fixed; numpy.random would cost 15 ms to import
+# fixed odd multipliers for hashing; importing numpy.random would cost 15 ms
 _WEIGHTS = np.array(
     [(0x9E3779B97F4A7C15 * i ^ 0xD1B54A32D192ED03 * i * i) % (1 << 64) | 1 for i in range(3, 64)],
     dtype=np.uint64,
@@ -27,14 +27,14 @@ _WEIGHTS = np.array(
 
 @dataclass(slots=True)
 class EventPoints:
-    """The points of one tag, collected in pieces: position in the file, time, step, value."""
+    """The points of one tag, in pieces: position in the file, time (s), step, value."""
 
     pieces: list[tuple[NDArray[np.int64], NDArray[np.float64], Offsets, NDArray[np.float64]]] = (
         field(default_factory=list)
     )
 
     def join_rows(self) -> tuple[NDArray[np.float64], Offsets, NDArray[np.float64]]:
-        """Times, steps and values in file order."""
+        """Return times, steps and values in file order."""
         parts = zip(*self.pieces, strict=True)
         order, walls, steps, values = (np.concatenate(part) for part in parts)
         rank = np.argsort(order, kind="stable")
@@ -43,11 +43,11 @@ class EventPoints:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """All that was taken from one event file."""
+    """The content of one event file."""
 
     points: dict[str, EventPoints]
     texts: dict[str, str]
-    unread: int  # records that are no sound protobuf
+    unread: int  # records that are no valid protobuf
 
 
 @dataclass(slots=True)
@@ -67,8 +67,8 @@ class _Collector:
     ) -> None:
         self.points.setdefault(tag, EventPoints()).pieces.append((order, walls, steps, values))
 
-    def one_by_one(self, order: Offsets, starts: Offsets, lengths: Offsets) -> None:
-        """Parse each record alone."""
+    def add_one_by_one(self, order: Offsets, starts: Offsets, lengths: Offsets) -> None:
+        """Add records, parsing each of them."""
         found: dict[str, list[tuple[int, float, int, float]]] = {}
         places = zip(order.tolist(), starts.tolist(), lengths.tolist(), strict=True)
         for index, start, length in places:
@@ -92,8 +92,8 @@ class _Collector:
                 np.array(values, dtype=np.float64),
             )
 
-    def alike(self, order: Offsets, starts: Offsets, length: int) -> None:
-        """Records of one length: layout by layout, the rest one by one."""
+    def add_by_layout(self, order: Offsets, starts: Offsets, length: int) -> None:
+        """Add records of one length: layout by layout, the rest one by one."""
         rows = rows_at(self.data, starts, length)
         left = np.arange(order.size)
         odd = []
@@ -105,14 +105,14 @@ class _Collector:
                 odd.append(left[:1])
                 left = left[1:]
             else:
-                left = self._one_layout(rows, order, left, layout)
+                left = self._add_layout(rows, order, left, layout)
         left = np.sort(np.concatenate([*odd, left]))
-        self.one_by_one(order[left], starts[left], np.full(left.size, length))
+        self.add_one_by_one(order[left], starts[left], np.full(left.size, length))
 
-    def _one_layout(
+    def _add_layout(
         self, rows: Bytes, order: Offsets, left: Offsets, layout: ProtoRecord
     ) -> Offsets:
-        """Take the records laid out like the first, whatever their tag; returns the others."""
+        """Add the records laid out like the first, whatever their tag; return the others."""
         _, first, which, counts = np.unique(
             _fingerprints(rows[left], layout),
             return_index=True,
@@ -128,11 +128,11 @@ class _Collector:
             if example is None or not _same_layout(example, layout):
                 continue
             members = left[by_kind[begins[kind] : begins[kind] + counts[kind]]]
-            self._take(rows[members], order[members], example)
+            self._add_rows(rows[members], order[members], example)
             taken[kind] = True
         return left[~taken[which]]
 
-    def _take(self, rows: Bytes, order: Offsets, example: ProtoRecord) -> None:
+    def _add_rows(self, rows: Bytes, order: Offsets, example: ProtoRecord) -> None:
         walls = np.ascontiguousarray(rows[:, 1:9]).view("<f8")[:, 0]
         steps = np.zeros(order.size, dtype=np.uint64)
         if example.step_span is not None:
@@ -147,7 +147,10 @@ class _Collector:
 
 
 def _layout(data: bytes) -> ProtoRecord | None:
-    """Return the record, where others can be read by its places: None where it is no template."""
+    """Return the parsed record if it can be a template for others, else None.
+
+    Its numbers must have fixed positions, and its time must come first.
+    """
     try:
         record = parse_record(data)
     except Malformed:
@@ -164,13 +167,13 @@ def _same_layout(one: ProtoRecord, other: ProtoRecord) -> bool:
 
 
 def _fingerprints(rows: Bytes, layout: ProtoRecord) -> NDArray[np.uint64]:
-    """Return one number a record from all bytes but time, step and values."""
+    """Return a hash of each record over all bytes except those of time, step and values."""
     count, length = rows.shape
     masked = np.zeros((count, -(-length // 8) * 8), dtype=np.uint8)
     masked[:, :length] = rows
     masked[:, 1:9] = 0
     if layout.step_span is not None:
-        masked[:, slice(*layout.step_span)] &= 0x80  # the length of the varint stays
+        masked[:, slice(*layout.step_span)] &= 0x80  # keep the length of the varint
     for scalar in layout.scalars:
         if scalar.span is not None:
             masked[:, slice(*scalar.span)] = 0
@@ -196,7 +199,7 @@ def read_events(data: Bytes, found: Frames) -> Events:
             if members.size < FEW or lengths[members[0]] < 9:
                 few.append(members)
             else:
-                collector.alike(order[members], starts[members], int(lengths[members[0]]))
+                collector.add_by_layout(order[members], starts[members], int(lengths[members[0]]))
         rest = np.concatenate(few) if few else np.zeros(0, dtype=np.int64)
-        collector.one_by_one(order[rest], starts[rest], lengths[rest])
+        collector.add_one_by_one(order[rest], starts[rest], lengths[rest])
     return Events(collector.points, collector.texts, collector.unread)

@@ -1,4 +1,7 @@
-"""One record of an event file parsed as protobuf, with the places of its numbers."""
+"""Parsing one record of an event file as protobuf, with the byte positions of its numbers.
+
+Field numbers are those of TensorFlow's event.proto, summary.proto and tensor.proto.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-_FORMATS = {1: "<f4", 2: "<f8", 19: "<f2", 3: "<i4", 9: "<i8"}  # by the tensor's type
+_FORMATS = {1: "<f4", 2: "<f8", 19: "<f2", 3: "<i4", 9: "<i8"}  # by DataType
 _PACKED = {5: "<f4", 6: "<f8"}  # float_val and double_val
 
 
 @dataclass(frozen=True, slots=True)
 class ProtoScalar:
-    """One scalar in a record: its tag, its value and where the value's bytes lie."""
+    """One scalar in a record: its tag, its value and the bytes that hold it."""
 
     tag: str
     value: float
-    span: tuple[int, int] | None = None  # None: written as a varint, so not at a fixed place
+    span: tuple[int, int] | None = None  # None for a varint, whose width varies
     format: str = "<f4"
 
 
 @dataclass(slots=True)
 class ProtoRecord:
-    """What one record states."""
+    """The content of one record."""
 
-    wall: float = 0.0
+    wall: float = 0.0  # seconds since 1970
     step: int = 0
     step_span: tuple[int, int] | None = None
     scalars: list[ProtoScalar] = field(default_factory=list)
@@ -34,7 +37,7 @@ class ProtoRecord:
 
 
 class Malformed(ValueError):
-    pass
+    """The record is no valid protobuf."""
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -50,7 +53,7 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Number, wire type, value (of a varint), begin and end of each field."""
+    """Yield each field's number, wire type, value (of a varint), begin and end."""
     while at < end:
         key, at = _varint(data, at, end)
         number, wire, value = key >> 3, key & 7, 0
@@ -76,7 +79,7 @@ def _to_signed(value: int, bits: int = 64) -> int:
 
 
 def _tensor(data: bytes, at: int, end: int, tag: str) -> ProtoScalar | bytes | None:
-    """Return a tensor of one number, or the first text of a tensor of texts."""
+    """Return the scalar of a one-number tensor, or the first text of a text tensor."""
     kind = 0
     found: ProtoScalar | bytes | None = None
     for number, wire, value, begin, stop in _fields(data, at, end):
@@ -122,7 +125,7 @@ def _value(data: bytes, at: int, end: int, record: ProtoRecord) -> None:
 
 
 def parse_record(data: bytes) -> ProtoRecord:
-    """Parse one record as protobuf; raises ValueError where it is none."""
+    """Return the parsed record; Malformed where it is no valid protobuf."""
     record = ProtoRecord()
     for number, wire, value, begin, end in _fields(data, 0, len(data)):
         if number == 1 and wire == 1:

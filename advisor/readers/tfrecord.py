@@ -1,7 +1,7 @@
-"""Frames of an event file: where each record lies, and which of them are damaged.
+"""Framing of an event file: where each record is, and which records are damaged.
 
-A record is a length (8 bytes), its checksum (4), the data, and the data's checksum (4); the
-checksums are masked CRC-32C. Everything that touches many records is numpy.
+A record is a length (8 bytes), its checksum (4), the data, and the data's checksum (4). Checksums
+are masked CRC-32C, as in TensorFlow's record_writer.h. Work on many records is done in numpy.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-HEADER = 12
-FOOTER = 4
-CHECKED_RECORDS = 20_000  # the data of so many records is checksummed; larger files are sampled
+HEADER = 12  # bytes before the data
+FOOTER = 4  # bytes after it
+CHECKED_RECORDS = 20_000  # records whose data is verified; of larger files a sample is
 
 Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
@@ -22,7 +22,7 @@ Offsets = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Offset and length of the data of each sound record, in file order."""
+    """Offset and length of the data of each intact record, in file order."""
 
     starts: Offsets
     lengths: Offsets
@@ -64,7 +64,7 @@ def masked_crc(data: bytes) -> int:
 
 
 def starts_with_event(head: bytes) -> bool:
-    """Say whether the first record is sound and states the version of an event file."""
+    """Return whether the first record is intact and states the version of an event file."""
     if len(head) < HEADER or b"brain.Event" not in head[:128]:
         return False
     length, crc = struct.unpack_from("<QI", head)
@@ -79,7 +79,7 @@ def rows_at(data: Bytes, starts: Offsets, length: int) -> Bytes:
 
 
 def _walk(buffer: memoryview) -> tuple[Offsets, Offsets, str]:
-    """Follow the chain of lengths; says what stopped it short of the end."""
+    """Return the offsets and lengths by following the chain, and a note if the file is cut off."""
     unpack = struct.Struct("<Q").unpack_from
     borders: list[int] = []
     append = borders.append
@@ -96,7 +96,7 @@ def _walk(buffer: memoryview) -> tuple[Offsets, Offsets, str]:
 
 
 def _sound_lengths(data: Bytes, starts: Offsets, lengths: Offsets) -> int:
-    """Return the number of records before the first whose length does not match its checksum."""
+    """Return how many records precede the first whose length does not match its checksum."""
     kinds, which = np.unique(lengths, return_inverse=True)
     expected = masked_crcs(kinds.astype("<u8").view(np.uint8).reshape(-1, 8))[which]
     stored = rows_at(data, starts - FOOTER, 4).view("<u4")[:, 0]
@@ -105,10 +105,10 @@ def _sound_lengths(data: Bytes, starts: Offsets, lengths: Offsets) -> int:
 
 
 def _find_damaged(data: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.bool_]:
-    """Return which records fail the checksum of their data; huge ones are taken on trust."""
+    """Return a mask of the records whose data fails its checksum; over 4 KiB it is not checked."""
     bad = np.zeros(starts.size, dtype=np.bool_)
     for length in np.unique(lengths):
-        if length > 4096:  # a graph or an image: nothing is read from it
+        if length > 4096:  # a graph or an image, which is not read
             continue
         members = np.flatnonzero(lengths == length)
         rows = rows_at(data, starts[members], int(length))
@@ -118,7 +118,7 @@ def _find_damaged(data: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.
 
 
 def frames(data: Bytes) -> Frames:
-    """Return the sound records of an event file and notes on the others."""
+    """Return the intact records of an event file, and notes on the others."""
     starts, lengths, note = _walk(data.data)
     notes = [note] if note else []
     sound = _sound_lengths(data, starts, lengths)

@@ -1,4 +1,4 @@
-"""Hugging Face ``trainer_state.json``: the log history is cut into chunks before parsing."""
+"""Hugging Face ``trainer_state.json``, whose log history is parsed in chunks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from advisor.readers.table import TableSource, runs_of
 from advisor.run import Run
 
 NAME = "transformers"
-CHUNK = 1 << 22
-LARGEST = 1e15  # a number beyond is damage
+CHUNK = 1 << 22  # bytes
+LARGEST = 1e15  # a larger number means a damaged file
 _START = re.compile(rb'"log_history"\s*:\s*\[')
 _BORDER = re.compile(rb"\}\s*,\s*\{")
 _AFTER = re.compile(rb'\]\s*,\s*"[A-Za-z_]+"\s*:|\]\s*\}\s*$')
@@ -45,15 +45,15 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> list[Run]:
-    """Read the one run of a trainer state; what is cut off is read as far as it goes."""
+    """Return the one run of a trainer state; a truncated file is read as far as it goes."""
     data = read_bytes(path)
     start = _START.search(data)
     if start is None:
         raise ReadError(f"{path}: no log_history; is this a trainer_state.json?")
     table = RecordTable()
-    rest, notes = _fill(table, data, start.start(), start.end(), path)
+    rest, notes = _add_history(table, data, start.start(), start.end(), path)
     facts = _facts(rest)
-    summary = _summary(table)
+    summary = _pop_summary(table)
     facts.update(summary)
     if not table.columns.rows:
         raise ReadError(f"{path}: the log history is empty; nothing was logged in this run")
@@ -61,27 +61,27 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     return runs_of(table.columns, source, options)
 
 
-def _fill(
+def _add_history(
     table: RecordTable, data: bytes, begin: int, start: int, path: Path
 ) -> tuple[Mapping[str, object], list[str]]:
-    """Parse the rows; return the rest of the object, and notes."""
+    """Add the rows of the history; return the rest of the object, and notes."""
     for end in _ends(data, start):
         try:
             rest = try_decode(data[:begin] + b'"log_history": []' + data[end + 1 :])
         except ValueError:
             continue
         if isinstance(rest, dict):
-            _rows(table, data, start, end, path)
+            _add_rows(table, data, start, end, path)
             return rest, []
     last = data.rfind(b"}", start)
     if last < 0:
         raise ReadError(f"{path}: cut off before the first row; nothing to read")
-    _rows(table, data, start, last + 1, path)
+    _add_rows(table, data, start, last + 1, path)
     return {}, ["the file is cut off or damaged: what could be read of it was used"]
 
 
 def _ends(data: bytes, start: int) -> list[int]:
-    """Return where the array may end: the last few places first, since rows come before."""
+    """Return the offsets at which the history may end, in the order in which to try them."""
     tail = max(start, len(data) - (1 << 20))
     found = [m.start() for m in _AFTER.finditer(data, tail)]
     if len(found) > 8:
@@ -92,11 +92,12 @@ def _ends(data: bytes, start: int) -> list[int]:
     return ([empty.end() - 1] if empty else []) + found
 
 
-def _rows(table: RecordTable, data: bytes, start: int, end: int, path: Path) -> None:
+def _add_rows(table: RecordTable, data: bytes, start: int, end: int, path: Path) -> None:
+    """Add the rows between two offsets, in chunks that end between two objects."""
     at = start
     first = True
     while at < end:
-        size = 1 << 14 if first else CHUNK  # a small first chunk teaches the names
+        size = 1 << 14 if first else CHUNK  # the table learns the keys from a small first chunk
         first = False
         border = _BORDER.search(data, at + size, end) if at + size < end else None
         stop = border.start() + 1 if border else end
@@ -105,12 +106,12 @@ def _rows(table: RecordTable, data: bytes, start: int, end: int, path: Path) -> 
             try:
                 table.add_array(b"[" + chunk + b"]")
             except (ValueError, UnicodeDecodeError, RecursionError):
-                _salvage(table, chunk, path)
+                _add_intact_rows(table, chunk, path)
         at = border.end() - 1 if border else end
 
 
-def _salvage(table: RecordTable, chunk: bytes, path: Path) -> None:
-    """Read the objects of a damaged chunk one by one, up to the damage."""
+def _add_intact_rows(table: RecordTable, chunk: bytes, path: Path) -> None:
+    """Add the objects of a damaged chunk that can be parsed; ReadError without any."""
     rows = []
     for text in _BORDER.split(chunk):
         text = text.strip()
@@ -133,20 +134,20 @@ def _facts(rest: Mapping[str, object]) -> dict[str, object]:
     control = rest.get("stateful_callbacks")
     for key in ("TrainerControl", "args", "should_training_stop"):
         control = control.get(key) if isinstance(control, Mapping) else None
-    if control is True:  # at the last step, and where a callback ends the run
+    if control is True:  # set at the last step, or where a callback ends the run
         facts["ended"] = True
     return facts
 
 
 def _is_fact(value: object) -> bool:
-    """Say whether a value is a text, or a number that a count or a loss can be."""
+    """Return whether a value is a text, or a number of plausible size for a count or a loss."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return abs(value) < LARGEST
     return isinstance(value, str)
 
 
-def _summary(table: RecordTable) -> dict[str, object]:
-    """Take the closing summary row (mean loss, run time) out of the curves."""
+def _pop_summary(table: RecordTable) -> dict[str, object]:
+    """Remove the closing summary row (mean loss, run time) from the curves; return it as facts."""
     facts: dict[str, object] = {}
     data = table.columns.data
     if "train_runtime" not in data:

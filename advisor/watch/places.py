@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from advisor.readers import happenings
+from advisor.readers import event_log
 from advisor.readers.folders import walk
 
 MOST_BESIDE, MOST_PARTS = 2_000, 4  # files of a folder that are listed, and that are read
@@ -83,7 +83,7 @@ def fingerprint(path: Path) -> Fingerprint:
     """Return a fingerprint that changes when a log, or any log below a folder, is written to."""
     if not path.is_dir():
         # our trainer's events file lies beside its log and is read with it
-        return _fingerprint_file(path), _fingerprint_file(path.with_name(happenings.NAME))
+        return _fingerprint_file(path), _fingerprint_file(path.with_name(event_log.NAME))
     walked = walk(path)
     if walked.trackers and not walked.folders:
         walked = walk(path, into_trackers=True)

@@ -15,7 +15,7 @@ def said_of(*lines: str) -> set[str]:
     scanner = Scanner()
     for number, line in enumerate(lines, 1):
         scanner.feed(number, line)
-    events = tuple(Event(h.kind, h.text) for h in scanner.happenings)
+    events = tuple(Event(h.kind, h.text) for h in scanner.found)
     view = View(Run("log", "console", {}, events=events))
     names = (
         "masked",

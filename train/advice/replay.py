@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from advisor.errors import AdvisorError
-from advisor.readers import happenings
+from advisor.readers import event_log
 from advisor.readers.discover import read_runs
 from advisor.run import Run
 from train.advice.messages import KIND
@@ -29,12 +29,12 @@ def past_of(run_dir: Path, before: int) -> LoggedPast:
 def _told(run_dir: Path, before: int) -> frozenset[str]:
     """Return the findings that stand: those of steps that count, and those of the config."""
     standing: dict[str, int] = {}
-    for row in happenings.rows(run_dir / happenings.NAME):
+    for row in event_log.rows(run_dir / event_log.NAME):
         details, step = row.get("details"), row.get("step")
         if not isinstance(details, Mapping):
             continue
         back = details.get("to_step")
-        if row["kind"] == happenings.ROLLBACK and isinstance(back, int):
+        if row["kind"] == event_log.ROLLBACK and isinstance(back, int):
             standing = {code: at for code, at in standing.items() if at < back}
         elif row["kind"] == KIND:
             code = str(details.get("code"))

@@ -1,4 +1,7 @@
-"""Dictionaries printed as text, as Hugging Face's trainers print their metrics."""
+"""Dictionaries printed as text, as Hugging Face's trainers print their metrics.
+
+A layout that a log repeats becomes a template: a regular expression is faster than parsing.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ import numpy as np
 
 from advisor.readers.console.rows import NAN, Block
 
-LEARN = 200  # templates made for one file: each costs a millisecond
-KEPT = 8  # layouts tried before a line is parsed key by key
-WHOLE = 10_000  # characters from which a piece is worth taking at once
+LEARN = 200  # templates compiled for one file: each costs a millisecond
+KEPT = 8  # templates tried before a line is parsed key by key
+WHOLE = 10_000  # characters from which matching a whole chunk at once pays off
 
 _NUMBER = r"[-+]?(?:(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?|nan|inf|NaN|Infinity)"
 _ITEM = re.compile(
@@ -33,7 +36,7 @@ _TELLTALE = re.compile(r"loss|grad_norm|learning_rate|reward|^train_runtime$|^ev
 
 
 def find_dict(text: str) -> tuple[int, int] | None:
-    """Begin and end of a printed dictionary of metrics in a line."""
+    """Return begin and end of a printed dictionary in a line; None without one."""
     if "{" not in text:
         return None
     match = _START.search(text)
@@ -44,7 +47,7 @@ def find_dict(text: str) -> tuple[int, int] | None:
 
 
 def parse_dict(text: str) -> tuple[dict[str, float], dict[str, str]] | None:
-    """Return numbers and texts of a printed dictionary; None where nothing in it is a metric."""
+    """Return the numbers and texts of a printed dictionary; None where it holds no metric."""
     numbers: dict[str, float] = {}
     texts: dict[str, str] = {}
     for key, number, word in _ITEM.findall(text):
@@ -58,7 +61,7 @@ def parse_dict(text: str) -> tuple[dict[str, float], dict[str, str]] | None:
 
 
 def find_step(numbers: Mapping[str, float], texts: Mapping[str, str]) -> tuple[float, float]:
-    """Step and last step that a dictionary states; NaN where it does not."""
+    """Return the step and the last step that a dictionary states; NaN where it does not."""
     for key in STEP_KEYS:
         if key in numbers:
             return numbers[key], float("nan")
@@ -69,7 +72,7 @@ def find_step(numbers: Mapping[str, float], texts: Mapping[str, str]) -> tuple[f
 
 
 def _template_of(text: str, keys: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Return a pattern that takes the numbers of lines like this one, in order of the keys."""
+    """Return a pattern that captures the numbers of lines like this one, in order of the keys."""
     pieces = [r"\s*"]
     at = 0
     for match in _ITEM.finditer(text):
@@ -87,23 +90,23 @@ def _template_of(text: str, keys: tuple[str, ...]) -> re.Pattern[str] | None:
 @dataclass(slots=True)
 class _Template:
     pattern: re.Pattern[str]
-    bulk: re.Pattern[str]  # the same for a whole line among many
+    bulk: re.Pattern[str]  # the same, to find whole lines in a chunk
     block: Block
-    epoch_at: int | None
+    epoch_at: int | None  # position of the epoch among the numbers
 
 
 @dataclass(slots=True)
 class Templates:
-    """The layouts seen of late; rows that fit one go to its block."""
+    """The most recent layouts; a line that matches one is added to its block of rows."""
 
     _known: list[_Template] = field(default_factory=list)
-    _learnt: int = 0
+    _learned: int = 0
 
     def learn(self, text: str, keys: tuple[str, ...], block: Block) -> None:
-        """Make a template of a dictionary that was parsed."""
-        if self._learnt >= LEARN:
+        """Add a template for lines like a dictionary that was parsed into ``block``."""
+        if self._learned >= LEARN:
             return
-        self._learnt += 1
+        self._learned += 1
         pattern = _template_of(text, keys)
         if pattern is not None:
             at = keys.index("epoch") if "epoch" in keys else None
@@ -111,7 +114,7 @@ class Templates:
             self._known = [new, *self._known][:KEPT]
 
     def take(self, number: int, raw: str, bar: tuple[float, float]) -> bool:
-        """Take one line where it fits."""
+        """Add a line that matches a template to its block; return whether one did."""
         for known in self._known:
             match = known.pattern.fullmatch(raw)
             if match:
@@ -123,7 +126,7 @@ class Templates:
         return False
 
     def take_all(self, number: int, text: str, bar: tuple[float, float]) -> bool:
-        """Take a piece of the log where all its lines fit the newest layout."""
+        """Add a chunk whose lines all match the newest template; return whether they did."""
         if not self._known or text[:1] != "{" or len(text) < WHOLE:
             return False
         known = self._known[0]

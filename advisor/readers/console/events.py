@@ -1,4 +1,4 @@
-"""What happened, as a console log tells it: exceptions, out of memory, skipped steps, warnings."""
+"""Events in a console log: exceptions, out of memory, skipped steps, resumes, warnings, ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from advisor.readers.console.messages import (
 )
 
 MOST = 2_000  # events of one kind that are kept
-MOST_LAST_WORDS = 40  # last words that are kept: of a hundred ranks the first few tell it all
+MOST_LAST_WORDS = 40  # kept of the first and of the last: of a hundred ranks a few are enough
 _TEXT = 400  # characters of a text that are kept
 
 OUT_OF_MEMORY = re.compile(
@@ -27,7 +27,7 @@ OUT_OF_MEMORY = re.compile(
     r"HIP out of memory|RESOURCE_EXHAUSTED|Cannot allocate memory|oom-kill|Out of memory: Kill|"
     r"^\s*Killed\s*$|CUDNN_STATUS_ALLOC_FAILED"
 )
-# The same, where it is the host whose memory ran out: a smaller batch is no cure for that.
+# The host's memory ran out, not the device's: a smaller batch does not help.
 _HOST = re.compile(
     r"^\s*Killed\s*$|oom-kill|Out of memory: Kill|Cannot allocate memory|exitcode: -9|^MemoryError|"
     r"running low on memory|^ray\.exceptions\.OutOfMemoryError"
@@ -48,85 +48,91 @@ _EVALUATION = re.compile(
     r"validation_step|\bvalidate\b|run_validation|eval_step|nested_concat|\beval_loop|"
     r", in _?(?:eval|valid)\w*$"
 )
-# transformers 5 tells of weights that it did not find in a table: `lm_head.weight | MISSING |`
+# transformers 5 lists weights that it did not find in a table: `lm_head.weight | MISSING |`
 _LOADING = re.compile(r"(\w+) LOAD REPORT")
 _NOT_FOUND = re.compile(r"^\s*([\w.{}, -]+?)\s*\|\s*MISSING\b")
-_GUTTER = re.compile(r"^\s*(?:\|\s?|\+-[+-]*\s?)")  # of an exception group's parts
+_GUTTER = re.compile(r"^\s*(?:\|\s?|\+-[+-]*\s?)")  # margin of the parts of an exception group
 _TRACEBACK = "Traceback (most recent call last)"
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """One event before its step is known."""
+class ConsoleEvent:
+    """One event whose step is not known yet."""
 
     kind: str
     text: str
     line: int
-    writer: str = ""  # the mark of the process that wrote the line
+    writer: str = ""  # the prefix of the process that wrote the line
 
 
 @dataclass(slots=True)
 class Endings:
-    """The lines that may have ended the training, and those that show that it went on."""
+    """Collects messages that may end the training, and signs that it continued."""
 
-    said: list[tuple[int, str, str]] = field(default_factory=list)  # line, kind, text
-    closed: int = 0  # line of the last word that the training is over
-    _advances: tuple[int, int] = (0, 0)
-    _bar: tuple[float, float] = (0.0, 0.0)
-    _fenced: bool = False
+    messages: list[tuple[int, str, str]] = field(default_factory=list)  # line, kind, text
+    closed: int = 0  # line of the last message that training is complete
+    _advances: tuple[int, int] = (0, 0)  # lines of the last two moves of a progress bar
+    _bar: tuple[float, float] = (0.0, 0.0)  # count and end of the bar seen last
+    _fenced: bool = False  # within quoted text
 
     def see_line(self, number: int, text: str) -> None:
-        """Take note of a fence, or of the word that the training is over."""
+        """Note a fence of quoted text, or a message that training is complete."""
         if FENCE.match(text):
             self._fenced = not self._fenced
         elif CLOSING_HINT.search(text) and CLOSING.search(text):
             self.closed = number
 
     def see_bar(self, number: int, at: float, end: float) -> None:
-        """A bar moves on; the last move may only show what was done when it was closed."""
+        """Note that a progress bar moved forward.
+
+        Two moves are kept: a bar that is closed prints once more, which is no sign of training.
+        """
         if (at, end) != self._bar:
             grows = end != self._bar[1] or at > self._bar[0]
             self._bar = (at, end)
             if grows:
                 self._advances = (self._advances[1], number)
 
-    def say(self, number: int, kind: str, text: str) -> None:
-        """A line that may have been the last words of the training."""
+    def add(self, number: int, kind: str, text: str) -> None:
+        """Add a message that may end the training."""
         if self._fenced:
             return
-        if len(self.said) >= 2 * MOST_LAST_WORDS:  # what was said first, and what was said last
-            del self.said[MOST_LAST_WORDS]
-        self.said.append((number, kind, text))
+        if len(self.messages) >= 2 * MOST_LAST_WORDS:  # keep the first and the last ones
+            del self.messages[MOST_LAST_WORDS]
+        self.messages.append((number, kind, text))
 
     def last_words(self, alive: float, low: float, high: float) -> list[tuple[int, str, str]]:
-        """Those said between two lines after the last sign of life, ``alive`` or a later one."""
+        """Return the messages in lines ``[low, high)`` after the last sign of training.
+
+        ``alive`` is the line of the last row of metrics; a progress bar may have moved later.
+        """
         moved = float(self._advances[0])
         alive = max(alive, moved if low <= moved < high else 0.0)
-        tail = [each for each in self.said if alive < each[0] and low <= each[0] < high]
-        if tail and tail[0][0] < self.closed < high:  # it went on to its end
+        tail = [each for each in self.messages if alive < each[0] and low <= each[0] < high]
+        if tail and tail[0][0] < self.closed < high:  # training continued and completed
             tail = [each for each in tail if each[0] > self.closed]
         return tail
 
 
 @dataclass(slots=True)
 class Scanner:
-    """Fed with every line that is no metric; keeps what happened."""
+    """Collects the events of a log, fed with every line that holds no metric."""
 
-    happenings: list[Happening] = field(default_factory=list)
-    checkpoints: dict[int, str] = field(default_factory=dict)
+    found: list[ConsoleEvent] = field(default_factory=list)
+    checkpoints: dict[int, str] = field(default_factory=dict)  # step -> name of the folder
     endings: Endings = field(default_factory=Endings)
-    writer: str = ""  # of the line that is looked at
+    writer: str = ""  # of the current line
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _counts: dict[str, int] = field(default_factory=dict)
-    _trace_line: int = 0  # 0: not within a traceback
-    _evaluating: bool = False
+    _trace_line: int = 0  # line at which the current traceback began; 0 outside of one
+    _evaluating: bool = False  # the traceback passes through an evaluation loop
     _framed: bool = False  # the traceback has shown a frame
-    _aside: int = 0  # line that says: what follows is of a thread beside, or of the shut-down
-    _counts_last: bool = True  # the traceback may be the training's last words
+    _aside: int = 0  # line that announces an exception at shutdown or in another thread
+    _counts_last: bool = True  # the traceback may end the training
     _loading: str = ""  # class of the model whose load report was seen last
 
     def feed(self, number: int, text: str) -> None:
-        """Look at one cleaned line."""
+        """Search one cleaned line for an event."""
         if self._trace_line:
             self._in_traceback(number, text)
             return
@@ -146,26 +152,26 @@ class Scanner:
             self._add("overflow_skip", text, number, once=False)
         elif OUT_OF_MEMORY.search(text) and not _HOST.search(text):
             self._add("oom", text, number)
-            self.endings.say(number, "oom", text.strip()[:_TEXT])
+            self.endings.add(number, "oom", text.strip()[:_TEXT])
         elif is_resume(text):
             self._add("resume", text, number, text[:120])
         else:
-            self._rarer(number, text)
+            self._add_rarer(number, text)
 
     def _stop(self, number: int, text: str) -> None:
-        """A process that was ended; an exception that says so is one of its last words, too."""
-        kind = "exception" if self.raises(text) else "stop"
+        """Add the end of a process; where an exception reports it, the event is an exception."""
+        kind = "exception" if self.is_exception(text) else "stop"
         self._add(kind, text, number)
-        self.endings.say(number, kind, text.strip()[:_TEXT])
+        self.endings.add(number, kind, text.strip()[:_TEXT])
 
     @staticmethod
-    def raises(text: str) -> bool:
-        """Say whether the line names an exception, so that a number in it is no metric."""
+    def is_exception(text: str) -> bool:
+        """Return whether the line names an exception, so that a number in it is no metric."""
         return ("Error" in text or "Exception" in text) and bool(_RAISED.match(text.strip()))
 
     @staticmethod
-    def skips(text: str) -> bool:
-        """Say whether the line tells of a skipped step, so that its loss scale is no metric."""
+    def is_skip(text: str) -> bool:
+        """Return whether the line reports a skipped step, so that its loss scale is no metric."""
         return ("verflow" in text or "VERFLOW" in text) and bool(_SKIP.search(text))
 
     @property
@@ -173,10 +179,11 @@ class Scanner:
         return bool(self._trace_line)
 
     def add_skipped(self, number: int, text: str) -> None:
-        """A step that a metric line says was skipped."""
+        """Add a skipped step that a line of metrics reports."""
         self._add("overflow_skip", text, number, once=False)
 
-    def _rarer(self, number: int, text: str) -> None:
+    def _add_rarer(self, number: int, text: str) -> None:
+        """Search a line for checkpoints, weights not found, exceptions and warnings."""
         if report := _LOADING.search(text):
             self._loading = report[1]
         elif self._loading and (lost := _NOT_FOUND.match(text)):
@@ -187,7 +194,7 @@ class Scanner:
             self.checkpoints[int(saved[2])] = saved[1]
         elif raised and (raised[2] or "." not in raised[1]):
             self._add("exception", text, number)
-            self.endings.say(number, "exception", text.strip()[:_TEXT])
+            self.endings.add(number, "exception", text.strip()[:_TEXT])
         for known in WARNINGS:
             if known.search(text):
                 self._add("warning", text, number, known.pattern)
@@ -221,15 +228,15 @@ class Scanner:
         else:
             self._add(kind, text, number)
         if self._framed and self._counts_last:
-            self.endings.say(number, kind, text[:_TEXT])
+            self.endings.add(number, kind, text[:_TEXT])
 
     def finish(self, number: int) -> None:
-        """The log is over; a traceback that has not ended was cut off."""
+        """End the log; a traceback that is still open was cut off."""
         if self._trace_line:
             cut = "a traceback that the log cuts off"
             self._add("exception", cut, self._trace_line)
             if self._framed and self._counts_last:
-                self.endings.say(self._trace_line, "exception", cut)
+                self.endings.add(self._trace_line, "exception", cut)
             self._trace_line = 0
 
     def _add(
@@ -241,4 +248,4 @@ class Scanner:
             return
         self._seen.add(key)
         self._counts[kind] = self._counts.get(kind, 0) + 1
-        self.happenings.append(Happening(kind, text, number, self.writer))
+        self.found.append(ConsoleEvent(kind, text, number, self.writer))

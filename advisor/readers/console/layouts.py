@@ -1,4 +1,4 @@
-"""Lines of pairs that are laid out alike: the first is searched for pairs, the others matched."""
+"""Reading lines of pairs fast: a line is searched for pairs once, lines like it are matched."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from advisor.readers.console.pairs import (
 from advisor.readers.console.words import DEFAULT, LineWords
 
 LAYOUTS = 6  # layouts tried before a line is searched for pairs
-
-BUDGET = 40  # layouts learnt before they must have served: compiling one costs a millisecond
+BUDGET = 40  # layouts compiled (a millisecond each), and one more for every 50 matched lines
 
 _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?|\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
 _ANY_NUMBER = re.compile(rf"{_NUMBER}|(?<!\w)-?(?:nan|inf)(?!\w)", re.IGNORECASE)
@@ -26,13 +25,14 @@ _CAPTURED = rf"({_NUMBER}|-?nan|-?inf)"
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A line with its numbers cut out: lines that match it hold the same pairs."""
+    """A line as a pattern without its numbers: lines that match it hold the same pairs."""
 
     pattern: re.Pattern[str]
-    roles: tuple[tuple[str, float], ...]
+    roles: tuple[tuple[str, float], ...]  # of each number: its key, STEP, EPOCH or TOTAL; factor
     example: FoundPairs
 
     def read(self, numbers: tuple[str, ...]) -> FoundPairs:
+        """Return the pairs of a line with these numbers."""
         like = self.example
         found = FoundPairs(
             {}, epochs=like.epochs, split=like.split, kind=like.kind, heads=like.heads
@@ -52,7 +52,7 @@ class _Layout:
 
 
 def _layout(text: str, found: FoundPairs) -> _Layout | None:
-    """Return the layout of a line whose numbers are all at known places."""
+    """Return the layout of a line, or None where a number of its pairs cannot be located."""
     spans = {(begin, end): (role, factor) for begin, end, role, factor in found.spans}
     pieces, roles, at = [], [], 0
     for match in _ANY_NUMBER.finditer(text):
@@ -75,15 +75,15 @@ def _literal(text: str) -> str:
 
 @dataclass(slots=True)
 class PairReader:
-    """Reads lines of pairs, faster where a line is laid out like one before it."""
+    """Reads lines of pairs, faster if a line has the layout of an earlier one."""
 
     words: LineWords = DEFAULT
     _layouts: list[_Layout] = field(default_factory=list)
-    _learnt: int = 0
-    _served: int = 0
+    _learned: int = 0
+    _matched: int = 0
 
     def read(self, text: str) -> FoundPairs | None:
-        """Return the pairs of one cleaned line."""
+        """Return the pairs of one cleaned line; None where it holds none."""
         if not self.words.hint.search(text):
             return None
         plain = "%|" not in text
@@ -92,13 +92,13 @@ class PairReader:
             for layout in self._layouts:
                 match = layout.pattern.fullmatch(stripped)
                 if match:
-                    self._served += 1
+                    self._matched += 1
                     return layout.read(match.groups())
         found = parse_pairs(text, self.words)
-        worth = self._learnt < BUDGET + self._served // 50
+        worth = self._learned < BUDGET + self._matched // 50
         if worth and plain and found is not None and found.spans and found.values:
-            self._learnt += 1
-            learnt = _layout(stripped, found)
-            if learnt is not None:
-                self._layouts = [learnt, *self._layouts][:LAYOUTS]
+            self._learned += 1
+            learned = _layout(stripped, found)
+            if learned is not None:
+                self._layouts = [learned, *self._layouts][:LAYOUTS]
         return found

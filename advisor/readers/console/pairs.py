@@ -1,4 +1,4 @@
-"""Lines of 'key number' pairs: 'step 20 | loss 1.23', 'iter 100: loss 3.2, time 20ms', ..."""
+"""Parsing lines of 'key number' pairs: 'step 20 | loss 1.23', 'iter 100: loss 3.2, time 20ms'."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from advisor.readers.console.words import (
 )
 
 NAN = float("nan")
-STEP, TOTAL, EPOCH = "<step>", "<total>", "<epoch>"
+STEP, TOTAL, EPOCH = "<step>", "<total>", "<epoch>"  # roles of numbers that are no metrics
 
 _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
@@ -65,33 +65,33 @@ _TO_GIB = {"g": 1.0, "m": 2**-10, "k": 2**-20, "t": 2**10}
 
 @dataclass(slots=True)
 class FoundPairs:
-    """What one line states."""
+    """The content of one line; NaN for what it does not state."""
 
     values: dict[str, float] = field(default_factory=dict)
     step: float = NAN
-    total: float = NAN
+    total: float = NAN  # the last step, as in 'step 20/900'
     epoch: float = NAN
-    epochs: float = NAN
-    split: str = ""
-    kind: str = "pairs"
-    bar: tuple[float, float] | None = None
-    heads: bool = False  # the epoch opens the line
+    epochs: float = NAN  # the last epoch
+    split: str = ""  # 'eval' or 'eval/<set>' where the line states it
+    kind: str = "pairs"  # or 'progress' for a Keras bar
+    bar: tuple[float, float] | None = None  # count and end of a progress bar
+    heads: bool = False  # the epoch is at the beginning of the line
     rewritten: bool = False
-    bare: bool = False  # the step is a number without a name at the line's beginning
-    # where each number stands: begin, end, what it is, and its factor
+    bare: bool = False  # the step is an unnamed number at the beginning of the line
+    # of each number: begin and end in the line, its key or role, and the factor of its unit
     spans: list[tuple[int, int, str, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A progress bar in a line: where it stands, its label, its counts, what its brackets say."""
+    """A tqdm progress bar in a line."""
 
-    begin: int
+    begin: int  # in the line, label included
     stop: int
     label: str
-    at: float
+    at: float  # the count, of ``end``
     end: float
-    inside: str
+    inside: str  # the text in its brackets
 
 
 def find_bar(text: str) -> Bar | None:
@@ -113,7 +113,7 @@ def find_bar(text: str) -> Bar | None:
 
 
 def without_bar(text: str, bar: Bar) -> str:
-    """Return the line without the bar; what follows the speed inside its brackets stays."""
+    """Return the line without the bar, but with its label and what follows the speed in it."""
     extra = bar.inside.split(",", 2)
     tail = extra[2] if len(extra) > 2 else ""
     return f"{text[: bar.begin]}{bar.label} | {tail} | {text[bar.stop :]}"
@@ -125,12 +125,16 @@ def _number(text: str) -> float:
 
 @lru_cache(maxsize=4096)
 def _resolve(key: str, spaced: bool, words: LineWords) -> str:
-    """Return the key's name; of a sentence before a bare number only the known words at its end."""
+    """Return the folded name of a key, '' where it is none.
+
+    ``spaced``: only blanks separate key and number, so the key may be the end of a sentence, and
+    only known words at its end count.
+    """
     parts = key.split()
-    whole = "per" in parts  # a time per iteration is no iteration
+    whole = "per" in parts  # 'time per iteration' is no iteration
     for begin in range(1 if whole else len(parts)):
         name = fold(" ".join(parts[begin:]))
-        if name in STEPS or name in EPOCHS or words.knows(name):
+        if name in STEPS or name in EPOCHS or words.is_known(name):
             return name
     if spaced or key.count("/") > 1 or ".py" in key:
         return ""
@@ -158,8 +162,7 @@ def without_prefix(text: str) -> str:
 
 
 def parse_pairs(text: str, words: LineWords = DEFAULT) -> FoundPairs | None:
-    """Return the pairs of one cleaned line; None where nothing in it could be a metric or a
-    step."""
+    """Return the pairs of one cleaned line; None without a metric, a step or an epoch."""
     if not words.hint.search(text) or _DUMP.search(text):
         return None
     found = FoundPairs()
@@ -176,17 +179,17 @@ def parse_pairs(text: str, words: LineWords = DEFAULT) -> FoundPairs | None:
         found.kind = "progress"
         found.bar = (float(progress[1]), float(progress[2]))
         text = text[progress.end() :]
-    text = _tag(text, found)
-    text, headed = _head(text, found)
+    text = _read_tag(text, found)
+    text, headed = _read_head(text, found)
     samples = None if headed else _SAMPLES.search(text)
     if samples:
         at, end = samples[1] or samples[3], samples[2] or samples[4]
         found.step, found.total = float(at), float(end)
-    _collect(text, found, words)
+    _read_pairs(text, found, words)
     if progress or samples or bar or headed or found.rewritten:
         found.spans.clear()
     elif found.step != found.step and any(name.endswith("loss") for name in found.values):
-        _lead(text, found)
+        _read_lead(text, found)
     if HELD_OUT.match(text) or HELD_CELL.search(text):
         chosen = _SET.search(text)
         name = chosen[1] if chosen else "default"
@@ -194,8 +197,8 @@ def parse_pairs(text: str, words: LineWords = DEFAULT) -> FoundPairs | None:
     return found if found.values or found.step == found.step or found.epoch == found.epoch else None
 
 
-def _tag(text: str, found: FoundPairs) -> str:
-    """Take the epoch from a tag before the step; the text keeps its length."""
+def _read_tag(text: str, found: FoundPairs) -> str:
+    """Read the epoch from a tag before the step; return the text with the tag blanked out."""
     tag = TAG.match(text)
     if tag is None:
         return text
@@ -206,8 +209,8 @@ def _tag(text: str, found: FoundPairs) -> str:
     return " " * tag.end() + text[tag.end() :]
 
 
-def _lead(text: str, found: FoundPairs) -> None:
-    """Take a number that opens the line as the step: '40 | loss 6.68', '[40/900] loss: 6.68'."""
+def _read_lead(text: str, found: FoundPairs) -> None:
+    """Read the step from a number that opens the line: '40 | loss 6.68', '[40/900] loss: 6.68'."""
     lead = LEAD.match(text)
     if lead is None:
         return
@@ -218,8 +221,8 @@ def _lead(text: str, found: FoundPairs) -> None:
         found.spans.append((*lead.span(2), TOTAL, 1.0))
 
 
-def _head(text: str, found: FoundPairs) -> tuple[str, bool]:
-    """Take the step and the epoch from a known head of a line; return what follows it."""
+def _read_head(text: str, found: FoundPairs) -> tuple[str, bool]:
+    """Read step and epoch from a known head; return the text without it, and whether it has one."""
     for pattern in HEADS:
         match = pattern.search(text) if "[" in text or "/" in text else None
         if match is None:
@@ -237,7 +240,8 @@ def _head(text: str, found: FoundPairs) -> tuple[str, bool]:
     return text, False
 
 
-def _collect(text: str, found: FoundPairs, words: LineWords) -> None:
+def _read_pairs(text: str, found: FoundPairs, words: LineWords) -> None:
+    """Read the 'key number' pairs of a line."""
     stated = ""
     for match in _PAIR.finditer(text):
         key, separator, number, total, unit = match.groups()
@@ -257,7 +261,7 @@ def _collect(text: str, found: FoundPairs, words: LineWords) -> None:
                 if found.total == found.total:
                     found.spans.append((*match.span(4), TOTAL, 1.0))
         elif name and name not in found.values and (unit or "").strip() != "m":  # '6m 52s'
-            # 'Accuracy: 9845/10000' is a share
+            # 'Accuracy: 9845/10000' is a fraction
             share = 1.0 / float(total) if total and "acc" in name and float(total) > 0 else 1.0
             factor = share * _factor(name, "ms" if key.endswith("(ms)") else unit or "")
             found.values[name] = _number(number) * factor
@@ -265,11 +269,11 @@ def _collect(text: str, found: FoundPairs, words: LineWords) -> None:
 
 
 def is_metric(found: FoundPairs, words: LineWords = DEFAULT) -> bool:
-    """Say whether the line reports how training goes: a loss, or a known metric at a step."""
+    """Return whether the line reports training progress: a loss, or a known metric at a step."""
     placed = found.step == found.step or found.epoch == found.epoch
     return any(words.is_metric(name, placed) for name in found.values)
 
 
 def is_known(found: FoundPairs, words: LineWords = DEFAULT) -> bool:
-    """Say whether a line without step or loss may add to the epoch it stands in."""
-    return any(words.knows(name) for name in found.values)
+    """Return whether the line holds a known metric, which may belong to the current epoch."""
+    return any(words.is_known(name) for name in found.values)

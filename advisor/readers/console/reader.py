@@ -16,7 +16,7 @@ from advisor.readers.choose import choose
 from advisor.readers.console.layouts import PairReader
 from advisor.readers.console.messages import is_stop
 from advisor.readers.console.rows import LINE, STEP, Block, Part
-from advisor.readers.console.runs import RunStretch, go_on, stretches
+from advisor.readers.console.runs import RunStretch, continue_epochs, find_runs
 from advisor.readers.console.scan import Scan, scan
 from advisor.readers.console.steps import Placed, place_rows, planned_steps
 from advisor.readers.console.text import clean, decoder, lines
@@ -51,7 +51,7 @@ _HINT = re.compile(
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Say whether the file is text in which a metric or a failure is reported."""
+    """Return whether the file is text in which a metric or a failure is reported."""
     if path.suffix.lower() in _SOURCE or not _is_text(head):
         return False
     if _hints(head) or _reports(path, LOOK_CLOSELY):
@@ -68,7 +68,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _reports(path: Path, size: int) -> bool:
-    """Say whether a close look finds rows of metrics that no simple pattern shows."""
+    """Return whether a close look finds rows of metrics that no simple pattern shows."""
     found = Scan(WORDS, PairReader(WORDS))
     for number, raw in lines(1, read_head(path, size).decode("utf-8", "replace")):
         found.feed(number, raw)
@@ -86,10 +86,10 @@ def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     parts = _parts(blocks) or _summary_part(found)
     if not parts:
         return [_without_series(path, found)]
-    go_on(parts, found.told)
-    happened = found.events.happenings
+    continue_epochs(parts, found.stated)
+    happened = found.events.found
     failures = [one.line for one in happened if one.kind in ("exception", "oom")]
-    found_runs = stretches(parts, found.told, failures)
+    found_runs = find_runs(parts, found.stated, failures)
     runs = []
     for number, stretch in enumerate(found_runs, 1):
         ident = str(number) if len(found_runs) > 1 else ""
@@ -147,7 +147,7 @@ def _has_loss(part: Part) -> bool:
 
 def _summary_part(found: Scan) -> list[Part]:
     """Only the closing averages are there: one point is better than none."""
-    averages = found.told.of_run(0.0, np.inf)
+    averages = found.stated.of_run(0.0, np.inf)
     losses = {k: float(str(v)) for k, v in averages.items() if k in ("train_loss", "eval_loss")}
     if not losses:
         return []
@@ -174,7 +174,7 @@ def _run(
     stretch: RunStretch,
     options: ReadOptions,
 ) -> Run | None:
-    facts = found.told.of_run(stretch.low, stretch.high)
+    facts = found.stated.of_run(stretch.low, stretch.high)
     single = [keep_one_of_each(part) for part in parts]
     placed, notes = place_rows([one for part, _ in single for one in without_closings(part)], facts)
     if (times := max(size for _, size in single)) > 1:
@@ -242,7 +242,7 @@ def _events(
 
     A failure before the first row ended an attempt that this run was started after: a note.
     """
-    if not found.events.happenings:
+    if not found.events.found:
         return (), []
     at = np.concatenate([one.part.places[:, LINE] for one in placed])
     steps = np.concatenate([one.steps for one in placed])
@@ -253,7 +253,7 @@ def _events(
     events, failed = [], []
     if words and not last:  # of a run that another one follows, an end is history
         failed.append(f"{BROKEN}, line {words[0][0]}: {words[0][2][:120]}")
-    for one in drop_repeated_skips(found.events.happenings):
+    for one in drop_repeated_skips(found.events.found):
         if stretch.low <= one.line < stretch.high:
             before = int(np.searchsorted(at, one.line, side="right")) - 1
             step = int(steps[before]) if before >= 0 else None
@@ -286,7 +286,7 @@ def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:
 
 
 def _without_series(path: Path, found: Scan) -> Run:
-    if not found.events.happenings:
+    if not found.events.found:
         raise NotALog(
             f"{path}: no metric found in this text; name one with --map train/loss=NAME, "
             "or point at the trainer's own log"
@@ -294,7 +294,7 @@ def _without_series(path: Path, found: Scan) -> Run:
     last = {word[0] for word in found.events.endings.last_words(0.0, 0.0, np.inf)}
     events = tuple(
         Event(one.kind, one.text, None, one.line, one.line in last)
-        for one in drop_repeated_skips(found.events.happenings)
+        for one in drop_repeated_skips(found.events.found)
     )
-    facts = found.told.of_run(0.0, np.inf)
+    facts = found.stated.of_run(0.0, np.inf)
     return Run(str(path), NAME, {}, events=events, notes=("no metric in the log",), facts=facts)

@@ -1,4 +1,4 @@
-"""One pass over a console log: its rows of numbers, its events and the facts it states."""
+"""One pass over a console log that collects its rows of numbers, its events and its facts."""
 
 from __future__ import annotations
 
@@ -15,60 +15,53 @@ from advisor.readers.console.events import Scanner
 from advisor.readers.console.layouts import PairReader
 from advisor.readers.console.pairs import FoundPairs, find_bar
 from advisor.readers.console.rows import NAN, Block, RowPlace, Rows
-from advisor.readers.console.runs import EPOCHS_SHOWN, Told
+from advisor.readers.console.runs import EPOCHS_SHOWN, Statements
 from advisor.readers.console.tables import ConsoleSection, Sections, Stack, Table
-from advisor.readers.console.text import chunks, lines, split_mark
+from advisor.readers.console.text import chunks, lines, split_prefix
 from advisor.readers.console.words import DEFAULT, LineWords
 
-SHAPES = 2_000  # more shapes of rows than this are a hostile file
-NEAR = 40  # lines below one that states a step alone that are of this step
-OPEN_LINES = 80  # a dictionary printed over more lines than this is none
+SHAPES = 2_000  # shapes of rows that are kept; only a hostile file has more
+NEAR = 40  # lines after one that states only a step that belong to this step
+OPEN_LINES = 80  # lines over which one dictionary may be printed
 
 _OTHER_BAR = re.compile(
     r"^\s*(?:Map|Load|Download|Tokeniz|Generat|Filter|Eval|Valid|Test|Predict|Fetch|Prepar|"
     r"Process|Convert|Sav|Merg|Upload|Pack|Add|Truncat|Apply)",
     re.IGNORECASE,
 )
-_FACTS = (
-    (re.compile(r"Total (?:optimization |train(?:ing)? )?steps\s*=\s*([\d,]{1,15})"), "max_steps"),
-    (re.compile(r"Num [Ee]pochs\s*=\s*([\d,]{1,12})"), "num_train_epochs"),
-    (re.compile(r"Num examples\s*=\s*([\d,]{1,15})"), "train_samples"),
-    (re.compile(r"\blogging_steps['\"]?\s*[=:]\s*(\d{1,9})\b"), "logging_steps"),
-)
-_FACT_HINT = re.compile(r"Num [Ee]|Total (?:opt|train|steps)|logging_steps")
 _HEADER = re.compile(
     r"Running training|Num examples\s*=|Starting training|Training starts at|^Build model"
 )
 _SAVED = re.compile(r"\b[Ss]av(?:ed|ing) .{0,200}\b(?:to|at|in|as):? ['\"]?(\S*[/\\]\S+)")
-# What an advisor said of the run is no metric and no event of it.
+# Output of this advisor about the run is no metric and no event of the run.
 _ADVICE = re.compile(r"\s*(?:\[(?:finding|rollback|stop)\]|advise:) ")
 
 
 @dataclass(slots=True)
 class Scan:
-    """What the pass found."""
+    """The state and the results of the pass, fed line by line."""
 
     words: LineWords
     reader: PairReader
     rows: Rows = field(default_factory=Rows)
     events: Scanner = field(default_factory=Scanner)
-    told: Told = field(default_factory=Told)
+    stated: Statements = field(default_factory=Statements)
     _templates: Templates = field(default_factory=Templates)
-    _bars: dict[float, float] = field(default_factory=dict)
-    _epoch: float = NAN
-    _progress: tuple[FoundPairs, int] | None = None
-    _open: list[str] = field(default_factory=list)
+    _bars: dict[float, float] = field(default_factory=dict)  # end of each bar -> its count
+    _epoch: float = NAN  # stated last
+    _progress: tuple[FoundPairs, int] | None = None  # the last Keras bar, and its line
+    _open: list[str] = field(default_factory=list)  # lines of a dictionary that is not closed
     _sections: Sections = field(default_factory=Sections)
-    _writer: str = ""  # the mark of the process that wrote the line
+    _writer: str = ""  # the prefix of the process that wrote the line
     _table: Table | None = None
     _stack: Stack = field(default_factory=Stack)
-    _at: tuple[float, float, int] = (NAN, NAN, 0)  # a step that a line states alone: its line
+    _at: tuple[float, float, int] = (NAN, NAN, 0)  # step, total, line of a step stated alone
 
     def feed(self, number: int, raw: str) -> None:
-        """Look at one line."""
+        """Take one line."""
         if raw[:1] == "{" and not self._open and self._templates.take(number, raw, self._bar()):
             return
-        self._writer, text = split_mark(raw)
+        self._writer, text = split_prefix(raw)
         self.events.writer = self._writer
         if _ADVICE.match(text):
             return
@@ -79,43 +72,43 @@ class Scan:
         span = find_dict(text)
         if span is not None:
             before = console_pairs.without_prefix(text[: span[0]])
-            if self._dictionary(number, text[span[0] : span[1]], before):
+            if self._add_dictionary(number, text[span[0] : span[1]], before):
                 return
-        if self._table_row(number, text):
+        if self._add_table_line(number, text):
             return
-        if self.events.raises(text) or self.events.skips(text):
+        if self.events.is_exception(text) or self.events.is_skip(text):
             self.events.feed(number, text)
             return
         of_section, section = self._sections.feed(number, text)
         if section is not None:
-            self._section(section)
+            self._add_section(section)
         if of_section:
             return
         if saved := _SAVED.search(text):
-            self.told.add_saved(saved[1])
+            self.stated.add_saved(saved[1])
             self.events.feed(number, text)
             return
         found = None if self.events.in_traceback else self.reader.read(text)
-        if found is not None and self._pairs(number, found):
+        if found is not None and self._add_pairs(number, found):
             return
         self._find_event(number, text)
-        if _FACT_HINT.search(text):
-            self._state_facts(number, text)
+        self.stated.read_facts(number, text)
         if _HEADER.search(text):
-            self.told.header(number)
+            self.stated.add_header(number)
 
     def _find_event(self, number: int, text: str) -> None:
-        """Look for an event in a line that is no metric."""
-        known = len(self.events.happenings)
+        """Search a line without metrics for an event."""
+        known = len(self.events.found)
         self.events.feed(number, text)
-        if any(one.kind == "resume" for one in self.events.happenings[known:]):
-            self.told.resume(number, text)
+        if any(one.kind == "resume" for one in self.events.found[known:]):
+            self.stated.add_resume(number, text)
 
-    def whole(self, number: int, text: str) -> bool:
-        """Take a piece of the log at once where all its lines are one dictionary's layout."""
+    def feed_chunk(self, number: int, text: str) -> bool:
+        """Take a chunk at once if all its lines have one dictionary's layout; return whether."""
         return not self._open and self._templates.take_all(number, text, self._bar())
 
-    def _dictionary(self, number: int, text: str, before: str = "") -> bool:
+    def _add_dictionary(self, number: int, text: str, before: str = "") -> bool:
+        """Add a printed dictionary, ``before`` being the text before it; return whether it is."""
         parsed = parse_dict(text)
         if parsed is None:
             return False
@@ -123,7 +116,7 @@ class Scan:
         said = self.reader.read(before) if before.strip() and "|" not in before else None
         numbers, texts = parsed
         if "train_runtime" in numbers:
-            self.told.summarise(number, numbers)
+            self.stated.add_summary(number, numbers)
             self.events.endings.closed = number
             return True
         step, total = find_step(numbers, texts)
@@ -149,10 +142,10 @@ class Scan:
     def _close(self, number: int) -> None:
         text, self._open = " ".join(self._open), []
         if text:
-            self._dictionary(number, text)
+            self._add_dictionary(number, text)
 
-    def _table_row(self, number: int, text: str) -> bool:
-        """Take a row of a printed table, or the header that opens one."""
+    def _add_table_line(self, number: int, text: str) -> bool:
+        """Add a row of a printed table, or open the table of a header; return whether it is one."""
         of_stack, row = self._stack.feed(text)
         if of_stack:
             if row is not None:
@@ -188,7 +181,7 @@ class Scan:
         self.events.endings.see_bar(number, bar.at, bar.end)
 
     def _bar(self) -> tuple[float, float]:
-        """Return the longest bar seen: an evaluation's is shorter than training's."""
+        """Return count and end of the longest bar: an evaluation's is shorter than training's."""
         if not self._bars:
             return NAN, NAN
         end = max(self._bars)
@@ -200,14 +193,15 @@ class Scan:
             return None
         return self.rows.block(*shape)
 
-    def _pairs(self, number: int, found: FoundPairs) -> bool:
+    def _add_pairs(self, number: int, found: FoundPairs) -> bool:
+        """Add a line of pairs; return False where it holds no metric."""
         metric = console_pairs.is_metric(found, self.words)
         if found.epoch == found.epoch and (metric or found.heads):
             if found.epoch != self._epoch:
                 self._flush()
             self._epoch = found.epoch
             if found.epochs == found.epochs:
-                self.told.state(number, EPOCHS_SHOWN, int(found.epochs))
+                self.stated.add_fact(number, EPOCHS_SHOWN, int(found.epochs))
         if found.kind == "progress":
             if metric:
                 before = self._progress[0].bar if self._progress else None
@@ -225,10 +219,11 @@ class Scan:
         return True
 
     def _is_placed(self, number: int) -> bool:
-        """Say whether an epoch is open, or a line shortly before stated a step alone."""
+        """Return whether an epoch is open, or a line shortly before stated a step alone."""
         return self._epoch == self._epoch or (self._at[2] > 0 and number - self._at[2] < NEAR)
 
     def _flush(self) -> None:
+        """Add the last state of a Keras bar, which holds the means of its epoch."""
         if self._progress:
             found, number = self._progress
             self._progress = None
@@ -243,15 +238,15 @@ class Scan:
             step, total = self._at[:2]
         values = found.values
         if "loss_scale" in values and "number_of_skipped_iterations" in values:
-            self._megatron(number, values)
+            self._add_missing_loss(number, values)
         epoch = found.epoch if found.epoch == found.epoch else self._epoch
         kind = "bare" if found.bare else found.kind
         block = self._block(kind, found.split, tuple(values))
         if block is not None and values:
             block.add(values.values(), RowPlace(number, step, total, epoch))
 
-    def _megatron(self, number: int, values: dict[str, float]) -> None:
-        """Megatron leaves the loss out where it is not finite, and where a step was skipped."""
+    def _add_missing_loss(self, number: int, values: dict[str, float]) -> None:
+        """Add what Megatron states by leaving out the loss: a skipped step, or a NaN loss."""
         if any(name.endswith("loss") for name in values):
             return
         if values["number_of_skipped_iterations"] > 0:
@@ -259,9 +254,9 @@ class Scan:
         else:
             values["lm_loss"] = NAN
 
-    def _section(self, section: ConsoleSection) -> None:
-        """A block of metrics: closing averages, and where it tells of an evaluation, a row."""
-        self.told.summarise(section.line, section.numbers)
+    def _add_section(self, section: ConsoleSection) -> None:
+        """Add a section: closing averages, and a row if it holds an evaluation."""
+        self.stated.add_summary(section.line, section.numbers)
         values = {k: v for k, v in section.numbers.items() if not names.is_place(k)}
         split = names.SIDE_WORDS.get(section.title, "")
         if split == "train" or not values:
@@ -273,27 +268,22 @@ class Scan:
         if block is not None:
             block.add(values.values(), RowPlace(section.line, step, NAN, epoch))
 
-    def _state_facts(self, number: int, text: str) -> None:
-        for pattern, name in _FACTS:
-            match = pattern.search(text)
-            if match:
-                self.told.state(number, name, int(match[1].replace(",", "")))
-
     def finish(self, number: int) -> None:
+        """End the log at this line: add what is still open."""
         self._close(number)
         self._flush()
         section = self._sections.finish()
         if section is not None:
-            self._section(section)
+            self._add_section(section)
         self.events.finish(number)
 
 
 def scan(path: Path, words: LineWords = DEFAULT, growing: bool = False) -> Scan:
-    """Read the whole log once."""
+    """Return the results of one pass over the whole log."""
     result = Scan(words, PairReader(words))
     number = 0
     for number, text in chunks(path, growing):
-        if not result.whole(number, text):
+        if not result.feed_chunk(number, text):
             for line, raw in lines(number, text):
                 result.feed(line, raw)
         number += text.count("\n")

@@ -104,7 +104,7 @@ def _epochs(parts: list[Part], waiting: list[int]) -> dict[int, Floats]:
 def _by_epochs(
     parts: list[Part], trained: list[int], followers: list[int], facts: Mapping[str, object]
 ) -> bool:
-    """Say whether a count of the rows is too coarse: evaluations come more often, one each
+    """Return whether a count of the rows is too coarse: evaluations come more often, one each
     epoch."""
     count, more = (sum(_rows(parts[n]) for n in some) for some in (trained, followers))
     if more <= count or interval_of(count, facts) is not None:
@@ -119,7 +119,7 @@ def _by_epochs(
 
 
 def _is_evaluation(part: Part) -> bool:
-    """Say whether a dictionary holds an evaluation: it takes the step of the row before it."""
+    """Return whether a dictionary holds an evaluation: it takes the step of the row before it."""
     if part.block.kind == "section":
         return True
     if part.block.kind != "dict":
@@ -131,7 +131,7 @@ def _is_evaluation(part: Part) -> bool:
 
 
 def _closes(part: Part, most: int) -> bool:
-    """Say whether dictionaries tell of both sides at the end of an epoch: means, and no steps."""
+    """Return whether dictionaries tell of both sides at the end of an epoch: means, and no steps."""
     sides = {names.canonical(key) for key in part.block.keys}
     both = "eval/loss" in sides and "train/lr" not in sides and "train/grad_norm" not in sides
     return part.block.kind == "dict" and both and FEWER * _rows(part) <= most

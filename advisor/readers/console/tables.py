@@ -1,4 +1,6 @@
-"""Tables printed as text: a notebook's progress, fastai's, markdown, in the middle of a log."""
+"""Tables in the middle of a log (a notebook's progress, fastai's, markdown), and sections: blocks
+of 'key = value' lines under a title such as '***** eval metrics *****'.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ _BORDER = re.compile(r"^[\s|+:=─━┃│\-]*$")
 _MISSING = re.compile(r"\bNo log\b|\bN/A\b|(?<!\w)(?:-|--|None|n/a)(?!\w)", re.IGNORECASE)
 _CLOCK = re.compile(r"^\d+:\d\d(:\d\d)?$")
 _HOLE = "\x00"
-# Headers of more than one word: joined before a header is split at single blanks.
+# Column names of two words, which are joined before a header is split at single blanks.
 _PHRASES = re.compile(
     r"\b(training|train|validation|valid|val|eval|test|learning|grad|token)"
     r" (loss|accuracy|acc|rate|norm|ppl|perplexity)\b",
@@ -23,19 +25,19 @@ _PHRASES = re.compile(
 _TITLE = re.compile(
     r"[*=#]{3,}\s*(\w+)\s+(?:metrics|results?)\b[^*=#]{0,80}[*=#]{3,}", re.IGNORECASE
 )
-# behind whatever a logger puts before it
+# a logger's prefix may precede it
 _SECTION_ITEM = re.compile(r"(?:^|[\s:>-])([A-Za-z_][\w./-]{0,59})\s+=\s+(\S{1,40})\s*$")
 
 
 @dataclass(slots=True)
 class Stack:
-    """Cells copied from a page, one on each line: names first, then the numbers of each row."""
+    """A table copied from a page, one cell per line: names first, then the numbers of each row."""
 
     names: list[str] = field(default_factory=list)
     cells: list[str] = field(default_factory=list)
 
     def feed(self, text: str) -> tuple[bool, dict[str, float] | None]:
-        """Say whether the line is a cell, and give the row that it completes."""
+        """Return whether the line is a number of the table, and the row that it completes."""
         if len(text) > 80 or not (cell := text.strip()):
             return False, None
         number = bool(_MISSING.fullmatch(cell) or _CLOCK.match(cell)) or to_float(cell) is not None
@@ -54,7 +56,7 @@ class Stack:
         return True, row
 
     def _begin(self, cell: str) -> None:
-        """A name: it goes on with the header, or opens another one."""
+        """Add a name to the header, or start a new header with it."""
         if self.cells or not (self.names or _is_place(names.plain(cell))):
             self.names.clear()
             self.cells.clear()
@@ -70,52 +72,53 @@ class Stack:
 
 @dataclass(slots=True)
 class Table:
-    """A header that was seen; rows may follow."""
+    """The header of a table, whose rows may follow."""
 
     header: tuple[str, ...]
-    mark: str
-    rows: int = 0
+    mark: str  # what separates cells
+    rows: int = 0  # read so far
 
 
 @dataclass(slots=True)
 class ConsoleSection:
-    """One block: the word of its title in lower case, where it begins, and its numbers."""
+    """One section and its numbers."""
 
-    title: str
-    line: int
+    title: str  # the word before 'metrics' or 'results', in lower case
+    line: int  # of the title
     numbers: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Sections:
-    """Fed with lines; hands out each block when it is over."""
+    """Collects the sections of a log, fed line by line."""
 
     _open: ConsoleSection | None = None
 
     def feed(self, number: int, text: str) -> tuple[bool, ConsoleSection | None]:
-        """Say whether the line is of a block, and give the block that it ends."""
+        """Return whether the line belongs to a section, and the section that it ends, if any."""
         title = _TITLE.search(text)
         if title is not None:
-            return True, self._start(ConsoleSection(title[1].lower(), number))
+            return True, self._replace(ConsoleSection(title[1].lower(), number))
         if self._open is None:
             return False, None
         item = _SECTION_ITEM.search(text)
         if item is None:
-            return False, self._start(None)
+            return False, self._replace(None)
         with contextlib.suppress(ValueError):  # a duration or a count with a unit
             self._open.numbers[item[1]] = float(item[2].replace(",", ""))
         return True, None
 
     def finish(self) -> ConsoleSection | None:
-        return self._start(None)
+        """Return the section that the end of the log ends, if any."""
+        return self._replace(None)
 
-    def _start(self, following: ConsoleSection | None) -> ConsoleSection | None:
+    def _replace(self, following: ConsoleSection | None) -> ConsoleSection | None:
         over, self._open = self._open, following
         return over if over is not None and over.numbers else None
 
 
 def header_of(text: str) -> Table | None:
-    """Return the table that a line opens: names without numbers, a place and a loss among them."""
+    """Return the table that a line opens: a header with a step or an epoch and a loss in it."""
     if len(text) > 2_000 or ":" in text or "=" in text or "loss" not in text.lower():
         return None
     for mark in ("|", "\t", "  ", ";", ",", " "):
@@ -130,7 +133,7 @@ def header_of(text: str) -> Table | None:
 
 
 def row_of(table: Table, text: str) -> dict[str, float] | None:
-    """Return the numbers of a row below the header; None where the table has ended."""
+    """Return name -> number of a row of the table; None where the line is no row of it."""
     if len(text) > 4_000:
         return None
     cells = _cells(_MISSING.sub(_HOLE, text), table.mark)
@@ -149,7 +152,7 @@ def row_of(table: Table, text: str) -> dict[str, float] | None:
 
 
 def is_border(text: str) -> bool:
-    """Say whether a line is all dashes, as between a header and its rows, or between rows."""
+    """Return whether a line is only a rule, as between a header and its rows."""
     return bool(_BORDER.match(text))
 
 

@@ -1,4 +1,4 @@
-"""Lines of a console log: bounded, decoded, split at carriage returns, free of terminal codes."""
+"""Reading the lines of a console log: bounded, decoded, split at carriage returns, cleaned."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from advisor.readers.files import encoding_of, open_log
 
-FIRST = 1 << 16  # bytes of the first piece: it shows how lines are laid out
+FIRST = 1 << 16  # bytes of the first chunk, small since layouts are learned from it
 CHUNK = 1 << 21  # bytes of the others
-LONGEST = 16_384  # characters of a line that are looked at
+LONGEST = 16_384  # characters of a line that are read
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-# What launchers put before a line to say which process wrote it.
+# Prefixes by which launchers name the process that wrote a line.
 _PREFIX = re.compile(
     r"^\s*(?:"
     r"\[[\w.-]*(?:rank|default|trainer|worker|node)[ _:=-]{0,2}\d+\]:?\s*|"  # torchrun, accelerate
@@ -28,14 +28,14 @@ _BLANKS = re.compile(r"\s+")
 
 
 def decoder(head: bytes) -> codecs.IncrementalDecoder:
-    """Return the decoder for a file that begins so; PowerShell's '>' writes UTF-16."""
+    """Return the decoder for a file with these first bytes; PowerShell's '>' writes UTF-16."""
     return codecs.getincrementaldecoder(encoding_of(head))(errors="replace")
 
 
 def chunks(path: Path, growing: bool = False) -> Iterator[tuple[int, str]]:
-    """Pieces of whole lines with the number of their first line; the last may lack its end.
+    """Yield chunks of whole lines, each with the number of its first line.
 
-    Of a ``growing`` log the last line is left out as long as it does.
+    The last line may be unterminated; of a ``growing`` log it is then left out.
     """
     number = 1
     with open_log(path) as (file, left):
@@ -45,7 +45,7 @@ def chunks(path: Path, growing: bool = False) -> Iterator[tuple[int, str]]:
         while True:
             text = rest + decode.decode(raw, final=not raw)
             cut = text.rfind("\n") + 1
-            # a line that does not end is kept for the next piece unless it is far too long
+            # an unterminated line waits for the next chunk unless it is far too long
             if not raw:
                 cut = max(cut, text.rfind("\r") + 1) if growing else len(text)
             elif len(text) - cut > CHUNK:
@@ -61,8 +61,10 @@ def chunks(path: Path, growing: bool = False) -> Iterator[tuple[int, str]]:
 
 
 def lines(number: int, text: str) -> Iterator[tuple[int, str]]:
-    """Yield the number and text of each part between line feeds or carriage returns, not
-    cleaned."""
+    """Yield line number and text of each part between line feeds or carriage returns, uncleaned.
+
+    ``number`` is that of the first line of ``text``.
+    """
     for at, part in enumerate(text.split("\n"), number):
         if "\r" in part:
             for piece in part.split("\r"):
@@ -73,13 +75,12 @@ def lines(number: int, text: str) -> Iterator[tuple[int, str]]:
 
 
 def clean(text: str) -> str:
-    """Return the line without terminal codes and the mark of its writer before it."""
-    return split_mark(text)[1]
+    """Return the line without terminal codes and without the prefix of its writer."""
+    return split_prefix(text)[1]
 
 
-def split_mark(text: str) -> tuple[str, str]:
-    """Return the mark of the process that wrote the line, '' where it has none, and the cleaned
-    line."""
+def split_prefix(text: str) -> tuple[str, str]:
+    """Return the prefix of the process that wrote the line ('' without one), and the clean line."""
     if "\x1b" in text:
         text = _ANSI.sub("", text)
     marked = _PREFIX.match(text)

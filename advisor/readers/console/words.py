@@ -1,6 +1,6 @@
-"""The words of console lines: what means step, epoch or metric, and the layouts of line heads.
+"""The wording of console lines: words for step, epoch and metrics, and layouts of line heads.
 
-A layout or a name that a trainer prints is one entry in one of these tables.
+To support another trainer's layout or name, add an entry to one of these tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STEPS = {
     "train_step", "training_step", "optimizer_step", "num_updates", "up.", "步",
     "valid_num_updates", "step_num", "iter_num",
 }  # fmt: skip
-# The run's own count, where another word of the line may count within the epoch.
+# Steps of the whole run; another word of the same line may count within the epoch.
 OWN_COUNT = {"global_step", "num_updates", "optimizer_step", "valid_num_updates"}
 EPOCHS = {"epoch", "ep", "ep.", "epochs", "train_epoch", "training_epoch", "轮", "轮次"}
 _CHINESE = {
@@ -24,18 +24,21 @@ _CHINESE = {
     "学习率": "lr", "准确率": "accuracy", "训练准确率": "train_accuracy",
     "验证准确率": "val_accuracy", "时间": "time",
 }  # fmt: skip
+# Words before a number that are never metrics.
 NEVER = {"eta", "patience", "line", "rank", "pid", "port", "seed", "total", "gpu", "epochs"}
+# Words before 'loss' that do not make it another metric.
 QUALIFIERS = {"batch", "average", "avg", "mean", "lm", "running", "current", "smoothed", "ce"}
-# Measures beside names.py's that make a line worth reading.
+# Metrics that are not in names.py and make a line worth reading.
 _ALSO = {
     "ppl", "perplexity", "mfu", "time", "dt", "tokens", "tflops", "val_ppl", "train_ppl",
 }  # fmt: skip
-_ASIDE = {"time", "dt", "tokens", "mem", "memory"}  # said of anything, not only of training
+_ASIDE = {"time", "dt", "tokens", "mem", "memory"}  # not only training reports these
+# A cheap filter: lines without any of these hold no pairs.
 _HINT = (
     r"loss|损失|epoch|\bep\b|iter|step|perplex|\bppl|grad|\bacc|batch|轮|\blr\b|learning.rate"
     r"|cross.?entropy|\bxent|\bcost\b"
 )
-# Lines put in other words before they are searched: what they hold, the pattern, its stead.
+# Rewrites before a line is searched: a text that the line must hold, pattern, replacement.
 REWRITES: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("loss train", re.compile(r"(\bloss train\s*[:=]\s*\S+?,?\s+)val(?=\s*[:=])"), r"\1val loss"),
     ("lm loss value", re.compile(r"\blm loss value(?=\s*:)"), "lm loss"),  # Megatron
@@ -49,14 +52,14 @@ TAG = re.compile(
     r"e(\d{1,6})(?=[\s|,:]+(?:step|it|iter|iteration|batch)\b))[:,|\s-]*",
     re.IGNORECASE,
 )
-# A step without a name before a metric: 40 | loss 6.68, [40/900] loss: 6.68
+# An unnamed step before a metric: 40 | loss 6.68, [40/900] loss: 6.68
 LEAD = re.compile(
     r"^\s*[\[(#]?\s*(\d{1,9})(?:\s*/\s*(\d{1,9}))?"
     r"(?:\s*[\])]?\s*[|:,;\t]\s*(?=[^\W\d])|\s*[\])\t]\s*(?=[^\W\d])|"
     r"\s+(?=(?:train\w*[ _])?loss\b))",
     re.IGNORECASE,
 )
-# Heads of lines whose numbers no 'key number' pair tells: the first that matches is taken.
+# Heads of lines that state step and epoch without 'key number' pairs; the first match is used.
 HEADS: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -78,32 +81,36 @@ HEADS: tuple[re.Pattern[str], ...] = tuple(
 
 @dataclass(frozen=True, slots=True)
 class LineWords:
-    """Which words count: the tables here, and the columns a user names with --map."""
+    """The words that count in one log: the tables here, and the columns that --map names."""
 
-    hint: re.Pattern[str]
-    wanted: frozenset[str] = frozenset()
+    hint: re.Pattern[str]  # a line without it holds no pairs
+    wanted: frozenset[str] = frozenset()  # from --map, as written and folded
 
-    def knows(self, name: str) -> bool:
+    def is_known(self, name: str) -> bool:
+        """Return whether a folded name is a known metric or named by the user."""
         return name in _ALSO or name in self.wanted or names.is_known(name)
 
     def is_metric(self, name: str, placed: bool) -> bool:
-        """Say whether a line with this name reports how training goes."""
+        """Return whether a line with this name reports training progress.
+
+        ``placed``: the line states a step or an epoch.
+        """
         if name in self.wanted or name.rsplit("/", 1)[-1].endswith("loss"):
             return True
         if names.canonical(name) in ("train/loss", "eval/loss", "test/loss"):
             return placed
-        return placed and name not in _ASIDE and self.knows(name)
+        return placed and name not in _ASIDE and self.is_known(name)
 
 
 def words_for(mapped: Iterable[str]) -> LineWords:
-    """Return the words for a log of which a user named some columns."""
+    """Return the words for a log whose columns ``mapped`` a user named with --map."""
     extra = [re.escape(name) for name in mapped]
     wanted = frozenset(name for native in mapped for name in (native, fold(native)))
     return LineWords(re.compile("|".join([_HINT, *extra]), re.IGNORECASE), wanted)
 
 
 def fold(key: str) -> str:
-    """Return the key in lower case, with underscores, without its unit."""
+    """Return a key in lower case, with underscores for blanks and dashes, without its unit."""
     words = key.strip().lower()
     if words in _CHINESE:
         return _CHINESE[words]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advisor.readers import names
-from advisor.readers.console.events import Happening
+from advisor.readers.console.events import ConsoleEvent
 from advisor.readers.console.rows import EPOCH, LINE, STEP, Block, Part
 
 SKIPPED = "overflow_skip"
@@ -73,7 +73,7 @@ def _chosen(
 
 
 def _counts(marked: Sequence[Block]) -> bool:
-    """Say whether the marks are no processes but the steps of the rows: '40: {...}', '50:
+    """Return whether the marks are no processes but the steps of the rows: '40: {...}', '50:
     {...}'."""
     numbers = [block.writer.rstrip(":") for block in marked]
     if len(marked) < 3 or not all(number.isdigit() for number in numbers):
@@ -134,7 +134,7 @@ def _groups(part: Part, told: Sequence[int]) -> tuple[Ints, int]:
 
 
 def _equal(table: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say whether each number is that of the row before it."""
+    """Return whether each number is that of the row before it."""
     same: NDArray[np.bool_] = table[1:] == table[:-1]
     return same | (np.isnan(table[1:]) & np.isnan(table[:-1]))
 
@@ -159,21 +159,21 @@ def without_closings(part: Part) -> list[Part]:
     ]
 
 
-def drop_repeated_skips(happenings: Sequence[Happening]) -> list[Happening]:
+def drop_repeated_skips(events: Sequence[ConsoleEvent]) -> list[ConsoleEvent]:
     """Of skipped steps that several processes tell of, those that one of them tells."""
-    skips = [one for one in happenings if one.kind == SKIPPED]
+    skips = [one for one in events if one.kind == SKIPPED]
     counts = Counter(who for one in skips if (who := _who(one)))
     if len(counts) > 1:
         chosen = counts.most_common(1)[0][0]
         out = {id(one) for one in skips if _who(one) not in ("", chosen)}
     else:
         out = {id(one) for one in _told_again(skips)}
-    return [one for one in happenings if id(one) not in out]
+    return [one for one in events if id(one) not in out]
 
 
-def _told_again(skips: Sequence[Happening]) -> list[Happening]:
+def _told_again(skips: Sequence[ConsoleEvent]) -> list[ConsoleEvent]:
     """Return the lines that follow an equal one, where one process would not print it twice."""
-    bunches: list[list[Happening]] = []
+    bunches: list[list[ConsoleEvent]] = []
     for one in skips:
         last = bunches[-1][-1] if bunches else None
         if last and one.line - last.line <= 1 and _bare(one.text) == _bare(last.text):
@@ -185,7 +185,7 @@ def _told_again(skips: Sequence[Happening]) -> list[Happening]:
     return [one for bunch in bunches if uniform or _reduces(bunch[0].text) for one in bunch[1:]]
 
 
-def _who(one: Happening) -> str:
+def _who(one: ConsoleEvent) -> str:
     marked = _RANK.search(one.text)
     return one.writer or (marked[1] if marked else "")
 
@@ -195,7 +195,7 @@ def _bare(text: str) -> str:
 
 
 def _reduces(text: str) -> bool:
-    """Say whether the line tells of a scale that comes down: the next one starts from there."""
+    """Return whether the line tells of a scale that comes down: the next one starts from there."""
     if "educing" not in text or "hysteresis" in text:
         return False
     scales = [float(number) for number in _SCALE.findall(_bare(text))[-2:]]

@@ -1,4 +1,4 @@
-"""``events.jsonl`` of our own trainer: what happened in the run of the training.jsonl beside it."""
+"""``events.jsonl`` of our own trainer: the events of the run in the training.jsonl beside it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _FACTS = (
     "vocab_size",
 )  # fmt: skip
 ROLLBACK = "rollback"
-_OF_STEPS = ("overflow_skip", "warning")  # are undone with their steps
+_OF_STEPS = ("overflow_skip", "warning")  # a rollback removes them with their steps
 _MOST = 20_000_000  # bytes of the file that are read
-_TEXT = 400
+_TEXT = 400  # characters of a text that are kept
 
 
 @dataclass(frozen=True, slots=True)
-class Happenings:
-    """Events of a run, and what it stated at its start.
+class EventLog:
+    """The events of a run, and the facts that it stated at its start.
 
-    ``rollbacks`` are the times at which the run was rolled back, each with the step it went to.
+    ``rollbacks`` holds the time (seconds since 1970) of each rollback and the step it went to.
     """
 
     events: tuple[Event, ...] = ()
@@ -37,28 +37,28 @@ class Happenings:
     rollbacks: tuple[tuple[float, int], ...] = ()
 
     @property
-    def resumed(self) -> bool:
+    def is_resumed(self) -> bool:
         return bool(self.rollbacks) or any(event.kind == "resume" for event in self.events)
 
 
-def beside(log: Path) -> Happenings:
-    """Read the events beside a log; nothing where there are none."""
+def read_beside(log: Path) -> EventLog:
+    """Return the events beside a log of our trainer; empty for any other log."""
     path = log.with_name(NAME)
-    return read(path) if log.name in (LOG, HELD_OUT) and path.is_file() else Happenings()
+    return read(path) if log.name in (LOG, HELD_OUT) and path.is_file() else EventLog()
 
 
 def is_ours(path: Path) -> bool:
-    """Say whether a file is such a log of events."""
+    """Return whether a file is our trainer's log of events."""
     return path.name == NAME and path.is_file() and any(rows(path, 4096))
 
 
-def read(path: Path) -> Happenings:
-    """Read the file; a damaged line is left out."""
+def read(path: Path) -> EventLog:
+    """Return the events and facts of the file; damaged lines are left out."""
     events: list[Event] = []
     facts: dict[str, object] = {}
     back: list[tuple[float, int]] = []
     cuts: list[tuple[int, float]] = []
-    broken: Event | None = None  # the exception that nothing followed
+    broken: Event | None = None  # the last exception, unless the run started or ended after it
     for row in rows(path):
         kind, step = str(row["kind"]), row.get("step")
         if kind in _KINDS:
@@ -66,7 +66,7 @@ def read(path: Path) -> Happenings:
             events.append(Event(kind, str(row["text"])[:_TEXT], number))
             broken = events[-1] if kind == "exception" else broken
         if kind in ("start", "end"):
-            facts["ended"] = kind == "end"  # a run that goes on after its end starts anew
+            facts["ended"] = kind == "end"  # a run resumed after its end has not ended
             broken = None
         details = row.get("details")
         if kind == ROLLBACK and isinstance(details, Mapping):
@@ -74,13 +74,13 @@ def read(path: Path) -> Happenings:
             back += _rollback(row.get("timestamp"), details.get("to_step"))
             cuts += _cut(details)
         if kind == "start" and isinstance(details, Mapping):
-            facts["fp32_masters"] = True  # whatever is trained, this trainer holds it in fp32
+            facts["fp32_masters"] = True  # this trainer keeps all trained weights in fp32
             numbers = {key: details.get(key) for key in _FACTS}
             facts |= {k: v for k, v in numbers.items() if isinstance(v, int | float) and v > 0}
     events = [replace(each, final=True) if each is broken else each for each in events]
     if cuts:
         facts["lr_cuts"] = tuple(cuts)
-    return Happenings(tuple(events), facts, tuple(back))
+    return EventLog(tuple(events), facts, tuple(back))
 
 
 def _is_undone(event: Event, back: object) -> bool:
@@ -94,16 +94,17 @@ def _rollback(time: object, step: object) -> list[tuple[float, int]]:
 
 
 def _cut(details: Mapping[object, object]) -> list[tuple[int, float]]:
-    """Return from which step on the rate is so much of the planned one."""
+    """Return the step from which a rollback lowered the learning rate, and by which factor."""
     step, factor = details.get("to_step"), details.get("lr_factor")
     good = isinstance(step, int) and isinstance(factor, int | float) and 0 < factor < 1
     return [(step, float(factor))] if good else []  # type: ignore[list-item,arg-type]
 
 
 def drop_undone(columns: Columns, rollbacks: Sequence[tuple[float, int]]) -> int:
-    """Take out the rows of steps that were undone before they were taken anew; count them.
+    """Remove, in place, the rows that a rollback undid; return how many.
 
-    A step that was not reached again would otherwise still show what was gone back from.
+    A step that is repeated after the rollback replaces its earlier row anyway; a step that is not
+    reached again would otherwise keep the value that was rolled back.
     """
     steps, times = columns.by_row(names.STEP), columns.by_row(names.TIME)
     if steps is None or times is None:
@@ -121,7 +122,7 @@ def drop_undone(columns: Columns, rollbacks: Sequence[tuple[float, int]]) -> int
 
 
 def rows(path: Path, most: int = _MOST) -> Iterator[Mapping[str, object]]:
-    """Yield the rows of a log of events; a damaged line is left out."""
+    """Yield the rows of a log of events, up to ``most`` bytes; damaged lines are left out."""
     try:
         with path.open("rb") as file:
             lines = file.read(most).split(b"\n")
