@@ -99,7 +99,7 @@ def read_file(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
     reader = reader_of(path, head)
     if reader is None:
         raise NotALog(
-            f"{path}: not a log that can be read; known are "
+            f"{path}: not a log that can be read; known formats are "
             + ", ".join(entry.format for entry in READERS)
         )
     runs: list[Run] = reader.read(path, options)

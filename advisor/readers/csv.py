@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from advisor.base.numbers import count
 from advisor.errors import ReadError
 from advisor.readers import names
 from advisor.readers.columns import Columns
@@ -81,8 +82,8 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
             options.headers[str(path)] = header
     columns, bad = _parse(chain([rest], map(_with_line_feeds, pieces)), header, mark)
     if not columns.rows:
-        raise ReadError(f"{path}: a header and no rows")
-    notes = [f"{bad} rows with a wrong number of cells were left out"] if bad else []
+        raise ReadError(f"{path}: a header without rows")
+    notes = [f"{count(bad, 'row')} with a wrong number of cells left out"] if bad else []
     name = "lightning" if any(h.endswith(("_step", "_epoch")) for h in header) else NAME
     notes += reshape(columns)
     runs: list[Run] = []
@@ -150,7 +151,7 @@ _NUMBERS = msgspec.json.Decoder(list[float])
 def _parse_numbers(chunk: bytes, width: int, mark: str) -> FloatArray | None:
     """Return a chunk as ``(rows, width)`` numbers; None where it holds anything but numbers."""
     sep = mark.encode()
-    count = chunk.count(b"\n") + 1
+    rows = chunk.count(b"\n") + 1
     if _HOLE in chunk or not _is_rectangular(chunk, sep, width):
         return None
     text = chunk.replace(b"\n", b",").replace(sep, b",")
@@ -162,7 +163,7 @@ def _parse_numbers(chunk: bytes, width: int, mark: str) -> FloatArray | None:
         values = np.array(_NUMBERS.decode(b"[" + text + b"]"), dtype=np.float64)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return values.reshape(count, width) if values.size == count * width else None
+    return values.reshape(rows, width) if values.size == rows * width else None
 
 
 def _is_rectangular(chunk: bytes, sep: bytes, width: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from advisor.base.numbers import count
 from advisor.errors import NotALog, ReadError
 from advisor.readers import event_log
 from advisor.readers.files import chunks_of_lines, read_bytes, read_head
@@ -58,7 +59,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     columns = table.columns
     if not columns.rows:
         raise NotALog(f"{path}: no line is a JSON object")
-    notes = [f"{table.bad} damaged lines were left out"] if table.bad else []
+    notes = [f"{count(table.bad, 'damaged line')} left out"] if table.bad else []
     facts: dict[str, object] = {}
     name = _flavour(set(columns.data))
     if "current_steps" in columns.data and (found := pop_last_value(columns, "total_steps")):
@@ -67,7 +68,7 @@ def read(path: Path, options: ReadOptions) -> list[Run]:
     notes += reshape(columns)
     beside = event_log.read_beside(path)
     if undone := event_log.drop_undone(columns, beside.rollbacks) if beside.rollbacks else 0:
-        notes.append(f"{undone} rows were undone by a rollback to an earlier step")
+        notes.append(f"{count(undone, 'row')} undone by a rollback to an earlier step")
     if path.name == event_log.HELD_OUT:
         beside = replace(beside, events=(), facts={})  # the training log has them
     source = TableSource(
@@ -80,7 +81,7 @@ def _events_alone(path: Path) -> list[Run]:
     """Return the Run of a training that ended before its first step: events without series."""
     log = path.with_name(event_log.LOG)
     if log.is_file() and log.stat().st_size:
-        raise NotALog(f"{path}: is read together with {log.name} beside it; give that one")
+        raise NotALog(f"{path}: read together with the {log.name} beside it; give that file")
     beside = event_log.read(path)
     return [Run(str(path), "automodel", {}, events=beside.events, facts=beside.facts)]
 

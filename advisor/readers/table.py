@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from advisor.base.median import median
+from advisor.base.numbers import count
 from advisor.errors import NotALog, ReadError
 from advisor.readers import names
 from advisor.readers.choose import choose
@@ -96,7 +97,7 @@ def _split(
     if resumed.size > 3:
         notes[-1] += f" ({resumed.size} such places)"
     if small := back.size - far.size:
-        notes.append(f"{small} steps out of order were sorted")
+        notes.append(f"{count(small, 'step')} out of order, sorted")
     if len(cuts) > 1:
         notes.append(f"the steps start again: {len(cuts)} runs in one log")
     return list(zip(cuts, [*cuts[1:], columns.rows], strict=True)), events, notes
@@ -123,7 +124,11 @@ def _series(
             made = series_at(placing, name, values, native, epoch, wall)
             series[name] = made
             dropped = max(dropped, made.dropped)
-    notes = [f"{dropped} repeated steps were dropped, the last one wins"] if dropped else []
+    notes = (
+        [f"{count(dropped, 'repeated step')} dropped: the last value of each is kept"]
+        if dropped
+        else []
+    )
     return series, notes
 
 

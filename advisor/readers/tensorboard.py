@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from advisor.base.numbers import count
 from advisor.errors import NotALog, ReadError
 from advisor.readers import names
 from advisor.readers.choose import choose
@@ -92,11 +93,11 @@ def _read_file(path: Path) -> _File:
     data = np.frombuffer(read_raw(path), dtype=np.uint8)
     found = frames(data)
     if not found.starts.size:
-        raise ReadError(f"{path}: no sound record; the file is cut off or no event file")
+        raise ReadError(f"{path}: no intact record; the file is cut off or is no event file")
     events = read_events(data, found)
     notes = [f"{path.name}: {note}" for note in found.notes]
     if events.unread:
-        notes.append(f"{path.name}: {events.unread} records are no events and were left out")
+        notes.append(f"{path.name}: {count(events.unread, 'unreadable record')} left out")
     curves = {tag: _Curve(*points.join_rows()) for tag, points in events.points.items()}
     return _File(path, curves, events.texts, tuple(notes))
 
@@ -116,10 +117,10 @@ def _join(files: Sequence[_File]) -> tuple[dict[str, _Curve], list[Event], list[
             over = max(int(curves[tag].steps.max()) for tag in shared)
             curves = {tag: cut for tag, old in curves.items() if (cut := _before(old, begin))}
             if over >= begin:
-                text = f"{file.path.name} goes on from step {begin}, after step {over}"
+                text = f"{file.path.name} continues from step {begin}, after step {over}"
                 notes.append(f"{text}: the later file wins")
             else:
-                text = f"{file.path.name} goes on from step {begin}"
+                text = f"{file.path.name} continues from step {begin}"
             events.append(Event("resume", text, begin))
         for tag, new in file.curves.items():
             old = curves.get(tag)
@@ -164,7 +165,7 @@ def _series(
             series[name] = made
             dropped = max(dropped, made.dropped)
     if dropped:
-        notes.append(f"{dropped} repeated steps were dropped, the last one wins")
+        notes.append(f"{count(dropped, 'repeated step')} dropped: the last value of each is kept")
     return series, notes
 
 
@@ -179,9 +180,9 @@ def _epochs_at(epochs: _Curve, steps: Offsets) -> FloatArray:
 def _counts(curves: Mapping[str, _Curve]) -> dict[str, int]:
     """Return the number of points of each tag, without tags of closing summaries."""
     counts = {tag: int(curve.steps.size) for tag, curve in curves.items()}
-    for tag, count in list(counts.items()):
+    for tag, points in list(counts.items()):
         last = names.plain(tag).rsplit("/", 1)[-1]
-        if last in names.SUMMARY or (last == "train_loss" and count == 1):
+        if last in names.SUMMARY or (last == "train_loss" and points == 1):
             del counts[tag]
     return counts
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from advisor.base.numbers import count
+
 HEADER = 12  # bytes before the data
 FOOTER = 4  # bytes after it
 CHECKED_RECORDS = 20_000  # records whose data is verified; of larger files a sample is
@@ -131,6 +133,6 @@ def frames(data: Bytes) -> Frames:
         bad = _find_damaged(data, starts, lengths)
     if bad.any():
         good = ~bad
-        notes.append(f"{int(bad.sum())} records fail their checksum and were left out")
+        notes.append(f"{count(int(bad.sum()), 'record')} with a wrong checksum left out")
         starts, lengths = starts[good], lengths[good]
     return Frames(starts, lengths, tuple(notes))

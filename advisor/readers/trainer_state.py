@@ -77,7 +77,7 @@ def _add_history(
     if last < 0:
         raise ReadError(f"{path}: cut off before the first row; nothing to read")
     _add_rows(table, data, start, last + 1, path)
-    return {}, ["the file is cut off or damaged: what could be read of it was used"]
+    return {}, ["the file is cut off or damaged: its readable part is used"]
 
 
 def _ends(data: bytes, start: int) -> list[int]:

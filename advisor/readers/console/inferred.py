@@ -1,4 +1,4 @@
-"""Steps of printed dictionaries that state none: from the bar beside them, or counted."""
+"""Inferring the steps of printed dictionaries that state none: from a progress bar, or counted."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from advisor.readers.console.rows import BAR, BAR_TOTAL, EPOCH, LINE, Floats, Ints, Part
 
-UNIT = 0.01  # of an epoch: what two digits tell
-PAIRED = 0.9  # share of rows that tell again what a row beside them tells
+UNIT = 0.01  # of an epoch: the precision of two digits
+PAIRED = 0.9  # share of rows that must repeat a neighbouring row for two parts to be twins
 
 
 def infer_steps(
     parts: Sequence[Part], chosen: Sequence[int], facts: dict[str, object], notes: list[str]
 ) -> dict[int, Floats]:
-    """Return the steps of the rows of the chosen parts."""
+    """Return number of the part -> steps of its rows for the chosen parts; add notes and facts."""
     main = max(chosen, key=lambda n: parts[n].places.shape[0])
-    twins = {n: _twin(parts[n], parts[main]) for n in chosen if n != main}
+    twins = {n: _rows_repeated(parts[n], parts[main]) for n in chosen if n != main}
     again = {n: at for n, at in twins.items() if at is not None}
     own = [n for n in chosen if n not in again]
     places = np.concatenate([parts[n].places for n in own])
@@ -36,8 +36,8 @@ def infer_steps(
     return result
 
 
-def _twin(part: Part, main: Part) -> Ints | None:
-    """Return the rows of ``main`` that this part's rows repeat, as a second logger does."""
+def _rows_repeated(part: Part, main: Part) -> Ints | None:
+    """Return which row of ``main`` each row repeats, as a second logger prints; None if not so."""
     if "loss" not in part.block.keys or "loss" not in main.block.keys:
         return None
     lines, others = part.places[:, LINE], main.places[:, LINE]
@@ -55,7 +55,7 @@ def _twin(part: Part, main: Part) -> Ints | None:
 
 
 def _from_bar(places: Floats) -> Floats | None:
-    """Return the bar's counts, where there is one for most rows and it moves with them."""
+    """Return the bar's count at each row; None unless most rows have a bar that moves with them."""
     ends = places[:, BAR_TOTAL]
     known = ends[np.isfinite(ends)]
     if known.size < 0.5 * ends.size or not known.size:
@@ -70,16 +70,16 @@ def _from_bar(places: Floats) -> Floats | None:
     index = np.arange(bars.size)
     if values.size == 1:
         return np.arange(1.0, index.size + 1)
-    late, first = _behind(values, places[mine, EPOCH]), int(np.flatnonzero(mine)[0])
+    late, first = _lag(values, places[mine, EPOCH]), int(np.flatnonzero(mine)[0])
     filled: Floats = np.interp(index, index[mine], values + late)
-    filled[:first] -= late * (first - index[:first])  # rows before the first bar
+    filled[:first] -= late * (first - index[:first])  # count back to rows before the first bar
     return filled
 
 
-def _behind(bars: Floats, epochs: Floats) -> float:
-    """Return how far the bar is behind the rows, where it is printed after each: one row's steps.
+def _lag(bars: Floats, epochs: Floats) -> float:
+    """Return the steps by which the bar lags: one row's where it is printed after each row.
 
-    By the epochs: the bar and the epoch are 0 at the same time.
+    The bar and the epoch are 0 at the same time, so the bar's count at epoch 0 shows the lag.
     """
     gaps = np.diff(bars)
     if not np.isfinite(epochs).all() or bars.size < 3 or np.any(gaps != gaps[0]):
@@ -91,7 +91,7 @@ def _behind(bars: Floats, epochs: Floats) -> float:
 
 
 def _count_steps(places: Floats, facts: dict[str, object], notes: list[str]) -> Floats:
-    """Return the count of each row times the steps between two, from where the log begins."""
+    """Return the row number times the logging interval, plus the rows missing before the log."""
     count = places.shape[0]
     missed, resumed = _count_missed(places[:, EPOCH]), facts.get("resumed_at")
     apart = interval_of(count + missed, facts)
@@ -103,7 +103,7 @@ def _count_steps(places: Floats, facts: dict[str, object], notes: list[str]) -> 
     if apart is None:
         facts["rows_counted"] = True
     if missed:
-        notes.append(f"the log begins in mid-run: about {missed} rows before it are missing")
+        notes.append(f"the log begins in mid-run: about {missed:,} rows before it are missing")
     notes.append(
         f"no step in the log: rows are counted, {interval} steps apart"
         if interval > 1
@@ -113,8 +113,10 @@ def _count_steps(places: Floats, facts: dict[str, object], notes: list[str]) -> 
 
 
 def _count_missed(epochs: Floats) -> int:
-    """Return how many rows a log lacks that begins in mid-run, by its epochs; 0 unless it is
-    sure."""
+    """Return how many rows are missing before the log by its epochs; 0 unless that is certain.
+
+    The count must exceed 3 by three times the error that rounding of the epochs (UNIT) allows.
+    """
     if epochs.size < 5 or not np.isfinite(epochs).all() or np.all(epochs == np.floor(epochs)):
         return 0
     gap = float(epochs[-1] - epochs[0]) / (epochs.size - 1)
@@ -126,18 +128,18 @@ def _count_missed(epochs: Floats) -> int:
 
 
 def interval_of(count: int, facts: Mapping[str, object]) -> int | None:
-    """Return the steps from row to row of a log of so many; None where nothing says."""
+    """Return the steps from row to row of a log with ``count`` rows; None where unknown."""
     stated = facts.get("logging_steps")
     if isinstance(stated, int) and 0 < stated < 1e9:
         return stated
-    total = _total(facts)
+    total = _planned_steps(facts)
     if total is None or "train_runtime" not in facts:
-        return None  # of a run that has not ended, the count says nothing
+        return None  # the run may not have ended, so the count of rows is not final
     return max(1, round(total / count))
 
 
-def _total(facts: Mapping[str, object]) -> float | None:
-    """Optimiser steps of the whole run, stated or from the closing speed."""
+def _planned_steps(facts: Mapping[str, object]) -> float | None:
+    """Return the optimiser steps of the whole run, stated or by the closing speed."""
     stated = facts.get("max_steps")
     if isinstance(stated, int | float) and 0 < stated < 1e12:
         return float(stated)

@@ -1,4 +1,4 @@
-"""Console text logs: dictionaries, 'key number' lines and progress bars, whoever printed them."""
+"""The reader of console text logs: makes Runs of what the pass over the lines found."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from advisor.base.median import median
+from advisor.base.numbers import count
 from advisor.errors import NotALog, ReadError
 from advisor.readers import names
 from advisor.readers.choose import choose
@@ -25,8 +26,8 @@ from advisor.readers.console.words import words_for
 from advisor.readers.console.writers import (
     drop_repeated_skips,
     keep_one_of_each,
-    one_writer,
-    without_closings,
+    keep_one_writer,
+    split_closings,
 )
 from advisor.readers.files import read_head
 from advisor.readers.objective import objective_of
@@ -35,10 +36,10 @@ from advisor.readers.series import make_series
 from advisor.run import Event, FloatArray, Run, Series
 
 NAME = "console"
-LOOK_CLOSELY = 1 << 14
 BROKEN = "broken off before the next run began"
-SAID_LAST = 30  # lines at the end of a short text that may say how a process ended
-LOOK = 1 << 20  # bytes of a file that are looked at before it is called no log
+LOOK_CLOSELY = 1 << 14  # bytes of a file that ``sniff`` scans like ``read`` does
+LAST_LINES = 30  # lines of a short text that are searched for the end of a process
+LOOK = 1 << 20  # bytes of a file that are searched before it is rejected
 
 _SOURCE = {".py", ".ipynb", ".yaml", ".yml", ".toml", ".sh", ".cfg", ".ini", ".html", ".js"}
 _HINT = re.compile(
@@ -51,7 +52,7 @@ _HINT = re.compile(
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Return whether the file is text in which a metric or a failure is reported."""
+    """Return whether the file is text that reports a metric or a failure."""
     if path.suffix.lower() in _SOURCE or not _is_text(head):
         return False
     if _hints(head) or _reports(path, LOOK_CLOSELY):
@@ -59,7 +60,7 @@ def sniff(path: Path, head: bytes) -> bool:
     more = read_head(path, LOOK)
     if len(more) > len(head):
         return _is_text(more) and _hints(more)
-    return any(map(is_stop, head.decode("utf-8", "replace").splitlines()[-SAID_LAST:]))
+    return any(map(is_stop, head.decode("utf-8", "replace").splitlines()[-LAST_LINES:]))
 
 
 def _is_text(head: bytes) -> bool:
@@ -68,7 +69,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _reports(path: Path, size: int) -> bool:
-    """Return whether a close look finds rows of metrics that no simple pattern shows."""
+    """Return whether scanning the first bytes finds rows of metrics that ``_HINT`` misses."""
     found = Scan(WORDS, PairReader(WORDS))
     for number, raw in lines(1, read_head(path, size).decode("utf-8", "replace")):
         found.feed(number, raw)
@@ -80,37 +81,37 @@ def _hints(head: bytes) -> bool:
 
 
 def read(path: Path, options: ReadOptions = DEFAULT) -> list[Run]:
-    """Read the Runs of one text log; ReadError where it reports neither metric nor failure."""
+    """Return the Runs of one text log; ReadError where it reports neither metric nor failure."""
     found = scan(path, words_for(options.map.values()), options.growing)
-    blocks, said = one_writer(found.rows.blocks.values())
+    blocks, writer_notes = keep_one_writer(found.rows.blocks.values())
     parts = _parts(blocks) or _summary_part(found)
     if not parts:
         return [_without_series(path, found)]
     continue_epochs(parts, found.stated)
-    happened = found.events.found
-    failures = [one.line for one in happened if one.kind in ("exception", "oom")]
+    failures = [one.line for one in found.events.found if one.kind in ("exception", "oom")]
     found_runs = find_runs(parts, found.stated, failures)
     runs = []
     for number, stretch in enumerate(found_runs, 1):
         ident = str(number) if len(found_runs) > 1 else ""
-        inside = [part for one in parts if (part := _within(one, stretch)) is not None]
+        inside = [part for one in parts if (part := stretch.select(one)) is not None]
         run = _run(path, ident, inside, found, stretch, options)
         if run is not None:
-            runs.append(replace(run, notes=(*said, *run.notes)))
+            runs.append(replace(run, notes=(*writer_notes, *run.notes)))
     if not runs:
         raise ReadError(f"{path}: no point is left between the steps of --steps")
     return runs
 
 
 def _parts(blocks: Sequence[Block]) -> list[Part]:
-    """Return the rows that tell how training goes, by their shape."""
+    """Return the rows that report training progress, by their shape."""
     parts = [part for block in blocks if (part := _part(block)) is not None]
     if len(parts) == 1 and parts[0].places.shape[0] == 1 and parts[0].block.kind == "pairs":
         parts = parts if len(parts[0].block.keys) > 1 else []  # a sentence with a number
-    # closing blocks tell again what rows told, and after the best checkpoint was loaded
+    # sections repeat what rows reported, perhaps after the best checkpoint was loaded: use them
+    # only if they are the only evaluations
     sections = [part for part in parts if part.block.kind == "section"]
     parts = [part for part in parts if part.block.kind != "section"]
-    if not any(_holds(part, "eval/loss") for part in parts) and sum(map(_rows, sections)) > 1:
+    if not any(_has_metric(part, "eval/loss") for part in parts) and sum(map(_rows, sections)) > 1:
         parts += sections
     if any(_has_loss(part) for part in parts):
         parts = [part for part in parts if _rows(part) > 1 or _has_loss(part)]
@@ -121,20 +122,20 @@ def _rows(part: Part) -> int:
     return int(part.places.shape[0])
 
 
-def _holds(part: Part, name: str) -> bool:
+def _has_metric(part: Part, name: str) -> bool:
     split = f"{part.block.split}/" if part.block.split else ""
     return any(names.canonical(split + key) == name for key in part.block.keys)
 
 
 def _part(block: Block) -> Part | None:
-    """Return the rows of a block, unless a few lines only happen to hold a number."""
+    """Return the rows of a block; None for a few lines with numbers but no position."""
     places = block.place_table()
     if block.kind == "bare":
         block.kind, steps = "pairs", places[:, STEP]
-        if np.mean(np.diff(steps) < 0) > 0.2:  # a number of the process, and no step
+        if np.mean(np.diff(steps) < 0) > 0.2:  # the number of a process, not a step
             places[:, STEP] = np.nan
     if block.split and len(block) > 1 and np.unique(places[:, STEP]).size == 1:
-        places[:, STEP] = np.nan  # the batches of each evaluation
+        places[:, STEP] = np.nan  # the number of batches of each evaluation
     placed = np.isfinite(places[:, LINE + 1 : LINE + 4]).any(axis=1)
     if block.kind == "pairs" and not placed.any() and len(block) < 3:
         return None
@@ -146,7 +147,7 @@ def _has_loss(part: Part) -> bool:
 
 
 def _summary_part(found: Scan) -> list[Part]:
-    """Only the closing averages are there: one point is better than none."""
+    """Return the closing averages as one row, for a log that holds nothing else."""
     averages = found.stated.of_run(0.0, np.inf)
     losses = {k: float(str(v)) for k, v in averages.items() if k in ("train_loss", "eval_loss")}
     if not losses:
@@ -154,16 +155,6 @@ def _summary_part(found: Scan) -> list[Part]:
     block = Block("dict", "", tuple(losses))
     values = np.array([list(losses.values())], dtype=np.float64)
     return [Part(block, values, np.array([[1.0, 1.0, *[np.nan] * 4]]))]
-
-
-def _within(part: Part, stretch: RunStretch) -> Part | None:
-    lines = part.places[:, LINE]
-    if stretch.begin <= lines[0] and lines[-1] < stretch.end:
-        return part
-    inside = (lines >= stretch.begin) & (lines < stretch.end)
-    if not inside.any():
-        return None
-    return Part(part.block, part.values[inside], part.places[inside])
 
 
 def _run(
@@ -176,9 +167,9 @@ def _run(
 ) -> Run | None:
     facts = found.stated.of_run(stretch.low, stretch.high)
     single = [keep_one_of_each(part) for part in parts]
-    placed, notes = place_rows([one for part, _ in single for one in without_closings(part)], facts)
+    placed, notes = place_rows([one for part, _ in single for one in split_closings(part)], facts)
     if (times := max(size for _, size in single)) > 1:
-        notes.append(f"each row stands {times} times in the log: they count once")
+        notes.append(f"each row is in the log {times} times and counts once")
     series, more = _series(placed, options, path)
     if not series:
         return None
@@ -191,17 +182,18 @@ def _run(
         facts["ended"] = True
     if objective := objective_of(series):
         facts["objective"] = objective
-    events, said = _events(found, placed, stretch)
-    if any(note.startswith(BROKEN) for note in said):
+    events, event_notes = _events(found, placed, stretch)
+    if any(note.startswith(BROKEN) for note in event_notes):
         facts["broken_off"] = True
-    events, notes = (*events, *_resumes(placed)), [*notes, *said]
+    events, notes = (*events, *_resumes(placed)), [*notes, *event_notes]
     return Run(str(path), NAME, series, ident, events=events, notes=tuple(notes), facts=facts)
 
 
 def _native(one: Placed, key: str) -> str:
+    """Return the native name of a column, with its side and apart from means over epochs."""
     block = one.part.block
     if one.follows and not block.split and names.canonical(key) == "train/loss":
-        return "epoch_loss"  # a mean over the epoch is no point among those of single steps
+        return "epoch_loss"  # a mean over the epoch does not belong among losses of single steps
     if not block.split or not names.canonical(key).startswith("train/"):
         return key
     return f"{block.split}/{key}"
@@ -231,16 +223,16 @@ def _series(
             series[name] = made
             dropped = max(dropped, made.dropped)
     if dropped:
-        notes.append(f"{dropped} repeated steps were dropped, the last one wins")
+        notes.append(f"{count(dropped, 'repeated step')} dropped: the last value of each is kept")
     return series, notes
 
 
 def _events(
     found: Scan, placed: Sequence[Placed], stretch: RunStretch
 ) -> tuple[tuple[Event, ...], list[str]]:
-    """Return the events of one run, each with the step of the last row before it.
+    """Return the events of one run, each at the step of the last row before it, and notes.
 
-    A failure before the first row ended an attempt that this run was started after: a note.
+    A failure before the first row ended an earlier attempt, so it becomes a note.
     """
     if not found.events.found:
         return (), []
@@ -251,7 +243,7 @@ def _events(
     words = found.events.endings.last_words(at[-1], stretch.low, stretch.high)
     last = {word[0]: word for word in words} if stretch.high == np.inf else {}
     events, failed = [], []
-    if words and not last:  # of a run that another one follows, an end is history
+    if words and not last:  # another run follows, so this end is history
         failed.append(f"{BROKEN}, line {words[0][0]}: {words[0][2][:120]}")
     for one in drop_repeated_skips(found.events.found):
         if stretch.low <= one.line < stretch.high:
@@ -262,13 +254,14 @@ def _events(
             else:
                 events.append(Event(one.kind, one.text, step, one.line, one.line in last))
     known = {event.line for event in events}
-    again = [word for line, word in last.items() if line not in known]  # said before, word by word
-    said = {kind: Event(kind, text, int(steps[-1]), line, True) for line, kind, text in again[::-1]}
-    return (*events, *said.values()), failed[:3]
+    # messages that repeat an earlier event and so were not added as one: the first of each kind
+    again = [word for line, word in last.items() if line not in known]
+    ends = {kind: Event(kind, text, int(steps[-1]), line, True) for line, kind, text in again[::-1]}
+    return (*events, *ends.values()), failed[:3]
 
 
 def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:
-    """Return the steps that go back within a run."""
+    """Return a resume for each place where steps decrease within a run, 20 at most."""
     if not placed:
         return ()
     main = max(placed, key=lambda one: one.steps.size)
@@ -286,6 +279,7 @@ def _resumes(placed: Sequence[Placed]) -> tuple[Event, ...]:
 
 
 def _without_series(path: Path, found: Scan) -> Run:
+    """Return the Run of a log with events only; NotALog where it has none."""
     if not found.events.found:
         raise NotALog(
             f"{path}: no metric found in this text; name one with --map train/loss=NAME, "

@@ -97,6 +97,16 @@ class RunStretch:
     low: float
     high: float
 
+    def select(self, part: Part) -> Part | None:
+        """Return the rows of a part that belong to this run; None without any."""
+        lines = part.places[:, LINE]
+        if self.begin <= lines[0] and lines[-1] < self.end:
+            return part
+        inside = (lines >= self.begin) & (lines < self.end)
+        if not inside.any():
+            return None
+        return Part(part.block, part.values[inside], part.places[inside])
+
 
 def find_runs(
     parts: Sequence[Part], stated: Statements, failures: Sequence[int]

@@ -1,4 +1,4 @@
-"""Which run and which step each row of a console log belongs to, stated or inferred."""
+"""Finding the step of each row of one console run, stated or inferred."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from advisor.readers.console.rows import (
 )
 from advisor.readers.epochs import across_epochs
 
-FEWER = 3  # times the rows of a run that its epochs have at least
-ROUNDED = 0.011  # of an epoch: logs give it with two digits
+FEWER = 3  # rows about whole epochs are at least that many times fewer than the other rows
+ROUNDED = 0.011  # of an epoch: logs print it with two digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,14 @@ class Placed:
 
     part: Part
     steps: Ints
-    follows: bool = False  # the closing line of an epoch beside rows that have steps
+    follows: bool = False  # rows about whole epochs, beside rows that have steps
 
 
 def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed], list[str]]:
-    """Return the step of each row of one run, and notes on how those were found."""
+    """Return the parts of one run with the step of each row, and notes on where steps come from.
+
+    ``facts`` gets 'rows_counted' where steps are mere row numbers.
+    """
     notes: list[str] = []
     steps: dict[int, Floats] = {}
     for number, part in enumerate(parts):
@@ -47,7 +50,7 @@ def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed
     most = max(map(_rows, parts))
     followers = {
         n for n, part in enumerate(parts)
-        if n not in steps and (_is_evaluation(part) or _closes(part, most))
+        if n not in steps and (_is_evaluation(part) or _is_epoch_summary(part, most))
     }  # fmt: skip
     trained = [
         n for n, part in enumerate(parts)
@@ -55,14 +58,14 @@ def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed
     ]  # fmt: skip
     stated = sum(_rows(parts[n]) for n in steps if parts[n].block.kind == "dict")
     if trained and stated >= sum(_rows(parts[n]) for n in trained):
-        _follow(parts, trained, steps, ahead=1.0)  # the same lines cut off before their step
-    elif trained and not steps and _by_epochs(parts, trained, [*followers], facts):
+        _follow(parts, trained, steps, ahead=1.0)  # the same lines, truncated before their step
+    elif trained and not steps and _is_better_by_epochs(parts, trained, [*followers], facts):
         steps.update({n: parts[n].places[:, EPOCH] for n in (*trained, *followers)})
         notes.append("no step in the log: epochs serve as steps")
     elif trained:
         steps.update(infer_steps(parts, trained, facts, notes))
     for number, part in enumerate(parts):
-        if number not in steps and number not in followers and not _one_each_epoch(part):
+        if number not in steps and number not in followers and not _is_one_per_epoch(part):
             steps[number] = np.arange(1, _rows(part) + 1, dtype=np.float64)
             if _rows(part) > 1:
                 notes.append("no step in the log: rows are counted from 1")
@@ -72,7 +75,7 @@ def place_rows(parts: list[Part], facts: dict[str, object]) -> tuple[list[Placed
         steps.update(_epochs(parts, waiting))
     else:
         _follow(parts, waiting, steps)
-    late = {*waiting, *_repeating(parts, steps)} if len(waiting) < len(parts) else set()
+    late = {*waiting, *_epoch_summaries(parts, steps)} if len(waiting) < len(parts) else set()
     placed = [
         Placed(part, _whole(steps[n]), part.closing or (n in late and part.block.kind == "pairs"))
         for n, part in enumerate(parts)
@@ -89,8 +92,7 @@ def _rows(part: Part) -> int:
 
 
 def _epochs(parts: list[Part], waiting: list[int]) -> dict[int, Floats]:
-    """Return the epochs as steps, where no row has any; a count where there are none or
-    fractions."""
+    """Return epochs as the steps of the waiting parts; a count if any are missing or fractions."""
     if all(np.isnan(parts[n].places[:, EPOCH]).all() for n in waiting):
         return {n: np.arange(1.0, _rows(parts[n]) + 1) for n in waiting}
     steps = {}
@@ -101,11 +103,13 @@ def _epochs(parts: list[Part], waiting: list[int]) -> dict[int, Floats]:
     return steps
 
 
-def _by_epochs(
+def _is_better_by_epochs(
     parts: list[Part], trained: list[int], followers: list[int], facts: Mapping[str, object]
 ) -> bool:
-    """Return whether a count of the rows is too coarse: evaluations come more often, one each
-    epoch."""
+    """Return whether epochs serve as steps better than a count of the rows.
+
+    They do if evaluations, one per epoch, are more frequent than training rows.
+    """
     count, more = (sum(_rows(parts[n]) for n in some) for some in (trained, followers))
     if more <= count or interval_of(count, facts) is not None:
         return False
@@ -119,7 +123,7 @@ def _by_epochs(
 
 
 def _is_evaluation(part: Part) -> bool:
-    """Return whether a dictionary holds an evaluation: it takes the step of the row before it."""
+    """Return whether rows hold evaluations, which get the step of the training row before."""
     if part.block.kind == "section":
         return True
     if part.block.kind != "dict":
@@ -130,15 +134,18 @@ def _is_evaluation(part: Part) -> bool:
     return bool(keys) and all(key.startswith(("eval", "test", "val")) for key in keys)
 
 
-def _closes(part: Part, most: int) -> bool:
-    """Return whether dictionaries tell of both sides at the end of an epoch: means, and no steps."""
+def _is_epoch_summary(part: Part, most: int) -> bool:
+    """Return whether dictionaries hold train and eval means at the end of an epoch, not steps.
+
+    ``most`` is the number of rows of the largest part.
+    """
     sides = {names.canonical(key) for key in part.block.keys}
     both = "eval/loss" in sides and "train/lr" not in sides and "train/grad_norm" not in sides
     return part.block.kind == "dict" and both and FEWER * _rows(part) <= most
 
 
-def _repeating(parts: list[Part], steps: Mapping[int, Floats]) -> set[int]:
-    """Return the lines that tell of an epoch as a whole at the step of its last row."""
+def _epoch_summaries(parts: list[Part], steps: Mapping[int, Floats]) -> set[int]:
+    """Return the parts whose rows describe whole epochs, at the step of each epoch's last row."""
     main = max(steps, key=lambda n: _rows(parts[n]))
     return {
         n for n, part in enumerate(parts)
@@ -148,7 +155,7 @@ def _repeating(parts: list[Part], steps: Mapping[int, Floats]) -> set[int]:
     }  # fmt: skip
 
 
-def _one_each_epoch(part: Part) -> bool:
+def _is_one_per_epoch(part: Part) -> bool:
     epochs = part.places[:, EPOCH]
     if part.block.kind == "progress":
         return True
@@ -158,7 +165,10 @@ def _one_each_epoch(part: Part) -> bool:
 def _follow(
     parts: list[Part], waiting: list[int], steps: dict[int, Floats], ahead: float = 0.0
 ) -> None:
-    """Rows without a step take that of the nearest row before them, moved on by their epoch."""
+    """Give waiting parts, in ``steps``, the step of the nearest row before each of their rows.
+
+    A row whose epoch is later than that row's gets a later step. ``ahead`` is added instead.
+    """
     if not waiting:
         return
     lines = np.concatenate([parts[n].places[:, LINE] for n in steps])
@@ -175,11 +185,11 @@ def _follow(
 
 
 def _move_by_epoch(base: Floats, at: Ints, known: Floats, epochs: Floats, mine: Floats) -> Floats:
-    """Return the steps of rows whose epoch says that they are later than the row before."""
-    told = np.isfinite(epochs)
-    if not told.any() or np.all(epochs[told] == np.floor(epochs[told])):
+    """Return ``base`` with the rows moved that are later, by their epochs, than the row before."""
+    known_at = np.isfinite(epochs)
+    if not known_at.any() or np.all(epochs[known_at] == np.floor(epochs[known_at])):
         return base
-    first, last = np.flatnonzero(told)[[0, -1]]
+    first, last = np.flatnonzero(known_at)[[0, -1]]
     far = epochs[last] - epochs[first]
     each = (known[last] - known[first]) / far if far > 0 else known[last] / epochs[last]
     if not np.isfinite(each) or each <= 0:
@@ -191,16 +201,15 @@ def _move_by_epoch(base: Floats, at: Ints, known: Floats, epochs: Floats, mine: 
 
 
 def planned_steps(placed: list[Placed]) -> int | None:
-    """Return the steps of the whole run, where its lines or its bar count towards one number
-    throughout.
+    """Return the planned steps of the run: the one end of all its lines or bars; else None.
 
-    A count within an epoch, which begins again with each, is none.
+    A count that restarts with each epoch does not qualify.
     """
     for one in sorted(placed, key=lambda one: -one.steps.size):
         places, steps = one.part.places, one.steps
         for column, at in ((TOTAL, STEP), (BAR_TOTAL, BAR)):
             known = np.isfinite(places[:, column]) & np.isfinite(places[:, at])
-            if known.mean() < 0.9 or (column == TOTAL and _counts_epochs(places)):
+            if known.mean() < 0.9 or (column == TOTAL and _has_whole_epochs(places)):
                 continue
             totals, counts = places[known, column], places[known, at]
             same = float(totals.min()) == float(totals.max()) and np.all(np.diff(counts) >= 0)
@@ -209,6 +218,6 @@ def planned_steps(placed: list[Placed]) -> int | None:
     return None
 
 
-def _counts_epochs(places: Floats) -> bool:
+def _has_whole_epochs(places: Floats) -> bool:
     epochs = places[:, EPOCH]
     return bool(np.isfinite(epochs).all() and np.all(epochs == np.floor(epochs)))
