@@ -35,6 +35,7 @@ class ReaderEntry:
 
     @property
     def module(self) -> ModuleType:
+        """The reader's module, imported on first use."""
         return import_module(f"advisor.readers.{self.name}")
 
 

@@ -48,11 +48,13 @@ class Columns:
         return rows[0], values[0]
 
     def every_row(self) -> IntArray:
+        """Return the numbers of all rows."""
         if self._all.size != self.rows:
             self._all = np.arange(self.rows)
         return self._all
 
     def count(self, name: str) -> int:
+        """Return how many values a column has."""
         return sum(part.size for part in self.data[name][0])
 
     def find(self, wanted: Iterable[str]) -> str | None:

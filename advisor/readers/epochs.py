@@ -27,5 +27,5 @@ def across_epochs(step: FloatArray, epoch: FloatArray, totals: FloatArray) -> Fl
         gap = median(np.diff(distinct)) if distinct.size > 1 else 1.0
         size = float(distinct[-1] - distinct[0]) + gap if distinct.size else 1.0
         if distinct.size == 1:
-            size = max(1.0, float(distinct[0]))  # one row an epoch, with all its steps
+            size = max(1.0, float(distinct[0]))  # one row per epoch, which counts all its steps
     return (np.floor(epoch) - (0.0 if epoch.min() < 1 else 1.0)) * size + step

@@ -38,6 +38,7 @@ class EventLog:
 
     @property
     def is_resumed(self) -> bool:
+        """Whether the run was rolled back or resumed, so that its steps may decrease."""
         return bool(self.rollbacks) or any(event.kind == "resume" for event in self.events)
 
 

@@ -42,7 +42,8 @@ class Folder:
     checkpoints: dict[int, str] = field(default_factory=dict)  # step -> name of the folder
 
     @property
-    def holds_logs(self) -> bool:
+    def has_logs(self) -> bool:
+        """Whether the folder holds any log."""
         return bool(self.states or self.tables or self.events or self.texts)
 
 
@@ -80,7 +81,7 @@ def walk(top: Path, into_trackers: bool = False) -> Walk:
         if files > MAX_FILES or count >= MAX_FOLDERS:
             found.cut = f"looked at the first {files} files below {top} only; name a folder in it"
             break
-    kept = (folder for folder in roots.values() if folder.holds_logs)
+    kept = (folder for folder in roots.values() if folder.has_logs)
     found.folders = sorted(kept, key=lambda folder: natural(folder.root))
     return found
 

@@ -40,7 +40,7 @@ class LeftoverState:
 
     @cached_property
     def rows(self) -> tuple[str, ...]:
-        """The rows that log a training loss, as comparable texts; of evaluations without any."""
+        """The rows with a training loss as comparable texts, or else those with an eval loss."""
         try:
             found = try_decode(b"[" + self.history + b"]")
         except (ValueError, RecursionError):

@@ -24,7 +24,7 @@ class Placing:
 def place(
     steps: FloatArray, between: tuple[int | None, int | None] | None = None
 ) -> Placing | None:
-    """Sort steps, keep the last of equal ones, cut to ``between``; None when nothing is left.
+    """Return the steps sorted, the last of equal ones kept; None when nothing is left.
 
     ``between`` holds the first and the last step to keep, both included.
     """

@@ -37,6 +37,7 @@ _FACTS = (
 
 
 def sniff(path: Path, head: bytes) -> bool:
+    """Return whether a .json file has the name or the ``log_history`` of a trainer state."""
     return (
         path.suffix == ".json"
         and (path.name == "trainer_state.json" or b'"log_history"' in head)

@@ -70,7 +70,7 @@ def test_ranks_whose_losses_differ_count_once_where_the_rate_shows_the_step(
 ) -> None:
     run = reads(_ranks(ranks))
     assert run.series["train/loss"].values.tolist() == [round(loss(i), 4) for i in range(1, 41)]
-    assert any(f"stands {ranks} times" in note for note in run.notes)
+    assert any(f"in the log {ranks} times" in note for note in run.notes)
 
 
 def test_a_rate_set_once_an_epoch_makes_its_rows_no_ranks(reads: Reads) -> None:

@@ -176,6 +176,7 @@ class Scanner:
 
     @property
     def in_traceback(self) -> bool:
+        """Whether a traceback has begun and not ended."""
         return bool(self._trace_line)
 
     def add_skipped(self, number: int, text: str) -> None:
