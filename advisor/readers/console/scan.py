@@ -108,12 +108,12 @@ class Scan:
         return not self._open and self._templates.take_all(number, text, self._bar())
 
     def _add_dictionary(self, number: int, text: str, before: str = "") -> bool:
-        """Add a printed dictionary, ``before`` being the text before it; return whether it is."""
+        """Add a printed dictionary that follows the text ``before``; False where it is none."""
         parsed = parse_dict(text)
         if parsed is None:
             return False
         split = "eval" if console_pairs.HELD_OUT.match(before) else ""
-        said = self.reader.read(before) if before.strip() and "|" not in before else None
+        ahead = self.reader.read(before) if before.strip() and "|" not in before else None
         numbers, texts = parsed
         if "train_runtime" in numbers:
             self.stated.add_summary(number, numbers)
@@ -122,10 +122,10 @@ class Scan:
         step, total = find_step(numbers, texts)
         bar, end = self._bar()
         epoch = numbers.get("epoch", self._epoch)
-        if said is not None and said.step == said.step and math.isnan(step):
-            step, total = said.step, said.total
-        if said is not None and said.epoch == said.epoch and "epoch" not in numbers:
-            epoch = said.epoch
+        if ahead is not None and ahead.step == ahead.step and math.isnan(step):
+            step, total = ahead.step, ahead.total
+        if ahead is not None and ahead.epoch == ahead.epoch and "epoch" not in numbers:
+            epoch = ahead.epoch
         block = self._block("dict", split, tuple(numbers))
         if block is None:
             return False
@@ -135,6 +135,7 @@ class Scan:
         return True
 
     def _read_over_lines(self, number: int, text: str) -> None:
+        """Collect the lines of a dictionary that is printed over several lines."""
         self._open.append(text)
         if "}" in text or len(self._open) > OPEN_LINES:
             self._close(number)
