@@ -23,6 +23,7 @@ from advisor.signals import (
     swings,
     tail,
     validation,
+    validation_tail,
 )
 from advisor.signals import config_checks as setup
 from advisor.signals import live as now
@@ -36,6 +37,7 @@ SIGNALS: dict[str, Signal] = {
     **spikes.SIGNALS,
     **swings.SIGNALS,
     **validation.SIGNALS,
+    **validation_tail.SIGNALS,
     **generalisation.SIGNALS,
     **gradient.SIGNALS,
     **schedule.SIGNALS,

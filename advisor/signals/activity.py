@@ -14,18 +14,18 @@ from advisor.signals.crashes import cause_of_end, has_ended
 from advisor.signals.curves import Curve, View
 from advisor.signals.run_size import number, positive_fact
 
-KEEPS_UP = 0.1  # of a step: who waits less gains nothing by more loader workers
+KEEPS_UP = 0.1  # share of a step; below it, more loader workers gain nothing
 PREFERENCE = ("dpo", "orpo", "kto", "cpo", "simpo", "ipo", "reward")
 POLICY = ("rl", "grpo", "ppo", "rloo", "reinforce")
-PATIENCE = 2  # evaluations without a better one, after which runs are stopped
-NEARLY = 0.98  # of the planned steps or epochs: what is missing then is a matter of rounding
+PATIENCE = 2  # evaluations without improvement after which early stopping ends a run
+NEARLY = 0.98  # of the planned steps or epochs; the remainder is rounding
 PASSES = "step_scheduler.num_epochs"
-SPARSE = 0.2  # losses of policies stay below it; a likelihood among masked batches does not
+SPARSE = 0.2  # policy losses stay below it; a likelihood with masked batches does not
 
 
 def is_preference(view: View) -> Reading:
-    """1 where answers are compared: DPO, ORPO, KTO, a reward model. Their loss has a meaning, but
-    it is no likelihood, and single pairs weigh heavily in it."""
+    """1 where answers are compared: DPO, ORPO, KTO, a reward model. Their loss is not a likelihood,
+    and single pairs weigh heavily in it."""
     kind = str(view.run.facts.get("objective", "")).lower()
     if kind in PREFERENCE:
         return Reading(1.0, f"the loss of preference training ({kind}) does not tell this")
@@ -33,8 +33,8 @@ def is_preference(view: View) -> Reading:
 
 
 def is_policy(view: View) -> Reading:
-    """1 where a policy is trained on rewards: the level of its loss says nothing. Reward or KL is
-    logged, or the loss lies about 0."""
+    """1 where a policy is trained on rewards, so that the level of its loss says nothing: a reward
+    or KL is logged, or the loss lies around 0."""
     if is_preference(view).value:
         return Reading(0.0)
     gate = Reading(1.0, "the loss of policy training (PPO, GRPO) does not tell this")
@@ -50,22 +50,24 @@ def is_policy(view: View) -> Reading:
 
 
 def is_rl(view: View) -> Reading:
-    """1 for both: what the level of a likelihood says is not said by this loss."""
+    """1 for preference and policy training: the level of their loss cannot be read as a
+    likelihood."""
     preference = is_preference(view)
     return preference if preference.value else is_policy(view)
 
 
 def _hovers(curve: Curve) -> bool:
-    """Whether a loss starts within its noise of 0 and takes both signs. Likelihoods start clearly
-    above 0; a few negative values alone are not enough: some kernels return them for a loss that
-    has become tiny."""
+    """Return whether a loss starts within its noise of 0 and takes both signs. Likelihoods start
+    clearly above 0. A few negative values are not enough: some kernels return them for a tiny
+    loss."""
     head = curve.y[: max(5, len(curve) // 10)]
     both = min(float((curve.y < 0).mean()), float((curve.y > 0).mean()))
     return both > 0.02 and abs(median(head)) < 3 * curve.noise
 
 
 def _is_sparse(curve: Curve) -> bool:
-    """Whether small losses alternate with exact zeros, as where few groups have an advantage."""
+    """Return whether small losses alternate with exact zeros, as where few groups have an
+    advantage."""
     zero = curve.y == 0
     stretches = int(np.count_nonzero(np.diff(zero.astype(np.int8)) == 1))
     return (
@@ -88,8 +90,8 @@ def done(view: View) -> Reading:
 
 
 def unfinished(view: View) -> Reading:
-    """1 where something broke the run off, or where it stops short of the steps or epochs that were
-    planned and tells of no end: nothing is known of where its settings would have led."""
+    """1 where the run broke off, or stopped short of its planned steps or epochs with no sign of a
+    normal end: the outcome of its settings is unknown."""
     if cause_of_end(view)[0] or view.run.facts.get("broken_off"):
         return Reading(1.0, "the run was broken off")
     if has_ended(view) or not _is_short(view) or _seems_stopped(view):
@@ -98,8 +100,8 @@ def unfinished(view: View) -> Reading:
 
 
 def _seems_stopped(view: View) -> bool:
-    """Whether two evaluations did not better the best one and the last row is an evaluation: the
-    mark of early stopping, which older states of Trainer do not tell of."""
+    """Return whether the last two evaluations did not improve on the best one and the last row is
+    an evaluation. This is the mark of early stopping, which older Trainer states do not record."""
     named = re.search(r"\d{1,15}$", str(view.run.facts.get("best_checkpoint", "")))
     best = positive_fact(view, "best_step") or (float(named[0]) if named else None)
     if best is None or not len(view.eval) or not len(view.loss):
@@ -118,7 +120,7 @@ def _is_short(view: View) -> bool:
     if not passes or curve.epochs is None or not len(curve) or not np.isfinite(curve.epochs[-1]):
         return False
     at = curve.epochs
-    counted = bool(np.all(at == np.floor(at)))  # epochs from 0 or from 1: the last one may be N - 1
+    counted = bool(np.all(at == np.floor(at)))  # whole epochs may count from 0: the last is N - 1
     row = 1.0 if counted else 1.5 * float(at[-1]) / len(curve)
     return float(at[-1]) + row < NEARLY * passes
 
@@ -152,7 +154,7 @@ def clips(view: View) -> Reading:
 
 
 def uses_fp16(view: View) -> Reading:
-    """1 where the config asks for float16; unknown counts as unknown."""
+    """1 where the config asks for float16; an unknown precision stays unknown."""
     words = [view.config.get(k) for k in ("precision.amp", "model.torch_dtype")]
     known = [str(w).lower() for w in words if w is not None]
     if not known:
@@ -161,8 +163,8 @@ def uses_fp16(view: View) -> Reading:
 
 
 def not_fp16(view: View) -> Reading:
-    """1 where another precision than float16 is known, else 0. A config of the guide's trainer
-    that names none trains in what the model was stored in, with no loss scaler."""
+    """1 where a precision other than float16 is known, else 0. The guide's trainer, without a named
+    precision, trains in the precision of the stored model, with no loss scaler."""
     reading = uses_fp16(view)
     if reading.value is None:
         return Reading(float(habits_of(view.run.config.dialect).keeps_stored_precision))
@@ -170,7 +172,7 @@ def not_fp16(view: View) -> Reading:
 
 
 def few_epochs(view: View) -> Reading:
-    """1 where the run had at most two epochs, so that fewer of them is no cure."""
+    """1 where the run had at most two epochs, so that fewer epochs cannot be the fix."""
     reading = epochs(view)
     return reading if reading.value is None else Reading(float(reading.value <= 2.0))
 
@@ -184,7 +186,7 @@ def slowdown(view: View) -> Reading:
     if why := need(curve, 20):
         return missing(why)
     n = len(curve)
-    # quartiles that face each other: speeds that overlap are one speed and its noise
+    # compare facing quartiles: speeds that overlap are one speed with noise
     early = float(np.quantile(curve.y[n // 20 : n // 3], 0.5 - 0.25 * sign))
     late = float(np.quantile(curve.y[-max(5, n // 5) :], 0.5 + 0.25 * sign))
     if early <= 0 or late <= 0:
@@ -204,7 +206,7 @@ def data_share(view: View) -> Reading:
 
 
 def loader_keeps_up(view: View) -> Reading:
-    """1 where the log shows that steps hardly wait for data, 0 where it does not say."""
+    """1 where the log shows that steps hardly wait for data, 0 where it shows no such thing."""
     reading = data_share(view)
     return Reading(0.0 if reading.value is None else float(reading.value < KEEPS_UP))
 
@@ -219,7 +221,7 @@ def utilization(view: View) -> Reading:
 
 
 def memory_growth(view: View) -> Reading:
-    """Peak memory late over early: 1 where it stays."""
+    """Peak memory late in the run over early: 1 where it does not grow."""
     curve = view.curve("train/memory_gib")
     if why := need(curve, 20):
         return missing(why)

@@ -1,4 +1,4 @@
-"""The lowest loss of a run: the one place that header, rules, reports and compare ask."""
+"""The lowest loss of a run, for the header, rules, reports and comparisons alike."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NUMBER = re.compile(r"(\d+)$")
 
 
 def lowest(series: Series | None, zeros: bool = True) -> tuple[int, float] | None:
-    """Return step and value of the lowest finite point as it was logged, the first of several.
+    """Return step and value of the lowest finite point as logged, the first of several.
 
-    Without ``zeros`` values of exactly 0 do not count: in a training loss they are a NaN that
-    the log hides, or labels that are all masked.
+    Without ``zeros``, values of exactly 0 do not count: in a training loss they are a NaN that the
+    log hides, or labels that are all masked.
     """
     if series is None:
         return None
@@ -41,7 +41,7 @@ def best_point(run: Run) -> Best | None:
     found = lowest_of(run, name)
     if found is None:
         if run.facts.get("objective", "sft") != "sft":
-            return None  # the loss of preference or reward training is not better when lower
+            return None  # a lower loss is not better in preference or reward training
         name = "train/loss"
         found = lowest_of(run, name)
     if found is None:
@@ -51,8 +51,8 @@ def best_point(run: Run) -> Best | None:
 
 
 def _checkpoint(run: Run, step: int) -> tuple[str | None, int | None]:
-    """Return the checkpoint to take and its step: the last one up to the lowest loss, else the
-    first one after it."""
+    """Return the checkpoint to use and its step: the last one up to the lowest loss, else the first
+    one after it."""
     checkpoints = run.facts.get("checkpoints")
     if isinstance(checkpoints, Mapping) and checkpoints:
         saved = {int(s): str(name) for s, name in checkpoints.items()}

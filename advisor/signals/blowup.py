@@ -1,4 +1,4 @@
-"""A loss that blows up: within its first points, or after it had learnt, also in short logs."""
+"""A loss that blows up within its first points or after it had learnt, also in short logs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from advisor.signals.robust import Array
 
 MIN_POINTS = 4
 GUESS = 13.0  # above the logarithm of 262,144, the largest vocabulary in wide use
-SHORT = 10  # points: fewer do not tell their own noise
-LEFT_POINTS, SINCE = 6, 3  # points in all, and since the minimum: two may be two hard batches
+SHORT = 10  # points; with fewer the noise cannot be measured
+LEFT_POINTS, SINCE = 6, 3  # points in all and since the minimum; two may be hard batches
 SHORT_NOISE, LEAST_NOISE = 0.2, 0.02  # of the logarithm: small batches swing by a fifth
 
 
 def _sides(y: Array) -> tuple[int, Array]:
-    """Index of the level that the run began at, and the points that it ended with."""
+    """Return the index at which the starting level lies, and the points at the end."""
     if y.size >= SHORT:
         return 0, y[y.size // 2 :]
     return int(np.argmin(y[: y.size // 2])), y[-max(2, y.size // 3) :]
 
 
 def blowup(view: View) -> Reading:
-    """Lowest of the late losses over the first one: what a run that broke in its first steps
-    never comes below again, although it may fall all the time."""
+    """Lowest of the late losses over the first one. A run that broke in its first steps never comes
+    below 1 again, although it may fall all the time."""
     curve = view.loss
     if why := need(curve, MIN_POINTS):
         return missing(why)
@@ -43,7 +43,8 @@ def blowup(view: View) -> Reading:
 
 
 def blowup_noise(view: View) -> Reading:
-    """The same rise in noises, both of the logarithm: losses swing in proportion."""
+    """The rise from the first loss to the lowest late one, in noises. Both are of the logarithm:
+    the swings of a loss are proportional to it."""
     curve = view.loss
     if why := need(curve, MIN_POINTS):
         return missing(why)
@@ -57,7 +58,7 @@ def blowup_noise(view: View) -> Reading:
 
 
 def blowup_at(view: View) -> Reading:
-    """Points until the loss is first half way up, by the logarithm."""
+    """Points until the logarithm of the loss is first half way up."""
     curve = view.loss
     if why := need(curve, MIN_POINTS):
         return missing(why)
@@ -69,8 +70,8 @@ def blowup_at(view: View) -> Reading:
 
 
 def beyond_guess(view: View) -> Reading:
-    """Points above what a guess among any vocabulary costs, after a first one below it: weights
-    that are worse than none. Losses that are sums begin above it, and are left out."""
+    """Points above the loss of a random guess over any vocabulary, after a first point below it:
+    such weights are worse than none. Losses that are sums start above it and do not count."""
     curve = view.loss
     if why := need(curve, MIN_POINTS):
         return missing(why)
@@ -85,8 +86,8 @@ def beyond_guess(view: View) -> Reading:
 
 
 def _lowest(view: View) -> tuple[str, int]:
-    """Say why it is not known whether the loss has left its minimum; else the minimum's index, 0
-    where it has not, by some points."""
+    """Return why the position of the minimum is unknown ('' if known), and its index: 0 where the
+    loss has not left its minimum for some points."""
     curve = view.loss
     if why := need(curve, LEFT_POINTS):
         return why, 0
@@ -97,8 +98,8 @@ def _lowest(view: View) -> tuple[str, int]:
 
 
 def left(view: View) -> Reading:
-    """Lowest loss since the minimum over the second lowest up to it: above 1 the run has not come
-    back to where it had been twice. Needs no noise, of which few points tell little."""
+    """Lowest loss since the minimum over the second lowest up to it. Above 1 the run has not
+    returned to a level that it reached twice. Needs no noise, which few points measure badly."""
     why, best = _lowest(view)
     if why or not best:
         return missing(why) if why else Reading(0.0)
@@ -110,8 +111,8 @@ def left(view: View) -> Reading:
 
 
 def left_past(view: View) -> Reading:
-    """The rise from the minimum to the lowest loss since over the largest earlier rise, which
-    was undone; both of the logarithm."""
+    """Rise from the minimum to the lowest loss since, over the largest earlier rise that was
+    undone; both of the logarithm."""
     why, best = _lowest(view)
     if why or not best:
         return missing(why) if why else Reading(0.0)

@@ -1,4 +1,4 @@
-"""Signals on choices that are no numbers: splits, data types, targets, attention, optimiser."""
+"""Signals on choices that are not numbers: splits, data types, targets, attention, optimiser."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _overlap(one: Span | None, other: Span | None) -> bool | None:
 
 
 def leaked(view: View) -> Reading:
-    """1 where validation samples come from the rows that are trained on."""
+    """1 where validation samples come from rows that are also trained on."""
     train, held = (
         text(view, "dataset.path_or_dataset_id"),
         text(view, "validation_dataset.path_or_dataset_id"),
@@ -97,7 +97,7 @@ def leaked(view: View) -> Reading:
 
 
 def no_validation(view: View) -> Reading:
-    """1 where the config asks for no validation, and none was logged."""
+    """1 where the config asks for no validation and none was logged."""
     if any(name.startswith("eval/") for name in view.run.series):
         return Reading(0.0)
     config = view.config
@@ -109,7 +109,7 @@ def no_validation(view: View) -> Reading:
 
 
 def no_checkpoints(view: View) -> Reading:
-    """1 where checkpoints are switched off; trainers write them unless told otherwise."""
+    """1 where checkpoints are switched off; trainers write them by default."""
     enabled = view.config.get("checkpoint.enabled")
     if isinstance(enabled, bool):
         return Reading(float(not enabled))
@@ -119,7 +119,7 @@ def no_checkpoints(view: View) -> Reading:
 
 
 def attention_only(view: View) -> Reading:
-    """1 where the adapter sits on attention layers alone."""
+    """1 where the adapter covers attention layers only."""
     method = text(view, "method")
     if method and method not in ("lora", "dora", "qlora"):
         return Reading(0.0)
@@ -135,7 +135,7 @@ def attention_only(view: View) -> Reading:
 
 
 def adam_with_decay(view: View) -> Reading:
-    """1 where weight decay meets plain Adam, which adds it to the gradient."""
+    """1 where weight decay is used with plain Adam, which adds it to the gradient."""
     target, decay = text(view, "optimizer._target_"), number(view, "optimizer.weight_decay")
     if not target:
         return unknown("optimizer._target_")
@@ -146,7 +146,8 @@ def adam_with_decay(view: View) -> Reading:
 
 
 def packed_across(view: View) -> Reading:
-    """1 where packed samples can see each other: packing without an attention that separates."""
+    """1 where packed samples can attend to each other: packing without an attention that separates
+    them."""
     size = number(view, "packed_sequence.packed_sequence_size")
     if size.value is None:
         return size
@@ -159,13 +160,13 @@ def packed_across(view: View) -> Reading:
 
 
 def named_attention(view: View) -> Reading:
-    """1 where the config names an attention kernel beside the model's own code and torch's."""
+    """1 where the config names an attention kernel other than eager code and torch's SDPA."""
     kind = text(view, "model.attn_implementation")
     return Reading(float(kind not in ("", "eager", "sdpa", "none", "auto")))
 
 
 def pure_bf16(view: View) -> Reading:
-    """1 where all weights are trained in bf16 with no fp32 masters."""
+    """1 where all weights are trained in bf16 without fp32 masters."""
     if view.run.facts.get("fp32_masters"):
         return Reading(0.0)
     method, kind = text(view, "method"), text(view, "model.torch_dtype")
@@ -175,7 +176,7 @@ def pure_bf16(view: View) -> Reading:
 
 
 def fp16(view: View) -> Reading:
-    """1 where fp16 is trained in, 0 for another precision."""
+    """1 where training uses fp16, 0 for another precision."""
     kind = text(view, "precision.amp") or text(view, "model.torch_dtype")
     return Reading(float(kind in _FP16)) if kind else unknown("precision.amp")
 

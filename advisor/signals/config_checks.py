@@ -1,4 +1,4 @@
-"""Signals on what a run was trained with: values against recommended ranges, and their sums."""
+"""Signals on the config of a run: values against recommended ranges, and their arithmetic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from advisor.signals.curves import View
 from advisor.signals.rates import lr, no_range, range_of
 from advisor.signals.run_size import number, positive, text, unknown
 
-FAR = 1000.0  # a ratio to a bound or value of 0 reads as this
+FAR = 1000.0  # stands for a ratio to 0
 _SHORT = {
     "lr": "optimizer.lr",
     "weight_decay": "optimizer.weight_decay",
@@ -91,7 +91,7 @@ def _is_allowed(short: str) -> Callable[[View], Reading]:
         value = view.config.get(key)
         if value is None:
             return unknown(key)
-        if short == "optimizer":  # paged, 8-bit and fused kinds of it are the same optimiser
+        if short == "optimizer":  # paged, 8-bit and fused variants are the same optimiser
             return Reading(float("adamw" in str(value).lower()))
         return Reading(float(str(value).lower() in {str(v).lower() for v in bounds.allowed}))
 
@@ -121,14 +121,14 @@ def is_dora(view: View) -> Reading:
 
 
 def capped(view: View) -> Reading:
-    """1 where max_steps ends the run, so that its number of epochs decides nothing."""
+    """1 where max_steps ends the run, so that its number of epochs has no effect."""
     cap = number(view, "step_scheduler.max_steps").value
     return Reading(float(cap is not None and cap > 0))
 
 
 def max_norm(view: View) -> Reading:
-    """Norm that gradients are clipped to; 0 where clipping is off. Unset means 1.0 in the
-    trainers that we know."""
+    """Threshold of gradient clipping; 0 where clipping is off. Unset means 1.0 in the trainers that
+    we know."""
     value = finite(view.config.get("clip_grad_norm.max_norm"))
     if value is not None:
         return Reading(max(0.0, value))
@@ -152,7 +152,7 @@ def alpha_ratio(view: View) -> Reading:
 
 
 def alpha_wanted(view: View) -> Reading:
-    """Twice the rank, within all of the guide's tables."""
+    """Twice the rank, which lies within all of the guide's tables."""
     rank = number(view, "peft.dim")
     return rank if rank.value is None else Reading(2 * rank.value)
 
@@ -204,7 +204,7 @@ def warmup_wanted(view: View) -> Reading:
 
 
 def _batch_parts(view: View) -> tuple[Reading, float]:
-    """The global batch, and what one pass over all devices takes; 0 where that is unknown."""
+    """Return the global batch, and the samples of one pass over all devices; 0 where unknown."""
     whole = positive(view, "step_scheduler.global_batch_size")
     local = positive(view, "step_scheduler.local_batch_size")
     if whole.value is None or local.value is None:
@@ -213,7 +213,7 @@ def _batch_parts(view: View) -> tuple[Reading, float]:
 
 
 def batch_remainder(view: View) -> Reading:
-    """What is left of the global batch after whole local batches on all devices; 0 is right."""
+    """Samples of the global batch beyond whole local batches on all devices; 0 is right."""
     whole, part = _batch_parts(view)
     if whole.value is None or not part:
         return missing(whole.why)
@@ -221,7 +221,7 @@ def batch_remainder(view: View) -> Reading:
 
 
 def batch_nearest(view: View) -> Reading:
-    """The nearest global batch that whole local batches on all devices make up."""
+    """Nearest global batch that is a whole number of local batches on all devices."""
     whole, part = _batch_parts(view)
     if whole.value is None or not part:
         return missing(whole.why)

@@ -1,4 +1,4 @@
-"""How a training ended that did not end by itself: the last words of its log, by kind."""
+"""How a training that did not end by itself came to its end: the last words of its log, by kind."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from advisor.run import Event
 from advisor.signals.base import Signal
 from advisor.signals.curves import View
 
-# Of several last words the first kind in this order is what brought the others about: one rank
-# that runs out of memory leaves its peers with a broken collective, and all with the launcher.
+# Of several last words, the first kind in this order is the cause of the others: a rank that runs
+# out of memory breaks the collective of its peers, and then the launcher reports them all.
 KINDS: dict[str, re.Pattern[str]] = {
     kind: re.compile(pattern)
     for kind, pattern in {
@@ -52,7 +52,7 @@ KINDS: dict[str, re.Pattern[str]] = {
         "collective": r"NCCL|nccl|DistBackendError|Dist(?:Network|Store)Error|ProcessGroup|c10d|"
         r"[Gg]loo|HCCL|RCCL|TCPStore|[Ww]atchdog|Timed out waiting|Rendezvous|MPI_ABORT|"
         r"[Cc]onnection closed by peer|\bALLREDUCE\b|\bALLGATHER\b|barrier",
-        # what follows upon almost anything: C++ ends a process by it
+        # follows almost any failure: C++ ends a process with it
         "abort": r"Aborted|SIGABRT|terminate called|core dumped|Caught signal 6\b|"
         r"exit ?code\W{1,3}(?:-6|134)\b|return code ?[=:] ?-6\b",
         "launcher": r"ChildFailedError|[Ee]xit ?[Cc]ode|exits? with|exited with|return code|"
@@ -62,7 +62,7 @@ KINDS: dict[str, re.Pattern[str]] = {
         r"srun: |ActorDiedError|WorkerCrashedError|ChildProcessError",
     }.items()
 }
-# 'memory' is that of a device, which MEM001 tells of; 'exception' is any of no other kind
+# 'memory' is device memory, which MEM001 reports; 'exception' is any of no other kind
 _ORDER = (
     "memory", "disk", "device_assert", "host_memory", "outside", "signal", "device", "by_hand",
     "exception", "collective", "abort", "launcher",
@@ -72,14 +72,14 @@ _LIMIT = re.compile(r"TIME LIMIT|RUNLIMIT|CPULIMIT|wall ?time|time limit|Deadlin
 
 
 def kind_of(event: Event) -> str:
-    """Name the kind of a last word."""
+    """Return the kind of a last word."""
     if event.kind == "oom":
         return "memory"
     return next((k for k, pattern in KINDS.items() if pattern.search(event.text)), "exception")
 
 
 def last_words(view: View) -> list[Event]:
-    """The Events that a log ends in; none where a later point was logged."""
+    """Return the Events that end a log; none where a later point was logged."""
     ends = [int(s.steps[-1]) for s in view.run.series.values() if len(s)]
     end = max(ends, default=None)
     return [
@@ -88,13 +88,13 @@ def last_words(view: View) -> list[Event]:
 
 
 def cause_of_end(view: View) -> tuple[str, list[Event]]:
-    """The kind that brought the end about, and the last words of that kind; '' where none."""
+    """Return the kind that caused the end and the last words of that kind; '' where none."""
     words = last_words(view)
     if not words:
         return "", []
     kinds = [kind_of(event) for event in words]
     root = min(kinds, key=_ORDER.index)
-    if kinds[0] == "by_hand":  # what breaks after Ctrl-C breaks because of it
+    if kinds[0] == "by_hand":  # failures after Ctrl-C are caused by it
         root = "by_hand"
     return root, [event for event, kind in zip(words, kinds, strict=True) if kind == root]
 
@@ -109,7 +109,7 @@ def _said(events: list[Event]) -> Reading:
 
 
 def has_ended(view: View) -> bool:
-    """Whether the log says that training came to its end."""
+    """Return whether the log says that training was completed."""
     return bool(view.run.facts.get("ended")) or "train_runtime" in view.run.facts
 
 
@@ -122,15 +122,15 @@ def _by(*kinds: str) -> Callable[[View], Reading]:
 
 
 def after_end(view: View) -> Reading:
-    """Last words where training had come to its end before: neither a person's, nor those of what
-    is sent home when the work is done."""
+    """Last words after training had completed. Those of a person do not count, nor those of
+    processes that a scheduler ends when the work is done."""
     root, events = cause_of_end(view)
     sent_home = root == "outside" and not any(_LIMIT.search(event.text) for event in events)
     return _said(events if has_ended(view) and root != "by_hand" and not sent_home else [])
 
 
 def _tells(pattern: str) -> Callable[[View], Reading]:
-    """1 where a last word holds the pattern."""
+    """Return a function that is 1 where a last word matches the pattern."""
     wanted = re.compile(pattern)
 
     def function(view: View) -> Reading:

@@ -1,4 +1,4 @@
-"""A Run seen through curves of at most a few thousand points: what every signal works on."""
+"""A Run as curves of at most a few thousand points, which every signal works on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from advisor.signals.best import lowest_of
 from advisor.signals.robust import Array
 from advisor.signals.summaries import Hidden, Points, hidden_in, points_of
 
-FEW = 10  # points: fewer tell little of their own noise
+FEW = 10  # points; with fewer the noise is poorly known
 LIMIT = 4096  # points a signal works on; longer series are averaged in buckets of 2**k
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Finite points in blocks of ``size`` (a power of two) in a row; the last may hold fewer.
+    """Finite points in consecutive blocks of ``size`` (a power of two); the last may hold fewer.
 
-    All arrays have one shape ``(n,)``: ``sums`` and ``high`` of a block's values, ``last`` its
-    last value, ``steps`` and ``epochs`` where that stands.
+    All arrays have shape ``(n,)``: ``sums`` and ``high`` of a block's values, ``last`` its last
+    value, ``steps`` and ``epochs`` of that last value.
     """
 
     size: int
@@ -39,8 +39,8 @@ class Blocks:
     def regroup(self, size: int) -> Blocks:
         """Return the same points in larger blocks.
 
-        Sums are added in pairs, pairs of pairs and so on: blocks that were merged in two goes,
-        as a stream does it, hold the same bits as those that were merged in one.
+        Sums are added in pairs, then pairs of pairs: a stream that merges in two goes gets the same
+        bits as a log that merges in one.
         """
         if size == self.size or not len(self):
             return Blocks(size, self.sums, self.high, self.last, self.steps, self.epochs)
@@ -108,13 +108,13 @@ class Curve:
 
     @cached_property
     def spread(self) -> float:
-        if len(self) < FEW:  # a running median of so few points is no level
+        if len(self) < FEW:  # the running median of so few points is not a level
             return self.noise
         return robust.noise_around_median(self.y, self.slow)
 
     @property
     def doubt(self) -> float:
-        """How much wider the noise may be than a handful of points show: up to twice."""
+        """Return how much wider the noise may be than a handful of points show: up to 2."""
         return 1 + max(0, FEW - len(self)) / 5
 
     @cached_property
@@ -171,7 +171,7 @@ class View:
         return self.run.series.get(name)
 
     def points(self, name: str) -> Points | None:
-        """Return a Series summed up as it was logged; None where it is absent."""
+        """Return the summary of a Series as logged; None where it is absent."""
         key = "points " + name
         found = self.memo.get(key)
         if not isinstance(found, Points):
@@ -187,11 +187,11 @@ class View:
         return None if points is None else points.first
 
     def lowest(self, name: str) -> tuple[int, float] | None:
-        """Return step and value of the lowest point, as the header of a report names it."""
+        """Return step and value of the lowest point, as the header of a report states it."""
         return lowest_of(self.run, name)
 
     def peak(self, curve: Curve, index: int) -> tuple[int, float]:
-        """Return step and value of the highest point of a bucket, as it was logged."""
+        """Return step and value of the highest point of a bucket, as logged."""
         end, value, series = curve.at(index), float(curve.high[index]), self.series(curve.name)
         if curve.bucket == 1 or series is None:
             return end, value
@@ -201,7 +201,8 @@ class View:
         return (int(series.steps[hit[0]]), value) if hit.size else (end, float(curve.last[index]))
 
     def hidden_nan(self) -> Hidden | None:
-        """Return losses of 0 beside a broken gradient norm; None where one of both is absent."""
+        """Return losses of 0 beside a non-finite gradient norm; None where either series is
+        absent."""
         loss, grad = self.series("train/loss"), self.series("train/grad_norm")
         return None if loss is None or grad is None else hidden_in(loss, grad)
 

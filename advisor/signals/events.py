@@ -1,4 +1,4 @@
-"""What happened in a run: counts of Events by what they say, and what a resume did to the loss."""
+"""Events of a run: counts by what they say, and how a resume changed the loss."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from advisor.run import Event
 from advisor.signals.base import Signal, missing, need
 from advisor.signals.curves import Curve, View
 
-LATE = 5  # logged points that a run got through before it ran out of memory, or after it
-# Layers that a task adds to a model begin at random on purpose, and buffers are worked out anew.
+LATE = 5  # logged points before a run ran out of memory, or after it
+# Layers that a task adds start at random on purpose, and buffers are recomputed.
 _ADDED = re.compile(
     r"\b(?:score|\w*classifier|qa_outputs|pooler|v_head|value_head|reward\w*|\w*projector|"
     r"decode_head|\w*regressor|cross_?attention|\w*bbox\w*|\w*predictor\w*|out_proj)\b|"
@@ -23,7 +23,7 @@ _ADDED = re.compile(
 _SPEAKS = re.compile(r"ForCausalLM|LMHeadModel|ForConditionalGeneration")
 _QUOTED = re.compile(r"'([\w.{}, -]+)'")
 _NONE_TRAINED = r"(?<![-\w])trainable param\w*(?: ?[:=])? ?0(?![\d.,]*\d)|^\s*0\s+trainable param"
-_TRAINED = 4.0  # a first loss below is that of a language model whose weights were all there
+_TRAINED = 4.0  # a first loss below it means a language model with all its weights loaded
 
 
 def _reading(hits: Sequence[Event]) -> Reading:
@@ -36,7 +36,8 @@ def _reading(hits: Sequence[Event]) -> Reading:
 
 
 def _events(kinds: str, doc: str, pattern: str = "", but: str = "") -> Signal:
-    """Count Events of some kinds whose text holds ``pattern`` and not ``but``."""
+    """Return a Signal that counts Events of some kinds whose text matches ``pattern`` and not
+    ``but``."""
     wanted, left_out = re.compile(pattern, re.IGNORECASE), re.compile(but or r"(?!)", re.IGNORECASE)
     known = kinds.split()
 
@@ -53,25 +54,26 @@ def _events(kinds: str, doc: str, pattern: str = "", but: str = "") -> Signal:
 
 
 def new_weights(view: View) -> Reading:
-    """Warnings that weights of the model itself began at random, where the first losses of a
-    language model do not say that it knew what it should."""
+    """Warnings that the model's own weights were initialised at random, unless the first losses are
+    those of a trained language model."""
     said = [e for e in view.run.events if e.kind == "warning" and "newly initialized" in e.text]
     knows = len(view.loss) >= 3 and median(view.loss.y[:3]) < _TRAINED
     return _reading([e for e in said if _is_own(e.text) and not (knows and _SPEAKS.search(e.text))])
 
 
 def _is_own(text: str) -> bool:
-    """Whether a warning names weights that the checkpoint of such a model should have held."""
+    """Return whether a warning names weights that the checkpoint should have held."""
     names = _QUOTED.findall(text.split("newly initialized", 1)[1])
     if not names:
         return bool(_SPEAKS.search(text))
-    if "ForCausalLM" not in text:  # elsewhere it is tied to the embeddings, or new to the task
+    if "ForCausalLM" not in text:  # otherwise tied to the embeddings, or new to the task
         names = [name for name in names if not name.startswith("lm_head")]
     return any(not _ADDED.search(name) for name in names)
 
 
 def _ran_out(view: View) -> list[Event]:
-    """Where memory ran out for good: a run that goes on has found a way, or was resumed."""
+    """Return the events where memory ran out for good: a run that goes on has recovered or was
+    resumed."""
     steps = view.loss.steps
     return [
         e for e in view.run.events
@@ -86,7 +88,7 @@ def _oom(pattern: str) -> Callable[[View], Reading]:
 
 
 def oom_late(view: View) -> Reading:
-    """1 where memory ran out after steps that had fitted: only a longer batch explains that."""
+    """1 where memory ran out after steps that had fit: only a longer batch explains that."""
     events = _ran_out(view)
     if not events:
         return missing("no out of memory is reported")
@@ -102,7 +104,7 @@ def resumed(view: View) -> Reading:
 
 
 def _resume(view: View) -> tuple[Reading, float]:
-    """The largest change of level at a resume in point noises, and its sign."""
+    """Return the largest change of level at a resume in noises of one point, and its sign."""
     curve = view.loss
     events = [e.step for e in view.run.events if e.kind == "resume" and e.step is not None]
     if not events:
@@ -128,9 +130,9 @@ def _resume(view: View) -> tuple[Reading, float]:
 
 
 def _change(curve: Curve, i: int) -> float | None:
-    """Change of level from before index ``i`` to after it, in noises; None where points lack.
+    """Return the change of level at index ``i`` in noises; None with too few points.
 
-    Two losses before and one after it will do for a change that is many times larger.
+    Two losses before and one after are enough for a change that is many times larger.
     """
     k = max(3, min(10, len(curve) // 10))
     before, after = curve.y[max(0, i - k) : i], curve.y[i : i + k]
@@ -143,12 +145,12 @@ def _change(curve: Curve, i: int) -> float | None:
 
 
 def resume_jump(view: View) -> Reading:
-    """Loss right after a resume over the level just before it, in point noises."""
+    """Loss right after a resume against the level just before it, in noises of one point."""
     return _resume(view)[0]
 
 
 def resume_up(view: View) -> Reading:
-    """1 where the loss went up at the resume; one that falls has met known samples again."""
+    """1 where the loss rose at the resume. A loss that falls there has met known samples again."""
     reading, change = _resume(view)
     return reading if reading.value is None else Reading(float(change > 0))
 

@@ -15,13 +15,14 @@ from advisor.signals.robust import Array
 POWERS = (0.15, 0.3, 0.5, 0.75, 1.0, 1.5)
 SHIFTS = (0.005, 0.03, 0.1, 0.3)
 RATES = (0.7, 1.5, 3.0, 6.0, 12.0, 25.0)
-BLOCKS = 120  # the curve is reduced to block medians first: robust, and quick
+BLOCKS = 120  # medians that the curve is reduced to first: robust and fast
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """``asymptote``, ``now`` (fitted end level) and ``gain`` of half a run more, in loss units;
-    ``low`` and ``high`` bound the gain over all shapes that predict about as well."""
+    """A fitted curve, in loss units: ``asymptote``, ``now`` (level at the end) and ``gain`` (fall
+    from training half as long again). ``low`` and ``high`` bound the gain over all shapes that
+    predict about as well."""
 
     asymptote: float
     now: float
@@ -34,7 +35,7 @@ SHAPES = [(a, s) for a, s in product(POWERS, SHIFTS)]
 
 
 def _bases(x: Array) -> Array:
-    """The shapes at the places ``x``, of shape ``(shapes, n)``."""
+    """Return the values of all shapes at the places ``x``, of shape ``(shapes, n)``."""
     powers, shifts = np.array(SHAPES).T[..., None]
     return np.concatenate([(x + shifts) ** -powers, np.exp(-np.array(RATES)[:, None] * x)])
 
@@ -66,9 +67,9 @@ def block_medians(x: Array, y: Array, blocks: int = BLOCKS) -> tuple[Array, Arra
 
 
 def fit_curve(steps: Array, values: Array) -> Fit | None:
-    """Fit level + amplitude * shape(t); shapes are chosen by the error on the last quarter.
+    """Fit level + amplitude * shape(t), with the shape of least error on the last quarter.
 
-    The loss is never let below zero in a projection. None for fewer than 8 points.
+    Projected losses stay at or above zero. Returns None for fewer than 8 points.
     """
     span = float(steps[-1] - steps[0]) if steps.size else 0.0
     if steps.size < 8 or span <= 0:

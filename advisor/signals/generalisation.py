@@ -1,4 +1,4 @@
-"""Generalisation: since when validation is flat, and what training has gained since."""
+"""Generalisation: since when validation is flat, and what training has gained since then."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from advisor.signals.base import Signal, missing, need, point
 from advisor.signals.curves import View
 from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
-from advisor.signals.validation import eval_noise, levels_of, lowest, new_ground
+from advisor.signals.validation import eval_noise, levels_of, lowest
+from advisor.signals.validation_tail import new_ground
 
 
 def _between(view: View, first: float, last: float) -> Array:
-    """Training losses of the points after one step up to another."""
+    """Return the training losses after one step and up to another."""
     curve = view.loss
     return curve.y[(curve.steps > first) & (curve.steps <= last)]
 
 
 def train_falls(view: View) -> Reading:
     """Relative fall of the training loss since the validation loss stopped improving, less two
-    standard errors: a fall that noise may explain does not count."""
+    standard errors, so that noise does not count as a fall."""
     curve = view.eval
     if why := need(curve, 3) or need(view.loss, 10):
         return missing(why)
@@ -31,7 +32,7 @@ def train_falls(view: View) -> Reading:
         return Reading(0.0)
     step, end = float(curve.steps[onset]), float(curve.steps[-1])
     width = (end - step) / 3
-    # centred on the onset, or the fall before it would count; wider where points are few
+    # centred on the onset so that the fall before it does not count; wider where points are few
     before = _between(view, step - 0.2 * width, step + 0.2 * width)
     if before.size < 4:
         before = _between(view, step - 0.6 * width, step + 0.4 * width)
@@ -46,7 +47,7 @@ def train_falls(view: View) -> Reading:
 
 
 def flat_onset(view: View) -> int:
-    """Index of the first evaluation within tolerance (2 noises or 1%) of the lowest one."""
+    """Return the index of the first evaluation within tolerance (2 noises or 1%) of the lowest."""
     curve = view.eval
     low = lowest(curve)
     tolerance = max(2 * eval_noise(view), 0.01 * abs(low))
@@ -73,8 +74,8 @@ def flat_share(view: View) -> Reading:
 
 
 def flat_fall(view: View) -> Reading:
-    """Relative fall of the validation loss since then that its noise leaves room for: along a
-    robust line, plus one standard error."""
+    """Largest relative fall of the validation loss since it went flat that its noise allows: along
+    a robust line, plus one standard error."""
     curve = view.eval
     if why := need(curve, 3):
         return missing(why)
@@ -99,13 +100,13 @@ def gap(view: View) -> Reading:
 
 
 def late_ground(view: View) -> Reading:
-    """What validation won over its last third; 0 where nothing was validated."""
+    """Gain of validation over its last third; 0 where nothing was validated."""
     reading = new_ground(view)
     return Reading(0.0) if reading.value is None else reading
 
 
 def constant(view: View) -> Reading:
-    """1 where all evaluations are the same to the last digit, of at least four that count."""
+    """1 where all evaluations, at least four that count, are equal to the last digit."""
     points = view.points("eval/loss")
     if points is None or points.count - points.bad < 3:
         return missing("fewer than 3 evaluations")

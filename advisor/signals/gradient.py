@@ -10,13 +10,13 @@ from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.curves import View
 
 MIN_POINTS = 10
-FEW = 20  # norms: of fewer the growth has to be plain
-FELT, FELT_NOISES = 0.1, 4.0  # of the level and of its noise: no frozen model falls so far
+FEW = 20  # norms; with fewer, the growth has to be plain
+FELT, FELT_NOISES = 0.1, 4.0  # share of the level, and noises: no frozen model falls so far
 SPIKE = 10.0  # times the median: LABELLING's definition of a gradient spike
 
 
 def _early(view: View) -> int:
-    """Points to leave out at the start: large first gradients are normal."""
+    """Return how many points to skip at the start, where large gradients are normal."""
     return min(max(2, len(view.grad) // 20), 20)
 
 
@@ -65,8 +65,8 @@ def spike_ratio(view: View) -> Reading:
 
 
 def growth(view: View) -> Reading:
-    """Level of the last tenth over the median of the run's second to fifth tenth; of few points
-    the last half over the first third, where each late norm exceeds each early one."""
+    """Level of the last tenth over the median of the second to fifth tenth. With few points: the
+    last half over the first third, if each late norm exceeds each early one."""
     curve, n = view.grad, len(view.grad)
     if why := need(curve, MIN_POINTS):
         return missing(why)
@@ -94,7 +94,7 @@ def zero_share(view: View) -> Reading:
 
 
 def zero_tail(view: View) -> Reading:
-    """Share of the points, at the end, whose norm is exactly 0: nothing is trained any more."""
+    """Share of the points, at the end, whose norm is exactly 0: nothing is trained there."""
     curve = view.grad
     if why := need(curve, 5):
         return missing(why)
@@ -107,8 +107,8 @@ def zero_tail(view: View) -> Reading:
 
 
 def zero_unfelt(view: View) -> Reading:
-    """1 where the loss goes on falling, far beyond its noise, beside norms of 0 at the end: such
-    norms are an error of the log (sharded optimisers leave them out)."""
+    """1 where the loss keeps falling, far beyond its noise, while the norms at the end are 0. Such
+    norms are a fault of the log: sharded optimisers leave them out."""
     curve, loss = view.grad, view.loss
     alive = np.flatnonzero(curve.y != 0)
     first = int(alive[-1]) + 1 if alive.size else 0
@@ -139,7 +139,7 @@ def vanishing(view: View) -> Reading:
 
 
 def level_low(view: View) -> Reading:
-    """The largest norm of the last half: tiny throughout where nothing flows."""
+    """Largest norm of the last half: tiny where no gradient flows."""
     curve = view.grad
     if why := need(curve, MIN_POINTS):
         return missing(why)
@@ -164,7 +164,7 @@ def nonfinite_share(view: View) -> Reading:
 
 
 def nonfinite_tail(view: View) -> Reading:
-    """Share of the gradient norms, at the end, of which none is finite."""
+    """Share of the gradient norms, at the end, without a finite one."""
     points = view.points("train/grad_norm")
     if points is None or points.count < 3:
         return missing("no gradient norm in the log")
@@ -177,7 +177,7 @@ def nonfinite_tail(view: View) -> Reading:
 
 
 def nonfinite_run(view: View) -> Reading:
-    """How many norms that is."""
+    """Number of gradient norms, at the end, without a finite one."""
     share, points = nonfinite_tail(view), view.points("train/grad_norm")
     if share.value is None or points is None:
         return share

@@ -1,4 +1,4 @@
-"""What has just happened: a jump or a rise that a log ends in, whatever comes of it."""
+"""What happens right now: a jump or a rise at the end of a log, whatever follows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from advisor.signals.curves import Curve, View
 from advisor.signals.loss import MEDIAN_COST, loss_shape
 from advisor.signals.spikes import MIN_POINTS, Spike, evidence_of, loss_spikes
 
-RECENT = 8  # points: a jump that is older and still up is slow to heal, see loss.spike_recovery
-TWICE = 1.0  # of the level before: a single point so high is worth a word at once
-LEAST, MOST = 3, 8  # points of a level that is new
+RECENT = 8  # points; an older jump that is still up is a slow recovery: loss.spike_recovery
+TWICE = 1.0  # of the level before; a single point this high is reported at once
+LEAST, MOST = 3, 8  # points of the new level
 RISE_POINTS = 12
-SMOOTHED = 1.2  # noise over what a running median of few points leaves of it
+SMOOTHED = 1.2  # noise over what is left of it around a running median of few points
 
 
 def _last_jump(view: View) -> Spike | None:
-    """The jump that came within the last points and is not back yet."""
+    """Return the jump within the last points that has not recovered yet."""
     n, spikes = len(view.loss), loss_spikes(view)
     if not spikes or spikes[-1].back < n or n - spikes[-1].first > RECENT:
         return None
@@ -31,7 +31,7 @@ def _last_jump(view: View) -> Spike | None:
 
 
 def jump_now(view: View) -> Reading:
-    """Height, over the level before, of a jump within the last points that is not back yet."""
+    """Height, over the level before, of a jump within the last points that has not recovered."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     curve, last = view.loss, _last_jump(view)
@@ -43,7 +43,8 @@ def jump_now(view: View) -> Reading:
 
 
 def open_jump(view: View) -> Reading:
-    """The same where it is two points long or very high: a log may end in one hard batch."""
+    """Height of such a jump if it is two points long or very high: a log may end in one hard
+    batch."""
     reading, last = jump_now(view), _last_jump(view) if len(view.loss) else None
     if last is None or reading.value is None or len(view.loss) - last.first >= 2:
         return reading
@@ -71,11 +72,11 @@ def rise_of(view: View) -> Rise:
     curve, shape = view.loss, loss_shape(view)
     y, n = curve.y, len(curve)
     k = int(min(max(n // 8, LEAST), MOST))
-    levels = robust.sliding_medians(y, k)  # of the points i to i + k - 1
+    levels = robust.sliding_medians(y, k)  # each of the points i to i + k - 1
     before = np.minimum.accumulate(levels)
-    rises = levels[k:] - before[:-k]  # over levels that share no point
+    rises = levels[k:] - before[:-k]  # levels without a common point
     now = float(rises[-1])
-    # the episode began after the last time when less than a third of the rise was there
+    # the episode begins after the last point at which the rise was below a third
     calm = np.flatnonzero(rises <= now / 3)
     since = int(calm[-1]) + 1 if calm.size else 0
     past = float(rises[:since].max()) if since else 0.0
@@ -91,8 +92,8 @@ def rise_of(view: View) -> Rise:
 
 
 def _noise(curve: Curve, end: int) -> tuple[float, float]:
-    """Noise of one point, and how much wider white noise would have to be to wander like it; of
-    the points before the rise, which is no noise."""
+    """Return the noise of one point, and the factor by which white noise would have to be wider to
+    wander like it. Only points before the rise count."""
     end = end if end >= RISE_POINTS else len(curve)
     y = curve.y[:end]
     residual = y - curve.smooth[:end]
@@ -116,14 +117,15 @@ def rise(view: View) -> Reading:
 
 
 def rise_errors(view: View) -> Reading:
-    """The same rise in standard errors of such a level."""
+    """The rise of the last points in standard errors of a level."""
     if why := need(view.loss, RISE_POINTS):
         return missing(why)
     return Reading(rise_of(view).errors)
 
 
 def rise_of_past(view: View) -> Reading:
-    """The same rise over the largest earlier one that was undone, or half a noise."""
+    """The rise of the last points over the largest earlier rise that was undone, or half a
+    noise."""
     if why := need(view.loss, RISE_POINTS):
         return missing(why)
     return Reading(rise_of(view).of_past)

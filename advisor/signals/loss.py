@@ -13,21 +13,21 @@ from advisor.signals import robust
 from advisor.signals.base import Signal, found, missing, need, point
 from advisor.signals.curves import FEW, Curve, View
 
-MIN_POINTS = 5  # fewer than FEW points have to show more: their noise is hardly known
-LATE_POINTS = 5  # that a log may lack at its beginning
-LATE_SHARE = 0.1  # of its epochs
-STANDS_OUT = 5.0  # noises by which a first point above the next ones is where the loss began ...
-FELL = 0.05  # ... and share of it
+MIN_POINTS = 5  # below FEW points more has to show: their noise is hardly known
+LATE_POINTS = 5  # points that may be missing at the start of a log
+LATE_SHARE = 0.1  # share of the epochs that may be missing
+STANDS_OUT = 5.0  # noises above the next points, from which the first point is the start ...
+FELL = 0.05  # ... and the least share of its value
 MEDIAN_COST = 1.25  # standard error of a median over that of a mean, normal noise
 
 
 @dataclass(frozen=True, slots=True)
 class LossShape:
-    """Levels of one curve in its own units; ``spread`` is the noise of one point, and
-    ``persistence`` how much wider its levels are than white noise would make them."""
+    """Levels of one curve in its own units. ``spread`` is the noise of one point; ``persistence``
+    is how much wider its levels are than those of white noise."""
 
     start: float  # level of the first points
-    began: float  # the first point itself, where it stands out: the first interval may hold a fall
+    began: float  # the first point where it stands out (a fall may follow at once), else start
     end: float
     best: float
     best_index: int
@@ -53,7 +53,7 @@ class LossShape:
 
     @property
     def gain_error(self) -> float:
-        """Two standard errors of the gain: the lowest of many levels lies low by chance."""
+        """Return two standard errors of the gain: the lowest of many levels is low by chance."""
         alone = self.began > self.start
         start = self.spread if alone else MEDIAN_COST * self.spread / math.sqrt(self.head)
         return 2 * math.hypot(start, self.error)
@@ -127,7 +127,7 @@ def last(view: View) -> Reading:
 
 
 def lowest(view: View) -> Reading:
-    """Lowest logged training loss, as the header of a report names it."""
+    """Lowest logged training loss, as the header of a report states it."""
     if why := need(view.loss, 1):
         return missing(why)
     evidence = _lowest(view)
@@ -135,7 +135,7 @@ def lowest(view: View) -> Reading:
 
 
 def lowest_step(view: View) -> Reading:
-    """Its step."""
+    """Step of the lowest training loss."""
     reading = lowest(view)
     return reading if reading.first_step is None else Reading(float(reading.first_step))
 
@@ -145,8 +145,8 @@ def _measure(view: View, points: int = MIN_POINTS) -> str:
 
 
 def begins_late(view: View) -> str:
-    """Say that a log begins in mid-run by its epochs, '' where it holds the beginning: a fall
-    that is not in the log may have been there."""
+    """Return why a log seems to begin in mid-run, by its epochs; '' where it holds the start. A
+    fall before the log would be missed."""
     epochs = view.loss.epochs
     if epochs is None or epochs.size < 2 or not np.isfinite(epochs).all():
         return ""
@@ -214,7 +214,7 @@ def sure_progress(view: View) -> Reading:
 
 
 def most_progress(view: View) -> Reading:
-    """The most that the relative fall can have been, by two standard errors."""
+    """Largest relative fall that two standard errors allow."""
     if why := _measure(view) or begins_late(view):
         return missing(why)
     shape = loss_shape(view)
@@ -225,7 +225,7 @@ def most_progress(view: View) -> Reading:
 
 
 def sure_noise(view: View) -> Reading:
-    """The same fall in noises of one point."""
+    """Fall from start to best level that chance does not explain, in noises of one point."""
     if why := _measure(view):
         return missing(why)
     shape = loss_shape(view)
@@ -265,7 +265,7 @@ def rise(view: View) -> Reading:
 
 
 def rise_noise(view: View) -> Reading:
-    """The same rise in standard errors of a level."""
+    """The rise from the best level to the end, in standard errors of a level."""
     if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
@@ -275,7 +275,7 @@ def rise_noise(view: View) -> Reading:
 
 
 def line_noise(view: View) -> Reading:
-    """Fall along a robust line through the whole curve in noises of one point."""
+    """Fall along a robust line through the whole curve, in noises of one point."""
     if why := _measure(view, FEW):
         return missing(why)
     curve, shape = view.loss, loss_shape(view)
@@ -284,8 +284,8 @@ def line_noise(view: View) -> Reading:
 
 
 def rise_of_fall(view: View) -> Reading:
-    """The same rise as a share of what had been gained before; a tiny bump on the way of a
-    curve that fell a thousandfold is no divergence."""
+    """The rise from the best level to the end, as a share of the fall before it. A small bump after
+    a fall by a factor of 1000 is not divergence."""
     if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
@@ -294,7 +294,7 @@ def rise_of_fall(view: View) -> Reading:
 
 
 def stays_up(view: View) -> Reading:
-    """Share of the points after the last time at the best level that stay above half the rise."""
+    """Share of the points, since the best level was left, that stay above half the rise."""
     if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
@@ -308,7 +308,7 @@ def stays_up(view: View) -> Reading:
 
 
 def early_progress(view: View) -> Reading:
-    """Relative fall within the first 100 optimiser steps after warm-up's first tenth."""
+    """Relative fall within the first 100 optimiser steps after the first tenth of the warm-up."""
     if why := _measure(view):
         return missing(why)
     shape, curve = loss_shape(view), view.loss

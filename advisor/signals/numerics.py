@@ -40,7 +40,7 @@ def nonfinite(view: View) -> Reading:
 
 
 def nonfinite_end(view: View) -> Reading:
-    """1 where the last training loss is not finite: the run did not come back."""
+    """1 where the last training loss is not finite: the run did not recover."""
     points = _train(view)
     if points is None:
         return missing(NO_LOSS)
@@ -50,7 +50,7 @@ def nonfinite_end(view: View) -> Reading:
 
 
 def nonfinite_start(view: View) -> Reading:
-    """Share of the run that was finite before the first NaN or inf; 1 where all is."""
+    """Share of the run before the first NaN or inf; 1 where all is finite."""
     points = _train(view)
     if points is None:
         return missing(NO_LOSS)
@@ -70,8 +70,8 @@ def nonfinite_step(view: View) -> Reading:
 
 
 def hidden_nan(view: View) -> Reading:
-    """Points with a loss of exactly 0 and a gradient norm that is not finite: what a log
-    filter makes of NaN."""
+    """Points with a loss of exactly 0 and a non-finite gradient norm: some trainers log NaN as
+    0."""
     hidden = view.hidden_nan()
     if hidden is None:
         return missing("no train/loss or no gradient norm in the log")
@@ -83,7 +83,7 @@ def hidden_nan(view: View) -> Reading:
 
 
 def hidden_end(view: View) -> Reading:
-    """1 where the last point is such a one: the run did not come back."""
+    """1 where the last point hides a NaN: the run did not recover."""
     hidden, points = view.hidden_nan(), _train(view)
     if hidden is None or points is None:
         return missing("no train/loss or no gradient norm in the log")
@@ -91,10 +91,10 @@ def hidden_end(view: View) -> Reading:
 
 
 def zero_share(view: View) -> Reading:
-    """Share of losses that are exactly 0 without having come near 0 before.
+    """Share of losses that are exactly 0 where the loss was not near 0 before.
 
-    Zeros that a falling loss reaches by rounding are left out: the last value before the first
-    zero must be above 20 units of the log's last digit.
+    Zeros that a falling loss reaches by rounding do not count: the last value before the first zero
+    must exceed 20 units of the log's last digit.
     """
     points = _train(view)
     if points is None or points.count < 3:
@@ -111,10 +111,10 @@ def zero_share(view: View) -> Reading:
 
 
 def zero_tail(view: View) -> Reading:
-    """Losses of exactly 0 that the run ends with after finite ones well above 0.
+    """Losses of exactly 0 at the end of the run, after finite ones well above 0.
 
-    No label mask turns on in the middle of a run and for good: a filter writes 0 for NaN. Where
-    gradient norms are logged and finite beside them, the zeros are real.
+    Label masks do not switch on in mid-run for good: a filter writes 0 for NaN. Where finite
+    gradient norms are logged beside them, the zeros are real.
     """
     points = _train(view)
     if points is None:
@@ -138,13 +138,13 @@ def _real_norms(view: View, step: int) -> bool:
 
 
 def hidden_points(view: View) -> Reading:
-    """Losses of 0 that hide NaN, whether a gradient norm or the losses before show it."""
+    """Losses of 0 that hide NaN, as a gradient norm or the losses before show."""
     both = [hidden_nan(view), zero_tail(view)]
     return max(both, key=lambda reading: reading.value or 0.0)
 
 
 def constant_share(view: View) -> Reading:
-    """Longest stretch of one same value, as a share of the run."""
+    """Longest stretch of one value, as a share of the run."""
     points = _train(view)
     if points is None or points.count < 5:
         return missing("fewer than 5 training losses")

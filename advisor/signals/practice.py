@@ -1,4 +1,4 @@
-"""What people meet beyond the guide: first losses, unfit precision, tokens and sums gone wrong."""
+"""Faults that practice adds to the guide: first losses, precision, new tokens, wrong sums."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from advisor.signals.curves import View
 from advisor.signals.loss import first
 from advisor.signals.run_size import number, positive, text, unknown
 
-# Families that were pretrained in bfloat16 and hold values that float16 cannot.
+# Model families pretrained in bfloat16, with values beyond the range of float16.
 _BF16_NATIVE = re.compile(
     r"gemma|\bm?t5\b|flan-t5|\bul2\b|qwen-?[2-9]|llama-?[3-9]|mistral-?nemo|mixtral|phi-?[3-9]|olmo|"
     r"deepseek|minicpm|internlm|falcon|\byi-"
 )
 _VERSION = re.compile(r"(\d+)\.(\d+)")
-# Models of other tasks than predicting the next token, whose first losses mean nothing here:
+# Models of other tasks than next-token prediction, whose first loss says nothing here:
 # encoders, span-filling encoder-decoders, speech, vision, embeddings.
 _OTHER_MODELS = re.compile(
     r"wav2vec|hubert|wavlm|whisper|\b(?:m|by|u|long-?)?t5\b|\bm?bart\b|pegasus|marian|opus-mt|nllb|"
@@ -33,7 +33,7 @@ _OTHER_MODELS = re.compile(
 _OTHER_METRICS = re.compile(
     r"(?:^|[/_])(?:wer|cer|r?mse|mae|map|iou|mean_iou|r2|pearson\w*|spearman\w*|ndcg\S*|recall@\S*)$"
 )
-SMALL = 16_000  # tokens: models of fewer are toys, and may know next to nothing
+SMALL = 16_000  # tokens; models with fewer are toys, which may know next to nothing
 _RESIZED = re.compile(r"[Rr]esiz\w+ .{0,20}embedding|new embeddings")
 # of transformers, in which a loss summed over micro-batches was divided wrongly
 _SUMS_WRONG = ((4, 46), (4, 47))
@@ -45,7 +45,7 @@ def vocabulary(view: View) -> float | None:
 
 
 def first_of_guess(view: View) -> Reading:
-    """First loss over that of a guess among all tokens: about 1 where nothing is known yet."""
+    """First loss over that of a random guess among all tokens: about 1 for an untrained model."""
     size = vocabulary(view)
     if size is None:
         return missing("the size of the vocabulary is not known: give --set model.vocab_size=...")
@@ -58,13 +58,13 @@ def first_of_guess(view: View) -> Reading:
 
 
 def small_vocabulary(view: View) -> Reading:
-    """1 where a vocabulary is known to be so small that a first loss says little."""
+    """1 where the vocabulary is known to be so small that a first loss says little."""
     size = vocabulary(view)
     return Reading(float(size is not None and size < SMALL))
 
 
 def over_eval(view: View) -> Reading:
-    """Training over validation loss, at the evaluations of the second half of the run."""
+    """Training loss over validation loss, at the evaluations of the second half of the run."""
     curve, held = view.loss, view.eval
     if why := need(curve, 6) or need(held, 2):
         return missing(why)
@@ -80,7 +80,7 @@ def over_eval(view: View) -> Reading:
 
 
 def parts(view: View) -> Reading:
-    """Micro-batches of an optimiser step."""
+    """Micro-batches per optimiser step."""
     stated = positive(view, "step_scheduler.grad_acc_steps")
     if stated.value is not None:
         return stated
@@ -100,7 +100,7 @@ def sums_wrong(view: View) -> Reading:
 
 
 def pretrained(view: View) -> Reading:
-    """1 where weights of a trained model are known to be the start."""
+    """1 where training is known to start from the weights of a trained model."""
     if view.run.facts.get("fp32_masters"):  # our own trainer loads a model, always
         return Reading(1.0)
     if text(view, "method") in ("lora", "dora", "qlora"):
@@ -109,7 +109,7 @@ def pretrained(view: View) -> Reading:
 
 
 def other_task(view: View) -> Reading:
-    """1 where model or metrics tell of another task than predicting the next token."""
+    """1 where the model or the metrics point to a task other than next-token prediction."""
     name = text(view, "model.pretrained_model_name_or_path")
     logged = (series.native or series.name for series in view.run.series.values())
     told = _OTHER_MODELS.search(name) or any(_OTHER_METRICS.search(n.lower()) for n in logged)
@@ -117,7 +117,7 @@ def other_task(view: View) -> Reading:
 
 
 def grown_vocabulary(view: View) -> Reading:
-    """1 where tokens were added whose embeddings begin at random and are trained."""
+    """1 where tokens were added whose embeddings start at random and are trained."""
     saved = str(view.config.get("peft.modules_to_save") or "")
     trained = text(view, "method") == "full" or re.search(r"embed|wte|lm_head", saved)
     told = view.config.get("tokenizer.added_tokens") or any(
@@ -127,7 +127,7 @@ def grown_vocabulary(view: View) -> Reading:
 
 
 def bf16_model(view: View) -> Reading:
-    """1 where fp16 meets a model that was pretrained in bf16, by its name."""
+    """1 where fp16 is used on a model that, by its name, was pretrained in bf16."""
     half, name = fp16(view), text(view, "model.pretrained_model_name_or_path")
     if half.value is None or not name:
         return half if half.value is None else unknown("model.pretrained_model_name_or_path")
@@ -137,7 +137,7 @@ def bf16_model(view: View) -> Reading:
 
 
 def new_tokens(view: View) -> Reading:
-    """1 where tokens are added while an adapter leaves the embeddings as they are."""
+    """1 where tokens are added while an adapter leaves the embeddings frozen."""
     added, method = view.config.get("tokenizer.added_tokens"), text(view, "method")
     if not method:
         return unknown("method")
@@ -149,7 +149,7 @@ def new_tokens(view: View) -> Reading:
 
 
 def constant_norm(view: View) -> Reading:
-    """1 where the gradient norm stands at one value above 0: no data reach it."""
+    """1 where the gradient norm keeps one value above 0: no data reach it."""
     curve = view.grad
     if why := need(curve, 5):
         return missing(why)
@@ -157,7 +157,7 @@ def constant_norm(view: View) -> Reading:
 
 
 def alive(view: View) -> Reading:
-    """1 where gradient norms above 0 were logged; 0 where they are 0 or were not logged."""
+    """1 where gradient norms above 0 were logged, else 0."""
     return Reading(float(len(view.grad) > 0 and median(view.grad.y) > 0))
 
 

@@ -1,4 +1,4 @@
-"""The one answer to which range a run's value should lie in, and rates far beyond any."""
+"""The recommended range of a run's value, in one place, and rates far beyond any range."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _OTHERS = ("dadapt", "prodigy", "schedule", "adafactor", "adagrad", "adadelta")
 
 
 def range_of(key: str, run: Run | View, method: str = "") -> KeyRange | None:
-    """Return the range that is recommended for a key of this run, for rule, plan and strategy.
+    """Return the recommended range of a key for this run, for rule, plan and strategy.
 
-    It follows the run's method (or another ``method`` that it is to take), the samples that it
-    really used, and for a rate its model and length. None where the method is not known, where
-    nothing is recommended, and for the rate of an optimiser whose steps are unlike Adam's.
+    It depends on the run's method (or a planned ``method``), on the samples used, and for a rate on
+    model and length. None where the method is unknown, where nothing is recommended, and for the
+    rate of an optimiser whose steps are unlike Adam's.
     """
     view = run if isinstance(run, View) else View(run)
     method = method or text(view, "method")
@@ -35,13 +35,13 @@ def range_of(key: str, run: Run | View, method: str = "") -> KeyRange | None:
 
 
 def steps_otherwise(view: View) -> bool:
-    """Say whether the optimiser is known to be one whose rate is no Adam's: SGD, Lion, Muon."""
+    """Return whether the optimiser is known to take other rates than Adam: SGD, Lion, Muon."""
     name = text(view, "optimizer._target_")
     return bool(name) and ("adam" not in name or any(other in name for other in _OTHERS))
 
 
 def no_range(key: str, view: View) -> Reading:
-    """Say why a run has no range of a key."""
+    """Return a Reading that says why a run has no range for a key."""
     of = text(view, "method")
     if not of:
         return unknown("method")
@@ -51,14 +51,14 @@ def no_range(key: str, view: View) -> Reading:
 
 
 def lr(view: View) -> Reading:
-    """Peak learning rate: of the config, else the highest that was logged."""
+    """Peak learning rate of the config, else the highest logged."""
     reading = number(view, LR)
     return reading if reading.value is not None else schedule.peak(view)
 
 
 def lr_excess(view: View) -> Reading:
-    """Peak rate over the highest that is recommended for any amount of data, of the method where
-    it is known; 0 where no rate is, or where the optimiser's rates are no Adam's."""
+    """Peak rate over the highest that is recommended for any amount of data, for the method if
+    known; 0 where the rate is unknown or the optimiser takes other rates than Adam."""
     rate, top = lr(view), top_of(LR, text(view, "method"))
     if rate.value is None or top is None or steps_otherwise(view):
         return Reading(0.0)
@@ -66,7 +66,7 @@ def lr_excess(view: View) -> Reading:
 
 
 def lr_field_high(view: View) -> Reading:
-    """Highest rate that later work takes for the method, where the guide's range ends lower."""
+    """Highest rate of later work with this method, where the guide's range ends lower."""
     bounds = range_of(LR, view)
     if bounds is None or bounds.field_high is None:
         return no_range(LR, view)
@@ -74,7 +74,7 @@ def lr_field_high(view: View) -> Reading:
 
 
 def lr_over_field(view: View) -> Reading:
-    """Peak rate over the highest that later work takes for the method."""
+    """Peak rate over the highest rate of later work with this method."""
     rate, top = lr(view), lr_field_high(view)
     if rate.value is None or top.value is None:
         return top if top.value is None else rate
@@ -82,14 +82,14 @@ def lr_over_field(view: View) -> Reading:
 
 
 def untried(view: View) -> Reading:
-    """1 where no training loss is logged yet, so that no curve speaks for the setup."""
+    """1 where no training loss is logged yet, so that no curve vouches for the setup."""
     return Reading(float(not len(view.loss)))
 
 
 def adam_steps(view: View) -> Reading:
-    """1 where each step moves a weight by about the learning rate, as Adam's do.
+    """1 where each step moves a weight by about the learning rate, as Adam's steps do.
 
-    Trainers that we know take AdamW where nothing is said; elsewhere it has to be stated.
+    Known trainers default to AdamW; elsewhere the optimiser has to be stated.
     """
     if not text(view, "optimizer._target_"):
         return Reading(float(habits_of(view.run.config.dialect).takes_adam))

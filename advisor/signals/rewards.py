@@ -16,7 +16,7 @@ from advisor.signals.base import Signal, found, missing, need
 from advisor.signals.curves import Curve, View
 
 SATURATED = 8.0  # a margin of 8 leaves a loss of 0.0003, which prints as 0
-LEAST = 12  # points of a reward, as of a loss, below which its shape is not read
+LEAST = 12  # points; a reward with fewer is not judged
 
 
 def _curve_named(view: View, *parts: str) -> Curve:
@@ -29,7 +29,7 @@ def _curve_named(view: View, *parts: str) -> Curve:
 
 
 def saturated(view: View) -> Reading:
-    """1 where pairs are told apart so clearly that their loss rounds to 0."""
+    """1 where pairs are separated so clearly that their loss rounds to 0."""
     margins = _curve_named(view, "margin")
     if not is_preference(view).value or not len(margins):
         return Reading(0.0)
@@ -37,7 +37,7 @@ def saturated(view: View) -> Reading:
 
 
 def no_spread(view: View) -> Reading:
-    """Share of the points at which no answer earned more than another of its group."""
+    """Share of the points at which all answers of a group earned the same reward."""
     alike = _curve_named(view, "frac_reward_zero_std")
     curve = alike if len(alike) else _curve_named(view, "reward_std", "reward/std", "rewards/std")
     if why := need(curve, 5):
@@ -50,7 +50,7 @@ def no_spread(view: View) -> Reading:
 
 
 def _lost(view: View) -> View | Reading:
-    """The reward turned upside down, as a loss that starts at twice its span."""
+    """Return a View with the reward upside down as its loss, starting at twice its span."""
     if is_preference(view).value:
         return missing("no reward of a policy in the log")
     curve = view.curve("train/reward")

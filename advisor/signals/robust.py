@@ -13,22 +13,22 @@ from advisor.base.median import median, medians
 
 Array = NDArray[np.float64]
 
-FASTER = 9.0  # the pace of a curve that falls again after it had stopped
-WIDE = 61  # points: wider windows slide quicker as a sorted list
+FASTER = 9.0  # pace of a curve that falls again after a stop
+WIDE = 61  # points; wider windows slide faster as a sorted list
 MAD_TO_SD = 1.4826  # MAD of a normal distribution to its standard deviation
 
 
 def mad_sd(values: Array) -> float:
-    """Return the standard deviation that the median absolute deviation stands for."""
+    """Return the standard deviation estimated from the median absolute deviation."""
     if values.size == 0:
         return 0.0
     return float(MAD_TO_SD * median(np.abs(values - median(values))))
 
 
 def running_median(values: Array, window: int) -> Array:
-    """Return the centred running median; at the borders the window is cut off, not padded.
+    """Return the centred running median; at the ends the window is truncated, not padded.
 
-    At least half a window remains there, so that the ends are no noisier than sqrt(2) times.
+    At least half a window remains there, so that the ends are at most sqrt(2) times noisier.
     """
     n = values.size
     half = min(window // 2, (n - 1) // 2)
@@ -42,7 +42,7 @@ def running_median(values: Array, window: int) -> Array:
 
 
 def growing_medians(values: Array, least: int) -> Array:
-    """Return the medians of the first ``least`` values, of one more, and so on up to all."""
+    """Return the medians of the first ``least`` values, of one more, and so on to all values."""
     if np.isnan(values).any():
         return np.array([median(values[:k]) for k in range(least, values.size + 1)])
     kept = sorted(values[: least - 1].tolist())
@@ -75,10 +75,10 @@ def window_for(n: int, share: float = 0.1, low: int = 5, high: int = 101) -> int
 
 
 def local_noise(values: Array) -> float:
-    """Return the noise of a curve: robust spread of what a local line does not explain.
+    """Return the noise of a curve: the robust spread of what a local line does not explain.
 
-    Each point is compared with the mean of its neighbours (a second difference), so a trend
-    does not inflate it; for white noise of deviation s the residual has s * sqrt(1.5).
+    Each point is compared with the mean of its neighbours (a second difference), so a trend does
+    not inflate it; for white noise of deviation s the residual has s * sqrt(1.5).
     """
     if values.size < 3:
         return 0.0
@@ -87,9 +87,9 @@ def local_noise(values: Array) -> float:
 
 
 def bent_noise(values: Array) -> float:
-    """Return the noise of a curve that bends: robust spread of its third differences.
+    """Return the noise of a bent curve: the robust spread of its third differences.
 
-    For white noise of deviation s they have s * sqrt(20); what a parabola explains has none.
+    For white noise of deviation s they have s * sqrt(20); a parabola has none.
     """
     if values.size < 4:
         return local_noise(values)
@@ -126,17 +126,17 @@ def successive_noise(values: Array) -> float:
 
 @lru_cache(maxsize=8)
 def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """All pairs i < j of n points; a run's curves share their lengths."""
+    """Return all pairs i < j of n points, kept because a run's curves share their lengths."""
     return np.triu_indices(n, 1)
 
 
 def falling_points(values: Array) -> float:
-    """Return how many values there are where each is below the one before, else 0."""
+    """Return the number of values if each is below the one before, else 0."""
     return float(values.size) if bool((np.diff(values) < 0).all()) else 0.0
 
 
 def _means(values: Array, count: int) -> Array:
-    """Return the means of so many stretches of about equal length."""
+    """Return the means of ``count`` stretches of about equal length."""
     edges = np.linspace(0, values.size, count + 1).astype(int)
     return np.asarray(np.add.reduceat(values, edges[:-1]) / np.diff(edges))
 
@@ -158,8 +158,8 @@ def theil_sen(x: Array, y: Array, limit: int = 300) -> float:
 def persistence(values: Array, level: Array | None = None) -> float:
     """Return how much wider a level of many points is than white noise would make it.
 
-    sqrt((1 + r1) / (1 - r1)) of the residuals about a running median, clipped to three noises
-    so that one jump is not taken for persistence; 1 for white noise.
+    sqrt((1 + r1) / (1 - r1)) of the residuals about a running median, clipped to three noises so
+    that a single jump is not taken for persistence; 1 for white noise.
     """
     if values.size < 12:
         return 1.0
@@ -193,10 +193,10 @@ def pace(x: Array, y: Array, start: float | None = None) -> float:
 
 
 def line_error(x: Array, y: Array, noise: float) -> float:
-    """Return the standard error of what a robust line over these points rises or falls by.
+    """Return the standard error of the rise or fall of a robust line through these points.
 
     sqrt(12 / n) times the noise of one point about the line, with the effective sample size of
-    AR(1) residuals; ``noise`` is a floor for it, since few residuals tell little.
+    AR(1) residuals. ``noise`` is a floor, since few residuals underestimate it.
     """
     n = y.size
     slope = theil_sen(x, y)
@@ -207,7 +207,7 @@ def line_error(x: Array, y: Array, noise: float) -> float:
 
 
 def autocorrelation(values: Array, lags: int) -> Array:
-    """Return the autocorrelation at lags 0..lags (biased estimator), zeros for no variance."""
+    """Return the autocorrelation at lags 0..lags (biased estimator); zeros without variance."""
     centred = values - values.mean()
     variance = float(centred @ centred)
     out = np.zeros(lags + 1)

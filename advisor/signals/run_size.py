@@ -1,4 +1,4 @@
-"""How large a run was: samples, epochs, steps, batch; of the config, else counted in the log."""
+"""The size of a run (samples, epochs, steps, batch), from the config or else from the log."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _epochs_in_log(view: View) -> float | None:
 
 
 def epochs(view: View) -> Reading:
-    """Epochs that were planned; where steps cap the run, those that were logged."""
+    """Planned epochs; where steps cap the run, the logged ones."""
     logged = _epochs_in_log(view)
     cap = number(view, "step_scheduler.max_steps").value
     if cap is not None and cap > 0:
@@ -60,7 +60,7 @@ def epochs(view: View) -> Reading:
 
 
 def global_batch(view: View) -> Reading:
-    """Samples of one optimiser step."""
+    """Samples per optimiser step."""
     whole = positive(view, "step_scheduler.global_batch_size")
     if whole.value is not None:
         return whole
@@ -73,7 +73,7 @@ def global_batch(view: View) -> Reading:
 
 
 def samples(view: View) -> Reading:
-    """Training samples: as stated, as limited, else steps an epoch times the batch."""
+    """Training samples: as stated, as limited, else steps per epoch times the batch."""
     stated = positive(view, "data.samples").value or positive_fact(view, "samples")
     limit = positive(view, "dataset.limit_dataset_samples").value
     known = [value for value in (stated, limit) if value and value > 0]
@@ -82,7 +82,7 @@ def samples(view: View) -> Reading:
     batch = global_batch(view).value
     per_epoch = positive_fact(view, "steps_per_epoch")
     logged = _epochs_in_log(view)
-    counted = view.run.facts.get("rows_counted")  # of rows, nobody knows how many steps they are
+    counted = view.run.facts.get("rows_counted")  # rows, which may be more than one step each
     if per_epoch is None and logged and len(view.loss) and not counted:
         per_epoch = float(view.loss.steps[-1]) / logged
     if batch and per_epoch:
@@ -103,7 +103,7 @@ def total_steps(view: View) -> Reading:
 
 
 def warmup_steps(view: View) -> Reading:
-    """Configured warm-up steps; a ratio counts by the length of the run."""
+    """Configured warm-up steps; a ratio is multiplied by the length of the run."""
     steps = number(view, "lr_scheduler.lr_warmup_steps")
     if steps.value:
         return steps

@@ -13,11 +13,11 @@ from advisor.signals.curves import View
 from advisor.signals.robust import Array
 
 MIN_POINTS = 5
-LEAST = 3  # rates that say where a schedule stands
-SPENT = 0.15  # of the peak: what follows moves little
-STUCK = 0.25  # of the peak: below it a standstill may be the schedule's floor
-RESTART = 0.35  # of the peak: a restart on purpose comes when a cycle is over
-FLOOR = 0.02  # of the peak: a floor that low moves next to nothing
+LEAST = 3  # rates needed to locate a schedule
+SPENT = 0.15  # of the peak; below it weights move little
+STUCK = 0.25  # of the peak; a standstill below it may be the schedule's floor
+RESTART = 0.35  # of the peak; an intended restart comes at the end of a cycle
+FLOOR = 0.02  # of the peak; at so low a floor weights hardly move
 PER_PROCESS = 0.15  # of 1/N of the run: schedules end a little before or after it
 NEAR_ZERO = 0.005  # of the peak; cosine to 1% of the peak, a common floor, stays above
 
@@ -27,13 +27,14 @@ def _lr(view: View) -> Array:
 
 
 def _planned(view: View) -> Array:
-    """The rate before what an advisor cut it to: the shape of the schedule, of an acted run too."""
+    """Return the planned rates: without the cuts of an advisor, to see the shape of the
+    schedule."""
     cuts = view.run.facts.get("lr_cuts")
     lr = _lr(view)
     if not isinstance(cuts, list | tuple):
         return lr
     share = np.ones(len(lr))
-    for step, factor in cuts:  # each holds from its step on, in the place of those before
+    for step, factor in cuts:  # each replaces those before from its step on
         share[view.lr.steps >= step] = factor
     return np.asarray(lr / share)
 
@@ -58,7 +59,7 @@ def end_ratio(view: View) -> Reading:
 
 
 def is_zero(view: View) -> Reading:
-    """1 where the learning rate is 0 throughout (the first step left out)."""
+    """1 where the learning rate is 0 throughout, the first step aside."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
     zero = bool((_lr(view)[1:] <= 0).all())
@@ -66,9 +67,9 @@ def is_zero(view: View) -> Reading:
 
 
 def zero_tail(view: View) -> Reading:
-    """Share of the run's points, at its end, with a rate of nearly 0 after it was higher.
+    """Share of the run at its end with a rate of nearly 0 after a higher one.
 
-    The first such point is the schedule's own end, also where it is the last one.
+    The first such point is the schedule's own end, even where it is the last one.
     """
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
@@ -84,8 +85,8 @@ def zero_tail(view: View) -> Reading:
 
 
 def floor_tail(view: View) -> Reading:
-    """The same, or the share of points at the end that stand on a floor of at most FLOOR of the
-    peak: a schedule that has ended, whatever it ends at."""
+    """Share of the run at its end with a rate of nearly 0 or on a floor of at most FLOOR of the
+    peak: the schedule is over."""
     nearly = zero_tail(view)
     if nearly.value is None:
         return nearly
@@ -99,7 +100,7 @@ def floor_tail(view: View) -> Reading:
 
 
 def ends_per_process(view: View) -> Reading:
-    """1 where the rate comes to its end at 1/N of the run, N being the number of processes."""
+    """1 where the schedule ends at 1/N of the run, N being the number of processes."""
     processes = finite(view.config.get("data.parallel"))
     if processes is None:
         return missing("data.parallel is not known: give --config or --set data.parallel=...")
@@ -120,7 +121,7 @@ def warmup_share(view: View) -> Reading:
 
 
 def rises_to_end(view: View) -> Reading:
-    """1 where the run ends before the learning rate has stopped to rise."""
+    """1 where the run ends while the learning rate still rises."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
     lr = _lr(view)
@@ -129,14 +130,15 @@ def rises_to_end(view: View) -> Reading:
 
 
 def in_warmup(view: View) -> Reading:
-    """The same, and 0 where no rate was logged: for rules that judge the loss all the same."""
+    """1 where the run ends while the learning rate still rises, 0 where no rate was logged: for
+    rules that judge the loss without rates, too."""
     reading = rises_to_end(view)
     return Reading(0.0) if reading.value is None else reading
 
 
 def _are_restarts(lr: Array, jumps: NDArray[np.int64]) -> bool:
-    """Whether rises of the rate are restarts on purpose: at least two, each from a low rate, in
-    cycles of one length or of lengths that grow by one factor."""
+    """Return whether rises of the rate are intended restarts: at least two, each from a low rate,
+    in cycles of equal length or of lengths that grow by one factor."""
     cycles = np.diff(np.concatenate(([-1], jumps)))
     if jumps.size < 2 or bool((lr[jumps] > RESTART * lr.max()).any()):
         return False
@@ -156,7 +158,7 @@ def jumps(view: View) -> Reading:
     if top <= 0:
         return Reading(0.0)
     up = np.diff(lr)
-    # a jump is sudden: the rise to the next point is a fifth of the peak and not part of a ramp
+    # a jump rises by a fifth of the peak to the next point and is not part of a ramp
     ramp = np.zeros_like(up, dtype=bool)
     ramp[1:] |= up[:-1] > 0.3 * up[1:]
     ramp[:-1] |= up[1:] > 0.3 * up[:-1]
@@ -191,8 +193,8 @@ def is_constant(view: View) -> Reading:
 
 
 def stuck_share(view: View) -> Reading:
-    """Longest stretch of one same value while the schedule is under way, as a share of the
-    points; steps that a loss scaler skips leave the schedule where it is."""
+    """Longest stretch of one rate within the schedule, as a share of the points. The schedule also
+    stands still at steps that a loss scaler skips."""
     if why := need(view.lr, 12):
         return missing(why)
     lr, n = _planned(view), len(view.lr)
@@ -212,7 +214,7 @@ def stuck_share(view: View) -> Reading:
 
 
 def mean_late(view: View) -> Reading:
-    """Mean rate of the last two thirds over the peak: how much the run could still move."""
+    """Mean rate of the last two thirds over the peak: how far the run could still move."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
     lr = _lr(view)
@@ -223,14 +225,14 @@ def mean_late(view: View) -> Reading:
 
 
 def _last(view: View) -> int:
-    """Points that make the rate at the end: fewer where few were logged."""
+    """Return how many points the final rate is read from: fewer where few were logged."""
     return max(1, min(3, len(_lr(view)) // 6))
 
 
 def spent(view: View) -> Reading:
     """1 where the schedule is known to be at its end (below 15% of the peak), else 0.
 
-    Where no rate was logged, the config's decay style and the planned steps decide.
+    Without logged rates, the config's decay style and the planned steps decide.
     """
     if len(view.lr) >= LEAST and float(_lr(view).max()) > 0:
         end = median(_lr(view)[-_last(view) :])
@@ -243,8 +245,8 @@ def spent(view: View) -> Reading:
 
 
 def cooled(view: View) -> Reading:
-    """1 where the rate stayed near its peak for most of the run and then fell to its end: what the
-    loss falls by at last is the fall of the rate, and over with it."""
+    """1 where the rate stayed near its peak for most of the run and then fell to its end. The last
+    fall of the loss is then due to the falling rate, and is over."""
     rates = _lr(view)
     if len(rates) < LEAST or float(rates.max()) <= 0:
         return Reading(0.0)

@@ -1,4 +1,4 @@
-"""Sudden jumps of a curve: how many, how high, how slowly recovered, and what led them."""
+"""Sudden jumps of a curve: how many, how high, how slow to recover, and what led them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
 
 MIN_POINTS = 15
-NOISES = 8.0  # a spike exceeds its surroundings by so many noises ...
-TAILS = 2.5  # ... by so many times the largest downward excursions (heavy tails are no spikes)
-LOG_NOISES = 6.0  # ... by so many noises of its logarithm
+NOISES = 8.0  # a spike exceeds its surroundings by this many noises ...
+TAILS = 2.5  # ... by this many times the largest downward excursions (heavy tails: no spikes)
+LOG_NOISES = 6.0  # ... by this many noises of its logarithm
 RELATIVE = 0.2  # ... by this share of the level
-OF_FALL = 0.1  # ... and by this share of what the run gained in all
+OF_FALL = 0.1  # ... and by this share of the run's whole gain
 
 
 @dataclass(frozen=True, slots=True)
 class Spike:
-    """One jump: indices of onset and of return to the level before, height over that level."""
+    """One jump: indices of its onset and of its return to the level before, and its height over
+    that level."""
 
     first: int
     peak: int
@@ -51,14 +52,14 @@ def _before(values: Array, window: int) -> Array:
 
 
 def find_spikes(curve: Curve, fall: float) -> list[Spike]:
-    """Find the jumps of a curve; ``fall`` is what the run gained in all, in loss units."""
+    """Return the jumps of a curve; ``fall`` is the whole gain of the run, in loss units."""
     y, n = curve.high, len(curve)
     window = max(5, min(25, n // 8)) | 1
     around = robust.running_median(y, window)
     before = _before(y, window)
     residual = y - around
     noise = robust.mad_sd(residual)
-    # noise often follows the level: scale by it where the level is above its median
+    # noise often grows with the level: scale it where the level is above its median
     level = np.maximum(np.abs(around), 1e-12)
     scale = np.maximum(1.0, level / median(level))
     down = -residual[residual < 0]
@@ -76,8 +77,8 @@ def find_spikes(curve: Curve, fall: float) -> list[Spike]:
 
 
 def _stands_out(y: Array, around: Array, before: Array) -> NDArray[np.bool_]:
-    """Whether points stand out on a logarithmic scale too: noise of losses is often skewed, and
-    its upper tail is no row of spikes. True throughout where the loss is not positive."""
+    """Return whether points stand out on a logarithmic scale too: the noise of losses is often
+    skewed, and its upper tail is not a series of spikes. True where the loss is not positive."""
     if min(float(y.min()), float(around.min()), float(before.min())) <= 0:
         return np.ones(y.size, dtype=np.bool_)
     noise = robust.mad_sd(np.log(y / around))
@@ -85,7 +86,8 @@ def _stands_out(y: Array, around: Array, before: Array) -> NDArray[np.bool_]:
 
 
 def _follow(y: Array, first: int, base: float, limit: float) -> Spike:
-    """Follow a jump until it is back within a third of its limit-crossing height."""
+    """Follow a jump until it has returned to within a third of the height that crossed the
+    limit."""
     calm = base + max(0.5 * limit, 0.25 * (float(y[first]) - base))
     after = np.flatnonzero(y[first:] <= calm)
     back = first + int(after[0]) if after.size else y.size

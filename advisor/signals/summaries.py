@@ -1,7 +1,7 @@
-"""What signals ask of the points as they were logged, in a form that grows with a stream.
+"""Summaries of series as logged, for signals, in a form that grows with a stream.
 
 A log of any length is summed up in bounded memory: counts, first and last places, the longest
-stretch of one value. Folding a log in one go or piece by piece gives the same.
+stretch of one value. Summing up in one go or piece by piece gives the same result.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from advisor.run import FloatArray, IntArray, Series
 
-MOST = 65536  # places of values that are not finite; beyond, every other one is kept
-NEAR = 5  # points before a first zero that are looked at
+MOST = 65536  # places of non-finite values; beyond it every other place is dropped
+NEAR = 5  # points kept before a first zero
 
 
 def _no_places() -> IntArray:
@@ -36,7 +36,7 @@ def _first(
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Points in a row: how many, the first one's step and value, the last one's step."""
+    """Consecutive points: their count, the first one's step and value, the last one's step."""
 
     count: int = 0
     step: int = 0
@@ -46,7 +46,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """A series summed up: ``bad`` are values that are not finite, by index and step; ``zeros``
+    """The summary of a series: ``bad`` are non-finite values, by index and step; ``zeros`` are
     those of exactly 0."""
 
     count: int = 0
@@ -59,16 +59,16 @@ class Points:
     bad_steps: IntArray = field(default_factory=_no_places)
     bad_values: FloatArray = field(default_factory=_no_values)
     bad_last_step: int = 0
-    weight: int = 1  # bad values that each kept place stands for
-    bad_tail: Stretch = Stretch()  # at the end, none finite
+    weight: int = 1  # bad values per kept place
+    bad_tail: Stretch = Stretch()  # non-finite values at the end
     zeros: int = 0
-    zero_step: int = 0  # of the first, and the values just before it
+    zero_step: int = 0  # step of the first zero; below, the values just before it
     before_zero: FloatArray = field(default_factory=_no_values)
-    longest: Stretch = Stretch()  # of one same value
-    same: Stretch = Stretch()  # that the log ends with
+    longest: Stretch = Stretch()  # longest stretch of one value
+    same: Stretch = Stretch()  # stretch of one value at the end of the log
 
     def then(self, steps: IntArray, values: FloatArray) -> Points:
-        """Return the sum of these points and further ones."""
+        """Return the summary of these points followed by further ones."""
         if not values.size:
             return self
         finite = np.isfinite(values)
@@ -90,8 +90,8 @@ class Points:
         )
 
     def bad_after(self, index: int) -> tuple[int, int | None]:
-        """Return how many values from an index on are not finite, and where among the kept
-        places the first one stands."""
+        """Return the number of non-finite values from an index on, and the place of the first among
+        the kept places."""
         at = int(np.searchsorted(self.bad_at, index))
         kept = self.bad_at.size - at
         if not kept:
@@ -99,7 +99,7 @@ class Points:
         return (kept if self.weight == 1 else min(self.bad, kept * self.weight)), at
 
     def cut_at(self, step: int, finite: int) -> Points:
-        """Return what is left where all after a step is forgotten but ``finite`` good points."""
+        """Return the summary without the points after a step, but with ``finite`` good points."""
         keep = int(np.searchsorted(self.bad_steps, step, side="right"))
         bad = min(self.bad, keep * self.weight)
         return replace(
@@ -159,7 +159,8 @@ class Points:
     def _longest(
         self, steps: IntArray, values: FloatArray, finite: NDArray[np.bool_]
     ) -> tuple[Stretch, Stretch]:
-        """The longest stretch of one value (the first of several), and the one at the end."""
+        """Return the longest stretch of one value (the first of several), and the one at the
+        end."""
         repeats = (values[1:] == values[:-1]) & finite[1:]
         border = np.flatnonzero(~repeats) + 1
         starts = np.append(0, border)
@@ -200,7 +201,7 @@ def points_of(series: Series) -> Points:
 
 
 def hidden_in(loss: Series, grad: Series) -> Hidden:
-    """Find what a log filter made of NaN."""
+    """Return the losses of 0 that a log filter wrote for NaN."""
     zero, broken = loss.values == 0, ~np.isfinite(grad.values)
     if not zero.any() or not broken.any():
         return Hidden()

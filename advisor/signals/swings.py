@@ -15,13 +15,13 @@ from advisor.signals.loss import loss_shape
 from advisor.signals.robust import Array
 
 MIN_POINTS = 24
-REGULAR = 0.2  # autocorrelation at a period that is one: persistent noise stays below
+REGULAR = 0.2  # autocorrelation at a real period; persistent noise stays below
 
 
 @dataclass(frozen=True, slots=True)
 class Swings:
     """Slow swings about the trend: amplitude (half the peak-to-peak, in loss units), period in
-    points (0: none), crossings of the trend, and how far they stand out of white noise."""
+    points (0: none), crossings of the trend, and how far they exceed white noise."""
 
     amplitude: float
     period: int
@@ -33,14 +33,14 @@ class Swings:
 def swings_of(curve: Curve) -> Swings:
     """Measure the swings of a curve about its long-term trend."""
     y, n = curve.y, len(curve)
-    skip = n // 10  # the first fall is no swing
+    skip = n // 10  # the first fall is not a swing
     y = y[skip:]
     m = y.size
     trend = robust.running_median(y, robust.window_for(m, 0.4, 9, 2001))
     residual = y - trend
     wave = robust.autocorrelation(residual, min(m // 3, 400))
     period, regular = _peak(wave)
-    # the average that takes the noise out must not take out the swings themselves
+    # the average that removes the noise must keep the swings
     short = max(3, min(9, m // 12, period // 3 if regular > REGULAR else 9)) | 1
     kernel = np.ones(short) / short
     slow = np.convolve(residual, kernel, mode="valid")
@@ -107,14 +107,14 @@ def crossings(view: View) -> Reading:
 
 
 def regularity(view: View) -> Reading:
-    """Autocorrelation at the period of the swings: 1 for a clock, 0 for noise."""
+    """Autocorrelation at the period of the swings: 1 for a regular wave, 0 for noise."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     return Reading(loss_swings(view).regular)
 
 
 def follows_data(view: View) -> Reading:
-    """1 where the swings have the period of an epoch (or a whole part of it), else 0."""
+    """1 where the period of the swings is an epoch or a whole fraction of it, else 0."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     swings, epoch = loss_swings(view), epoch_points(view)
@@ -126,8 +126,8 @@ def follows_data(view: View) -> Reading:
 
 
 def rises_within(view: View) -> Reading:
-    """1 where the loss rises from its best level to the end no further than it rose within the
-    epochs before: data that are read in one order, not instability."""
+    """1 where the loss rises from its best level to the end no further than it rose within earlier
+    epochs: the data are read in one order, the run is not unstable."""
     curve, epoch = view.loss, round(epoch_points(view))
     if len(curve) < MIN_POINTS or epoch < 6:
         return Reading(0.0)
@@ -148,7 +148,7 @@ def rises_within(view: View) -> Reading:
 def skew(view: View) -> Reading:
     """Sawtooth measure: share of falling points less share of rising ones, in the swings.
 
-    A slow fall and a sudden rise that repeats is data read in one order, not instability.
+    A slow fall and a sudden rise that repeat mean data read in one order, not instability.
     """
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
@@ -168,9 +168,9 @@ def alternates(view: View) -> Reading:
 
 
 def epoch_drops(view: View) -> Reading:
-    """Number of sudden drops right at whole epochs, beyond noise and 4% of the level.
+    """Number of sudden drops at whole epochs, beyond noise and 4% of the level.
 
-    What the curve falls by beside the border, in windows of the same width, is no drop.
+    The fall beside the border, in windows of the same width, is subtracted.
     """
     curve = view.loss
     if why := need(curve, MIN_POINTS):
@@ -195,12 +195,13 @@ def epoch_drops(view: View) -> Reading:
 
 
 def _error(curve: Curve, k: int) -> float:
-    """Standard error of the difference of two levels of k points."""
+    """Return the standard error of the difference of two levels of k points."""
     return float(1.25 * max(curve.noise, 1e-12) * np.sqrt(2 / k))
 
 
 def _beside(curve: Curve, i: int, k: int) -> float:
-    """Fall between neighbouring windows before and after index i, the larger one; 0 for a rise."""
+    """Return the larger fall between neighbouring windows before and after index i; 0 for a
+    rise."""
     halves = []
     for low in (i - 2 * k, i):
         part = curve.y[max(0, low) : low + 2 * k]
@@ -212,7 +213,7 @@ def _beside(curve: Curve, i: int, k: int) -> float:
 
 
 def level_of_fall(view: View) -> Reading:
-    """Amplitude of the swings as a share of what the run gained in all."""
+    """Amplitude of the swings as a share of the run's whole gain."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     fall = max(abs(loss_shape(view).fall), 1e-12)

@@ -11,11 +11,11 @@ from advisor.signals.curves import View
 from advisor.signals.fits import fit_curve
 from advisor.signals.loss import MIN_POINTS, loss_shape
 
-LEVEL = 0.015  # of the level: less than this is no progress to speak of
+LEVEL = 0.015  # share of the level; a smaller fall is not progress
 
 
 def _tail(view: View) -> tuple[int, float]:
-    """Index where the last third begins, and the fall over it along a robust line."""
+    """Return the index where the last third begins, and the fall over it along a robust line."""
     curve = view.loss
     n = len(curve)
     cut = n - max(min(5, (n + 1) // 2), n // 3)
@@ -33,7 +33,7 @@ def tail_drop(view: View) -> Reading:
 
 
 def _said(view: View, drop: float) -> str:
-    """Say a fall as people count it: relative to where it began."""
+    """Return a fall in words, relative to where it began."""
     began = loss_shape(view).end + drop
     if loss_shape(view).end <= 0 or began <= 0:
         return ""
@@ -41,7 +41,7 @@ def _said(view: View, drop: float) -> str:
 
 
 def tail_fall(view: View) -> Reading:
-    """The same fall relative to where the last third began."""
+    """Fall over the last third along a robust line, relative to where the third began."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     cut, drop = _tail(view)
@@ -52,14 +52,14 @@ def tail_fall(view: View) -> Reading:
 
 
 def _won(view: View, cut: int) -> float:
-    """How far the end lies below the best level before the last third: a swing back down falls
-    steeply and wins no new ground."""
+    """Return how far the end lies below the best level before the last third. A swing back down
+    falls steeply but reaches no new low."""
     smooth = view.loss.smooth
     return float(smooth[: cut + 1].min() - smooth[-1])
 
 
 def new_ground(view: View) -> Reading:
-    """That distance relative to the end level."""
+    """How far the end lies below the best level before the last third, relative to the end."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     curve, (cut, _) = view.loss, _tail(view)
@@ -68,7 +68,7 @@ def new_ground(view: View) -> Reading:
 
 
 def tail_share(view: View) -> Reading:
-    """That fall as a share of the whole fall: a third for a straight line."""
+    """Fall of the last third as a share of the whole fall: a third for a straight line."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     cut, drop = _tail(view)
@@ -86,8 +86,8 @@ def tail_trend(view: View) -> Reading:
 
 
 def tail_errors(view: View) -> Reading:
-    """The fall over the last third, or the new ground where that is less, in standard errors of
-    the line through it."""
+    """Fall over the last third, or the new ground where that is less, in standard errors of the
+    line through it."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     cut, drop = _tail(view)
@@ -98,7 +98,7 @@ def tail_errors(view: View) -> Reading:
 
 
 def pace(view: View) -> Reading:
-    """Speed of the last third over that of the middle third: is the fall coming to rest?"""
+    """Speed of the last third over that of the middle third: does the fall come to rest?"""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     curve = view.loss
@@ -108,8 +108,8 @@ def pace(view: View) -> Reading:
 
 
 def gain(view: View) -> Reading:
-    """Predicted relative gain of training half as long again, by the fitted curve; the lower
-    end of its interval."""
+    """Predicted relative gain of training half as long again, by the fitted curve: the lower end of
+    its interval."""
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     curve = view.loss
@@ -123,15 +123,15 @@ def gain(view: View) -> Reading:
 
 
 def flat_share(view: View) -> Reading:
-    """Share of the run, at its end, of which 95% is within tolerance of the final level."""
+    """Share of the run, at its end, of which 95% lies within tolerance of the final level."""
     if why := need(view.loss, 20):
         return missing(why)
     shape, curve = loss_shape(view), view.loss
     least = LEVEL * abs(shape.end)
     fall = max(shape.fall, float(curve.y[0]) - shape.best)
-    # a level that is not known to a quarter of the fall is not known to be flat
+    # a level known less precisely than a quarter of the fall cannot be called flat
     tolerance = min(max(4 * shape.error, 0.05 * shape.fall, least), max(0.25 * fall, least))
-    # a twentieth of a high start may be half of the level: that is no standstill
+    # a twentieth of a high start may be half of the level, which is not a standstill
     tolerance = min(tolerance, max(4 * shape.error, 0.05 * abs(shape.end)))
     away = np.abs(curve.smooth - shape.end) > tolerance
     # share of the points away, from each point to the end
@@ -145,8 +145,8 @@ def flat_share(view: View) -> Reading:
 
 
 def fall_bound(view: View) -> Reading:
-    """The most, by two standard errors, that the last half of the points can have fallen, as a
-    share of the whole fall: noise may hide a fall."""
+    """Largest fall of the last half of the points that two standard errors allow, as a share of the
+    whole fall: noise may hide a fall."""
     if why := need(view.loss, 20):
         return missing(why)
     curve, half = view.loss, len(view.loss) // 2
@@ -158,7 +158,7 @@ def fall_bound(view: View) -> Reading:
 
 
 def straightness(view: View) -> Reading:
-    """Speed over the second half over speed over the first half: 1 for a straight line."""
+    """Speed of the second half over speed of the first half: 1 for a straight line."""
     if why := need(view.loss, 20):
         return missing(why)
     curve, half = view.loss, len(view.loss) // 2
