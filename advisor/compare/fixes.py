@@ -34,6 +34,8 @@ _DERIVED = ("data.samples", "lr_scheduler.lr_warmup_steps")
 
 
 class _Change(msgspec.Struct, frozen=True):
+    """One edit of a fix, under canonical and native key."""
+
     key: str
     native_key: str
     old: Any
@@ -44,6 +46,8 @@ class _Change(msgspec.Struct, frozen=True):
 
 
 class _Curve(msgspec.Struct, frozen=True):
+    """A loss curve, thinned to 400 points; both lists have the same length."""
+
     steps: list[int]
     values: list[float | None]  # None: not finite
 
@@ -63,6 +67,8 @@ class Fix(msgspec.Struct, frozen=True):
 
 
 class _File(msgspec.Struct):
+    """The contents of a record: its newest 20 fixes."""
+
     schema: int = 1
     fixes: list[Fix] = msgspec.field(default_factory=list)
 

@@ -64,7 +64,7 @@ class Advice:
         facts: Callable[[], Mapping[str, object]] = dict,
         path: str = "",
     ) -> None:
-        """Begin a run; where ``config`` or ``facts`` fails, go on without it."""
+        """Begin a run; continue without ``config`` or ``facts`` where one of them fails."""
 
         def begin() -> None:
             self._path, self._is_over = path, False

@@ -31,8 +31,8 @@ class AdvisorCallback(Callback):  # type: ignore[misc]
     Takes the metrics that Lightning gives to its loggers: those are plain numbers already, every
     ``log_every_n_steps`` steps, so no device has to wait. A Trainer without a logger makes no
     numbers; then only metrics on the CPU are read. ``policy`` and ``on_finding`` are as in the
-    callback for transformers; ``config`` adds values, under canonical keys, that the Trainer does
-    not tell.
+    callback for transformers; ``config`` adds values under canonical keys, for what the Trainer
+    does not hold.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ def facts_of(trainer: Any) -> dict[str, object]:
 
 
 def config_of(trainer: Any, module: Any) -> dict[str, object]:
-    """Return the config that Trainer, module and optimizer tell, under canonical keys."""
+    """Return the config as found in Trainer, module and optimizer, under canonical keys."""
     values: dict[str, object] = {
         "clip_grad_norm.max_norm": float(trainer.gradient_clip_val or 0.0),
         "step_scheduler.grad_acc_steps": int(trainer.accumulate_grad_batches),

@@ -142,9 +142,11 @@ class Column:
 
     @property
     def count(self) -> int:
+        """Number of all points, recent and older."""
         return self.past.points.count + len(self.steps)
 
     def is_full(self) -> bool:
+        """Return whether it is time to ``seal`` older points."""
         return len(self.steps) >= RING + SLACK
 
     def seal(self, border: int) -> None:
@@ -186,6 +188,7 @@ class Column:
         return Series(name, steps, values, epochs, None, self.native, self.dropped)
 
     def points(self) -> Points:
+        """Return the summary of all points."""
         steps, values, _ = self._arrays()
         return self.past.points.then(steps, values)
 

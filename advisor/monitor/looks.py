@@ -31,7 +31,7 @@ class Looks:
         rules = [rule for rule in rulebook if not rule.waits_for and rule.when]
         self._rules = {rule.code: rule for rule in rules}
         self._conditions = {rule.code: parse(rule.when) for rule in rules}
-        # while the run goes on, `live_when` takes the place of `when`
+        # during a run, `live_when` replaces `when`
         live = [replace(r, when=r.live_when or r.when) for r in rules if r.live < 1]
         self._live = {rule.code: parse(rule.when) for rule in live if rule.live_when}
         self._sets: dict[Kind, list[Rule]] = {
@@ -107,7 +107,7 @@ def _make_lookup(view: View) -> Callable[[str], float | None]:
         if name not in known:
             try:
                 known[name] = resolve(name, view).value
-            except AdvisorError:  # findings() says what it lacks; not here, at every point
+            except AdvisorError:  # Monitor.findings() names what is missing
                 known[name] = None
         return known[name]
 

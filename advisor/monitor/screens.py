@@ -36,9 +36,11 @@ class Level:
 
     @property
     def median(self) -> float:
+        """Median of the recent values; needs at least one."""
         return self.order[len(self.order) // 2]
 
     def add(self, value: float) -> None:
+        """Take a value, and update the noise."""
         if len(self.recent) == WIDTH:
             del self.order[bisect_left(self.order, self.recent[0])]
         if self.recent:
@@ -62,6 +64,7 @@ class Height:
     past: float = 0.0  # the largest earlier rise that the loss recovered from
 
     def add(self, level: float) -> None:
+        """Take the present level."""
         if len(self.lately) == WIDTH:
             self.lowest = min(self.lowest, self.lately.popleft())
         self.lately.append(level)

@@ -60,6 +60,7 @@ class BackwardSteps:
     places: list[tuple[float, float]] = field(default_factory=list)  # (from step, to step)
 
     def add(self, step: float) -> None:
+        """Take the step of a training loss."""
         if self.last is None:
             self.last = self.first = step
             return

@@ -25,7 +25,7 @@ class Account:
     setup: Setup
     start: Start
     entries: tuple[Entry, ...]
-    outcome: SessionOutcome | None  # None while the session goes on, or when it failed
+    outcome: SessionOutcome | None  # None while the session runs, or when it failed
     failed: str = ""  # why a session that is over has no outcome
 
     @property
@@ -156,4 +156,5 @@ def select_drawable(entries: Sequence[Entry]) -> list[tuple[Entry, Trial]]:
 
 
 def format_json(value: object) -> str:
+    """Return a value as indented JSON."""
     return json.dumps(value, indent=1)

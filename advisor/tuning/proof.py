@@ -54,6 +54,7 @@ class SessionOutcome:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as a JSON object."""
         return asdict(self)
 
 

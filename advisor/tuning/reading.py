@@ -63,6 +63,7 @@ class TrialReader:
         return None
 
     def judge(self, run: Run) -> Report:
+        """Return the Report of a run, with its plan."""
         return judge_run(run, self.rulebook, self.request)
 
 
@@ -105,9 +106,10 @@ def _to_change(edit: Edit) -> TrialChange:
 
 
 def count_tokens(run: Run) -> int:
-    """Return how many tokens a run read, 0 where neither its log nor its config tells.
+    """Return how many tokens a run read, 0 where unknown.
 
-    From tokens a step, else a running total, else steps times batch times sequence length.
+    The sum of the logged tokens per step, else the logged total, else an estimate from the
+    config: steps times batch size times sequence length.
     """
     each = run.series.get("train/num_tokens_per_step")
     if each is not None:

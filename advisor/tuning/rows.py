@@ -114,5 +114,6 @@ def from_row(
 
 
 def to_change(said: Sequence[Any]) -> TrialChange:
+    """Return the change that a row holds as a list."""
     key, op, old, new, because = said
     return TrialChange(str(key), str(op), old, new, tuple(because))

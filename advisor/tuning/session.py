@@ -50,6 +50,7 @@ class Session:
         return place
 
     def close(self) -> None:
+        """Close the ledger, and release the lock."""
         self.ledger.close()
         self.held.close()
 
@@ -194,7 +195,7 @@ def _clear(folder: Path) -> None:
     ledger.close()
     if ended:
         raise AdvisorError(
-            f"{folder}: holds a session of {ended} runs; --resume goes on with it, or give another"
+            f"{folder}: holds a session of {ended} runs; --resume continues it, or give another"
             " --session"
         )
     for run in (folder / RUNS).glob("*"):

@@ -92,6 +92,7 @@ def _round_rate(rate: float) -> float:
 
 
 def name_of(rate: float) -> str:
+    """Return the folder name of a rate, as ``lr-1e-05``."""
     return f"lr-{rate:.4g}"
 
 

@@ -115,7 +115,7 @@ class Strategy(Protocol):
     def explain_hopeless(
         self, partial: Trial, history: Sequence[Trial], limits: Limits, noise: float | None
     ) -> str:
-        """Return why a run that still goes on is to be aborted, '' to let it go on."""
+        """Return why to abort a run in progress, '' to let it continue."""
 
     def propose_many(
         self,

@@ -27,7 +27,7 @@ class TrialPulse:
     folder: Path
     seen: tuple[int, ...] = ()  # modification times of all its files, in nanoseconds
     since: float = field(default_factory=time.monotonic)  # seconds, when they last changed
-    told: float = 0.0  # seconds of silence that were reported last
+    reported: float = 0.0  # seconds of silence that were reported last
 
     def measure_silence(self) -> float:
         """Return for how many seconds nothing in the folder has changed."""
@@ -37,7 +37,7 @@ class TrialPulse:
             for name in sorted((*folders, *files))
         )
         if seen != self.seen:
-            self.seen, self.since, self.told = seen, time.monotonic(), 0.0
+            self.seen, self.since, self.reported = seen, time.monotonic(), 0.0
         return time.monotonic() - self.since
 
     def is_dead(self, longest: float) -> bool:
@@ -53,9 +53,9 @@ class TrialPulse:
         True counts as reported.
         """
         silent = self.measure_silence()
-        if silent <= max(_TELL, 2 * self.told):
+        if silent <= max(_TELL, 2 * self.reported):
             return False
-        self.told = silent
+        self.reported = silent
         return True
 
 

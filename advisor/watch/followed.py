@@ -125,7 +125,7 @@ def filter_live(
 
 
 def _is_live(rule: Rule, view: View, done: float) -> bool:
-    """Return whether a rule that holds is reported while the run goes on."""
+    """Return whether a rule that holds is reported during the run."""
     if rule.live > done:
         return False
     return not rule.live_when or judge(replace(rule, when=rule.live_when), view).value is True

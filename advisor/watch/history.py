@@ -48,7 +48,7 @@ def last_step(run: Run) -> int:
 def _is_shorter(before: Run, now: Run) -> bool:
     """Return whether a log that went back plans another number of steps, so is another run.
 
-    Its values alone do not tell: two runs may share their first steps.
+    Values alone are not enough: two runs may share their first steps.
     """
     plans = (before.facts.get("max_steps"), now.facts.get("max_steps"))
     return last_step(now) < last_step(before) and None not in plans and plans[0] != plans[1]
@@ -100,6 +100,7 @@ def add_parts(before: Run, parts: Sequence[Run], now: Run) -> Run:
 
 
 def first_step(run: Run) -> int:
+    """Return the first step of a run's main series, 0 where it has none."""
     series = main_series(run)
     return 0 if series is None else int(series.steps[0])
 

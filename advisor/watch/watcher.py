@@ -71,6 +71,7 @@ class Watcher:
 
     @property
     def reports(self) -> list[Report]:
+        """The Reports of all runs judged so far."""
         return [run.report for run in self.runs.values() if run.report is not None]
 
     @property

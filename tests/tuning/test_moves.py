@@ -12,10 +12,10 @@ from advisor.tuning.strategy.moves import (
     Move,
     find_first_new,
     last_moves,
-    mending_moves,
     moves_asked_for,
     moves_of_batch,
     moves_to_probe,
+    moves_to_repair,
 )
 from advisor.tuning.trial import BriefFinding, Trial, TrialChange
 from tests.tuning.test_strategy import BATCH, EPOCHS, LR, RANK, START, simulate
@@ -120,8 +120,8 @@ def test_what_lies_well_outside_its_range_goes_to_the_edge(
 
 def test_a_run_out_of_memory_takes_half_the_samples_at_a_time() -> None:
     broken = replace(trial(), status="oom")
-    assert changes(list(mending_moves(broken))) == [{LOCAL: 4}]
-    assert changes(list(mending_moves(trial()))) == []
+    assert changes(list(moves_to_repair(broken))) == [{LOCAL: 4}]
+    assert changes(list(moves_to_repair(trial()))) == []
 
 
 def test_the_plan_is_taken_a_group_at_a_time_in_the_guides_order() -> None:

@@ -132,7 +132,7 @@ def test_bad_input_is_one_line_and_status_2(place: Path, words: tuple[str, ...],
 def test_a_session_is_never_begun_over_another(place: Path) -> None:
     assert tune(place, "--runs", "1").returncode == 0
     again = tune(place, "--runs", "1")
-    assert again.returncode == 2 and "--resume goes on with it" in again.stderr
+    assert again.returncode == 2 and "--resume continues it" in again.stderr
     more = advise(place, "tune", "my.json", "--resume", "--runs", "2", "--json")
     assert more.returncode == 0, more.stderr
     assert (place / "tune-my/runs/001-start/done.txt").read_text() == "done\n"

@@ -197,7 +197,7 @@ def _moves_further(base: Trial, history: Sequence[Trial]) -> Iterator[Move]:
         return
 
 
-def mending_moves(broken: Trial) -> Iterator[Move]:
+def moves_to_repair(broken: Trial) -> Iterator[Move]:
     """Yield moves that may let a run succeed that crashed or ran out of memory."""
     yield from _moves_of_plan(broken, ())
     if broken.status == "oom" and has_number(broken.values, LOCAL):

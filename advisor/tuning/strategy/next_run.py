@@ -27,10 +27,10 @@ from advisor.tuning.strategy.moves import (
     find_first_new,
     is_near,
     last_moves,
-    mending_moves,
     moves_asked_for,
     moves_of_batch,
     moves_to_probe,
+    moves_to_repair,
 )
 from advisor.tuning.strategy.rates import RATES, find_direction, next_rate, was_bracketed
 from advisor.tuning.trial import Limits, Stop, Trial, TrialProposal
@@ -59,7 +59,7 @@ def propose(
     room = Room(limits.ranges)
     base = find_base(history, noise)
     if base.status in ("oom", "crashed"):
-        return _propose_mending(history, room)
+        return _propose_repair(history, room)
     front = find_front(base, history)
     probe = _propose_probe(base, front, history, room) if limits.probes else None
     if probe is not None:
@@ -79,9 +79,9 @@ def propose(
     return _make_proposal(*found)
 
 
-def _propose_mending(history: Sequence[Trial], room: Room) -> TrialProposal | Stop:
+def _propose_repair(history: Sequence[Trial], room: Room) -> TrialProposal | Stop:
     """Return a run that may succeed where all before failed, or the reason to stop."""
-    found = find_first_new(mending_moves(history[-1]), history[-1], history, room)
+    found = find_first_new(moves_to_repair(history[-1]), history[-1], history, room)
     if found is None or len(history) > MOST_BROKEN:
         return Stop("no run succeeded, and no log says what would help")
     return _make_proposal(*found)
@@ -189,7 +189,7 @@ def _count_idle(history: Sequence[Trial], noise: float | None) -> int:
 
 
 def _propose_close_behind(base: Trial, history: Sequence[Trial]) -> TrialProposal | None:
-    """Return as a whole run the best probe that no difference tells from the base; else None."""
+    """Return a whole run of the best probe close behind the base; None where there is none."""
     begin, samples = loss_at_start(history), probe_samples(base)
     if begin is None or samples is None:
         return None
