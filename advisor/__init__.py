@@ -55,7 +55,7 @@ def __getattr__(name: str) -> object:
     from advisor import api
 
     value: object = getattr(api, name)
-    globals()[name] = value  # the next look-up finds it at once
+    globals()[name] = value  # the next look-up skips this function
     return value
 
 

@@ -1,7 +1,7 @@
-"""The way in from Python: what `advise check` and `advise fix` do, as functions.
+"""The Python API: what `advise check` and `advise fix` do, as functions.
 
-`import advisor` hands out these names. Each keyword is the command's option of that name, and the
-project's settings (advise.toml, [tool.advise]) hold as they do for the command.
+`import advisor` exports these names. Each keyword is the command's option of that name, and the
+project's settings (advise.toml, [tool.advise]) apply as they do for the command.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ __all__ = [
 
 Place = str | PathLike[str]
 Words = str | Sequence[str]
-PIPE = 120  # columns of what goes to no terminal, as the command has it
+PIPE = 120  # columns where the output is not a terminal, as in the command
 
 
 class CheckOptions(TypedDict, total=False):
-    """What a check may be asked for."""
+    """The options of a check."""
 
     config: Place  # the config that the run was trained with
     set: Mapping[str, object]  # facts that the log lacks: {"data.samples": 5000}
     map: Mapping[str, str]  # columns that cannot be guessed: {"train/loss": "my_column"}
-    steps: tuple[int | None, int | None]  # judge only these
-    select: Words  # codes, their beginnings, names or symptoms
+    steps: tuple[int | None, int | None]  # first and last step to judge
+    select: Words  # codes, prefixes of codes, names or symptoms
     ignore: Words
-    severity: str  # the mildest to report
-    rules: Sequence[Place]  # files or folders of your own
-    baseline: Place  # what this file accepts is left out
+    severity: str  # the lowest to report
+    rules: Sequence[Place]  # your own files or folders
+    baseline: Place  # a file of accepted findings, which are left out
 
 
 def check(path: Place, **asked: Unpack[CheckOptions]) -> Report:
     """Judge the run at a path, a log or a folder, as `advise check` does.
 
     Keywords, as the command's options: config, set, map, steps, select, ignore, severity, rules,
-    baseline. Where several runs lie there, the one whose log was written last is judged, and a
+    baseline. Of several runs at the path, the one whose log was written last is judged, and a
     warning names it. AdvisorError says in one line what cannot be read.
     """
     reports, unread = _check(path, asked)
@@ -76,7 +76,7 @@ def check(path: Place, **asked: Unpack[CheckOptions]) -> Report:
 def check_all(path: Place, **asked: Unpack[CheckOptions]) -> list[Report]:
     """Judge every run below a path, in the order of `advise check`; keywords as for `check`.
 
-    A log that cannot be read beside others is a warning; AdvisorError where none can.
+    A log that cannot be read is a warning if others can, else an AdvisorError.
     """
     reports, unread = _check(path, asked)
     for message in unread:
@@ -92,7 +92,7 @@ def diagnose(
     severity: str = "",
     rules: Sequence[Place] = (),
 ) -> Report:
-    """Judge a Run that is there already: one that was read, or one built from your own numbers."""
+    """Judge a Run that you already have: one that was read, or one built from your own numbers."""
     settings, rulebook = _project(rules)
     request = make_request(
         settings, rulebook, select=_words(select), ignore=_words(ignore), severity=severity
@@ -118,14 +118,14 @@ def as_text(report: Report) -> str:
 
 
 def as_html(report: Report) -> str:
-    """Return a Report as a notebook shows it: the pieces of the HTML page."""
+    """Return a Report as HTML for a notebook: the parts of the HTML page."""
     from advisor.report.runs_html import to_piece
 
     return to_piece(report)
 
 
 class _Sink(StringIO):
-    """Takes the text that print() passes on: without what its stream has no character for."""
+    """Takes the text that print() passes on, without characters that its stream cannot encode."""
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -133,7 +133,7 @@ class _Sink(StringIO):
 
 
 def _check(path: Place, asked: CheckOptions) -> tuple[list[Report], list[str]]:
-    """Return the reports, and what could not be read beside them."""
+    """Return the reports, and messages on what could not be read."""
     unknown = sorted(asked.keys() - CheckOptions.__annotations__.keys())
     if unknown:
         raise TypeError(

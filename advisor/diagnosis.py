@@ -32,12 +32,12 @@ from advisor.signals import View, resolve
 from advisor.signals.best import best_point
 
 MAX_EVIDENCE = 6
-MAX_QUOTE = 160  # characters of a line of the log that a message quotes
-# Signals of which one in each group must have a value before a run reads as 'ok'.
+MAX_QUOTE = 160  # characters of a log line quoted in a message
+# One signal of each group must have a value before a run can be 'ok'.
 _KNOWN = (("loss.stays_up", "eval.tail_drop"), ("loss.progress", "eval.tail_drop"))
 _KNOWN_OF_POLICY = (("reward.stays_down",), ("grad.zero_share", "reward.no_spread"))
 
-# One of a countable thing in a filled message, as '1 sudden jumps' or '1 losses are'.
+# A count of 1 before a plural in a filled message: '1 sudden jumps' or '1 losses are'.
 _ONE = re.compile(
     r"(?<![\d.,])1 ((?:sudden |gradient |logged |skipped |standard )?)"
     r"(times|points|jumps|rises|falls|drops|overflows|losses|norms|evaluations|epochs|samples|steps|"
@@ -52,7 +52,7 @@ _parse = lru_cache(maxsize=1024)(parse)
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A Rule's answer for one run, and the Readings that it stands on by signal name."""
+    """A Rule's answer for one run, and the Readings that it is based on, by signal name."""
 
     rule: Rule
     value: bool | None
@@ -60,7 +60,7 @@ class Judgement:
 
     @property
     def why(self) -> str:
-        """Say what was missing for an answer."""
+        """Return what was missing for an answer."""
         whys = [r.why for r in self.readings.values() if r.why]
         return "; ".join(dict.fromkeys(whys)) or "a value that it needs cannot be computed"
 
@@ -74,8 +74,8 @@ def diagnose(
 ) -> Report:
     """Judge a run by all rules and return the Report, its plan still empty.
 
-    ``select`` and ``ignore`` hold codes, their beginnings, names or symptoms; ``severity`` is
-    the mildest to report. What is left out still suppresses what it explains.
+    ``select`` and ``ignore`` hold codes, prefixes of codes, names or symptoms; ``severity`` is the
+    lowest to report. Findings that are left out still suppress what they explain.
     """
     return diagnose_view(View(run), rulebook, select, ignore, severity)
 
@@ -87,7 +87,7 @@ def diagnose_view(
     ignore: Sequence[str] = (),
     severity: Severity = "info",
 ) -> Report:
-    """Return the same for a run that is seen through a View of its own, as a live one is."""
+    """Return the same for a run with a View of its own, as a live run has."""
     run = view.run
     judged = [judge(rule, view) for rule in rulebook if not rule.waits_for]
     wanted = [j for j in judged if _is_wanted(j.rule, select, ignore)]
@@ -117,12 +117,13 @@ def judge(rule: Rule, view: View) -> Judgement:
         lacking = {name: _too_few(rule.counted[name], readings[name], rule) for name in names}
         return Judgement(rule, None, lacking)
     if verdict.value is False and names and all(reading.why for reading in readings.values()):
-        return Judgement(rule, None, readings)  # ruled out by what kind of run it is, not by looks
+        return Judgement(rule, None, readings)  # excluded by the kind of run, not by its curves
     return Judgement(rule, verdict.value, readings)
 
 
 def explain(fired: Mapping[str, Rule]) -> dict[str, str]:
-    """Return code -> code of the root that explains it, for the rules that `unless` silences."""
+    """Return code -> code of the root finding that explains it, for rules suppressed by
+    `unless`."""
     direct: dict[str, str] = {}
     for code, rule in fired.items():
         for other in rule.unless:
@@ -130,7 +131,7 @@ def explain(fired: Mapping[str, Rule]) -> dict[str, str]:
                 direct.setdefault(code, other)
     roots: dict[str, str] = {}
     for code, root in direct.items():
-        # rulebooks have no circles, each was checked when it was loaded
+        # rulebooks are free of circles: loading checks it
         while root in direct:
             root = direct[root]
         roots[code] = root
@@ -138,7 +139,7 @@ def explain(fired: Mapping[str, Rule]) -> dict[str, str]:
 
 
 def _heir(root: Finding, findings: Mapping[str, Finding], explained: Mapping[str, str]) -> Finding:
-    """Return a root finding with the edits for its likeliest cause of what it explains."""
+    """Return a root finding, with those edits of what it explains that fix its likeliest cause."""
     keys = CURES.get(root.causes[0][0], ()) if root.causes else ()
     missing = set(keys) - {edit.key for edit in root.edits if edit.applies != "advice"}
     passed = [
@@ -177,14 +178,14 @@ def make_finding(judgement: Judgement, view: View) -> Finding:
 
 
 def message_of(rule: Rule, view: View) -> str:
-    """Say what was found in numbers; in general words where one of them is not known."""
+    """Return the finding in numbers; in general words where a number is not known."""
     return (fill(rule.message, rule, view) if rule.message else None) or rule.seen
 
 
 def fill(text: str, rule: Rule, view: View) -> str | None:
     """Fill ``{signal:format}`` placeholders; None where one of them has no value.
 
-    ``{signal:quote}`` is the text of the signal's first evidence: a line of the log, as it is.
+    ``{signal:quote}`` is the text of the signal's first evidence: a line of the log, unchanged.
     """
     lookup = _lookup(rule, view)
     found = {match[1]: lookup(match[1]) for match in PLACEHOLDER.finditer(text)}
@@ -224,12 +225,13 @@ def _lookup(rule: Rule, view: View) -> Lookup:
 def _read(name: str, view: View) -> Reading:
     try:
         return resolve(name, view)
-    except AdvisorError as error:  # says why in words; a bug is let through on purpose
+    except AdvisorError as error:  # expected; bugs pass through on purpose
         return Reading(None, str(error))
 
 
 def _too_few(series: str, reading: Reading, rule: Rule) -> Reading:
-    """Say how many points a rule lacks: that is no sign that all is well."""
+    """Return a Reading that says how many points a rule lacks: this must not read as 'all is
+    well'."""
     has = f"only {count(int(reading.value or 0), 'point')} of {series}"
     return Reading(None, f"{has}, of {rule.needs[series]} that it needs")
 
@@ -257,18 +259,18 @@ def _status(
 
 
 def _is_known(view: View) -> bool:
-    """Say whether the curves say enough for an 'ok': whether the run left its best level for good,
-    and whether anything was learnt. Of a policy its rewards and gradients tell that."""
+    """Return whether the curves say enough for an 'ok': whether the run left its best level for
+    good, and whether anything was learnt. For a policy, rewards and gradients say so."""
     policy = _read("run.is_policy", view).value
     groups = _KNOWN_OF_POLICY if policy else _KNOWN
     return all(any(_read(name, view).value is not None for name in group) for group in groups)
 
 
 def _evidence(readings: Iterable[Reading]) -> tuple[Evidence, ...]:
-    """Return what the readings stand on, each point once: what is said of one is joined."""
+    """Return what the readings are based on, each point once, with the texts on a point joined."""
     found: dict[tuple[str, int | None, str], Evidence] = {}
     for each in (evidence for reading in readings for evidence in reading.evidence):
-        # what has no step (a line of the config) is told apart by its text
+        # evidence without a step (a line of the config) is identified by its text
         at = (each.series, each.step, repr(each.value) if each.step is not None else each.text)
         old = found.setdefault(at, each)
         if each.text and each.text not in old.text:

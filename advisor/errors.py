@@ -27,7 +27,7 @@ class ReadError(AdvisorError):
 
 
 class NotALog(ReadError):
-    """A file holds no training metrics: passed over where it only lies beside logs."""
+    """A file holds no training metrics: skipped where it only lies beside logs."""
 
 
 class NoColumn(ReadError):

@@ -1,4 +1,4 @@
-"""What comes out: Evidence, Finding, Edit, Plan, Report. Frozen data, hardly any logic."""
+"""The results: Evidence, Finding, Edit, Plan, Report. Frozen data with hardly any logic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error")  # from mild to 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One point or span of one Series that a Finding stands on."""
+    """One point or span of one Series that supports a Finding."""
 
     series: str
     step: int | None = None
@@ -35,10 +35,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a Signal gave for one run: a value, or None and why; its step span and evidence."""
+    """The result of a Signal for one run: a value, or None and why; its step span and evidence."""
 
     value: float | None
-    # Why there is no value, e.g. 'no validation loss'; beside a value: why a rule that it rules out
+    # Why there is no value, e.g. 'no validation loss'. Beside a value: why a rule that it excludes
     # has nothing to measure, e.g. 'the run is not over'.
     why: str = ""
     first_step: int | None = None
@@ -46,9 +46,9 @@ class Reading:
     evidence: tuple[Evidence, ...] = ()
 
 
-# How far an Edit came. proposed: no value to start from, or advice; resolved: it has both values;
-# bounded: a range holds it back; unchanged: the run had that value; no_key: the trainer has no such
-# key; already_changed: the file holds the new value, or is on its way there; held_elsewhere: the
+# The state of an Edit. proposed: no value to start from, or advice; resolved: it has both values;
+# bounded: a range limits it; unchanged: the run had that value; no_key: the trainer has no such
+# key; already_changed: the file holds the new value, or part of the change; held_elsewhere: the
 # file takes it from a variable; file_differs: the file holds a value that the run was not trained
 # with; superseded: a graver Finding changes the key; conflict: Findings want opposite changes.
 EditStatus = Literal[
@@ -63,11 +63,11 @@ EditSource = Literal["", "config", "log", "default"]
 class Edit:
     """One operation on one config key.
 
-    As proposed by a rule: ``operand`` is the factor, addend, value or item. Once resolved
-    against the run's Config: ``old`` and ``new`` are values in canonical units and
-    ``native_key`` names the key in the user's dialect, ``native_old`` and ``native_new`` are the
-    values as it spells them. ``status`` says how far it came, ``source`` where ``old`` is from;
-    ``note`` is for people and says the same in words, with what else a reader must know.
+    As proposed by a rule, ``operand`` is the factor, addend, value or item. Once resolved against
+    the run's Config, ``old`` and ``new`` are values in canonical units, ``native_key`` names the
+    key in the user's dialect, and ``native_old`` and ``native_new`` are the values as it spells
+    them. ``status`` is the state of the Edit, ``source`` where ``old`` is from; ``note`` says the
+    same in words for people, with anything else that a reader must know.
     """
 
     key: str
@@ -89,7 +89,8 @@ class Edit:
 
     @property
     def direction(self) -> int:
-        """1 for an Edit that raises (or would, but for a bound) its number, -1, or 0."""
+        """1 for an Edit that raises its number (or would, but for a bound), -1 for one that lowers
+        it, else 0."""
         if self.resolved and is_number(self.old) and is_number(self.new) and self.old != self.new:
             return 1 if number(self.new) > number(self.old) else -1
         if self.op == "multiply" and is_number(self.operand):
@@ -130,7 +131,7 @@ class NotJudged:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one Edit: written, or why not."""
+    """The outcome of one Edit: written, or why not."""
 
     edit: Edit
     written: bool
@@ -139,8 +140,8 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a Plan: the file that holds it now (None: nothing was written), the text
-    before and after, and each Edit's fate. ``notes`` is what the reader must know besides."""
+    """The outcome of a Plan: the file that holds it now (None: nothing was written), the text
+    before and after, and the outcome of each Edit. ``notes`` is what else the reader must know."""
 
     path: Path | None
     old: str
@@ -151,8 +152,8 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The consistent, ordered Edits to take next; ``later`` waits for another run,
-    ``dropped`` holds superseded and conflicting Edits with a note each."""
+    """The consistent, ordered Edits for the next run; ``later`` waits for another run, ``dropped``
+    holds superseded and conflicting Edits with a note each."""
 
     edits: tuple[Edit, ...] = ()
     later: tuple[Edit, ...] = ()
@@ -166,9 +167,9 @@ class Plan:
     ) -> Written:
         """Write the edits as `advise fix` does, and return what was written.
 
-        ``path`` takes the changed copy of the config (left out: NAME.next.yaml beside it) and is
-        never overwritten; ``in_place`` changes the config itself and keeps the old one beside
-        it; ``safe`` takes only edits that leave what is learnt as it is.
+        ``path`` takes the changed copy of the config (default: NAME.next.yaml beside it) and is
+        never overwritten; ``in_place`` changes the config itself and keeps the old one beside it;
+        ``safe`` writes only edits that do not change what is learnt.
         """
         if self.writer is None:
             raise EditError("this plan belongs to no run: take that of a Report of advisor.check")
@@ -181,9 +182,9 @@ Writer = Callable[[Plan, Path | None, bool, Collection[str]], Written]
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best point of the run, as it was logged: by validation loss where there is one.
+    """The best point of the run as logged: by validation loss if there is one.
 
-    ``checkpoint`` is the one to take; ``checkpoint_step`` says where it was saved.
+    ``checkpoint`` is the one to use; ``checkpoint_step`` is where it was saved.
     """
 
     series: str
@@ -194,7 +195,7 @@ class Best:
 
     @property
     def place(self) -> str:
-        """Name the checkpoint, and say how far from the lowest loss it was saved."""
+        """The checkpoint, and how far from the lowest loss it was saved, in words."""
         if self.checkpoint is None:
             return ""
         apart = 0 if self.checkpoint_step is None else self.checkpoint_step - self.step
@@ -205,7 +206,7 @@ class Best:
 
 
 class Reversal(NamedTuple):
-    """A change that is to be taken back."""
+    """A change to undo."""
 
     key: str
     native_key: str
@@ -215,18 +216,18 @@ class Reversal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Followup:
-    """What became of a change that `advise fix` made, in the run that took it."""
+    """The effect of a change that `advise fix` made, in the run that used it."""
 
     verdict: Verdict
     message: str
-    run: str  # the run before
+    run: str  # the run before the change
     take_back: tuple[Reversal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
-    """All that is said about one Run. It prints itself as `advise check` does, without colours,
-    and draws itself in a notebook."""
+    """The result for one Run. It prints itself as `advise check` does, without colours, and draws
+    itself in a notebook."""
 
     run: Run
     status: Status
@@ -240,7 +241,7 @@ class Report:
 
     @property
     def unknown_because(self) -> str:
-        """Why no curve could be judged: what most rules say they lack of the loss."""
+        """Why no curve could be judged: what most rules lack of the loss."""
         whys = [why for item in self.not_judged for why in item.why.split("; ")]
         of_loss = [why for why in whys if "train/loss" in why] or whys
         return Counter(of_loss).most_common(1)[0][0] if of_loss else "no rule was asked for"
@@ -252,7 +253,7 @@ class Report:
         return renderers["html"](self)
 
     def __repr__(self) -> str:
-        """Name the run and what was found in one line: its curves are no reading."""
+        """Return the name of the run and its findings in one line."""
         codes = " ".join(finding.code for finding in self.findings) or "no findings"
         name = " ".join(filter(None, (self.run.path or self.run.format, self.run.id)))
         return f"<Report {redact_text(one_line(name))}: {self.status}, {codes}>"

@@ -28,7 +28,7 @@ from advisor.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a user asks of a check: options of reading, facts, and which rules."""
+    """The options of a check: reading, facts, and which rules."""
 
     options: ReadOptions = field(default_factory=ReadOptions)
     facts: Mapping[str, object] = field(default_factory=dict)
@@ -61,7 +61,7 @@ def make_request(
     severity: str = "",
     baseline: Path | None = None,
 ) -> Request:
-    """Return the Request of what is asked for now, over what the project's settings ask for."""
+    """Return the Request for the given options, which override the project's settings."""
     level = severity_of(severity or settings.severity, "--severity")
     place = baseline or settings.baseline
     select = tuple(select) or settings.select
@@ -84,7 +84,8 @@ def make_request(
 
 
 def check_codes(words: Sequence[str], option: str, rulebook: Rulebook) -> None:
-    """Fail on a word that means no rule: what selects nothing would pass for a clean run."""
+    """Raise an error for a word that matches no rule: an empty selection would pass for a clean
+    run."""
     for word in words:
         if not any(rule.answers_to(word) for rule in rulebook) and word.lower() not in SYMPTOMS:
             known = [text for rule in rulebook for text in (rule.code, rule.name)] + list(SYMPTOMS)
@@ -108,7 +109,7 @@ def load_runs(path: Path, request: Request) -> list[Run]:
 
 
 def with_config(run: Run, request: Request) -> Run:
-    """Return the run with what it was trained with."""
+    """Return the run with the config that it was trained with."""
     return attach_config(run, Path(run.path), request.facts, request.config)
 
 
@@ -122,7 +123,7 @@ def judge_run(run: Run, rulebook: Rulebook, request: Request) -> Report:
 
 
 def with_plan(report: Report) -> Report:
-    """Return the Report with the Plan that its findings ask for, which knows how to be written."""
+    """Return the Report with the Plan that its findings ask for, ready to be written."""
     plan = make_plan(report.findings, report.run.config, report.run)
     return replace(report, plan=replace(plan, writer=partial(write_plan_or_refuse, report)))
 
@@ -130,9 +131,9 @@ def with_plan(report: Report) -> Report:
 def check_paths(
     paths: Sequence[Path], rulebook: Rulebook, request: Request
 ) -> tuple[list[Report], list[Failure]]:
-    """Judge everything below the paths; what cannot be read comes back as Failures."""
+    """Judge everything below the paths; return Failures for what cannot be read."""
     reports: dict[tuple[Path, str], Report] = {}
-    failures: dict[str, Failure] = {}  # by message: a fault of the command line is said once
+    failures: dict[str, Failure] = {}  # by message: a fault of the command line appears once
     for path in paths:
         with catch(path, failures):
             found = read_all(path, request.options)
@@ -148,7 +149,7 @@ def check_paths(
 
 @contextmanager
 def catch(path: Path | str, failures: dict[str, Failure]) -> Iterator[None]:
-    """Keep an error as a Failure: one run's must not take the others' reports along."""
+    """Keep an error as a Failure, so that one run's error does not lose the others' reports."""
     try:
         yield
     except AdvisorError as error:
@@ -161,6 +162,6 @@ def catch(path: Path | str, failures: dict[str, Failure]) -> Iterator[None]:
 
 
 def fault_of_ours(error: BaseException) -> str:
-    """Return one line for an error that should not have happened."""
+    """Return one line for an unexpected error."""
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return f"a fault of ours ({what}); ADVISE_DEBUG=1 shows where, please report it"

@@ -1,4 +1,4 @@
-"""What was logged: Run, Series, Event. Frozen data, no logic beyond look-ups."""
+"""What was logged: Run, Series, Event. Frozen data, with look-ups only."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ IntArray = NDArray[np.int64]
 class Series:
     """One metric over steps.
 
-    ``steps`` (int64, strictly increasing) and ``values`` (float64, may hold NaN and inf) have
-    one shape ``(n,)``; ``epochs`` and ``times`` (seconds since the epoch) have it too or are
-    None. The last value of a repeated step wins; ``dropped`` counts what went.
+    ``steps`` (int64, strictly increasing) and ``values`` (float64, may hold NaN and inf) have shape
+    ``(n,)``, as do ``epochs`` and ``times`` (seconds since the epoch) unless they are None. The
+    last value of a repeated step wins; ``dropped`` counts the others.
     """
 
     name: str  # canonical: 'train/loss', 'eval/loss', 'train/grad_norm', 'train/lr', ...
@@ -35,10 +35,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: kind is one of exception, oom, stop (a process that was ended by a
-    signal, a scheduler, its launcher or a person), resume, checkpoint, overflow_skip, warning.
+    """Something that happened: kind is one of exception, oom, stop (a process ended by a signal, a
+    scheduler, its launcher or a person), resume, checkpoint, overflow_skip, warning.
 
-    ``final`` marks the last words of a log: nothing of the training follows them.
+    ``final`` marks the last words of a log, after which no training follows.
     """
 
     kind: str
@@ -55,9 +55,9 @@ Scalar = bool | int | float | str | None
 class Config:
     """What the run was trained with, under canonical keys ('optimizer.lr', 'peft.dim', ...).
 
-    Beside the guide's own keys it knows ``method`` (full, lora, dora, qlora) and
-    ``data.samples``. ``origin`` says for each key where the value came from: a file name, 'log',
-    '--set'. ``path`` is the file that edits are written to, in the language ``dialect``.
+    Beside the guide's keys there are ``method`` (full, lora, dora, qlora) and ``data.samples``.
+    ``origin`` holds the source of each key's value: a file name, 'log', '--set'. ``path`` is the
+    file that edits are written to, in the language ``dialect``.
     """
 
     values: Mapping[str, object] = field(default_factory=dict)
@@ -68,16 +68,16 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training run: its Series, its Config, its Events, where it came from."""
+    """One training run: its Series, its Config, its Events, and its source."""
 
     path: str
     format: str  # transformers, jsonl, llamafactory, csv, tensorboard, console, ...
     series: Mapping[str, Series]
-    id: str = ""  # tells the runs of one file apart
+    id: str = ""  # distinguishes the runs of one file
     config: Config = field(default_factory=Config)
     events: tuple[Event, ...] = ()
-    notes: tuple[str, ...] = ()  # what was handled in reading: repeated steps, dropped lines
-    # What the log states beside metrics: max_steps, num_train_epochs, steps_per_epoch,
+    notes: tuple[str, ...] = ()  # corrections made in reading: repeated steps, dropped lines
+    # Facts in the log beside metrics: max_steps, num_train_epochs, steps_per_epoch,
     # best_step, best_checkpoint, checkpoints ({step: name}), objective
     # ('sft' | 'rl' | 'dpo' | 'orpo' | 'kto' | 'reward').
     facts: Mapping[str, object] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a project asks of every check: [tool.advise] of pyproject.toml, or advise.toml."""
+"""A project's settings for every check: [tool.advise] of pyproject.toml, or advise.toml."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _KEYS = (*_TEXTS, "severity", "fail-on", "exit-zero", "baseline", "map", "set", 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``root`` is the folder of the file, which paths and patterns in it start from."""
+    """Settings of a project; ``root`` is the folder of the file, from which its paths and patterns
+    start."""
 
     root: Path = field(default_factory=Path)
     select: tuple[str, ...] = ()
@@ -33,7 +34,7 @@ class Settings:
     per_path_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def ignored_at(self, path: Path) -> tuple[str, ...]:
-        """Return the codes that per-path-ignores leaves out for a run's path."""
+        """Return the codes that per-path-ignores excludes for a run's path."""
         try:
             place = path.resolve().relative_to(self.root.resolve()).as_posix()
         except ValueError:  # outside the project
@@ -53,7 +54,7 @@ def _ancestors(place: str) -> list[str]:
 
 
 def find_settings(start: Path) -> Settings:
-    """Return the settings of the nearest folder from ``start`` upwards that has any."""
+    """Return the settings of the nearest folder, from ``start`` upwards, that has any."""
     for folder in (start.resolve(), *start.resolve().parents):
         for name in NAMES:
             path = folder / name
@@ -70,7 +71,7 @@ def _table(path: Path) -> Mapping[str, object] | None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except ValueError as error:  # not TOML, or an integer of thousands of digits
-        if path.name == "pyproject.toml":  # another tool's business, as long as it is not ours
+        if path.name == "pyproject.toml":  # a fault outside [tool.advise] is not ours
             return None
         raise ConfigError(f"{path}: not TOML: {error}") from None
     if path.name == "advise.toml":

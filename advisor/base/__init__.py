@@ -1,1 +1,1 @@
-"""What everything else stands on: files, numbers, text; knows nothing of training."""
+"""The foundation of all other rooms: files, numbers, text. Knows nothing of training."""

@@ -1,4 +1,4 @@
-"""Files written beside and moved into place, so that no half-written one is ever seen."""
+"""Files written beside their place and moved into it, so that nobody sees a half-written one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import stat
 import tempfile
 from pathlib import Path
 
-PLAIN = 0o644  # of a file that is like no other
+PLAIN = 0o644  # mode of a new file without a model
 
 
 def read_regular(place: Path, most: int = 64 << 20) -> bytes:
-    """Return the bytes of a file; OSError where it is none, be it a pipe that would wait."""
+    """Return the bytes of a regular file. OSError for anything else, such as a pipe, which would
+    block."""
     number = os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(number, "rb") as file:
         if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -24,7 +25,7 @@ def read_regular(place: Path, most: int = 64 << 20) -> bytes:
 
 
 def refuse(place: Path) -> None:
-    """Raise OSError for what must not be replaced: a device, a folder, a file that is read-only."""
+    """Raise OSError for what must not be replaced: a device, a folder, a read-only file."""
     try:
         mode = place.stat().st_mode
     except FileNotFoundError:
@@ -36,10 +37,10 @@ def refuse(place: Path) -> None:
 
 
 def write_atomic(place: Path, text: str, like: Path | None = None, fresh: bool = False) -> None:
-    """Write a file with the mode of ``like``; with ``fresh`` OSError where one is there already.
+    """Write a file with the mode of ``like``; with ``fresh`` OSError if a file is already there.
 
-    OSError, too, where the place is a device, a pipe or a read-only file: the mode is asked, for
-    the rights of root know no such thing.
+    OSError also for a device, a pipe or a read-only file: root may write to all of them, so the
+    mode is checked.
     """
     if not fresh:
         refuse(place)
@@ -53,7 +54,7 @@ def write_atomic(place: Path, text: str, like: Path | None = None, fresh: bool =
             os.fsync(file.fileno())
         temporary.chmod(mode)
         if fresh:
-            os.link(temporary, place)  # fails where a file appeared meanwhile
+            os.link(temporary, place)  # fails if a file has appeared in the meantime
             temporary.unlink()
         else:
             temporary.replace(place)

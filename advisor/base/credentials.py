@@ -1,6 +1,6 @@
-"""How credentials look, as data: names of keys, shapes of values, and what only sounds like one.
+"""What credentials look like, as data: names of keys, shapes of values, and look-alikes.
 
-Every expression takes linear time: what may repeat is possessive, bounded, or ends a match.
+Every expression takes linear time: each repetition is possessive, bounded, or ends the match.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-# Names whose value is a credential whatever stands before them; it may hold spaces.
+# Names whose value is a credential, whatever their prefix; the value may hold spaces.
 _ALWAYS = re.compile(
     "password|passwd|passphrase|passwords|secret|secrets|credential|credentials|creds"
     "|authorization|cookie|cookies"
 )
-# Names that are one wherever they end a name, and whose value is one word.
+# Names that mean a credential as the end of any name; the value is one word.
 _JOINED = re.compile(
     ".*(?:apikey|authtoken|accesstoken|secretkey|accesskey|privatekey|signingkey|apitoken"
     "|bearertoken|webhookurl|connectionstring)s?"
 )
-# A token of text, not of access, where one of these stands before it.
+# Words before "token" that make it a text token, not an access token.
 _OF_TEXT = re.compile(
     "pad|eos|bos|unk|cls|sep|mask|special|image|img|video|audio|vision|start|end|stop|num|per|max|"
     "min|mean|avg|total|boi|eoi|boa|eoa|eot|eod|eom|sot|fim|prefix|middle|suffix|im|assistant|"
@@ -40,7 +40,7 @@ _HEX = re.compile(r"[0-9a-f]{32,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _JOINTS = re.compile(r"[_\-./]+")
 _MEANT = re.compile(r"[A-Za-z]*\d{0,8}[A-Za-z]{0,2}")  # a part of a file's or model's name
 
-# A prefix that one provider gives its keys, and what must follow it.
+# The prefix of a provider's keys, and what must follow it.
 _PROVIDERS = (
     r"hf_[A-Za-z0-9]{16,}",
     r"api_org_[A-Za-z0-9]{16,}",
@@ -79,7 +79,7 @@ _PROVIDERS = (
 )
 SHAPES = re.compile("(?<![A-Za-z0-9])(?:" + "|".join(_PROVIDERS) + ")")
 
-# The value is the group of that name; the rest of the match says what it is.
+# The group named value is the secret; the rest of the match identifies it.
 CONTEXTS = (
     re.compile(r"(?<=://)(?P<value>[^/\s:@\"']*+:[^\s/@\"']++)(?=@)"),
     re.compile(r"(?<=://)(?P<random>[\w\-]{16,}+)(?=@)"),
@@ -104,7 +104,7 @@ PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----")
 _NUMBER = r"[-+]?(?:\d[\d_,]*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = r"(?:%|x|[kmgtKMGT]i?[bB]?|B|[mun]?s|it/s|s/it|tok(?:en)?s?(?:/s)?|/\w{1,12})"
 _PLAIN = re.compile(rf"(?i:null|none|true|false|nan|[-+]?inf|~)|{_NUMBER}[ ]?{_UNIT}?|")
-# What stands for a credential, and what is code that fetches one.
+# Placeholders of a credential, and code that fetches one.
 _STAND_IN = re.compile(
     r"\$.*|<[^<>]*>|\{\{.*|%\(\w+\)s|\[[A-Z_]+\]|\*+|\.{2,}|x{3,}"
     r"|(?:self|cls|args|kwargs|cfg|config|conf|opts?|os|environ|settings|params|\w+_args)[.\[(].*"
@@ -114,7 +114,7 @@ _STAND_IN = re.compile(
 
 @lru_cache(maxsize=4096)
 def is_secret_key(name: str) -> bool:
-    """Say whether the value under this name would be a credential."""
+    """Return whether a value under this name is a credential."""
     words = _words(name)
     if not words:
         return False
@@ -132,14 +132,14 @@ def is_secret_key(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def takes_spaces(name: str) -> bool:
-    """Say whether what a secret key of this name holds may be several words."""
+    """Return whether the value of a secret key with this name may be several words."""
     words = _words(name)
     return bool(words) and (bool(_ALWAYS.fullmatch(words[-1])) or words[-1] == "pwd")
 
 
 @lru_cache(maxsize=4096)
 def is_some_key(name: str) -> bool:
-    """Say whether a name may mean a credential: its value has to look like one then."""
+    """Return whether a name may mean a credential, in which case its value has to look like one."""
     return _words(name)[-1:] in (["key"], ["auth"], ["dsn"])
 
 
@@ -152,13 +152,14 @@ def _words(name: str) -> list[str]:
 
 
 def is_plain(value: str) -> bool:
-    """Say whether a value under a secret key is none: a number, nothing, or what stands for it."""
+    """Return whether a value under a secret key is harmless: a number, nothing, or a
+    placeholder."""
     bare = value.strip()
     return bool(_PLAIN.fullmatch(bare) or _STAND_IN.fullmatch(bare))
 
 
 def is_random(value: str) -> bool:
-    """Say whether a word looks drawn at random: long, digits among its letters, no joined words."""
+    """Return whether a word looks random: long, digits among its letters, no joined words."""
     bare = value.strip("\"'`")
     if _HEX.fullmatch(bare):
         return True
@@ -169,6 +170,6 @@ def is_random(value: str) -> bool:
 
 
 def is_credential(word: str) -> bool:
-    """Say whether what has the shape of a provider's key is one, and not words joined."""
+    """Return whether a word with the shape of a provider's key is one, and not joined words."""
     parts = _JOINTS.split(word)[1:]
     return len(parts) < 2 or not all(part.isalpha() and part.islower() for part in parts if part)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FEW = 48  # values up to which a sorted list is quicker than numpy
+FEW = 48  # values up to which a sorted list is faster than numpy
 
 
 def median(values: NDArray[np.float64] | list[float]) -> float:
-    """Return the median of all values; NaN for none, or where one of them is NaN."""
+    """Return the median of all values; NaN for no values, or where one of them is NaN."""
     flat = np.asarray(values, dtype=np.float64).ravel()
     k = flat.size
     if not k:
@@ -17,7 +17,7 @@ def median(values: NDArray[np.float64] | list[float]) -> float:
     low, high = (k - 1) // 2, k // 2
     if k <= FEW:
         plain: list[float] = flat.tolist()
-        if (total := sum(plain)) == total:  # a NaN anywhere makes it one
+        if (total := sum(plain)) == total:  # false if any value is NaN
             plain.sort()
             return plain[low] if low == high else (plain[low] + plain[high]) / 2
     part = np.partition(flat, (low, high, k - 1))  # NaN sorts to the end

@@ -1,4 +1,4 @@
-"""Numbers of logs and configs, whatever was written there."""
+"""Numbers from logs and configs, whatever was written there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def finite(value: object) -> float | None:
 
 
 def is_number(value: object) -> bool:
-    """Say whether a value is a finite number (true and false are none)."""
+    """Return whether a value is a finite number; true and false are not numbers."""
     return not isinstance(value, bool) and finite(value) is not None
 
 
@@ -31,7 +31,7 @@ def number(value: object) -> float:
 
 
 def same(left: object, right: object, tolerance: float = 1e-6) -> bool:
-    """Say whether two values mean the same in a config."""
+    """Return whether two values mean the same in a config."""
     if is_number(left) and is_number(right):
         return math.isclose(number(left), number(right), rel_tol=tolerance, abs_tol=1e-300)
     return left == right

@@ -1,6 +1,6 @@
-"""Secrets out of everything that is printed or kept: what looks like a credential is hidden.
+"""Hide credentials in everything that is printed or stored.
 
-Numbers, nothings and variables stay. `credentials` holds what is looked for, as data.
+Numbers, empty values and variables stay. `credentials` says as data what to look for.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _CLOSED = {
 _WORD = re.compile(r"""[^\s,;}\])#"'&|][^\s,;}\])"'&|]*+""")
 _REST = re.compile(r"""[^\n\r]{0,2000}+""")
 _INLINE = re.compile(r"""[^,;}\])\n\r"]{0,2000}+""")
-# A remark, or another pair.
+# A comment, or another pair.
 _NEXT = re.compile(
     r"""(?:[,;]|(?<![ \t,;]))[ \t]++(?:#|[\w./\-]++["']?[:=](?:[^\s=]|[ \t]++[^\s=]))"""
 )
@@ -58,13 +58,13 @@ _ITEM = re.compile(r""""[^"\n]*+"|'[^'\n]*+'|[^\s,\[\]{}()"']+""")
 _LISTED = re.compile(r"[+\-]?[ \t]*+(?:-[ \t]++)?")
 _BLOCK = re.compile(r"(?:[|>][+\-\d]{0,2}[ \t]*|[\[{(][ \t]*|\\[ \t]*)\r?(?=\n|\Z)")
 _PEM_END, _PEM_MOST = "-----END", 16_384
-_LONGEST = 512  # characters of a credential that only its looks give away, of a line's start
+_LONGEST = 512  # characters of a credential without a known name, and of a line's start
 _GAP = r"(?:[ \t\r\n+\-]|\\[nr])*+"
 _PEM_REST = re.compile(rf"{_GAP}(?:[A-Za-z0-9+/=]{{16,}}+{_GAP})*+")
 
 
 def redact_value(key: str, value: object) -> object:
-    """Return a value as it may be printed; sections and lists are gone through."""
+    """Return a value fit to print; sections and lists are redacted inside."""
     return _show(value, is_secret_key(key), is_some_key(key))
 
 
@@ -86,7 +86,7 @@ def _show(value: object, secret: bool, perhaps: bool = False) -> object:
 
 
 def _words_shown(items: Sequence[object], secret: bool, perhaps: bool) -> list[object]:
-    """Return a list; in the words of a command a flag names what follows it."""
+    """Return a redacted list; a flag of a command names the word after it."""
     shown, flag = [], False
     for item in items:
         shown.append(_show(item, secret or flag, perhaps))
@@ -117,7 +117,7 @@ def restore(shown: str, original: str) -> str | None:
 
 
 def _spans(text: str) -> list[Span]:
-    """Return where secrets stand, in order, none over another."""
+    """Return the places of secrets, in order and without overlap."""
     merged: list[Span] = []
     for start, end in sorted(_found(text)):
         if merged and start < merged[-1][1]:
@@ -155,7 +155,7 @@ def _holds_digit(word: str) -> bool:
 
 
 def _key_block(text: str, begin: re.Match[str]) -> Span:
-    """Return what stands between the two lines of a key in PEM; one that is cut off ends soon."""
+    """Return the place of a PEM key between its two lines; a truncated key ends early."""
     end = text.find(_PEM_END, begin.end(), begin.end() + _PEM_MOST)
     if end >= 0:
         return begin.end(), end
@@ -164,7 +164,7 @@ def _key_block(text: str, begin: re.Match[str]) -> Span:
 
 
 def _find_values(text: str) -> Iterator[Span]:
-    """Yield the values that stand after the names of credentials."""
+    """Yield the values that follow the names of credentials."""
     at = 0
     while (match := _PAIR.search(text, at)) is not None:
         at = match.end()
@@ -173,7 +173,7 @@ def _find_values(text: str) -> Iterator[Span]:
             found, at = _values(text, match)
             yield from (span for span in found if not is_plain(text[slice(*span)]))
         elif is_some_key(key):
-            if at < len(text) and text[at] in "\r\n":  # asked for, and given below
+            if at < len(text) and text[at] in "\r\n":  # a prompt, answered on the next line
                 at = text.find("\n", at) + 1 or len(text)
             word = _ITEM.match(text, at, at + _LONGEST)
             if word is not None and is_random(word[0]):
@@ -181,7 +181,7 @@ def _find_values(text: str) -> Iterator[Span]:
 
 
 def _values(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
-    """Return where the value of a pair stands, after it or below, and where to go on."""
+    """Return the places of a pair's value, after its name or below, and where to go on."""
     at = pair.end()
     if at >= len(text) or text[at] in "\r\n" or _BLOCK.match(text, at):
         return _below(text, pair)
@@ -197,7 +197,7 @@ def _values(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
     before = text[_line_start(text, pair.start()) : pair.start()]
     owns_line = text[at - 1] in " \t" and not before.strip("+- \t")
     whole = (_REST if owns_line else _INLINE).match(text, at)
-    assert whole is not None  # both match nothing, too
+    assert whole is not None  # both patterns also match the empty text
     other = _NEXT.search(whole[0])
     end = at + (other.start() if other else len(whole[0].rstrip()))
     plain = all(map(is_plain, text[at:end].split()))
@@ -205,7 +205,7 @@ def _values(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
 
 
 def _line_start(text: str, at: int) -> int:
-    """Return where a line begins; of a long one its last part will do."""
+    """Return where a line begins, or at most _LONGEST characters before."""
     return text.rfind("\n", max(0, at - _LONGEST), at) + 1 or max(0, at - _LONGEST)
 
 
@@ -215,7 +215,7 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _end_of_quote(text: str, quote: re.Match[str]) -> int:
-    """Return where a quoted value ends; one that is cut off ends with its line."""
+    """Return where a quoted value ends; an unclosed quote ends with its line."""
     mark, start = quote["mark"], quote.end()
     if len(mark) > 1:
         line_end = _line_end(text, start)
@@ -226,7 +226,7 @@ def _end_of_quote(text: str, quote: re.Match[str]) -> int:
 
 
 def _items(text: str, start: int, stop: int) -> tuple[list[Span], int]:
-    """Return the values of a list or a section in brackets, up to its end."""
+    """Return the values of a bracketed list or section, and where it ends."""
     depth, at, found = 0, start, list[Span]()
     while at < stop:
         if text[at] in "[{(":
@@ -250,7 +250,7 @@ def _bare(item: re.Match[str]) -> Span:
 
 
 def _below(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
-    """Return the values on the lines below a name: those that stand deeper, or one lone word."""
+    """Return the values on the lines below a name: those indented deeper, or a single word."""
     line = _line_start(text, pair.start())
     column = pair.start() - line
     starts = not text[line : pair.start()].strip("+- \t{,")
@@ -268,20 +268,20 @@ def _below(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
 
 
 def _indent(text: str, start: int, stop: int) -> int:
-    """Return where the content of a line begins, after a diff's sign and a list's dash."""
+    """Return where the content of a line begins, after a diff sign and a list dash."""
     match = _LISTED.match(text, start, stop)
     return start if match is None else match.end()
 
 
 def _lone(text: str, start: int, stop: int) -> list[Span]:
-    """Return a word that was asked for on the line above, if it looks like a credential."""
+    """Return the word that answers a prompt on the line above, if it looks like a credential."""
     if text[start] in "\"'" or is_random(text[start:stop].strip()):
         return _items(text, start, stop)[0][:1]
     return []
 
 
 def _line_below(text: str, start: int, stop: int) -> list[Span]:
-    """Return what one line below holds: the value of its own name, or all of it."""
+    """Return the values on one line below a name: that of a name of its own, or the whole line."""
     own = _PAIR.match(text, start, stop)
     items, _ = _items(text, start if own is None else own.end(), stop)
     if not items or all(is_plain(text[slice(*item)]) for item in items):

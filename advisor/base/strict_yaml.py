@@ -1,6 +1,6 @@
 """YAML without its traps: 1e-7 is a number, yes/no/on/off stay text, a repeated key is an error.
 
-Every value keeps its line, so that a checker can say where a fault is.
+Every value keeps its line, so that a checker can name the line of a fault.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _MAX_DEPTH = 40
-_DIGITS = 300  # of an integer; a longer one is no number that anything could compute with
+_DIGITS = 300  # of an integer; a float holds up to 308
 
 Path = tuple[str | int, ...]
 
@@ -31,12 +31,12 @@ class Fault:
 
 @dataclass(slots=True)
 class YamlDocument:
-    """A parsed file: the data, the line of every path in it, and the faults met."""
+    """A parsed file: the data, the line of every path in it, and the faults found."""
 
     data: object = None
     lines: dict[Path, int] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    seen: set[int] = field(default_factory=set)  # nodes met, to refuse aliases
+    seen: set[int] = field(default_factory=set)  # ids of visited nodes, to refuse aliases
 
     def line(self, path: Sequence[str | int]) -> int:
         """Return the line of a path, or of the nearest parent that has one."""
@@ -68,7 +68,7 @@ def parse_yaml(text: str) -> YamlDocument:
 
 
 def scalar(text: str) -> bool | int | float | str | None:
-    """Return what a plain (unquoted) scalar stands for."""
+    """Return the value of a plain (unquoted) scalar."""
     if text in _NULL:
         return None
     if text in _TRUE or text in _FALSE:
@@ -95,7 +95,7 @@ def _value(node: object, path: Path, document: YamlDocument) -> object:
         return _mapping(node, path, document)
     if isinstance(node, SequenceNode):
         return [_value(item, (*path, i), document) for i, item in enumerate(node.value)]
-    assert isinstance(node, ScalarNode)  # the parser knows no fourth kind
+    assert isinstance(node, ScalarNode)  # the parser has no fourth kind
     return scalar(node.value) if node.style is None else str(node.value)
 
 

@@ -1,4 +1,4 @@
-"""How our trainer is started: as a process of its own, from our own package only."""
+"""How our trainer is started: as a separate process, from our own package only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MAIN = Path(__file__).resolve().parents[2] / "train" / "__main__.py"
-# Flags of torchrun that are taken from the words; all others are the trainer's.
+# Flags passed to torchrun; all others go to the trainer.
 _TORCHRUN = (
     "--nproc-per-node", "--nnodes", "--node-rank", "--master-addr", "--master-port",
     "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id", "--standalone",
@@ -15,10 +15,10 @@ _TORCHRUN = (
 
 
 def command(words: Sequence[str]) -> list[str]:
-    """Return the process that trains.
+    """Return the command line of a training process.
 
-    -P keeps the working directory off Python's path, and the trainer is named by its file: a
-    train.py of the user's own is not run in its place.
+    -P keeps the working directory off Python's path, and the trainer is named by its file, so that
+    a user's own train.py is not run in its place.
     """
     launcher, rest = _split(words)
     start = [sys.executable, "-P"]

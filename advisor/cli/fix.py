@@ -77,7 +77,7 @@ def _only(path: Path, reports: Sequence[Report]) -> Report:
 
 
 def _otherwise(report: Report) -> str:
-    """Say what was left as it is and why, what waits, and what is for people."""
+    """Return what was left as it is and why, what waits, and what is for people."""
     plan = report.plan
     language = language_of(report.run)
     left = [f"{name_of(e.key, language)}: {e.note}" for e in plan.dropped if e.note]

@@ -61,7 +61,7 @@ def _explanations(case: Case, explained: Sequence[Rule]) -> tuple[str, str]:
 
 
 def _wrong_live(rule: Rule, case: Case, view: View, rulebook: Rulebook | None) -> str:
-    """Say where the answer to a run that still goes on is not as its case says."""
+    """Return where the answer to a run that still goes on is not as its case says."""
     if not case.live:
         return ""
     holds = judge(replace(rule, when=rule.live_when or rule.when), view).value is True
@@ -72,7 +72,7 @@ def _wrong_live(rule: Rule, case: Case, view: View, rulebook: Rulebook | None) -
 
 
 def flips(rule: Rule, case: Case, limit: str) -> bool:
-    """Say whether a case answers otherwise once a limit is moved by half of it, up or down."""
+    """Return whether a case answers otherwise once a limit is moved by half of it, up or down."""
     view = View(run_of(case))
     answers = {
         judge(replace(rule, limits={**rule.limits, limit: value}), view).value
@@ -91,7 +91,7 @@ def move_limit(limit: float) -> tuple[float, float]:
 
 
 def _wrong(case: Case, finding: Finding) -> str:
-    """Say which cause or edit of a finding is not what its case wants; '' where all are."""
+    """Return which cause or edit of a finding is not what its case wants; '' where all are."""
     first = finding.causes[0][0] if finding.causes else "none"
     if case.causes and first != case.causes:
         return f"the first cause is {first}, expected {case.causes}"

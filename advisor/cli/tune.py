@@ -271,7 +271,7 @@ def _show(folder: Path, as_json: bool, told: set[int]) -> None:
 
 
 def _is_one_screen() -> bool:
-    """Say whether what was told on the way (standard error) and the report go to one place."""
+    """Return whether what was told on the way (standard error) and the report go to one place."""
     try:
         return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     except (OSError, ValueError):

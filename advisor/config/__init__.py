@@ -1,1 +1,2 @@
-"""The config of a run: found beside its log, chosen, filled with defaults, held to its ranges."""
+"""The config of a run: found beside its log, chosen, filled with defaults, checked against
+ranges."""

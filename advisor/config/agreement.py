@@ -1,4 +1,4 @@
-"""Whether a config and a log tell of the same run: what both of them state, compared."""
+"""Whether a config and a log belong to the same run: compares what both state."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from advisor.run import Run
 
 _LR, _MAX = "optimizer.lr", "step_scheduler.max_steps"
 _EPOCHS, _LOCAL = "step_scheduler.num_epochs", "step_scheduler.local_batch_size"
-NEAR = 1.02  # what rounding in a log or a config makes of a rate
-FAR = 1.5  # a rate that is off by more is another run's
-_LATE = 0.3  # a log that begins after this share of its steps shows no peak
-# What a log states outright, and the key that says the same in a config.
+NEAR = 1.02  # ratio of rates that rounding can explain
+FAR = 1.5  # ratio of rates beyond which the config is another run's
+_LATE = 0.3  # share of the steps; a log that begins later misses the peak
+# Facts that a log states, and the config key of each.
 _STATED = (
     ("logging_steps", "logging.every_steps"),
     ("eval_steps", "step_scheduler.val_every_steps"),
@@ -26,7 +26,7 @@ _STATED = (
     ("samples", "dataset.limit_dataset_samples"),
     ("samples", "data.samples"),
 )
-_GAPS = 5  # gaps between rows from which their usual size is known
+_GAPS = 5  # gaps between rows needed to know their usual size
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +43,24 @@ class Clash:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The keys in which a config agrees with a log, and those in which it cannot be its."""
+    """The keys in which a config agrees with a log, and those in which it contradicts it."""
 
     agrees: tuple[str, ...] = ()
     clashes: tuple[Clash, ...] = ()
 
     @property
     def score(self) -> int:
-        """How far the config is this log's; the rate counts double, since runs differ in it."""
+        """How well the config matches this log; the rate counts double, since runs differ in it."""
         return len(self.agrees) + (_LR in self.agrees) - len(self.clashes)
 
     @property
     def is_other(self) -> bool:
-        """Whether the config is plainly another run's."""
+        """Whether the config clearly belongs to another run."""
         return any(c.key == _LR for c in self.clashes) or bool(self.clashes and self.score <= 0)
 
     @property
     def only_rate(self) -> bool:
-        """Whether nothing but the rate tells against it, as after an edit by hand."""
+        """Whether the rate is the only contradiction, as after an edit by hand."""
         return {clash.key for clash in self.clashes} == {_LR}
 
 
@@ -74,7 +74,8 @@ def agreement(values: Mapping[str, object], run: Run) -> Agreement:
 
 
 def rate_span(run: Run) -> tuple[float, float, float] | None:
-    """Return the highest logged rate, between the lowest and the highest that the peak can be."""
+    """Return (lowest possible peak, highest logged rate, highest possible peak) of the learning
+    rate."""
     series = run.series.get("train/lr")
     if series is None:
         return None
@@ -95,7 +96,7 @@ def rate_span(run: Run) -> tuple[float, float, float] | None:
 
 
 def _half_digit(rates: np.ndarray) -> float:
-    """Return half a unit of the last digit that the log prints of a rate."""
+    """Return half a unit of the last digit with which the log prints a rate."""
     places = [int(Decimal(repr(float(rate))).as_tuple().exponent) for rate in rates[:50]]
     return 0.5 * 10.0 ** max(-300, min(places))
 
@@ -126,7 +127,7 @@ def _length(values: Mapping[str, object], run: Run) -> Iterator[tuple[str, Clash
     if stated:
         same = stated == math.ceil(epochs)
         yield _EPOCHS, None if same else Clash(_EPOCHS, epochs, stated)
-    elif seen is not None and seen > epochs * NEAR + 1:  # epochs count from 0 or from 1
+    elif seen is not None and seen > epochs * NEAR + 1:  # epochs may count from 0 or from 1
         yield _EPOCHS, Clash(_EPOCHS, epochs, seen)
 
 
@@ -136,7 +137,7 @@ def _compare_values(values: Mapping[str, object], run: Run) -> Iterator[tuple[st
         if held and logged:
             yield key, None if held == logged else Clash(key, held, logged)
     held, logged = finite(values.get(_LOCAL)), finite(run.facts.get("train_batch_size"))
-    if held and logged:  # counted over the devices of a process, or made smaller to fit
+    if held and logged:  # per process or per device, or reduced to fit in memory
         parts = logged % held == 0 or held % logged == 0
         if held == logged or not parts:
             yield _LOCAL, None if held == logged else Clash(_LOCAL, held, logged)
@@ -147,7 +148,7 @@ def _compare_values(values: Mapping[str, object], run: Run) -> Iterator[tuple[st
 
 
 def _usual_gap(run: Run) -> float | None:
-    """Return the steps from one logged row to the next, None where rows only are counted."""
+    """Return the steps between logged rows; None where the log only counts rows."""
     series = run.series.get("train/loss")
     if series is None or len(series) <= _GAPS or _counts_rows(run):
         return None

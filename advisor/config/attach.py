@@ -1,4 +1,4 @@
-"""What a run was trained with: the config files beside a log, and facts that a user states."""
+"""The config of a run: from files beside its log, the log itself, and facts that a user states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def load_config(path: Path) -> Config:
-    """Return what one file says; raises ConfigError where it is no training config."""
+    """Return the Config in one file; ConfigError if it is not a training config."""
     source = read_source(path)
     if source is None:
         known = " or ".join(dialect.NAME for dialect in DIALECTS)
@@ -34,7 +34,7 @@ def load_config(path: Path) -> Config:
 
 
 def find_config(log_path: Path) -> Config:
-    """Return what the files around a log say; an empty Config where there are none."""
+    """Return the Config in the files around a log; empty if there are none."""
     return _search(log_path, None)[0]
 
 
@@ -46,8 +46,8 @@ def attach_config(
 ) -> Run:
     """Return the run with its Config: files around the log, the log itself, then ``facts``.
 
-    ``config_path`` names the file that edits go to; where a snapshot beside the log says what
-    the run was trained with, the snapshot's values stand.
+    ``config_path`` names the file that edits go to. If a snapshot beside the log records what the
+    run was trained with, the snapshot's values win.
     """
     config, notes = _search(directory, config_path, run)
     config = with_log(config, run)
@@ -79,7 +79,8 @@ def _search(
 
 
 def _read_named(path: Path) -> ConfigSource:
-    """Return the config that a user names; a stranger's is good for what it says."""
+    """Return the config that a user names; that of an unsupported trainer is read for its
+    values."""
     source = read_source(path)
     if source is None or (source.record and not source.stranger):
         raise ConfigError(f"{path}: no training config that edits can be written to")
@@ -87,7 +88,8 @@ def _read_named(path: Path) -> ConfigSource:
 
 
 def with_facts(config: Config, facts: Mapping[str, object]) -> Config:
-    """Return the Config with what a user states (``--set key=value``), under any known name."""
+    """Return the Config with the facts that a user states (``--set key=value``), under any known
+    name."""
     values = {}
     for name, raw in facts.items():
         key = _canonical(name, config.dialect)
@@ -98,7 +100,7 @@ def with_facts(config: Config, facts: Mapping[str, object]) -> Config:
 
 
 def _whole_batch(config: Config, stated: Mapping[str, object]) -> dict[str, object]:
-    """Work out the global batch anew where a user states one of its factors."""
+    """Return the global batch recomputed where a user states one of its factors."""
     names = ("step_scheduler.local_batch_size", "step_scheduler.grad_acc_steps", "data.parallel")
     if habits_of(config.dialect).global_batch == "stated" or not any(
         name in stated for name in names
@@ -112,7 +114,7 @@ def _whole_batch(config: Config, stated: Mapping[str, object]) -> dict[str, obje
 
 
 def with_log(config: Config, run: Run) -> Config:
-    """Return the Config with what the log itself states, where no file does."""
+    """Return the Config with the values that the log states and no file does."""
     facts = run.facts
     found: dict[str, object] = {}
     epochs = facts.get("num_train_epochs")
@@ -191,7 +193,7 @@ def _check(name: str, key: str, value: object) -> None:
     if not good:
         wanted = {"float": "a number", "int": "a whole number", "bool": "true or false"}
         raise ConfigError(f"--set {name}={value}: expected {wanted.get(kind, kind)}")
-    unset = key.endswith("max_steps") and value == -1  # says that epochs decide
+    unset = key.endswith("max_steps") and value == -1  # the epochs end the run
     if number and not unset and not 0 <= float(str(value)) < math.inf:
         raise ConfigError(f"--set {name}={value}: expected a number of 0 or more")
 

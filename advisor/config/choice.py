@@ -1,4 +1,4 @@
-"""Which of the configs beside a log was this run's: the one whose values the log shows."""
+"""Which of the configs beside a log belongs to this run: the one whose values the log shows."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from advisor.config.files import ConfigSource, FoundConfig, candidates, is_next,
 from advisor.dialects.words import name_of
 from advisor.run import Run
 
-_MINUTE = 60.0  # a config that is newer than its log by more was changed after the run
+_MINUTE = 60.0  # seconds; a config newer than its log by more was changed after the run
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The config that was taken, those that are another run's, and what to say of it."""
+    """The chosen config, those of other runs, and what to tell the user about it."""
 
     taken: ConfigSource | None
-    others: tuple[ConfigSource, ...] = ()  # left out with all that they say
+    others: tuple[ConfigSource, ...] = ()  # ignored
     notes: tuple[str, ...] = ()
 
 
 def choose(found: FoundConfig, run: Run | None) -> Choice:
-    """Return the config of this run; None is taken where none agrees or several could be."""
+    """Return the choice of this run's config; none is chosen if none agrees or several could be
+    it."""
     files = candidates(found.sources)
     alien, notes = _alien(found, run)
     if run is None or not files:
@@ -31,7 +32,7 @@ def choose(found: FoundConfig, run: Run | None) -> Choice:
     judged = [(file, agreement(values_trained_with(file, found.log_time), run)) for file in files]
     own = [pair for pair in judged if not pair[1].is_other and (pair[1].score > 0)]
     if own:
-        best = max(own, key=lambda pair: pair[1].score)[0]  # the likelier one of equals
+        best = max(own, key=lambda pair: pair[1].score)[0]  # the first of equals
         notes = (*notes, *_beside(best, files))
         return Choice(best, (*alien, *_without(files, best)), notes)
     likely = [pair for pair in judged if not is_next(pair[0].path)] or judged
@@ -45,7 +46,8 @@ def choose(found: FoundConfig, run: Run | None) -> Choice:
 
 
 def _is_others(source: ConfigSource, found: Agreement, around: FoundConfig) -> bool:
-    """Say whether a config is plainly another run's, and not this one's changed since."""
+    """Return whether a config clearly belongs to another run, and is not this run's, changed
+    since."""
     if not found.is_other or source.snapshot:
         return False
     return not (found.only_rate and _is_newer(source, around.log_time))
@@ -59,7 +61,7 @@ def _is_newer(source: ConfigSource, log_time: float | None) -> bool:
 
 
 def _alien(found: FoundConfig, run: Run | None) -> tuple[tuple[ConfigSource, ...], tuple[str, ...]]:
-    """Return the records of other runs, and what is to be said of configs of other trainers."""
+    """Return the records of other runs, and notes on configs of other trainers."""
     strangers = [source for source in found.sources if source.stranger]
     notes = [
         f"config: {source.path.name} is in the language of {source.stranger}: read, never changed"
@@ -83,14 +85,15 @@ def _without(files: Sequence[ConfigSource], best: ConfigSource) -> list[ConfigSo
 
 
 def _beside(best: ConfigSource, files: Sequence[ConfigSource]) -> list[str]:
-    """Name the rivals; what a checkpoint keeps, and what we wrote for a next run, is none."""
+    """Return notes that name rival configs, except checkpoint copies and configs we wrote for a
+    next run."""
     stem = f"{best.path.stem}.next"
     left = [f.path.name for f in _without(files, best) if f.path.stem != stem]
     return [f"config: {best.path.name} taken, not {', '.join(left)}"] if left else []
 
 
 def _none_of(judged: Sequence[tuple[ConfigSource, Agreement]], live: Sequence[ConfigSource]) -> str:
-    """Say why no config was taken, and what to do."""
+    """Return why no config was chosen, and what to do."""
     if live:
         names = " or ".join(source.path.name for source in live)
         return f"config: {names}? nothing in the log tells, so none is taken; give --config FILE"

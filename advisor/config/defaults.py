@@ -1,4 +1,5 @@
-"""The documented defaults of presets/defaults.yaml: advice that is neither finding nor range."""
+"""The documented defaults of presets/defaults.yaml: advice that is neither a finding nor a
+range."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from advisor.errors import RuleError
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """What we do unless told otherwise: the guide's row, the key, the value, where and why."""
+    """A recommended default: the guide's row, the key, the value, where it applies and why."""
 
     id: str
     key: str

@@ -1,4 +1,4 @@
-"""Finding and reading the config files around a log, and merging what they say by trust."""
+"""Finds and reads the config files around a log, and merges them by trust."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from advisor.errors import ConfigError
 from advisor.readers import role_of
 from advisor.run import Config
 
-BEFORE = ".before"  # added to a file's name: what it held before an edit in place
+BEFORE = ".before"  # suffix of the copy from before an edit in place
 _CHECKPOINT = re.compile(r"(checkpoint|step|epoch|global_step|ckpt)[-_]?\d+.*|model|LATEST")
 _INSIDE = re.compile(r"version_\d+|logs?|runs|files|tensorboard|metrics")
 _NAMES = re.compile(r"(?i)arg|config|param|train|sft|lora|finetune|recipe|hyp")
 _REMARK = re.compile(r"(?m)(^|\s)(#|//)|,\s*[}\]]")
-_LIMIT = 40  # config candidates looked at in one folder
+_LIMIT = 40  # config candidates read per folder
 _WEIGHTS = re.compile(r"(model|pytorch_model)([-\w]*)\.(safetensors|bin)")
-_TELLING = re.compile(  # one of these stands in every config that a dialect knows
+_TELLING = re.compile(  # every config of a known dialect holds one of these
     rb"\b(lr|learning_rate|step_scheduler|lora_\w+|num_train_epochs|per_device_train_batch_size|"
     rb"gradient_accumulation_steps|lr_scheduler_type|warmup_ratio|max_grad_norm|micro_batch_size)\b"
 )
@@ -30,28 +30,28 @@ _TELLING = re.compile(  # one of these stands in every config that a dialect kno
 
 @dataclass(frozen=True, slots=True)
 class ConfigSource:
-    """One file that says something about the run."""
+    """One file with information about the run."""
 
     path: Path
     dialect: str
     values: Mapping[str, object]
-    record: bool = False  # written by a tracker or a library: never the file to edit
-    snapshot: bool = False  # saved with a checkpoint: what the run really used
-    stranger: str = ""  # the trainer whose config it is, where that is none of our dialects
+    record: bool = False  # written by a tracker or a library: never edited
+    snapshot: bool = False  # saved with a checkpoint: what the run used
+    stranger: str = ""  # the trainer, if it is not one of our dialects
 
 
 @dataclass(frozen=True, slots=True)
 class FoundConfig:
-    """All that was found around a log, and notes on what was left out."""
+    """The config files found around a log, and notes on those left out."""
 
     sources: tuple[ConfigSource, ...] = ()
     notes: tuple[str, ...] = ()
-    weights: bool = False  # a model's own weights lie there
+    weights: bool = False  # a model's weights are there
     log_time: float | None = None
 
 
 def look_around(log_path: Path) -> FoundConfig:
-    """Return the sources in the folders of a run."""
+    """Return the config files in the folders of a run."""
     sources: dict[Path, ConfigSource] = {}
     notes: list[str] = []
     weights = False
@@ -78,7 +78,7 @@ def read_source(path: Path) -> ConfigSource | None:
     if "peft_type" in tree or (path.name == "adapter_config.json" and not stranger(tree)):
         return ConfigSource(path, "", _adapter(tree), record=True)
     dialect = sniff(tree)
-    if dialect is None and "architectures" in tree:  # the model's own, beside its weights
+    if dialect is None and "architectures" in tree:  # the model's config, beside its weights
         return ConfigSource(path, "", _model(tree), record=True)
     if dialect is None:
         name = stranger(tree)
@@ -92,7 +92,8 @@ def read_source(path: Path) -> ConfigSource | None:
 
 
 def _parse(text: str, path: Path) -> dict[str, object]:
-    """Return the tree of a config; a stranger's JSON may hold comments, as DeepSpeed allows."""
+    """Return the tree of a config; JSON of other trainers may hold comments, as DeepSpeed
+    allows."""
     if path.suffix != ".json":
         return trees.parse(text, path, ROOTS)
     try:
@@ -101,7 +102,7 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         if not _REMARK.search(text) or len(text) > trees.MAX_YAML:
             raise
         bare = re.sub(r"(?m)(^|\s)//.*$", "", text).replace("\t", " ")
-        try:  # read as YAML, of which JSON with '#' and a last comma is a part
+        try:  # as YAML, which includes JSON with '#' comments and a trailing comma
             tree = trees.parse("#\n" + bare, path.with_suffix(".yaml"))
         except ConfigError:
             tree = {}
@@ -118,7 +119,7 @@ def _adapter(tree: Mapping[str, object]) -> dict[str, object]:
 
 
 def _model(tree: Mapping[str, object]) -> dict[str, object]:
-    """Return what a model's config says of a run; its data type is only that of the saved
+    """Return what a model's config says about a run. Its data type is only that of the saved
     weights."""
     names = {"model.vocab_size": "vocab_size", "model.transformers_version": "transformers_version"}
     return {key: coerce(key, tree[name]) for key, name in names.items() if tree.get(name)}
@@ -144,7 +145,7 @@ def candidates(sources: Iterable[ConfigSource]) -> list[ConfigSource]:
 def merge_sources(
     sources: Iterable[ConfigSource], chosen: ConfigSource | None, log_time: float | None = None
 ) -> Config:
-    """Merge by trust: what a checkpoint saved, then the file to edit, then records."""
+    """Merge by trust: snapshots of a checkpoint first, then the file to edit, then records."""
     sources = list(sources)
     order = [s for s in sources if s.snapshot and (chosen is None or s.dialect == chosen.dialect)]
     order += [chosen] if chosen else []
@@ -162,12 +163,12 @@ def merge_sources(
     dialect = chosen.dialect if chosen else next((s.dialect for s in sources if s.dialect), "")
     adapted = any(s.path.name == "adapter_config.json" for s in sources)
     if not dialect and adapted and not any(s.stranger for s in sources):
-        dialect = ADAPTER_FORM  # others, as torchtune, save their adapters in this form, too
+        dialect = ADAPTER_FORM  # other trainers, like torchtune, also save adapters in this form
     return Config(values, origin, dialect, str(chosen.path) if chosen else None)
 
 
 def values_trained_with(source: ConfigSource, log_time: float | None) -> Mapping[str, object]:
-    """Return what the file held when the run was trained: an edit in place came after it."""
+    """Return the values of a file when the run was trained, before any later edit in place."""
     before = source.path.with_name(source.path.name + BEFORE)
     try:
         edited = source.path.stat().st_mtime
@@ -188,12 +189,12 @@ def _preference(source: ConfigSource) -> tuple[int, int, int, str]:
 
 
 def is_next(path: Path) -> bool:
-    """Say whether a file is what we wrote for a next run."""
+    """Return whether we wrote this file as the config of a next run."""
     return ".next." in path.name.lower()
 
 
 def _folders(log_path: Path) -> Iterator[Path]:
-    """Yield the folders of a run: its newest checkpoint's, its own, and those around it."""
+    """Yield the folders of a run: its newest checkpoint, its own folder, and those around it."""
     start = log_path if log_path.is_dir() else log_path.parent
     yield start
     below = [path for path in _listing(start) if _CHECKPOINT.fullmatch(path.name) and path.is_dir()]
@@ -215,7 +216,7 @@ def _number(path: Path) -> tuple[int, ...]:
 
 
 def _is_whole_model(path: Path) -> bool:
-    """Say whether a file is (or describes) a model saved whole, as adapters are not."""
+    """Return whether a file is (or describes) a whole saved model, not an adapter."""
     if path.name != "config.json":
         return bool(_WEIGHTS.fullmatch(path.name))
     try:
@@ -252,7 +253,8 @@ def _is_candidate(path: Path) -> bool:
 
 
 def _speaks(path: Path) -> bool:
-    """Say by its bytes whether a YAML file can be a training config: parsing all is slow."""
+    """Return whether the bytes of a YAML file could be a training config; parsing all files is
+    slow."""
     try:
         with path.open("rb") as file:
             head = file.read(trees.MAX_YAML)
@@ -262,7 +264,7 @@ def _speaks(path: Path) -> bool:
 
 
 def _newest(log_path: Path) -> float | None:
-    """Return when the log was last written."""
+    """Return the time of the log's last write, in seconds since the epoch."""
     paths = [log_path] if log_path.is_file() else _listing(log_path)
     if log_path.is_dir():
         paths = [path for path in paths if role_of(path.name.lower())]

@@ -1,4 +1,4 @@
-"""Rows that a log only counts, put at the steps that the config says they were logged at."""
+"""Places rows that a log only counts at the steps at which the config says they were logged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from advisor.run import Config, Event, Run, Series
 
-COUNTED = "rows_counted"  # the fact that a reader states of such a run
+COUNTED = "rows_counted"  # the fact that a reader sets for such a run
 KEY = "logging.every_steps"
 MOST = 1_000_000
 
@@ -14,7 +14,8 @@ MOST = 1_000_000
 def space_steps(run: Run, config: Config) -> Run:
     """Return the run with its steps as far apart as the config beside it logs them.
 
-    Not where the run would then be longer than it was planned to be: that config is another's.
+    If the run would become longer than planned, the config belongs to another run, and the steps
+    stay.
     """
     every = config.values.get(KEY)
     if not run.facts.get(COUNTED) or not isinstance(every, int) or not 1 < every < MOST:

@@ -1,4 +1,4 @@
-"""The recommended ranges of presets/ranges.yaml, by method and by how many samples were used."""
+"""The recommended ranges of presets/ranges.yaml, by method and by number of samples used."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from advisor.errors import RuleError
 SOURCE = "ranges.yaml"
 COMPILED = "ranges.json"
 SCALES = ("small", "medium", "large")
-SMALL, LARGE = 5_000, 50_000  # samples really used; the guide's own bounds
-# A method that has no range of its own for a key takes that of its nearest relative.
+SMALL, LARGE = 5_000, 50_000  # samples used; the guide's bounds
+# A method without a range for a key uses that of its nearest relative.
 _RELATIVES = {"dora": ("dora", "lora"), "qlora": ("qlora", "lora")}
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """A recommended range of one key, or the values it should have.
+    """A recommended range of one key, or its recommended values.
 
-    With ``per`` the range is of the value over the value of that other key. ``field_best`` is what
-    later work found best, ``field_high`` how high it goes, and ``origin`` which work that is.
+    With ``per``, the range is for the ratio of the value to the value of that other key.
+    ``field_best`` is the best value in later work, ``field_high`` the highest value there, and
+    ``origin`` names that work.
     """
 
     key: str
@@ -44,10 +45,10 @@ class KeyRange:
 class RangeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row of presets/ranges.yaml.
 
-    A row of the ``guide`` holds a pair of bounds for all scales, or one for each. One of later
-    work has an ``origin``, and the ``best`` value of a model whose width is ``width``: a family's
-    ``power`` of (width / its own) moves it, and runs of fewer than ``brief`` steps take ``times``
-    as much. ``room`` is how far from the best a value still does.
+    A row of the ``guide`` holds a pair of bounds for all scales, or one pair per scale. A row of
+    later work has an ``origin`` and the ``best`` value for a model of width ``width``: it scales
+    with a family's ``power`` of (width / its own), and runs of fewer than ``brief`` steps use
+    ``times`` as much. ``room`` is the factor by which a value may differ from the best.
     """
 
     method: str
@@ -82,7 +83,7 @@ def scale_of(samples: float) -> str:
 
 
 def range_for(key: str, method: str, samples: float | None) -> KeyRange | None:
-    """Return the recommended range of a key, or None where there is none.
+    """Return the recommended range of a key, or None if there is none.
 
     With unknown ``samples`` it spans all scales.
     """
@@ -91,8 +92,8 @@ def range_for(key: str, method: str, samples: float | None) -> KeyRange | None:
 
 
 def with_field(known: KeyRange, method: str, steps: float | None, model: str) -> KeyRange:
-    """Add what later work found of a key; ``steps`` is the length of the run, where known, and
-    ``model`` its name."""
+    """Return the range with the findings of later work added. ``steps`` is the length of the run,
+    if known, and ``model`` its name."""
     key = known.key
     row = _row(key, method, is_guide=False)
     if row is None or row.best is None:
@@ -111,8 +112,8 @@ def with_field(known: KeyRange, method: str, steps: float | None, model: str) ->
 
 
 def top_of(key: str, method: str) -> float | None:
-    """Return the guide's highest value over all amounts of data, of all methods where the run's
-    has none."""
+    """Return the guide's highest value over all amounts of data, over all methods if the run's has
+    none."""
     rows = [row for row in load_ranges() if row.key == key and row.guide]
     rows = [row for row in rows if row.method == method] or rows
     pairs = [pair for row in rows for pair in (row.all, row.small, row.medium, row.large) if pair]
@@ -120,9 +121,9 @@ def top_of(key: str, method: str) -> float | None:
 
 
 def width_of(model: str) -> float | None:
-    """Return about how wide a model is, by the billions of weights that its name states.
+    """Return the approximate width of a model, from the billions of weights in its name.
 
-    A model of L layers of width d has some 12 L d^2 weights, and L is about d / 100.
+    A model of L layers of width d has about 12 L d^2 weights, and L is about d / 100.
     """
     stated = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)b(?![a-z])", model.lower())
     count = float(stated[1]) * 1e9 if stated else 0.0
@@ -148,10 +149,10 @@ def _range(row: RangeRow, samples: float | None) -> KeyRange:
 
 
 def warmup_range(total_steps: float) -> tuple[float, float]:
-    """Return the fewest and most warm-up steps that suit a run of that length.
+    """Return the fewest and most warm-up steps recommended for a run of that length.
 
-    The guide's three bands joined without gaps: a handful in short runs, 5 to 10% in medium
-    ones, 10% and at most 1000 in long ones.
+    The guide's three bands joined without gaps: a handful of steps in short runs, 5 to 10% in
+    medium ones, 10% and at most 1000 in long ones.
     """
     share = 0.1 * total_steps
     if total_steps < 500:
@@ -168,7 +169,7 @@ def load_ranges() -> tuple[RangeRow, ...]:
     text = (folder / SOURCE).read_bytes().replace(b"\r\n", b"\n")
     try:
         compiled = msgspec.json.decode((folder / COMPILED).read_bytes(), type=_Compiled)
-    except (OSError, msgspec.DecodeError):  # absent, or of another version: the YAML is there
+    except (OSError, msgspec.DecodeError):  # absent or of another version: read the YAML
         return tuple(_parse(folder / SOURCE))
     if compiled.checksum != zlib.crc32(text):
         return tuple(_parse(folder / SOURCE))
@@ -184,7 +185,7 @@ def compile_ranges(folder: Path | None = None) -> str:
 
 
 def _parse(path: Path) -> list[RangeRow]:
-    from advisor.base.strict_yaml import parse_yaml  # only here: it reads YAML
+    from advisor.base.strict_yaml import parse_yaml  # slow to import
 
     document = parse_yaml(path.read_text(encoding="utf-8"))
     faults = [f"{path}:{fault.line}: {fault.what}" for fault in document.faults]

@@ -134,7 +134,7 @@ def _comment_kept(text: str, end: int, longer: int) -> str:
 
 
 def _says(text: str, value: object) -> bool:
-    """Say whether a value's text means this value already."""
+    """Return whether a value's text means this value already."""
     quoted = len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]
     current = trees.cast(text[1:-1] if quoted else text)
     return current == value and isinstance(current, bool) == isinstance(value, bool)

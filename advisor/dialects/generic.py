@@ -43,7 +43,7 @@ _PARTS = (
 
 
 def sniff(tree: Mapping[str, object]) -> bool:
-    """Say whether a tree looks like hyper-parameters: a learning rate and one thing more."""
+    """Return whether a tree looks like hyper-parameters: a learning rate and one thing more."""
     values = read(tree)
     return "optimizer.lr" in values and len(values) >= 2
 

@@ -16,7 +16,7 @@ _DEEP = 6  # sections and lists below which no mark is looked for
 
 
 def bears(tree: Mapping[str, object], marks: Sequence[str]) -> bool:
-    """Say whether a tree bears one of the marks."""
+    """Return whether a tree bears one of the marks."""
     return any(all(_holds(tree, part) for part in mark.split()) for mark in marks)
 
 

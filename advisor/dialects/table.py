@@ -46,7 +46,7 @@ class TableDialect:
         return {name.split(".")[0] for names in self.table.values() for name in names}
 
     def sniff(self, tree: Tree) -> bool:
-        """Say whether a parsed file is in this language."""
+        """Return whether a parsed file is in this language."""
         return bears(tree, self.marks)
 
     def read(self, tree: Tree) -> dict[str, object]:

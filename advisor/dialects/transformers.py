@@ -57,7 +57,7 @@ _TO_STYLE = {"inverse-square-root": "inverse_sqrt", "WSD": "warmup_stable_decay"
 
 
 def sniff(tree: Mapping[str, object]) -> bool:
-    """Say whether a tree holds arguments of this dialect, and of nobody else's."""
+    """Return whether a tree holds arguments of this dialect, and of nobody else's."""
     known = home(tree) is not None or front_end(tree) is not None
     return known and "log_history" not in tree and not stranger(tree)
 
@@ -260,7 +260,7 @@ def _native_interval(
 
 
 def _is_shown(name: str, edit: Edit, tree: Mapping[str, object]) -> bool:
-    """Say whether a flag is written; one that was on must be named: both at once are refused."""
+    """Return whether a flag is written; one that was on must be named: both at once are refused."""
     return name in (edit.new, edit.old) or bool(find(tree, name))
 
 

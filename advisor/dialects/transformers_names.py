@@ -149,7 +149,7 @@ def _holds_arguments(part: object) -> bool:
 
 
 def takes_more(tree: Mapping[str, object]) -> bool:
-    """Say whether a file is so surely of Hugging Face's arguments that a new one is read."""
+    """Return whether a file is so surely of Hugging Face's arguments that a new one is read."""
     section = home(tree)
     part = dig(tree, section) if section else tree
     if section is None or not isinstance(part, Mapping):
@@ -216,7 +216,7 @@ def _positive(tree: Mapping[str, object], name: str) -> float:
 
 
 def _has_kin(key: str, tree: Mapping[str, object]) -> bool:
-    """Say whether the file holds another key of the same section."""
+    """Return whether the file holds another key of the same section."""
     start = key.split(".")[0] + "."
     kin = (names for other, names in KEYS.items() if other.startswith(start))
     return any(find(tree, name) for names in kin for name in names)

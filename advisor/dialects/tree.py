@@ -63,7 +63,7 @@ def read_text(path: Path) -> str:
 
 
 def is_json(path: Path, text: str) -> bool:
-    """Say whether a config's text is JSON."""
+    """Return whether a config's text is JSON."""
     return path.suffix == ".json" or text.lstrip()[:1] == "{"
 
 
@@ -92,7 +92,7 @@ def dig(tree: object, path: str) -> object:
 
 
 def has(tree: object, path: str) -> bool:
-    """Say whether a dotted path exists, be its value null or not."""
+    """Return whether a dotted path exists, be its value null or not."""
     if isinstance(tree, Mapping) and path in tree:
         return True
     head, _, name = path.rpartition(".")
@@ -217,5 +217,5 @@ def _only(text: str, roots: Collection[str]) -> str:
 
 
 def _speaks(block: list[str]) -> bool:
-    """Say whether a section of another name holds arguments of training."""
+    """Return whether a section of another name holds arguments of training."""
     return len(block) > 2 and any(_ARGUMENT.match(line) for line in block)

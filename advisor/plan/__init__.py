@@ -1,1 +1,1 @@
-"""From findings to the edits to take next, and into the file."""
+"""From findings to the edits of the next run, and into its config file."""

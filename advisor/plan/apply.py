@@ -1,4 +1,4 @@
-"""Writing a Plan into a config file: atomic, never over another file, never twice."""
+"""Writes a Plan into a config file: atomically, never over another file, never twice."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from advisor.run import Config
 
 
 def default_output(path: Path) -> Path:
-    """Return the file that takes the edits when none is named: ``config.next.yaml``."""
+    """Return the file for the edits if none is named: ``config.next.yaml``."""
     return path.with_name(f"{path.name.removesuffix(path.suffix)}.next{path.suffix}")
 
 
 def preview_edits(
     path: Path, plan: Plan, config: Config, include: Collection[str] = ("safe", "review")
 ) -> Written:
-    """Say what writing the Plan's edits of the kinds in ``include`` would do; write nothing."""
+    """Return what would be written for the Plan's edits of the kinds in ``include``; write
+    nothing."""
     raw = _read_exact(path)
     tree = trees.parse(raw.removeprefix("\ufeff"), path) if raw.strip() else {}
     dialect = dialect_of(config.dialect) or sniff(tree)
@@ -51,7 +52,7 @@ def apply_edits(
     in_place: bool = False,
     include: Collection[str] = ("safe", "review"),
 ) -> Written:
-    """Write the Plan's edits of the kinds in ``include`` and say what was done with each."""
+    """Write the Plan's edits of the kinds in ``include`` and return the outcome of each."""
     if in_place and out is not None:
         raise EditError("-o and --in-place exclude each other; give one of them")
     outcome = preview_edits(path, plan, config, include)
@@ -66,8 +67,8 @@ def apply_edits(
 
 
 def _read_exact(path: Path) -> str:
-    """Return the text with its line ends as they are."""
-    trees.read_text(path)  # within bounds, and text
+    """Return the text with its line ends unchanged."""
+    trees.read_text(path)  # raises if it is too large or not text
     with path.open(encoding="utf-8", newline="") as file:
         return file.read()
 
@@ -91,7 +92,7 @@ def _judge(edit: Edit, held: Mapping[str, object], include: Collection[str]) -> 
 
 
 def _replace(path: Path, outcome: Written, config: Config) -> None:
-    """Replace the file a link points to, and keep beside it what the run was trained with."""
+    """Replace the file that a link points to, and keep a copy of what the run was trained with."""
     real = path.resolve()
     if not real.is_relative_to(path.parent.resolve()):
         raise EditError(
@@ -108,12 +109,12 @@ def _replace(path: Path, outcome: Written, config: Config) -> None:
         write_atomic(real, outcome.new, real)
     except OSError as error:
         if new:
-            before.unlink(missing_ok=True)  # nothing was changed: nothing is left behind
+            before.unlink(missing_ok=True)  # nothing was changed, so leave no copy
         raise EditError(f"{real}: cannot be written ({error.strerror})") from None
 
 
 def _is_trained_with(before: Path, config: Config) -> bool:
-    """Say whether what was kept earlier is still what the run was trained with."""
+    """Return whether the earlier copy still holds what the run was trained with."""
     dialect = dialect_of(config.dialect)
     if dialect is None or not before.is_file():
         return False
@@ -132,7 +133,7 @@ def _is_trained_with(before: Path, config: Config) -> bool:
 def _create(place: Path, like: Path, new: str) -> None:
     if place.is_symlink() or place.exists():
         if place.is_file() and not place.is_symlink() and _equals(place, new):
-            return  # the same plan was written here before
+            return  # the same plan is already written
         raise EditError(f"{place}: exists already; give another file with -o, or --in-place")
     if not place.parent.is_dir():
         raise EditError(f"{place.parent}: no such folder; create it or give another file with -o")

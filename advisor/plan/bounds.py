@@ -1,4 +1,4 @@
-"""How far an Edit may lead: the recommended range of its key for this run."""
+"""Bounds of an Edit: the recommended range of its key for this run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from advisor.signals import View
 from advisor.signals.rates import range_of, steps_otherwise
 from advisor.signals.run_size import text
 
-BEYOND = 3  # times the highest usual rate: no rule raises a rate from there on
-HOPELESS = 30  # times the highest usual rate: no lowered one stays above it
-# A cure may go below what is recommended to start with.
+BEYOND = 3  # times the highest usual rate, above which no rule raises a rate
+HOPELESS = 30  # times the highest usual rate; a lowered rate always ends below it
+# A fix may go below the range recommended to start with.
 _NO_FLOOR = (coupling.EPOCHS, coupling.LOCAL)
 
 
 def cure_range(key: str, view: View, method: str = "") -> KeyRange | None:
-    """Return the range that bounds what a cure may do: it may go below a recommended start."""
+    """Return the range that bounds a fix; it may go below a recommended start."""
     known = range_of(key, view, method)
     if known is None or known.per or known.low is None:
         return None
@@ -29,7 +29,7 @@ def cure_range(key: str, view: View, method: str = "") -> KeyRange | None:
 
 
 def bound(edit: Edit, view: View, old: object) -> Edit:
-    """Bound a relative Edit by the recommended range for the method and the data size."""
+    """Return a relative Edit, bounded by the recommended range for the method and data size."""
     if edit.op not in ("multiply", "add"):
         return edit
     known, low, high = cure_range(edit.key, view), -math.inf, math.inf
@@ -45,10 +45,10 @@ def bound(edit: Edit, view: View, old: object) -> Edit:
 
 
 def _rate_bounds(edit: Edit, view: View, old: float, known: KeyRange | None) -> tuple[Edit, float]:
-    """Return the Edit of a rate and how high it may lead.
+    """Return the Edit of a rate and its upper bound.
 
-    A run that learns too slowly at the end of the guide's range shows that this is not made for
-    it: only then it may be raised beyond.
+    A run that learns too slowly at the end of the guide's range shows that the range does not suit
+    it: only then may the rate be raised beyond.
     """
     high = math.inf if known is None or known.high is None else known.high
     top = top_of(edit.key, text(view, "method"))
@@ -63,10 +63,10 @@ def _rate_bounds(edit: Edit, view: View, old: float, known: KeyRange | None) -> 
 
 
 def _lower(edit: Edit, known: KeyRange | None, old: float, top: float) -> Edit:
-    """Lower a rate by its rule's factor; one far above what later work found best, by a LEAP.
+    """Lower a rate by its rule's factor, or by a LEAP if it is far above the best of later work.
 
-    What began higher also ends no lower, and none stays where no model bears it. ``top`` is the
-    highest usual rate, of any method where the run's is not known.
+    A rate that began higher also ends no lower, and no rate stays where no model tolerates it.
+    ``top`` is the highest usual rate, over all methods if the run's is unknown.
     """
     wanted = min(old * number(edit.operand), HOPELESS * top)
     if known is None:

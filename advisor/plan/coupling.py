@@ -1,4 +1,4 @@
-"""Edits that must come along with others: what the guide says moves together."""
+"""Edits that follow from others: the guide says which settings move together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def couple(
     habits: Habits,
     total: float | None,
 ) -> list[Edit]:
-    """Return what comes along with the edits; keys in ``taken`` are edited for their own sake."""
+    """Return the edits that follow from the given ones; keys in ``taken`` have edits of their
+    own."""
     found: list[Edit] = []
     for edit in edits:
         if not edit.resolved or edit.applies == "advice":
@@ -55,7 +56,7 @@ def along(cause: Edit, key: str, old: Value, new: Value, why: str) -> Edit:
 
 
 def ratio(edit: Edit) -> float | None:
-    """Return by what an Edit multiplies its value, None where that is no ratio."""
+    """Return the factor by which an Edit changes its value; None where there is none."""
     if is_number(edit.old) and is_number(edit.new) and number(edit.old) > 0:
         return number(edit.new) / number(edit.old)
     return None
@@ -100,7 +101,7 @@ def _with_method(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
 
 
 def _with_length(edit: Edit, values: Mapping[str, object], total: float | None) -> list[Edit]:
-    """Move what is counted in steps along with the length of the run."""
+    """Return the edits that scale settings counted in steps with the length of the run."""
     factor, steps = ratio(edit), values.get(STEPS)
     if factor is None or edit.key not in (EPOCHS, STEPS, GLOBAL):
         return []
@@ -111,7 +112,7 @@ def _with_length(edit: Edit, values: Mapping[str, object], total: float | None) 
         found.append(along(edit, STEPS, steps, new, "max_steps would end the run first"))
     if edit.key == GLOBAL:
         if capped:
-            return []  # max_steps decides how long the run is, whatever a step holds
+            return []  # max_steps sets the length of the run, whatever the batch
         factor = 1 / factor
     decay = values.get(DECAY_STEPS)
     if isinstance(decay, int) and decay > 1:
@@ -145,7 +146,8 @@ def _with_lr(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
 
 
 def fit_batch(edit: Edit, values: Mapping[str, object], known: bool) -> tuple[Value, str]:
-    """Return the nearest size that divides without rest, and a note where that is another."""
+    """Return the nearest batch that divides evenly, and a note if it differs from the wanted
+    one."""
     parallel = values.get("data.parallel", 1)
     parallel = parallel if isinstance(parallel, int) and parallel > 0 else 1
     local, whole = values.get(LOCAL), values.get(GLOBAL)

@@ -1,4 +1,4 @@
-"""Edits moved to the key that decides: some keys do nothing where another one is set."""
+"""Moves edits to the key that decides: some keys have no effect while another one is set."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from advisor.plan.bounds import bound
 from advisor.plan.edits import note, resolve
 from advisor.plan.target import Target
 
-LONGER = 1.5  # times as many steps, where an epoch more is meant and nobody knows its length
+LONGER = 1.5  # factor for the steps where one epoch more is wanted but its length is unknown
 
 
 def deciding(edit: Edit, target: Target) -> Edit:
-    """Return the Edit as one of max_steps where that ends the run, whatever the epochs say.
+    """Return the Edit as an edit of max_steps if that ends the run, whatever the epochs.
 
-    Hugging Face's Trainer takes no notice of the epochs once max_steps is set; the guide's
-    trainer ends at whichever comes first, so that there both are moved (``coupling``).
+    Hugging Face's Trainer ignores the epochs once max_steps is set; the guide's trainer ends at
+    whichever comes first, so both are moved there (``coupling``).
     """
     steps = target.values.get(coupling.STEPS)
     if edit.key != coupling.EPOCHS or edit.applies == "advice" or target.habits.ends_at == "first":
@@ -26,21 +26,21 @@ def deciding(edit: Edit, target: Target) -> Edit:
     if not is_number(steps) or number(steps) <= 0:
         return edit
     if target.habits.ends_at == "unknown" and coupling.EPOCHS in target.values:
-        return edit  # which of the two ends the run, nobody knows
+        return edit  # unknown which of the two ends the run
     epochs = _epochs(target, number(steps))
     if epochs is None and edit.op == "add" and is_number(edit.operand):
         factor = LONGER if number(edit.operand) > 0 else 1 / LONGER
         return replace(edit, key=coupling.STEPS, op="multiply", operand=factor, low=None, high=None)
     done = resolve(bound(edit, target.view, epochs), epochs)
     if epochs is None or not done.resolved or not is_number(done.new):
-        return edit  # both are moved alike
+        return edit  # both are moved by the same factor
     wanted = max(1, round(number(steps) * number(done.new) / epochs))
     moved = replace(edit, key=coupling.STEPS, op="set", operand=wanted, low=None, high=None)
     return note(moved, "max_steps ends the run, whatever the epochs say")
 
 
 def _epochs(target: Target, steps: float) -> float | None:
-    """Return how many epochs the run's steps make, by what the log says of an epoch."""
+    """Return how many epochs the steps make, by what the log says about an epoch."""
     each = finite(target.run.facts.get("steps_per_epoch"))
     if each:
         return steps / each

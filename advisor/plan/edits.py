@@ -1,4 +1,4 @@
-"""Edits made concrete: resolved against a value within bounds, and merged between findings."""
+"""Resolves edits against a value within bounds, and merges those of several findings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from advisor.run import Scalar
 
 Value = Scalar | list[Scalar]
 LEAP = 10.0  # the guide's largest single step
-WHOLE_LEAP = 8.0  # the same for sizes and counts, which go in powers of two
+WHOLE_LEAP = 8.0  # largest step of sizes and counts, which go in powers of two
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An Edit with the weight of the Finding that it comes from."""
+    """An Edit with the weight of its Finding."""
 
     edit: Edit
     severity: Severity
@@ -31,14 +31,15 @@ class Proposal:
 
 
 class Merged(NamedTuple):
-    """At most one Proposal a key, resolved; and the Edits that were dropped, with their why."""
+    """At most one resolved Proposal per key, and the dropped Edits with the reason for each."""
 
     kept: list[Proposal]
     dropped: list[Edit]
 
 
 def resolve(edit: Edit, old: Value) -> Edit:
-    """Return the Edit with old and new value; unresolved where it is relative to nothing."""
+    """Return the Edit with old and new value; unresolved if it is relative and no value is
+    known."""
     if edit.applies == "advice":
         return replace(edit, old=old)
     if edit.op == "set":
@@ -63,15 +64,15 @@ def _done(edit: Edit, old: Value, new: Value, held: str) -> Edit:
 
 
 def round_off(value: Value) -> Value:
-    """Return a value without what binary arithmetic leaves behind its last digit.
+    """Return a value without binary rounding errors: 3 x 0.0002 is 0.0006.
 
-    The one place where a value that is to be written gets its digits: 3 x 0.0002 is 0.0006.
+    The only place where values to be written are rounded.
     """
     return float(f"{value:.15g}") if isinstance(value, float) and is_number(value) else value
 
 
 def note(edit: Edit, text: str, status: EditStatus | None = None) -> Edit:
-    """Add a sentence for people, once; and the status that it puts into words."""
+    """Return the Edit with one more sentence in its note (once), and the matching status."""
     if status is not None:
         edit = replace(edit, status=status)
     said = edit.note.split("; ") if edit.note else []
@@ -93,10 +94,10 @@ def _tidy(key: str, old: Value, value: float) -> float | int:
 
 
 def _hold_within(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
-    """Hold a number within its bounds, and say so.
+    """Return a number held within its bounds, and a note on it.
 
-    A value that lies outside already moves no further out. It comes back as far as the nearest
-    bound, or by one LEAP where that is less: what began higher also ends no lower.
+    A value already outside moves no further out. It comes back to the nearest bound, or by one LEAP
+    if that is less: a value that began higher also ends no lower.
     """
     low = -math.inf if edit.low is None else edit.low
     high = math.inf if edit.high is None else edit.high
@@ -119,7 +120,7 @@ def _hold_within(edit: Edit, old: Value, wanted: Value) -> tuple[Value, str]:
 
 
 def _bring_back(key: str, start: float, value: float, low: float, high: float) -> float:
-    """Return where a value from outside its range comes to when ``value`` is wanted."""
+    """Return where a value outside its range comes to when ``value`` is wanted."""
     leap = WHOLE_LEAP if KINDS.get(key) == "int" else LEAP
     if start > high:
         reached = min(value, max(high, number(_tidy(key, start, start / leap))))
@@ -129,7 +130,7 @@ def _bring_back(key: str, start: float, value: float, low: float, high: float) -
 
 
 def _two_digits_below(value: float) -> float:
-    """Cut to two digits: where rounding up would pass the largest step."""
+    """Return the value truncated to two digits, where rounding up would exceed the largest step."""
     unit = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
     return math.floor(value / unit * (1 + 1e-12)) * unit
 
@@ -139,10 +140,10 @@ def _as_kind(key: str, value: float) -> float | int:
 
 
 def merge(proposals: Sequence[Proposal], current: Callable[[Edit], Edit]) -> Merged:
-    """Return at most one Edit a key (list items apart), and what was dropped, with its why.
+    """Return at most one Edit per key (list items apart), and the dropped ones with reasons.
 
-    ``current`` resolves an Edit against the value in force. Two multiplies never compound:
-    the finding that weighs more decides, and opposite wishes leave the key alone.
+    ``current`` resolves an Edit against the value in force. Two factors never compound: the
+    weightier finding decides, and opposite changes leave the key alone.
     """
     kept: list[Proposal] = []
     dropped: list[Edit] = []
@@ -164,7 +165,7 @@ def merge(proposals: Sequence[Proposal], current: Callable[[Edit], Edit]) -> Mer
 
 
 def _chain(kept: Sequence[Proposal]) -> list[Proposal]:
-    """Let each list edit start from what the one before it made of the same list."""
+    """Return list edits that each start from the result of the one before."""
     lists: dict[str, Value] = {}
     chained = []
     for proposal in kept:
@@ -177,12 +178,13 @@ def _chain(kept: Sequence[Proposal]) -> list[Proposal]:
 
 
 def _explain_unchanged(edit: Edit) -> Edit:
-    """Say why an Edit would change nothing: a bound says it already."""
+    """Return the Edit with the reason why it changes nothing, unless a bound gives it already."""
     return edit if edit.status == "bounded" else note(edit, f"already {edit.old}", "unchanged")
 
 
 def _decide(live: list[Proposal], idle: list[Proposal]) -> tuple[list[Proposal], list[Edit]]:
-    """Return what is taken of one key, and what is not; ``idle`` would change nothing."""
+    """Return the proposals kept for one key, and the dropped edits; ``idle`` ones would change
+    nothing."""
     wishes = {p.edit.direction for p in (*live, *idle)} - {0}
     opposed = {p.edit.op for p in live} == {"append", "remove"}
     if live and (len(wishes) == 2 or opposed):
@@ -192,7 +194,7 @@ def _decide(live: list[Proposal], idle: list[Proposal]) -> tuple[list[Proposal],
         return [], [note(p.edit, why, "conflict") for p in (*live, *idle)]
     if len(live) < 2:
         return live, [p.edit for p in idle]
-    # max() keeps the first of equals; a set is absolute, so it wins over an equal multiply.
+    # max() keeps the first of equals; a set is absolute, so it beats an equal multiply
     best = max(live, key=lambda p: (*p.weight, p.edit.op == "set"))
     losers = [p.edit for p in live if p is not best]
     why = f"superseded by {_codes(best.edit)}"
@@ -205,7 +207,7 @@ def _codes(edit: Edit) -> str:
 
 
 def _join(proposals: Sequence[Proposal]) -> list[Proposal]:
-    """Join equal edits of several findings: their codes add up, the heavier weight stays."""
+    """Join equal edits of several findings: codes are combined, the greatest weight stays."""
     found: dict[tuple[object, ...], Proposal] = {}
     for proposal in proposals:
         edit = proposal.edit

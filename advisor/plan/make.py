@@ -39,7 +39,7 @@ class Group(IntEnum):
     """What a key is about, in the guide's order of tuning."""
 
     MEASURING = auto()
-    NUMERICS = auto()  # and memory, and all that no other group names
+    NUMERICS = auto()  # also memory, and every key outside the other groups
     RATE = auto()
     BATCH = auto()
     EPOCHS = auto()
@@ -66,7 +66,8 @@ def group_of(key: str) -> Group:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A Plan on its way: what the next run takes, what waits for a later one, what is dropped."""
+    """An unfinished Plan: edits for the next run, edits that wait for a later one, dropped
+    edits."""
 
     now: tuple[Edit, ...]
     later: tuple[Edit, ...]
@@ -100,7 +101,8 @@ def propose(findings: Sequence[Finding], target: Target) -> list[Proposal]:
 
 
 def choose(merged: Merged, findings: Sequence[Finding], target: Target, one_group: bool) -> Draft:
-    """Split into what the next run takes and what waits, so that a change can be credited."""
+    """Split into edits for the next run and edits that wait, so that an effect has one known
+    cause."""
     ready, mild = _set_aside_mild(findings, merged.kept)
     ready, unknown, waits = _lead(ready, findings) if one_group else (ready, [], [])
     now, later = _group(ready, [*mild, *waits], one_group, target)
@@ -109,14 +111,14 @@ def choose(merged: Merged, findings: Sequence[Finding], target: Target, one_grou
 
 
 def complete(draft: Draft, target: Target) -> Draft:
-    """Add what must come along with the Edits of the next run, in the guide's order."""
+    """Add edits that must come along with those of the next run, in the guide's order."""
     extra, held_back = _add_coupled(draft.now, draft.taken, target)
     now = tuple(_order([*draft.now, *extra]))
     return replace(draft, now=now, dropped=(*draft.dropped, *held_back))
 
 
 def write(draft: Draft, target: Target) -> Plan:
-    """Put a Draft into the user's own keys and values, with flags, and a diff of the file.
+    """Return the Plan in the user's own keys and values, with flags and a diff of the file.
 
     Values are rounded here and nowhere before.
     """
@@ -134,7 +136,7 @@ def _round(edit: Edit) -> Edit:
 def _set_aside_mild(
     findings: Sequence[Finding], kept: Sequence[Proposal]
 ) -> tuple[list[Proposal], list[Edit]]:
-    """Set mild wishes aside while an error stands that no edit answers: they are not the cure."""
+    """Set the edits of mild findings aside while no edit answers an error: they are not its fix."""
     answered = {code for p in kept if p.edit.applies != "advice" for code in p.edit.because}
     if all(f.code in answered for f in findings if f.severity == "error"):
         return list(kept), []
@@ -145,11 +147,11 @@ def _set_aside_mild(
 def _lead(
     kept: Sequence[Proposal], findings: Sequence[Finding]
 ) -> tuple[list[Proposal], list[Edit], list[Edit]]:
-    """Let what is for a lesser cause wait for the edit of a finding's likeliest one.
+    """Make edits for lesser causes wait for the edit for a finding's likeliest cause.
 
-    Numerics go before the learning rate, unless the rate is the first suspect itself. Returns
-    what is left, what leads although its value is not known, so that nothing waits for it, and
-    what waits.
+    Numerics go before the learning rate, unless the rate is the first suspect. Returns the
+    remaining edits, those that lead but have no known value (so that nothing waits for them), and
+    those that wait.
     """
     leads: dict[str, tuple[str, ...]] = {}
     unknown: list[Edit] = []
@@ -173,7 +175,7 @@ def _lead(
 def _add_coupled(
     now: Sequence[Edit], taken: frozenset[str], target: Target
 ) -> tuple[list[Edit], list[Edit]]:
-    """Return what comes along within its range, and what the range does not let come along."""
+    """Return the coupled edits within their ranges, and those that a range rules out."""
     method = next((e.new for e in now if e.key == coupling.METHOD and e.resolved), None)
     extra = coupling.couple(now, target.full, taken, target.habits, target.steps)
     along = []
@@ -207,7 +209,7 @@ def _resolve(edit: Edit, target: Target) -> Edit:
 
 
 def _first_warmup(edit: Edit, steps: float) -> Edit:
-    """Start from the guide's table where there is no warmup to multiply."""
+    """Return the guide's warm-up where there is none to multiply."""
     if not is_number(edit.operand) or number(edit.operand) <= 1:
         return edit
     low, high = warmup_range(steps)
@@ -217,14 +219,15 @@ def _first_warmup(edit: Edit, steps: float) -> Edit:
 def _group(
     kept: Sequence[Proposal], later: Sequence[Edit], one_group: bool, target: Target
 ) -> tuple[list[Edit], list[Edit]]:
-    """Split into what the next run takes, and what waits so that a change can be credited."""
+    """Split into edits for the next run and edits that wait, so that an effect has one known
+    cause."""
     waiting = [
         p for p in kept if p.edit.applies == "review" and group_of(p.edit.key) > Group.MEASURING
     ]
     if not one_group or not waiting:
         return [p.edit for p in kept], _order(later)
     heavy = [p for p in waiting if p.severity != "info"] or waiting
-    # What cannot be written (no value, no such key) must not hold up what can.
+    # Edits that cannot be written (no value, no such key) must not block those that can.
     ready = [p for p in heavy if p.edit.resolved and _has_key(p.edit, target)] or heavy
     first = min(group_of(p.edit.key) for p in ready)
     later = [*later, *(p.edit for p in waiting if group_of(p.edit.key) != first)]
@@ -241,7 +244,7 @@ def _order(edits: Sequence[Edit]) -> list[Edit]:
 
 def _name(edit: Edit, target: Target) -> Edit:
     if target.dialect is None:
-        return edit  # told in words: nobody knows what this trainer calls it
+        return edit  # printed in words: the trainer's name for it is unknown
     native = target.dialect.native_path(edit.key, target.tree)
     if native or edit.applies == "advice":
         return replace(edit, native_key=native)
@@ -254,7 +257,7 @@ def _name(edit: Edit, target: Target) -> Edit:
 
 
 def _check(edit: Edit, target: Target) -> Edit:
-    """Mark an Edit whose value the file no longer holds, or never held itself."""
+    """Mark an Edit whose value the file no longer holds, or never held."""
     if not edit.resolved or edit.applies == "advice":
         return edit
     found = check_held(edit, target.held)
@@ -262,7 +265,7 @@ def _check(edit: Edit, target: Target) -> Edit:
 
 
 def check_held(edit: Edit, held: Mapping[str, object]) -> tuple[EditStatus, str] | None:
-    """Say why an Edit is not to be written over what a file holds now; None where it may be."""
+    """Return why an Edit must not overwrite what a file holds now; None where it may."""
     if edit.key not in held:
         return None
     value = held[edit.key]
@@ -280,7 +283,7 @@ def check_held(edit: Edit, held: Mapping[str, object]) -> tuple[EditStatus, str]
 
 
 def _spell(edits: Sequence[Edit], target: Target) -> list[Edit]:
-    """Add the values as the user's own config spells them."""
+    """Return the edits with their values as the user's config spells them."""
     dialect = target.dialect
     if dialect is None:
         return [replace(e, native_old=e.old, native_new=e.new) for e in edits]
@@ -301,12 +304,12 @@ def _spell(edits: Sequence[Edit], target: Target) -> list[Edit]:
 
 
 def is_takeable(edit: Edit) -> bool:
-    """Say whether the next run is to take an Edit, by file or by flag."""
+    """Return whether the next run can use an Edit, by file or by flag."""
     return edit.resolved and edit.applies != "advice" and edit.status != "already_changed"
 
 
 def is_writable(edit: Edit) -> bool:
-    """Say whether an Edit of a Plan is to be written into a file."""
+    """Return whether an Edit of a Plan can be written into a file."""
     return is_takeable(edit) and edit.status not in ("held_elsewhere", "file_differs")
 
 

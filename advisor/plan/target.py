@@ -1,4 +1,4 @@
-"""What a Plan's edits stand on: the values a run was trained with, and the file as it is now."""
+"""The basis of a Plan's edits: the values of the run's training, and the current file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from advisor.signals import View
 
 
 class Old(NamedTuple):
-    """The value a run was trained with, and where it is from: in words, too, where not plain."""
+    """The value a run was trained with, and its source: also in words where that is not plain."""
 
     value: Value = None
     source: EditSource = ""
@@ -32,7 +32,7 @@ class Old(NamedTuple):
 
 @dataclass
 class Target:
-    """What the edits stand on: the values trained with, and the file as it is now."""
+    """The basis of edits: the values of the run's training, and the current file."""
 
     config: Config
     run: Run
@@ -71,17 +71,17 @@ class Target:
 
     @property
     def problem(self) -> str:
-        """Why the file cannot be read, '' where it can."""
+        """Why the file cannot be read, '' if it can."""
         return self._file[2]
 
     @cached_property
     def held(self) -> dict[str, object]:
-        """The file's values now, in canonical units of this run."""
+        """The values now in the file, in canonical units of this run."""
         return held_values(self.dialect, self.tree, self.config) if self.dialect else {}
 
     @cached_property
     def trusts_defaults(self) -> bool:
-        """A trainer's default counts only where a file shows its arguments."""
+        """Whether a trainer's default counts: only if a file shows its arguments."""
         starts = ("optimizer.", "step_scheduler.", "lr_scheduler.")
         from_file = (key for key, o in self.config.origin.items() if o not in ("log", "--set"))
         return any(key.startswith(starts) for key in from_file)
@@ -91,17 +91,17 @@ class Target:
         values = dict(self.config.values)
         peak, lr = peak_lr(self.run), values.get(coupling.LR)
         if peak is not None and (not is_number(lr) or is_far(number(lr), peak, self.run)):
-            values[coupling.LR] = peak  # the file may have been edited since; the log has not
+            values[coupling.LR] = peak  # the file may have been edited since, the log not
         return values
 
     @cached_property
     def view(self) -> View:
-        """The run with these values, for what is worked out from a log: samples, length."""
+        """The run with these values, for what is computed from a log: samples, length."""
         return View(replace(self.run, config=replace(self.config, values=self.values)))
 
     @cached_property
     def steps(self) -> float | None:
-        """How many optimiser steps the run was to take."""
+        """The planned optimiser steps of the run."""
         for name in ("total_steps", "max_steps"):
             stated = self.run.facts.get(name)
             if is_number(stated) and number(stated) > 0:
@@ -112,7 +112,7 @@ class Target:
         return float(series.steps[-1])
 
     def old(self, key: str) -> Old:
-        """Return the value trained with, and where it is from."""
+        """Return the value trained with, and its source."""
         if key in self.values:
             value = self.values[key]
             stated = self.config.values.get(key)
@@ -137,7 +137,7 @@ class Target:
 
     @cached_property
     def full(self) -> dict[str, object]:
-        """The values that edits couple through, defaults filled in."""
+        """The values that coupled edits depend on, with defaults filled in."""
         keys = (
             coupling.LR, coupling.GLOBAL, coupling.LOCAL, coupling.ACCUMULATION, coupling.ALPHA,
         )  # fmt: skip
@@ -156,13 +156,13 @@ class Target:
 
 
 def is_far(rate: float, peak: float, run: Run) -> bool:
-    """Say whether a run whose log peaks at ``peak`` cannot have been trained with a rate."""
+    """Return whether a run whose log peaks at ``peak`` cannot have been trained with a rate."""
     span = rate_span(run)
     return rate < 0.95 * peak or (span is not None and rate > FAR * span[2])
 
 
 def held_values(dialect: Dialect, tree: dict[str, object], config: Config) -> dict[str, object]:
-    """Return what a file holds, its global batch counted over as many devices as the run's."""
+    """Return the values in a file, with the global batch for the run's number of devices."""
     held = dialect.read(tree) if tree else {}
     parallel = config.values.get("data.parallel")
     whole, stated = held.get(coupling.GLOBAL), held.get("data.parallel", 1)

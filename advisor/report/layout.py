@@ -22,7 +22,7 @@ class Page:
         return max(NARROW, self.console.width)
 
     def can_print(self, text: str) -> bool:
-        """Say whether the console's encoding has these characters."""
+        """Return whether the console's encoding has these characters."""
         try:
             text.encode(self.console.encoding)
         except UnicodeEncodeError:

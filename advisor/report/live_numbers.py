@@ -48,7 +48,7 @@ def _said(signal: str, words: str, view: View) -> str:
 
 
 def standing_of(run: Run) -> str:
-    """Say how far a run is, how fast it goes and how long it will still take."""
+    """Return how far a run is, how fast it goes and how long it will still take."""
     series = main_series(run)
     if series is None:
         return "no metrics yet"

@@ -1,8 +1,8 @@
 """How often each rule was right on labelled runs, and the confidence that follows from it.
 
-`rules/calibration.json` holds the counts; `python -m benchmarks.tools.calibrate` makes
-it. A count belongs to the rule as it stood: where its condition or limits have changed since, the
-rule's own word counts.
+`rules/calibration.json` holds the counts; `python -m benchmarks.tools.calibrate` makes it. A count
+holds for the rule as it was measured: if its condition or limits have changed since, the confidence
+stated in the rule file is used.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _NAMES = re.compile(r"[A-Za-z_][\w.]*")
 class Counted(msgspec.Struct, frozen=True):
     """Findings of one rule on labelled runs, and how many of them were right."""
 
-    of: int  # checksum of the condition that was measured
-    trained: tuple[int, int] = (0, 0)  # said, right: on runs that were really trained
-    made: tuple[int, int] = (0, 0)  # on generated runs
+    of: int  # checksum of the measured condition
+    trained: tuple[int, int] = (0, 0)  # findings, right ones: on real training runs
+    made: tuple[int, int] = (0, 0)  # the same on generated runs
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """Counts by rule code, and what they weigh beside the rule's own word."""
+    """Counts by rule code, and how they are weighed against the confidence in the rule file."""
 
-    weight: float = 0.0  # the word, in findings
-    share: float = 1.0  # a finding on a generated run, in findings on trained ones
-    enough: int = 1  # findings; below that the word stands
+    weight: float = 0.0  # of the stated confidence, in findings
+    share: float = 1.0  # weight of a finding on a generated run; 1 is that on a real run
+    enough: int = 1  # findings; with fewer, the stated confidence is used
     rules: dict[str, Counted] = {}
 
     def confidence(self, rule: Rule) -> float | None:
-        """Return the measured confidence, or None where too little is known of the rule."""
+        """Return the measured confidence, or None where the rule has too few counts."""
         counted = self.rules.get(rule.code)
         if counted is None or counted.of != checksum(rule):
             return None
@@ -49,7 +49,7 @@ class Calibration(msgspec.Struct, frozen=True):
         return round(self.estimate(counted, CONFIDENCES[rule.confidence]), 3)
 
     def estimate(self, counted: Counted, word: float) -> float:
-        """Return the share that was right, drawn towards the word where counts are few."""
+        """Return the share of right findings, drawn towards ``word`` where counts are few."""
         said, right = (
             real + self.share * made
             for real, made in zip(counted.trained, counted.made, strict=True)
@@ -58,15 +58,15 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 def checksum(rule: Rule) -> int:
-    """Return a checksum of what decides whether the rule holds of a log."""
+    """Return a checksum of what decides whether the rule holds for a log."""
     live = {*_NAMES.findall(rule.live_when)} - {*_NAMES.findall(rule.when)}
     limits = ",".join(f"{n}={value:g}" for n, value in sorted(rule.limits.items()) if n not in live)
     lines = clauses(rule.when) if rule.when else ()
-    return zlib.crc32(f"{lines};{limits}".encode())  # of what it says, however it is written
+    return zlib.crc32(f"{lines};{limits}".encode())  # independent of layout
 
 
 def read_calibration(folder: Path) -> Calibration:
-    """Return the counts that lie beside the rules; none where there is no such file."""
+    """Return the counts that lie beside the rules; empty without such a file."""
     path = folder / CALIBRATION
     if not path.exists():
         return Calibration()
@@ -79,5 +79,5 @@ def read_calibration(folder: Path) -> Calibration:
 
 
 def add_measured(rules: Iterable[Rule], calibration: Calibration) -> list[Rule]:
-    """Return the rules with what was measured of them."""
+    """Return the rules with their measured confidence."""
     return [replace(rule, measured=calibration.confidence(rule)) for rule in rules]

@@ -23,7 +23,7 @@ _ITEM = re.compile(
     rf"(?:>(?P<end>{_NUMBER})|(?P<slope>[-+](?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))?"
     rf"(?:~(?P<noise>{_NUMBER}))?(?:x(?P<count>\d+))?"
 )
-_DECAY = 5.0  # 'A>BxN' covers e-fold 5 of the way, so that it ends within 1% of B
+_DECAY = 5.0  # time constants in 'A>BxN', so that it ends within 1% of B
 
 
 def make_run(
@@ -114,7 +114,7 @@ def check_case(case: Case, guide: Sequence[str]) -> list[str]:
 def _parse(text: str, seed: int) -> tuple[FloatArray, BoolArray]:
     """Return the values of a shorthand and the mask of missing points, both of shape ``(n,)``.
 
-    ``1x40`` forty ones, ``2-0.02x40`` a slope, ``3>1x40`` a decay from 3 towards 1, ``~0.1``
+    ``1x40`` means forty ones, ``2-0.02x40`` a slope, ``3>1x40`` a decay from 3 towards 1; ``~0.1``
     before the count adds noise, ``_`` is a missing point, ``nan`` and ``inf`` are themselves.
     """
     random = np.random.default_rng(seed)

@@ -100,7 +100,7 @@ CAUSES: dict[str, str] = {
     "hardware": "Device, disk or a neighbour on the machine slows the run.",
 }
 
-# The config keys that mend a cause. Of a finding's edits the one for its likeliest cause goes
+# The config keys that fix a cause. Of a finding's edits, the one for its likeliest cause goes
 # first, and a root finding takes over such an edit of what it explains.
 CURES: dict[str, tuple[str, ...]] = {
     "lr_too_high": ("optimizer.lr",),

@@ -1,4 +1,4 @@
-"""Turn one rule file into a Rule, or into every fault of it as `file:line: CODE: what`."""
+"""Turn a rule file into a Rule, or into a list of all its faults as `file:line: CODE: what`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from advisor.rulebook.rule import (
 from advisor.rulebook.symptoms import SYMPTOMS
 
 _CODE = re.compile(r"[A-Z]{2,4}[0-9]{3}")
-# Objectives of a rule, and the clause by which a run is asked for them.
+# Objectives of a rule, and the clause that tests a run for each.
 ASKED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("supervised",): ("not run.is_rl",),
     ("supervised", "preference"): ("not run.is_policy",),
@@ -55,7 +55,7 @@ def read_rule(path: Path) -> Rule:
 def check_together(
     rules: Sequence[Rule], known: frozenset[str], complete: bool = True
 ) -> list[str]:
-    """Return the faults that only show among rules: repeated codes, unknown and circular ones."""
+    """Return the faults that only show between rules: repeated, unknown and circular codes."""
     faults: list[str] = []
     by_code: dict[str, Rule] = {}
     for rule in rules:
@@ -102,7 +102,7 @@ def _near(given: object) -> tuple[str, ...]:
 
 
 def _beside(case: Case, values: Mapping[str, Any]) -> list[str]:
-    """Return what a case says that the rest of its rule does not bear out."""
+    """Return the claims of a case that the rest of its rule contradicts."""
     limits, unless = values.get("limits", {}), values.get("unless", ())
     faults = [f"'{n}' is none of the limits" for n in case.near if n and n not in limits]
     if case.explained_by and case.explained_by not in unless:
@@ -118,7 +118,7 @@ def _objective(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _whole(text: str, values: Mapping[str, Any]) -> str:
-    """Return what is judged: ideas replaced, the objective and the needed points beside them."""
+    """Return the full condition: ideas replaced, the objective and the needed points added."""
     parts = [*ASKED.get(values["objective"], ()), expand(text)]
     parts += [f"{POINTS[name]} >= {count}" for name, count in values.get("needs", {}).items()]
     return join(parts)
@@ -169,7 +169,7 @@ class _Reader:
     def take(
         self, data: Mapping[str, Any], shape: Shape, place: tuple[str | int, ...]
     ) -> dict[str, Any]:
-        """Return the fields of a mapping that are well-formed; report the others."""
+        """Return the well-formed fields of a mapping; report the others."""
         values: dict[str, Any] = {}
         for key, value in data.items():
             if key not in shape:
@@ -252,7 +252,7 @@ class _Reader:
             return ""
 
     def check_live(self, values: dict[str, Any]) -> None:
-        """Turn `live` into the share from which, and the condition by which, a run is judged."""
+        """Turn `live` into the share from which a running training is judged, and its condition."""
         if "live" not in values:
             return
         live = self.take(values["live"], LIVE, ("live",))
@@ -362,7 +362,7 @@ class _Reader:
             self.fault((*place, "key"), f"unknown config key '{key}'{near}")
 
     def cases(self, values: Mapping[str, Any]) -> tuple[Case, ...]:
-        from advisor.rulebook.cases import check_case  # the shorthand is read there
+        from advisor.rulebook.cases import check_case  # imported late: it needs the shorthand
 
         result: list[Case] = []
         for i, item in enumerate(values.get("cases", ())):

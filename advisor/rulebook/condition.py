@@ -1,6 +1,6 @@
 """The `when` of a rule: names, numbers, comparison, arithmetic, and/or/not; nothing else.
 
-Unknown stays unknown (Kleene logic), and NaN never reaches a comparison: it is unknown too.
+Unknown stays unknown (Kleene logic). NaN never reaches a comparison: it counts as unknown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from advisor.errors import RuleError
 
 Lookup = Callable[[str], float | None]
 _Value = float | bool | None
-# A part of a condition, made ready once: the value under a lookup, and the names it stands on.
+# A compiled part of a condition: its value under a lookup, and the names that decide it.
 _Answer = Callable[[Lookup], tuple[_Value, tuple[str, ...]]]
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
@@ -51,10 +51,10 @@ _REFUSED: dict[type[ast.AST], str] = {
 
 @dataclass(frozen=True, slots=True)
 class ConditionAnswer:
-    """The answer and the names that it stands on.
+    """The answer of a condition and the names that decide it.
 
-    True stands on the true sides of an `or`, False on the false sides of an `and`, and None
-    on the sides whose missing names could have changed the answer.
+    These are the names of the true sides of an `or`, of the false sides of an `and`, and for None
+    of the sides whose missing names could have changed the answer.
     """
 
     value: bool | None
@@ -63,7 +63,7 @@ class ConditionAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A parsed `when`: its text, its names in order, the numbers written out in it."""
+    """A parsed `when`: its text, its names in order, and the numbers written in it."""
 
     text: str
     names: tuple[str, ...]
@@ -76,13 +76,13 @@ class Condition:
         return None if value is None else bool(value)
 
     def judge(self, lookup: Lookup) -> ConditionAnswer:
-        """Return the answer with the names that it stands on."""
+        """Return the answer with the names that decide it."""
         value, names = self.answer(lookup)
         return ConditionAnswer(None if value is None else bool(value), tuple(dict.fromkeys(names)))
 
 
 def parse(text: str) -> Condition:
-    """Parse a condition; RuleError says what is not allowed and where."""
+    """Parse a condition; RuleError says what is not allowed, and where."""
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
@@ -96,9 +96,9 @@ def parse(text: str) -> Condition:
 
 
 def join(clauses: Sequence[object]) -> str:
-    """Return the one expression that a `when` of clauses stands for.
+    """Return the single expression that a `when` of clauses stands for.
 
-    A list is joined by 'and', the list under `any` by 'or'; RuleError says what is no clause.
+    A list is joined by 'and', the list under `any` by 'or'. RuleError names what is not a clause.
     """
     return " and ".join(f"({_clause(clause)})" for clause in clauses)
 
@@ -106,7 +106,7 @@ def join(clauses: Sequence[object]) -> str:
 def _clause(clause: object) -> str:
     match clause:
         case str() if clause.strip():
-            parse(clause)  # by itself, so that no bracket reaches into the next one
+            parse(clause)  # alone, so that no bracket spans two clauses
             return clause.strip()
         case [*clauses] if clauses:
             return join(clauses)
@@ -116,7 +116,7 @@ def _clause(clause: object) -> str:
 
 
 def exchange(text: str, names: Mapping[str, float | str]) -> str:
-    """Return the condition with some of its names read as others, or as numbers."""
+    """Return the condition with some of its names replaced by other names or by numbers."""
     return ast.unparse(_Exchange(names).visit(ast.parse(text, mode="eval")))
 
 
@@ -133,7 +133,7 @@ class _Exchange(ast.NodeTransformer):
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One line of a checklist; `kind` says how `parts` are joined, '' where it is a line."""
+    """One line of a checklist; `kind` says how `parts` are joined, '' for a plain line."""
 
     text: str
     kind: Literal["", "all", "any"] = ""
@@ -141,7 +141,7 @@ class Clause:
 
 
 def clauses(text: str) -> tuple[Clause, ...]:
-    """Return the lines that `join` made a condition of, as a person reads them."""
+    """Return the lines that `join` made a condition of, for people to read."""
     whole = _split(ast.parse(text.strip(), mode="eval").body)
     return whole.parts if whole.kind == "all" else (whole,)
 
@@ -152,13 +152,13 @@ def _split(node: ast.expr) -> Clause:
         return Clause(text)
     kind: Literal["all", "any"] = "all" if isinstance(node.op, ast.And) else "any"
     parts = [_split(value) for value in node.values]
-    # the brackets around a clause say nothing that its own joint does not say
+    # brackets around a clause repeat what its own joint says
     flat = [inner for part in parts for inner in (part.parts if part.kind == kind else (part,))]
     return Clause(text, kind, tuple(flat))
 
 
 def _check(node: ast.expr, names: list[str], numbers: list[float]) -> None:
-    """Walk the tree and refuse every node that the language does not know."""
+    """Walk the tree and refuse every node that is not in the language."""
     match node:
         case ast.Name() | ast.Attribute():
             names.append(_dotted_name(node))
@@ -209,10 +209,11 @@ def _value_of(value: _Value) -> _Value:
 
 
 def _ready(node: ast.expr) -> _Answer:
-    """Turn a checked tree into nested functions: a rule is asked far more often than read."""
+    """Compile a checked tree into nested functions: a rule is evaluated far more often than
+    read."""
     match node:
         case ast.Constant(value=value):
-            number = float(value)  # type: ignore[arg-type]  # checked by parse
+            number = float(value)  # type: ignore[arg-type]  # parse has checked it
             return lambda lookup: (number, ())
         case ast.Name() | ast.Attribute():
             name = _dotted_name(node)
@@ -243,7 +244,7 @@ def _single(op: ast.unaryop, inner: _Answer) -> _Answer:
 
 
 def _join(sides: Sequence[_Answer], decisive: bool) -> _Answer:
-    """Return `or` (decisive true) or `and` (decisive false); the first decisive side wins."""
+    """Return `or` (``decisive`` true) or `and` (false); the first decisive side wins."""
 
     def answer(lookup: Lookup) -> tuple[_Value, tuple[str, ...]]:
         unknown: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Which fields a rule file may have, and what each must look like."""
+"""The fields that a rule file may have, and what each must look like."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from advisor.rulebook.rule import OBJECTIVES, POINTS, Confidence, Expect
 
 @dataclass(frozen=True, slots=True)
 class FieldKind:
-    """What a field must be: a test, and the words for it."""
+    """What a field must be: a test, and its description for messages."""
 
     what: str
     fits: Callable[[object], bool]
@@ -59,7 +59,7 @@ def _is_rows(value: object) -> bool:
 
 
 def _is_cause(value: object) -> bool:
-    """Say whether this is one name with its share, and perhaps a text under `when`."""
+    """Return whether this is one name with its share, with or without a text under `when`."""
     if not isinstance(value, dict) or not _is_text(value.get("when", "always")):
         return False
     shares = [share for name, share in value.items() if name != "when"]
@@ -166,5 +166,5 @@ CASE: Shape = {
     "guide": _TEXTS,
 }
 
-# A finding is read at a glance; what needs more words belongs into the docs.
+# A finding is read at a glance; longer texts belong in the docs.
 TEXT_LIMITS = {"seen": 220, "means": 320, "do": 360, "message": 200}

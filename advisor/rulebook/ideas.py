@@ -1,7 +1,7 @@
 """Ideas: named parts of conditions that rules share, read from `rules/ideas.yaml`.
 
-A rule that names an idea means its clauses: the name is replaced by them when the rule is read, so
-that the engine knows signals and limits only.
+When a rule is read, the name of an idea is replaced by its clauses, so that the engine only knows
+signals and limits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IDEAS = "ideas.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Idea:
-    """One named part of a condition: its words, its limits, and the condition itself."""
+    """A named part of a condition: its words, its limits, and the condition itself."""
 
     name: str
     says: str
@@ -54,7 +54,7 @@ def _idea(path: Path, name: str, given: object) -> Idea:
 
 
 def expand(text: str) -> str:
-    """Return a condition with every idea in it replaced by its clauses, limits by their numbers."""
+    """Return a condition with every idea replaced by its clauses, and limits by their numbers."""
     ideas = load_ideas()
     known = {name: ideas[name] for name in parse(text).names if name in ideas}
     if not known:

@@ -1,7 +1,7 @@
 """Load rule files: quickly from the committed index, or in full from YAML.
 
-`rules/index.json` holds all bundled rules without their cases, and the checksum of each file;
-where a file differs from it the YAML is read instead, so the index can never mislead.
+`rules/index.json` holds all bundled rules without their cases, and a checksum of each file. If a
+file differs from its checksum the YAML is read instead, so the index is never stale.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class _Index(msgspec.Struct):
 def load_rules(paths: Sequence[Path] | None = None, bundled: bool = True) -> Rulebook:
     """Return the bundled rules and those of ``paths`` (files or folders).
 
-    A rule of the user's replaces the bundled one with its code. RuleError holds every fault of
-    every file at once.
+    A user's rule replaces the bundled rule with the same code. RuleError holds every fault of every
+    file at once.
     """
     rules = {rule.code: rule for rule in _read_bundled()} if bundled else {}
     if paths:
@@ -67,8 +67,8 @@ def rule_files(folder: Path) -> list[Path]:
 
 
 def parse_rules(files: Iterable[Path], known: frozenset[str] = frozenset()) -> list[Rule]:
-    """Read YAML rule files; ``known`` are codes from elsewhere that `unless` may name."""
-    from advisor.rulebook.check import check_together, read_rule  # only here: they read YAML
+    """Read YAML rule files; ``known`` are codes of other rules that `unless` may name."""
+    from advisor.rulebook.check import check_together, read_rule  # slow to import: YAML
 
     faults: list[str] = []
     rules: list[Rule] = []
@@ -92,7 +92,7 @@ def compile_index(folder: Path | None = None) -> str:
 
 
 def _check_all(rules: Sequence[Rule]) -> None:
-    """Refuse circles of `unless` that only arise beside the bundled rules."""
+    """Refuse circles of `unless` that only arise together with the bundled rules."""
     from advisor.rulebook.check import check_together
 
     faults = check_together(rules, frozenset())
@@ -104,7 +104,7 @@ def _read_bundled() -> list[Rule]:
     folder = data_dir("rules")
     try:
         index = msgspec.json.decode((folder / INDEX).read_bytes(), type=_Index)
-    except (OSError, msgspec.DecodeError):  # absent, or of another version: the YAML is there
+    except (OSError, msgspec.DecodeError):  # absent or of another version: read the YAML
         return list(load_full(folder))
     if index.version != _VERSION or index.files != _checksums(folder):
         return list(load_full(folder))
@@ -112,7 +112,7 @@ def _read_bundled() -> list[Rule]:
 
 
 def _checksums(folder: Path) -> dict[str, int]:
-    # Contents, not times: a fresh checkout or an unpacked wheel has times of its own.
+    # Contents, not times: a checkout or an unpacked wheel sets new times.
     sums: dict[str, int] = {}
     for path in [*rule_files(folder), *folder.glob(CALIBRATION), *folder.glob(IDEAS)]:
         text = path.read_bytes().replace(b"\r\n", b"\n")
@@ -121,7 +121,7 @@ def _checksums(folder: Path) -> dict[str, int]:
 
 
 def find_rules(paths: Sequence[Path]) -> list[Path]:
-    """Return the rule files that paths (files or folders) name; RuleError where there are none."""
+    """Return the rule files that paths (files or folders) name; RuleError if there are none."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Rank the causes of a rule by what is known of the run."""
+"""Rank the causes of a rule by what is known about the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 from advisor.rulebook.condition import Lookup, parse
 from advisor.rulebook.rule import Cause
 
-# of its share: a condition that cannot be judged is no evidence, and rules nothing out
+# of its share: a condition that cannot be judged neither supports nor excludes a cause
 _UNKNOWN = 0.25
 
 _parse = lru_cache(maxsize=1024)(parse)
@@ -17,8 +17,8 @@ _parse = lru_cache(maxsize=1024)(parse)
 def rank_causes(causes: Iterable[Cause], lookup: Lookup) -> tuple[tuple[str, float], ...]:
     """Return (cause, probability), most likely first.
 
-    Entries whose `when` holds count in full, those that cannot be judged by a quarter, others
-    not at all; entries of one cause add up, and what is left is scaled to a sum of 1.
+    Entries whose `when` holds count in full, entries that cannot be judged by a quarter, others not
+    at all. Entries of one cause add up, and all are scaled to a sum of 1.
     """
     shares: dict[str, float] = {}
     for cause in causes:

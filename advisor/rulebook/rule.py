@@ -1,4 +1,4 @@
-"""Rule, its parts, and the Rulebook that holds them. Frozen data; loading is rulebook.py's."""
+"""Rule, its parts, and the Rulebook that holds them: frozen data, loaded by load.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POINTS = {"train/loss": "loss.points", "eval/loss": "eval.points"}
 CONFIDENCES: dict[str, float] = {"low": 0.5, "medium": 0.75, "high": 0.9}
 # {signal} or {signal:format} in a message, or in the value of an edit
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.]*)(?::([^{}]*))?\}")
-QUOTE = "quote"  # in place of a format: the line of the log that the signal stands on
+QUOTE = "quote"  # as a format: the log line that is the signal's evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class RuleEdit:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What may lie behind a finding: a name of causes.py and its share, where `when` holds."""
+    """A possible cause of a finding: a name of causes.py and its share, where `when` holds."""
 
     name: str
     share: float
@@ -48,11 +48,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One example inside a rule file: a small run and the answer that the rule owes it.
+    """One example inside a rule file: a small run and the answer expected of the rule.
 
-    ``causes`` is the cause that has to rank first, ``edits`` says for keys whether the rule moves
-    them 'up' or 'down', to which value it sets them, or that it leaves them ('none'). ``near``
-    holds "" where the case is close to no limit in particular.
+    ``causes`` is the cause that must rank first. ``edits`` says for each key whether the rule moves
+    it 'up' or 'down', the value it sets, or that it leaves it ('none'). ``near`` names the limits
+    that the case tests; it is empty where it tests none in particular.
     """
 
     name: str
@@ -63,10 +63,10 @@ class Case:
     config: Mapping[str, object] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     events: tuple[Mapping[str, object], ...] = ()
-    near: tuple[str, ...] = ()  # limits that it lies close to: moved by half, they flip the answer
+    near: tuple[str, ...] = ()  # limits close to this case: moving one by half flips the answer
     trap: bool = False
-    explained_by: str = ""  # the rule of `unless` that silences this one
-    live: Literal["", "fires", "silent"] = ""  # the answer while the run still goes on
+    explained_by: str = ""  # the rule in `unless` that suppresses this one
+    live: Literal["", "fires", "silent"] = ""  # the answer while the run is still going
     causes: str = ""
     edits: Mapping[str, Scalar] = field(default_factory=dict)
     guide: tuple[str, ...] = ()
@@ -90,35 +90,36 @@ class Rule:
     message: str = ""
     limits: Mapping[str, float] = field(default_factory=dict)
     when: str = ""
-    checklist: str = ""  # `when` as it is written: ideas by their names
+    checklist: str = ""  # `when` as written, with ideas by name
     unless: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
     edits: tuple[RuleEdit, ...] = ()
     plots: tuple[str, ...] = ()
     related: tuple[str, ...] = ()
-    waits_for: WaitsFor = ""  # what it needs beyond a log, for rules that are not judged yet
-    objective: tuple[Objective, ...] = OBJECTIVES  # of the runs that it speaks of
-    unheld: Mapping[str, str] = field(default_factory=dict)  # limits without a near case, and why
-    needs: Mapping[str, int] = field(default_factory=dict)  # series: points that define its signals
-    live: float = 0.0  # share of the planned steps from which on a running training is told
+    waits_for: WaitsFor = ""  # what it needs beyond a log, for rules that are not yet judged
+    objective: tuple[Objective, ...] = OBJECTIVES  # of the runs that it applies to
+    unheld: Mapping[str, str] = field(default_factory=dict)  # limits without a near case: why
+    needs: Mapping[str, int] = field(default_factory=dict)  # series -> points that it needs
+    live: float = 0.0  # share of the planned steps from which a running training is judged
     live_checklist: str = ""
-    live_when: str = ""  # in place of `when`, as long as the training runs
+    live_when: str = ""  # replaces `when` while the training runs
     cases: tuple[Case, ...] = ()
     path: str = ""
-    measured: float | None = None  # share of right findings on labelled runs, where it is known
+    measured: float | None = None  # share of right findings on labelled runs, if known
 
     @property
     def sure(self) -> float:
-        """How sure a finding of this rule is: measured, else by the rule's own word."""
+        """How sure a finding of this rule is: as measured, else as stated in the rule file."""
         return CONFIDENCES[self.confidence] if self.measured is None else self.measured
 
     @property
     def counted(self) -> Mapping[str, str]:
-        """Signal -> series, of the series whose points the rule needs."""
+        """Map each signal that counts points to the series whose points the rule needs."""
         return {POINTS[series]: series for series in self.needs}
 
     def answers_to(self, word: str) -> bool:
-        """Say whether --select or --ignore means this rule: a code, its beginning, a name."""
+        """Return whether --select or --ignore means this rule: by code, prefix of a code, or
+        name."""
         return self.code.startswith(word.upper()) or word.lower() in (self.name, self.symptom)
 
 
