@@ -1,4 +1,4 @@
-"""From model and data to the parts of a loop."""
+"""Build the components of the loop from model and data."""
 
 from __future__ import annotations
 
@@ -114,7 +114,8 @@ def _order_depends_on(config: TrainConfig, data: Data) -> dict[str, object]:
 
 
 def resume_from(parts: Parts, wanted: str, ranks: Ranks) -> Snapshot | None:
-    """Set everything to a checkpoint; refuse one whose place in the data means something else.
+    """Load a checkpoint into all components; refuse one whose place in the data means something
+    else.
 
     A run that was killed before its first checkpoint goes on from its beginning.
     """
@@ -122,7 +123,7 @@ def resume_from(parts: Parts, wanted: str, ranks: Ranks) -> Snapshot | None:
         raise CheckpointError("checkpoint.enabled: false leaves nothing to resume from")
     name = ranks.share(_found(parts.checkpoints, wanted) if parts.checkpoints.writes else None)
     if name is None:
-        parts.report.tell("resume", 0, "no checkpoint was saved yet: started from the beginning")
+        parts.report.event("resume", 0, "no checkpoint was saved yet: started from the beginning")
         return None
     folder = Path(name)
     start = parts.checkpoints.load(folder)
@@ -135,14 +136,14 @@ def resume_from(parts: Parts, wanted: str, ranks: Ranks) -> Snapshot | None:
             )
     if start.progress.actions and start.progress.step == start.progress.back_to:
         # a kill may have come between the rollback and its line in the log
-        parts.report.tell("rollback", start.progress.step, *rollback_line(start.progress, "again"))
+        parts.report.event("rollback", start.progress.step, *rollback_line(start.progress, "again"))
     text = f"resumed from {folder} at step {start.progress.step}"
-    parts.report.tell("resume", start.progress.step, text, {"checkpoint": folder.name})
+    parts.report.event("resume", start.progress.step, text, {"checkpoint": folder.name})
     return start
 
 
 def _found(checkpoints: Checkpoints, wanted: str) -> str | None:
-    """Return the folder of the checkpoint that is meant; None where none was saved yet."""
+    """Return the folder of the checkpoint to resume from; None if none was saved yet."""
     recover(checkpoints.directory)
     if wanted == "latest" and not checkpoints.all():
         return None
@@ -150,7 +151,7 @@ def _found(checkpoints: Checkpoints, wanted: str) -> str | None:
 
 
 def introduce(config: TrainConfig, model: LoadedModel, data: Data, parts: Parts) -> None:
-    """Tell what is about to be run, with the numbers that follow from config and data."""
+    """Report what is about to run, with the numbers that follow from config and data."""
     plan, facts, report = parts.plan, data.facts, parts.report
     trained = sum(parameter.numel() for _, parameter in model.trainable)
     details = {
@@ -173,14 +174,14 @@ def introduce(config: TrainConfig, model: LoadedModel, data: Data, parts: Parts)
         f"{config.step_scheduler.global_batch_size} rows in {plan.accumulate} micro-batches"
         f"{several}; {trained:,} trained weights"
     )
-    report.tell("start", 0, text, details)
+    report.event("start", 0, text, details)
     for notice in (*model.notices, *data.notices, warmup_notice(config, plan.total)):
         if notice:
-            report.tell("notice", None, notice)
+            report.event("notice", None, notice)
     for warning in data.warnings:
-        report.tell("warning", 0, warning)
+        report.event("warning", 0, warning)
     total = facts.samples + facts.all_masked
     if facts.all_masked > _MANY * total:
         # 'masked' is the word that the advisor's rule on labels looks for
         text = f"labels all masked in {facts.all_masked} of {total} samples; they were dropped"
-        report.tell("warning", 0, text)
+        report.event("warning", 0, text)

@@ -1,4 +1,5 @@
-"""Checkpoints: written beside their place and moved there whole, so a kill leaves none half done.
+"""Checkpoints: written beside their place and moved there whole, so that a kill leaves none half
+written.
 
     epoch_0_step_49/
       config.yaml  losses.json  progress.json
@@ -54,7 +55,8 @@ class Weights(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a run is. ``step`` is the next step's number; ``epoch`` the one it falls in."""
+    """How far a run is. ``step`` is the number of the next step, ``epoch`` the epoch it falls
+    in."""
 
     step: int = 0
     epoch: int = 0
@@ -72,7 +74,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What a checkpoint holds beside weights and optimiser. ``loader`` None: at its start."""
+    """A checkpoint without weights and optimiser state. ``loader`` None: the data is at its
+    start."""
 
     progress: Progress
     loader: Mapping[str, object] | None
@@ -92,7 +95,7 @@ class Checkpoints:
     writes: bool = True  # of several processes one does; the others read
 
     def save(self, name: str, snapshot: Snapshot) -> Path:
-        """Write a checkpoint, point the links to it, and take old ones away."""
+        """Write a checkpoint, point the links to it, and remove old ones."""
         self.check_space()
         new = self.directory / f".{name}.new"
         shutil.rmtree(new, ignore_errors=True)
@@ -161,14 +164,14 @@ class Checkpoints:
         return [path for _, path in sorted(found)]
 
     def before(self, step: int) -> Path | None:
-        """Return the newest checkpoint from which ``step`` or an earlier one is taken next."""
+        """Return the newest checkpoint whose next step is ``step`` or an earlier one."""
         found = [
             folder for folder in self.all() if (m := _NAME.match(folder.name)) and int(m[2]) < step
         ]
         return found[-1] if found else None
 
     def abandon(self, step: int) -> list[str]:
-        """Take away the checkpoints of steps after this one, but for the one to keep as best."""
+        """Remove the checkpoints of steps after this one, except the one to keep as best."""
         best = target_of(self.directory / LOWEST_VAL)
         gone: list[str] = []
         for folder in self.all() if self.writes else ():
@@ -180,7 +183,7 @@ class Checkpoints:
         return gone
 
     def check_space(self) -> None:
-        """Refuse where the disk has no room for one checkpoint."""
+        """Raise CheckpointError if the disk has no room for one checkpoint."""
         needed = int(_SPARE * self.size())
         free = shutil.disk_usage(self.directory).free
         if free < needed:
@@ -205,7 +208,7 @@ class Checkpoints:
         return held + self.weights.size()
 
     def find(self, wanted: str) -> Path:
-        """Return the checkpoint that is meant: a folder, its name, or 'latest'."""
+        """Return the folder of a checkpoint, given by folder, name, or 'latest'."""
         recover(self.directory)
         if wanted not in ("latest", LATEST):
             for path in (Path(wanted), self.directory / wanted):
@@ -223,7 +226,7 @@ class Checkpoints:
         return f"there are {', '.join(names)}" if names else f"{self.directory} holds none"
 
     def load(self, folder: Path) -> Snapshot:
-        """Set weights and optimiser to a checkpoint, and return the rest of it."""
+        """Load weights and optimiser from a checkpoint, and return the rest of it."""
         progress: dict[str, Any] = from_plain(read_json(folder / "progress.json"))
         state = folder / "dataloader" / "state.json"
         self.weights.load(folder / "model")
@@ -239,7 +242,7 @@ class Checkpoints:
         )
 
     def _tidy(self, folder: Path) -> None:
-        """Take away what a kill left half done; what follows now comes after ``folder``."""
+        """Remove what a kill left half written; new checkpoints come after ``folder``."""
         for path in _children(self.directory):
             if path.name.startswith(".epoch_") and path.suffix in (".new", ".gone"):
                 shutil.rmtree(path)
@@ -252,5 +255,6 @@ def _children(directory: Path) -> list[Path]:
 
 
 def _is_of_the_disk(error: Exception) -> bool:
-    """Say whether writing failed; safetensors and tokenizers have errors of their own for it."""
+    """Say whether an error came from the disk; safetensors and tokenizers have their own errors for
+    it."""
     return isinstance(error, OSError) or "(os error " in str(error)

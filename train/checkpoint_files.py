@@ -1,4 +1,4 @@
-"""Files of a checkpoint that land whole or not at all, and the optimiser's state in them."""
+"""The files of a checkpoint, written whole or not at all, and the optimiser's state in them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TENSORS, _REST = "optimizer.safetensors", "optimizer.json"
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a value in JSON's own types."""
+    """Write a value of JSON types."""
     path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read what ``write_json`` wrote; CheckpointError where it is damaged or not there."""
+    """Read what ``write_json`` wrote; CheckpointError if it is damaged or missing."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -80,7 +80,7 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def sync(folder: Path) -> None:
-    """Have the system write a folder and all its files to the disk."""
+    """Flush a folder and all its files to the disk."""
     for place, _, names in os.walk(folder):
         for name in [*names, ""]:
             descriptor = os.open(Path(place) / name, os.O_RDONLY)
@@ -91,7 +91,8 @@ def sync(folder: Path) -> None:
 
 
 def replace_folder(new: Path, final: Path) -> None:
-    """Move a finished folder to its name, in the place of one that a resumed run wrote before."""
+    """Move a finished folder to its name, replacing one that the run wrote before it was
+    resumed."""
     if final.exists():
         old = final.with_name(f".{final.name}.old")
         final.rename(old)
@@ -103,7 +104,7 @@ def replace_folder(new: Path, final: Path) -> None:
 
 
 def recover(directory: Path) -> None:
-    """Undo what a kill left between the moves of ``replace_folder``."""
+    """Undo a ``replace_folder`` that a kill interrupted."""
     for old in directory.glob(".*.old"):
         final = old.with_name(old.name[1:].removesuffix(".old"))
         if final.exists():
@@ -113,14 +114,14 @@ def recover(directory: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder; a kill meanwhile leaves none that looks whole."""
+    """Delete a folder; if killed meanwhile, leave none that looks whole."""
     gone = path.with_name(f".{path.name}.gone")
     path.rename(gone)
     shutil.rmtree(gone)
 
 
 def sync_parent(path: Path) -> None:
-    """Have the system write the folder's list of names to the disk."""
+    """Flush the folder's list of names to the disk."""
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -129,7 +130,7 @@ def sync_parent(path: Path) -> None:
 
 
 def point(link: Path, target: Path) -> None:
-    """Let a link point to a folder beside it, changed in one move."""
+    """Point a link at a folder beside it, atomically."""
     new = link.with_name(f".{link.name}.new")
     new.unlink(missing_ok=True)
     try:
@@ -140,7 +141,7 @@ def point(link: Path, target: Path) -> None:
 
 
 def target_of(link: Path) -> Path | None:
-    """Return the folder that a link of ``point`` names, None where it is not there."""
+    """Return the folder that a link made by ``point`` names; None if that is missing."""
     if link.is_symlink():
         target = link.parent / link.readlink()
     elif link.is_file():

@@ -1,4 +1,4 @@
-"""Where the time of a step goes, without a device synchronisation of its own."""
+"""Measure where the time of a step goes, without an extra device synchronisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ PHASES = ("data", "forward", "backward", "optimizer")
 
 
 class Clock(Protocol):
-    """``mark`` gives the time since the last mark to a phase; ``take`` returns and forgets."""
+    """``mark`` adds the time since the last mark to a phase; ``take`` returns the sums and resets
+    them."""
 
     def start(self) -> None: ...
 
@@ -20,7 +21,7 @@ class Clock(Protocol):
 
 
 class HostClock:
-    """For the CPU, where work is done when the call returns."""
+    """For the CPU, where the work is done when the call returns."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()
@@ -40,7 +41,7 @@ class HostClock:
 
 
 class Mark(Protocol):
-    """What is needed of torch.cuda.Event."""
+    """The part of torch.cuda.Event that is used."""
 
     def record(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What a loop works with, and what it says of how it went."""
+"""The components of a training loop, and the outcome of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from train.step import Stepper
 
 
 class BatchSource(Protocol):
-    """Micro-batches of an epoch; the state says which of them were taken."""
+    """The micro-batches of an epoch; the state says which were taken."""
 
     def set_epoch(self, epoch: int) -> None: ...
 
@@ -32,7 +32,7 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a loop works with. ``data`` is what the order of the batches depends on."""
+    """The components of a loop. ``data`` is what the order of the batches depends on."""
 
     plan: StepPlan
     schedule: Schedule
@@ -52,7 +52,8 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """How a run ended. ``signal`` names what stopped it, ``advice`` what the advisor ended."""
+    """How a run ended. ``signal`` names the signal that stopped it, ``advice`` the advisor's
+    decision."""
 
     status: Literal["finished", "stopped"]
     steps: int

@@ -53,7 +53,7 @@ def memory_peak(device: torch.device) -> float:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """Return the device's peak in FLOP/s where its name is known, for the share that is used."""
+    """Return the device's peak in FLOP/s; None if its name is not known."""
     if device.type != "cuda":
         return None
     return peak_of(torch.cuda.get_device_name(device))
@@ -65,7 +65,7 @@ def peak_of(name: str) -> float | None:
 
 
 def flops_per_token(model: nn.Module, whole: bool) -> float:
-    """Return the work of a token: 2 a weight forward, 2 for its input's gradient, 2 for its own.
+    """Return FLOP per token: 2 a weight forward, 2 for the input's gradient, 2 for the weight's.
 
     Weights of linear layers only. Frozen weights need no gradient of their own.
     """
@@ -82,7 +82,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what a failed step holds."""
+    """Free the memory of a failed step."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

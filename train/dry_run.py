@@ -1,4 +1,4 @@
-"""What a run would do, worked out without training: config, steps, tokens, trained weights."""
+"""What a run would do, computed without training: config, steps, tokens, trained weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from train.schedule import lr_at, plan_schedule
 
 
 def describe(loaded: Loaded) -> Iterator[str]:
-    """Yield the lines of a dry run; what is wrong with config, data or model raises."""
+    """Yield the lines of a dry run; TrainError if config, data or model are wrong."""
     config = loaded.config
     yield "# the config, overrides included"
     yield loaded.text.rstrip("\n")
@@ -84,7 +84,7 @@ def _rates(config: TrainConfig, plan: StepPlan) -> str:
 
 
 def _weights(config: TrainConfig, outline: PreTrainedModel) -> str:
-    """Return how many weights are trained, counted on a model that has shapes only."""
+    """Return how many weights are trained, counted on a model without values."""
     whole = sum(parameter.numel() for parameter in outline.parameters())
     model: nn.Module = outline
     if config.peft is not None:

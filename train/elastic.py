@@ -1,4 +1,4 @@
-"""torchrun as `advise train --nproc-per-node` starts it: it ends as its processes end.
+"""torchrun as `advise train --nproc-per-node` starts it: it ends when its processes end.
 
 torchrun itself follows a process's one clear line with a traceback of its own, and gives 1 for
 every exit status.

@@ -23,7 +23,7 @@ class DataError(TrainError):
 
 
 class ModelError(TrainError):
-    """The model, adapter or quantisation cannot be had."""
+    """The model, adapter or quantisation is not available."""
 
 
 class CheckpointError(TrainError):
@@ -31,7 +31,7 @@ class CheckpointError(TrainError):
 
 
 class StepError(TrainError):
-    """The run cannot go on: memory ran out, or its numbers are no numbers."""
+    """The run cannot continue: out of memory, or NaN."""
 
 
 class MissingExtra(TrainError):

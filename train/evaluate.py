@@ -16,7 +16,7 @@ from train.step import LossSum, OutOfMemory, split
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The mean loss over so many supervised tokens."""
+    """The mean loss, and the number of supervised tokens it is taken over."""
 
     loss: float
     tokens: int
@@ -35,7 +35,7 @@ class Evaluator:
     def evaluate(
         self, batches: Iterable[Batch], stopped: Callable[[], bool] = lambda: False
     ) -> Evaluation | None:
-        """Return the loss over all batches, None where a stop was asked for meanwhile."""
+        """Return the loss over all batches; None if a stop was requested meanwhile."""
         training = self.model.training
         self.model.eval()
         total = torch.zeros((), dtype=torch.float64, device=self.device)

@@ -1,4 +1,4 @@
-"""From the words of a command line to a run: config, folder, training; errors are one line."""
+"""Run a training from its command line: config, folder, training; errors are one line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(words: Sequence[str], env: Mapping[str, str]) -> int:
 
 
 def _flush() -> None:
-    """Let go of lines that a full disk did not take: at Python's own end they are a traceback."""
+    """Drop lines that a full disk did not take: Python would end with a traceback."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -60,13 +60,13 @@ def _status(words: Sequence[str], env: Mapping[str, str]) -> int:
 
 
 def _give_up(stream: TextIO | None = None) -> None:
-    """Send what a stream (standard output) still holds nowhere, so that its last flush is well."""
+    """Redirect standard output to nowhere, so that its last flush succeeds."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 def _answer(text: str) -> None:
-    """Print what was asked for; ConfigError where nothing takes it."""
+    """Print what was asked for; ConfigError if the output is closed."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -112,7 +112,7 @@ def _run(command: Command, env: Mapping[str, str]) -> int:
 
 
 def _take(command: Command, loaded: Loaded, place: RunPlace | None, held: ExitStack) -> RunPlace:
-    """Return the run's folder, taken for as long as ``held`` holds."""
+    """Return the run's folder, locked for as long as ``held`` is open."""
     if place is None:
         directory = Path(loaded.config.checkpoint.checkpoint_dir)
         place = claim(directory, command.run_dir, loaded.text)
@@ -126,7 +126,7 @@ def _take(command: Command, loaded: Loaded, place: RunPlace | None, held: ExitSt
 
 
 def _prepare(command: Command, env: Mapping[str, str]) -> tuple[Loaded, RunPlace | None]:
-    """Return the config, and the run that is to go on (None: a fresh one)."""
+    """Return the config, and the run to resume (None: a new one)."""
     path, place = command.config, None
     if path is None:
         if command.resume is None:
@@ -197,7 +197,7 @@ def _dry_run(loaded: Loaded) -> int:
 
 
 class _extra:
-    """A package of the extra that is missing becomes one line."""
+    """Turn a missing package of the extra into one line."""
 
     def __enter__(self) -> None:
         return None
@@ -213,7 +213,7 @@ class _extra:
 
 
 def _say(line: str) -> None:
-    """Tell it, once however many processes were started."""
+    """Print a line, once for all processes."""
     if os.environ.get("RANK", "0") != "0":
         return
     try:

@@ -1,4 +1,4 @@
-"""The loop: epochs of windows of micro-batches; train, validate, save; and what can go wrong."""
+"""The training loop: epochs, steps of micro-batches, validation, checkpoints, and failures."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from train.metrics.records import BASELINE_STEP
 from train.reporting import Timing, worse_than_base
 from train.schedule import lr_at
 from train.seeds import seed_step
-from train.smaller_steps import Pieces
+from train.smaller_steps import SmallerSteps
 from train.step import StepResult
 from train.stopping import StopRequest
 
 
 class TrainingLoop:
-    """One run. ``run`` goes through it once."""
+    """One run; call ``run`` once."""
 
     def __init__(self, parts: Parts, start: Snapshot | None = None) -> None:
         self._parts = parts
@@ -46,21 +46,23 @@ class TrainingLoop:
         self._advice: Decision | None = None  # what ended the run
         self._went_back = False
         self._scale_rate()
-        self._pieces = Pieces(parts.stepper, parts.evaluator, parts.safety, self._tell)
-        self._pieces.begin(self._now.parts)
+        self._stepping = SmallerSteps(
+            parts.stepper, parts.evaluator, parts.safety, self._write_event
+        )
+        self._stepping.begin(self._now.parts)
 
     def run(self) -> RunOutcome:
-        """Train to the end, or to a signal; what was learnt is saved in either case."""
+        """Train to the end, or to a signal; save a checkpoint in either case."""
         with self._stop:
             if self._now.step == 0 and self._parts.safety.baseline_validation:
                 self._validate(BASELINE_STEP)
-            self._begin_keeping()
+            self._save_first_state()
             while not self._over():
                 self._run_epoch()
             if self._stop() and self._done < self._now.step - 1:
                 self._save()
         if worse := worse_than_base(self._now.baseline, self._now.lowest):
-            self._tell("warning", *worse)
+            self._write_event("warning", *worse)
         cut_short = (self._stop() or self._advice is not None) and not self._complete()
         return RunOutcome(
             status="stopped" if cut_short else "finished",
@@ -107,7 +109,7 @@ class TrainingLoop:
                 self._end_epoch()
 
     def _after(self, epoch: int) -> None:
-        """Validate and save as the cadence asks, after the step that was just taken."""
+        """Validate and save after a step, if they are due."""
         plan, step = self._parts.plan, self._now.step
         self._now = replace(self._now, step=step + 1)
         if plan.per_epoch is not None and step + 1 >= plan.per_epoch * (epoch + 1):
@@ -116,29 +118,29 @@ class TrainingLoop:
             return
         if plan.validates_after(step):
             self._validate(step)
-        if self._heed():
+        if self._follow_advice():
             return
         self._stop_if_not_finite(step)
         if plan.saves_after(step):
             self._save()
         elif self._is_best(step):
             self._save_best()
-        self._keep_state()
+        self._save_state()
 
     def _end_epoch(self) -> None:
-        """Validate and save at an epoch's end, whatever the cadence."""
+        """Validate and save at the end of an epoch."""
         name_epoch = self._now.epoch
         if self._done < self._now.step - 1 and self._validated != self._now.step - 1:
             self._validate(self._now.step - 1)
         self._now = replace(self._now, epoch=name_epoch + 1)
-        if self._heed(name_epoch):
+        if self._follow_advice(name_epoch):
             return
         if self._done < self._now.step - 1:
             self._save(name_epoch)
-        self._keep_state()
+        self._save_state()
 
-    def _heed(self, epoch: int | None = None) -> bool:
-        """Do what the advisor asks for; ``epoch`` where the last step ended one."""
+    def _follow_advice(self, epoch: int | None = None) -> bool:
+        """Do what the advisor asks for; ``epoch``: the last step ended one."""
         recovery = self._parts.recovery
         if recovery is None or self._stop():
             return False
@@ -146,7 +148,7 @@ class TrainingLoop:
         if decision is None:
             return False
         if decision.kind == "roll_back":
-            return self._go_back(decision, epoch)
+            return self._roll_back(decision, epoch)
         self._advice = decision
         if self._done < self._now.step - 1:
             self._save(epoch)
@@ -154,18 +156,18 @@ class TrainingLoop:
         if decision.kind == "early_stop" and self._parts.checkpoints is not None:
             best = self._parts.checkpoints.lowest()
             self._saved = str(best[0]) if best else self._saved
-        self._tell("stop", why_stopped(decision, self._saved, best), decision.plain())
+        self._write_event("stop", why_stopped(decision, self._saved, best), decision.plain())
         return True
 
-    def _go_back(self, decision: Decision, epoch: int | None) -> bool:
-        """Take up a state from before the finding, at a lower rate; the data goes on."""
+    def _roll_back(self, decision: Decision, epoch: int | None) -> bool:
+        """Load a state from before the finding, at a lower rate; the data continues where it is."""
         recovery, before = self._parts.recovery, self._now.step
         assert recovery is not None
         state = restore_before(decision.onset, recovery, self._parts.checkpoints)
         if state is None:
             recovery.give_up_on(decision)
             text = f"{decision.code}: no state from before it was kept to go back to"
-            self._tell("warning", text)
+            self._write_event("warning", text)
             return False
         self._now = replace(
             self._now,
@@ -184,34 +186,34 @@ class TrainingLoop:
         self._save(epoch)
         checkpoints = self._parts.checkpoints
         gone = checkpoints.abandon(max(0, state.step - 1)) if checkpoints is not None else []
-        self._tell("rollback", *rollback_line(self._now, decision.text, gone))
+        self._write_event("rollback", *rollback_line(self._now, decision.text, gone))
         recovery.restart_at(state.step)
         return True
 
     def _scale_rate(self) -> None:
-        """Let the schedule and what is told of it follow the advisor's factor."""
+        """Multiply the schedule by the advisor's factor, also in what is reported."""
         schedule = replace(self._parts.schedule, factor=self._now.lr_factor)
         report = replace(self._parts.report, schedule=schedule)
         self._parts = replace(self._parts, schedule=schedule, report=report)
 
-    def _begin_keeping(self) -> None:
-        """Keep the very first state; a resumed run drops those of steps that it takes anew."""
+    def _save_first_state(self) -> None:
+        """Save the first state; a resumed run drops the states of steps that it repeats."""
         if self._parts.recovery is not None:
             self._parts.recovery.forget_after(self._now.step)
-            self._keep_state(sure=self._now.step == 0)
+            self._save_state(sure=self._now.step == 0)
 
-    def _keep_state(self, sure: bool = False) -> None:
-        """Keep the state of now as one to go back to, where the cadence asks and all is well."""
+    def _save_state(self, sure: bool = False) -> None:
+        """Save the present state for a rollback, if one is due and the run is well."""
         recovery, step = self._parts.recovery, self._now.step
         if recovery is None or not (sure or recovery.keeps_after(step - 1)):
             return
         val_loss = self._val_loss if self._validated == step - 1 else None
         failed = recovery.keep(SavedState(step, self._train_loss, val_loss), sure)
         if failed:
-            self._tell("warning", failed)
+            self._write_event("warning", failed)
 
     def _is_best(self, step: int) -> bool:
-        """Say whether the advisor may end the run later and this state would be its result."""
+        """Say whether this state would be the result if the advisor ended the run later."""
         acts = self._parts.recovery is not None and self._parts.recovery.states is not None
         return acts and self._validated == step and self._val_loss == self._now.lowest
 
@@ -225,7 +227,7 @@ class TrainingLoop:
     def _step(self, window: list[Batch]) -> StepResult:
         step, rate = self._now.step, lr_at(self._now.step, self._parts.schedule)
         seed = partial(seed_step, self._parts.seed, step, self._parts.rank)
-        result = self._pieces.step(step, window, rate, seed)
+        result = self._stepping.step(step, window, rate, seed)
         self._now = replace(self._now, parts=self._parts.stepper.parts)
         return result
 
@@ -241,7 +243,7 @@ class TrainingLoop:
         self._skipped += 1
         self._in_a_row += 1
         text = f"loss {result.loss:g}, gradient norm {result.grad_norm:g}"
-        self._tell("overflow_skip", f"step {self._now.step}: not applied, {text}")
+        self._write_event("overflow_skip", f"step {self._now.step}: not applied, {text}")
 
     def _stop_if_not_finite(self, step: int) -> None:
         limit = self._parts.safety.max_nonfinite_steps
@@ -257,7 +259,7 @@ class TrainingLoop:
     def _validate(self, step: int) -> None:
         if self._parts.validation is None or self._stop():
             return
-        found = self._pieces.evaluate(step, self._parts.validation, self._stop)
+        found = self._stepping.evaluate(step, self._parts.validation, self._stop)
         if found is None:
             return
         self._parts.report.validation(step, self._now.epoch, found)
@@ -270,7 +272,7 @@ class TrainingLoop:
             self._now = replace(self._now, lowest=lowest)
 
     def _save(self, epoch: int | None = None) -> None:
-        """Save after the step before ``now``; ``epoch`` where that step ended an epoch."""
+        """Save a checkpoint after the step before ``now``; ``epoch``: that step ended one."""
         step = self._now.step - 1
         self._done = step
         if self._parts.checkpoints is None or not self._parts.checkpoints.writes:
@@ -289,12 +291,14 @@ class TrainingLoop:
             if self._over():
                 raise
             # a full disk at night: the run goes on, and the next checkpoint may find room
-            self._tell("warning", f"step {step}: {error}")
+            self._write_event("warning", f"step {step}: {error}")
             return
         self._saved = str(folder)
-        self._tell("checkpoint", f"checkpoint saved: {folder}", {"name": name})
+        self._write_event("checkpoint", f"checkpoint saved: {folder}", {"name": name})
 
-    def _tell(self, kind: str, text: str, details: Mapping[str, object] | None = None) -> None:
+    def _write_event(
+        self, kind: str, text: str, details: Mapping[str, object] | None = None
+    ) -> None:
         # a checkpoint belongs to the step before the next one
         step = max(0, self._now.step - (kind == "checkpoint"))
-        self._parts.report.tell(kind, step, text, details)
+        self._parts.report.event(kind, step, text, details)

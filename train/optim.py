@@ -18,7 +18,7 @@ _BITSANDBYTES = ("8bit", "32bit", "Paged", "Lion", "LAMB", "LARS", "AdEMAMix")
 def build_optimizer(
     config: OptimizerConfig, parameters: Iterable[Parameter]
 ) -> torch.optim.Optimizer:
-    """Make the optimiser over one group of parameters.
+    """Return the optimiser over one group of parameters.
 
     One group, as in AutoModel: weight decay reaches norms and biases too, and a config means
     the same here as there.

@@ -1,4 +1,4 @@
-"""What is done, and said, when memory runs out."""
+"""What the trainer does, and reports, when memory runs out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BatchShape:
 
 
 def shape_of(batch: Batch | None) -> BatchShape:
-    """Return the shape of a micro-batch; None stands for the optimiser's update."""
+    """Return the shape of a micro-batch; None: of the optimiser's update."""
     if batch is None:
         return BatchShape("the optimiser's update")
     details = {
@@ -36,7 +36,7 @@ def shape_of(batch: Batch | None) -> BatchShape:
 
 
 def halve(batch: Batch | None, parts: int, safety: SafetyConfig) -> int | None:
-    """Return in how many pieces to try again, None where that is not allowed or impossible."""
+    """Return in how many pieces to try again; None if that is not allowed or not possible."""
     if batch is None or not safety.halve_batch_on_oom or not can_split(batch, parts):
         return None
     return 2 * parts

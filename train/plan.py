@@ -1,4 +1,4 @@
-"""The steps of a run, worked out before it: how many, and where to validate and save."""
+"""The steps of a run, planned before it: how many, and when to validate and save."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StepPlan:
 
 
 def plan_steps(config: StepConfig, batches_per_epoch: int | None, ranks: int = 1) -> StepPlan:
-    """Return the plan for an epoch of so many micro-batches a rank."""
+    """Return the plan, given the number of micro-batches of an epoch and rank."""
     together = config.local_batch_size * ranks
     if config.global_batch_size % together:
         low = max(together, config.global_batch_size // together * together)

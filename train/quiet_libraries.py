@@ -1,4 +1,4 @@
-"""The console is for the run's own lines: bars and warnings of libraries stay off it."""
+"""Keep progress bars and warnings of libraries off the console."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 
 
 def quieten() -> None:
-    """Silence what no user can mend; PYTHONWARNINGS and TRANSFORMERS_VERBOSITY still count.
+    """Silence what no user can change; PYTHONWARNINGS and TRANSFORMERS_VERBOSITY still count.
 
     Downloads keep their bars: they take long, and show them on a terminal only.
     """

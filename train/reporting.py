@@ -1,4 +1,4 @@
-"""From what a step or an evaluation gave to the record of it."""
+"""Records from the results of steps and evaluations."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Reporter:
         if self.timings is not None:
             own = sum(timing.phases[name] for name in ("data", "forward", "backward"))
             for lag in self.timings.add(step, own):
-                self.tell("lag", step, lag.text, {"rank": lag.rank, "over": lag.over})
+                self.event("lag", step, lag.text, {"rank": lag.rank, "over": lag.over})
 
     def validation(self, step: int, epoch: int, found: Evaluation) -> None:
         """Write the row of an evaluation."""
@@ -85,7 +85,7 @@ class Reporter:
             )
         )
 
-    def tell(
+    def event(
         self, kind: str, step: int | None, text: str, details: Mapping[str, object] | None = None
     ) -> None:
         """Write what happened."""
@@ -99,7 +99,7 @@ class Reporter:
 def worse_than_base(
     base: float | None, lowest: float | None
 ) -> tuple[str, dict[str, object]] | None:
-    """Return what is to be told where training never came below the base model's loss."""
+    """Return the notice for a run that never came below the base model's loss."""
     if base is None or lowest is None or lowest <= base:
         return None
     text = (

@@ -27,7 +27,7 @@ class Schedule:
 
 
 def plan_schedule(config: ScheduleConfig | None, lr: float, steps: int) -> Schedule:
-    """Fill in what the config leaves open, for a run of so many steps.
+    """Return the schedule of a run, with what the config leaves open filled in.
 
     Without an ``lr_scheduler`` section the rate is constant from the first step on.
     """
@@ -60,7 +60,7 @@ def plan_schedule(config: ScheduleConfig | None, lr: float, steps: int) -> Sched
 
 
 def lr_at(done: int, plan: Schedule) -> float:
-    """Return the rate that holds after so many completed steps."""
+    """Return the learning rate after ``step`` completed steps."""
     return plan.factor * _planned(done, plan)
 
 
@@ -82,7 +82,7 @@ def _planned(done: int, plan: Schedule) -> float:
 
 
 def _left(style: str, share: float) -> float:
-    """Return how much of the way from the floor to the peak is left."""
+    """Return the remaining share of the way from the peak down to the floor."""
     if share <= 0:
         return 1.0
     if style == "linear":

@@ -60,12 +60,12 @@ def run(
         ending.began = True
         outcome = TrainingLoop(parts, start).run()
         ending.status = outcome.status
-        parts.report.tell("end", outcome.steps, _summary(outcome))
+        parts.report.event("end", outcome.steps, _summary(outcome))
     return outcome
 
 
 def _sink(loaded: Loaded, run_dir: Path, world: World) -> Sink:
-    """Return where records go: of several processes the first one writes."""
+    """Return the sink of this process: of several, only the first writes."""
     if not world.first:
         return Fan([])
     trackers = open_trackers(loaded.config.tracking, About(run_dir, loaded.tree))
@@ -89,7 +89,7 @@ class _Ending:
 
 @contextmanager
 def _closing(sink: Sink) -> Iterator[_Ending]:
-    """Close the sinks however the run ends, and tell what ended it once it had begun."""
+    """Close the sinks however the run ends, and log the error of a run that had begun."""
     ending = _Ending()
     try:
         yield ending

@@ -1,4 +1,4 @@
-"""Steps and evaluations in smaller pieces where memory runs out, if that is allowed."""
+"""Retry steps and evaluations in smaller pieces after out of memory, if that is allowed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from train.evaluate import Evaluation, Evaluator
 from train.out_of_memory import advice_for, halve, shape_of
 from train.step import OutOfMemory, Stepper, StepResult
 
-Tell = Callable[[str, str, Mapping[str, object]], None]
+WriteEvent = Callable[[str, str, Mapping[str, object]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """Takes steps and evaluates; ``tell`` is told of what did not fit."""
+class SmallerSteps:
+    """Takes steps and evaluates; calls ``write_event`` with what did not fit."""
 
     stepper: Stepper
     evaluator: Evaluator
     safety: SafetyConfig
-    tell: Tell
+    write_event: WriteEvent
 
     def begin(self, parts: int) -> None:
-        """Go on in so many pieces a micro-batch."""
+        """Continue with each micro-batch in ``parts`` pieces."""
         self.stepper.parts = self.evaluator.parts = parts
 
     def step(
         self, number: int, window: Sequence[Batch], lr: float, seed: Callable[[], None]
     ) -> StepResult:
-        """Take a step; ``seed`` starts the random numbers anew for a second try."""
+        """Take a step; ``seed`` resets the random numbers for a second try."""
         while True:
             try:
                 return self.stepper.step(window, lr)
@@ -43,7 +43,7 @@ class Pieces:
     def evaluate(
         self, step: int, batches: Iterable[Batch], stopped: Callable[[], bool]
     ) -> Evaluation | None:
-        """Evaluate after a step; None where a stop was asked for meanwhile."""
+        """Evaluate after a step; None if a stop was requested meanwhile."""
         while True:
             try:
                 return self.evaluator.evaluate(batches, stopped)
@@ -52,13 +52,13 @@ class Pieces:
                 self.evaluator.parts = self._smaller(error, where, self.evaluator.parts)
 
     def _smaller(self, error: OutOfMemory, where: str, parts: int) -> int:
-        """Tell that memory ran out; return the pieces to try next, or give up."""
+        """Report that memory ran out; return the number of pieces to try next, or raise."""
         shape = shape_of(error.batch)
-        self.tell("oom", f"{where}: out of memory on {shape.text} ({error})", shape.details)
+        self.write_event("oom", f"{where}: out of memory on {shape.text} ({error})", shape.details)
         pieces = halve(error.batch, parts, self.safety)
         if pieces is None:
             advice = advice_for(error.batch, self.safety)
             raise StepError(f"{where}: out of memory on {shape.text}; {advice}") from None
         text = f"{where}: each micro-batch is now computed in {pieces} pieces"
-        self.tell("warning", text, {"parts": pieces})
+        self.write_event("warning", text, {"parts": pieces})
         return pieces

@@ -1,4 +1,4 @@
-"""Nested state as JSON and back: what a loader or optimiser keeps, without pickle.
+"""Nested state as JSON and back, without pickle: of a loader or an optimiser.
 
 JSON knows no tuples, bytes, tensors or keys that are numbers: each is written as a mapping with
 one marked key, and read back as what it was.
@@ -19,7 +19,7 @@ _MARK = "~"
 
 
 def to_plain(value: object) -> Any:
-    """Return the value in JSON's own types."""
+    """Return the value in JSON types."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list):
@@ -49,7 +49,7 @@ def to_plain(value: object) -> Any:
 
 
 def from_plain(value: Any) -> Any:
-    """Return what ``to_plain`` was given."""
+    """Return the value that ``to_plain`` was given."""
     if isinstance(value, list):
         return [from_plain(each) for each in value]
     if not isinstance(value, dict):

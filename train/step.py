@@ -22,7 +22,7 @@ LossSum = Callable[[Module, Batch], tuple[torch.Tensor, int]]
 
 
 class OutOfMemory(Exception):
-    """Memory ran out; ``batch`` is the micro-batch that did it, None in the update itself."""
+    """Out of memory; ``batch`` is the micro-batch that did not fit, None for the update itself."""
 
     def __init__(self, batch: Batch | None, text: str) -> None:
         super().__init__(text)
@@ -31,7 +31,8 @@ class OutOfMemory(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step gave. ``loss`` is the mean over the window's supervised tokens."""
+    """The result of a step. ``loss`` is the mean over the supervised tokens of all its
+    micro-batches."""
 
     loss: float
     grad_norm: float  # before clipping
@@ -45,7 +46,7 @@ class StepResult:
 
 @dataclass(slots=True)
 class Stepper:
-    """Takes steps. ``parts``: each micro-batch is computed in so many pieces."""
+    """Takes steps. ``parts``: the number of pieces in which each micro-batch is computed."""
 
     model: Module
     parameters: Sequence[Parameter]
@@ -59,7 +60,7 @@ class Stepper:
     _counts: list[int] | None = None  # of the window over all ranks
 
     def step(self, window: Sequence[Batch], lr: float) -> StepResult:
-        """Take a step over the window; OutOfMemory where it does not fit."""
+        """Take a step over the micro-batches; OutOfMemory if one does not fit."""
         counts = self._count(window)
         loss, norm = self._gradients(window, counts[0])
         # The only read from the device in a step. The update must know whether these numbers
@@ -151,12 +152,12 @@ class Stepper:
 
 
 def can_split(batch: Batch, parts: int) -> bool:
-    """Say whether a batch has documents enough for more pieces than so many."""
+    """Say whether a batch has more documents than ``parts``."""
     return len(batch.cu_seqlens) - 1 > parts
 
 
 def split(batch: Batch, parts: int) -> Iterator[Batch]:
-    """Yield the batch in at most so many pieces, cut between documents near equal lengths.
+    """Yield the batch in at most ``parts`` pieces of about equal length, cut between documents.
 
     Documents do not see each other and the loss is a sum over tokens, so the pieces together
     mean what the batch means.

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C ask a run to stop after its step; asked twice, it stops at once.
+"""SIGTERM and Ctrl-C ask a run to stop after its step; a second one stops it at once.
 
 Of several processes each may get the signal at another step: they stop after the one at which
 they agree on it.
@@ -16,7 +16,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Within its ``with``, the first signal is noted and the second one is as it was before.
+    """Inside its ``with``, the first signal is noted; the second acts as before.
 
     ``most`` gives the highest of all ranks' numbers; without it there is one process.
     """
@@ -30,7 +30,7 @@ class StopRequest:
         return self.signal is not None
 
     def agree(self) -> None:
-        """Ask all ranks whether one got a signal; all must ask after the same step."""
+        """Return whether any rank got a signal; all ranks must ask after the same step."""
         if self._most is not None and (number := self._most(self._noted)):
             self.signal = signal.Signals(number)
 

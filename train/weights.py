@@ -1,4 +1,4 @@
-"""The trained weights on disk, as transformers and peft keep them, and back to the bit."""
+"""The trained weights on disk, in the formats of transformers and peft, restored to the bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ADAPTER = "adapter_model.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class ModelWeights:
-    """Saves and loads what is trained: an adapter, or the whole model in fp32.
+    """Saves and loads the trained weights: an adapter, or the whole model in fp32.
 
     ``consolidated``: a whole model goes to a folder of that name, as AutoModel's
     save_consolidated does; the files are the same.
@@ -41,7 +41,7 @@ class ModelWeights:
         self.tokenizer.save_pretrained(place)
 
     def load(self, folder: Path) -> None:
-        """Set the trained weights to those of a folder."""
+        """Load the trained weights from a folder."""
         place = folder / "consolidated" if (folder / "consolidated").is_dir() else folder
         if self._is_adapter:
             self._load_adapter(place)
@@ -78,7 +78,7 @@ class ModelWeights:
                 parameter.copy_(_fitting(held, name, parameter, folder))
 
     def _under_our_names(self, folder: Path) -> Mapping[str, torch.Tensor]:
-        """Let transformers read its file where it names weights otherwise there, or ties them."""
+        """Let transformers load a file in which it renamed or tied weights."""
         whole = type(self.model).from_pretrained(folder, dtype=torch.float32)
         return dict(whole.named_parameters(remove_duplicate=False))
 

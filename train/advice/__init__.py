@@ -1,1 +1,1 @@
-"""The advisor within a run: what it is told, what it says, and what is done about it."""
+"""The advisor inside a run: what it sees, what it reports, and what the run does about it."""

@@ -1,4 +1,4 @@
-"""The advisor of a run, put together from its config."""
+"""Build the advisor of a run from its config."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LEAST, _MOST, _PART = 5, 100, 20
 
 
 def make_sink(loaded: Loaded, out: Sink, run_dir: Path) -> AdvisorSink | None:
-    """Return the run's sinks with the advisor among them; None where it is off."""
+    """Return the run's sinks, the advisor among them; None if it is off."""
     config = loaded.config.advisor
     if not config.on:
         return None
@@ -54,7 +54,7 @@ def make_recovery(
     plan: StepPlan,
     ranks: Ranks,
 ) -> Recovery | None:
-    """Return what the loop asks after its steps; None where nothing is ever done."""
+    """Return the Recovery that the loop asks after each step; None if the policy never acts."""
     if not config.on or config.policy == "warn":
         return None
     if config.policy != "act":
@@ -64,14 +64,14 @@ def make_recovery(
 
 
 def _canonical(loaded: Loaded, run_dir: Path) -> Config:
-    """Return the config as `advise check` finds it in the run's folder."""
+    """Return the config as `advise check` would read it from the run's folder."""
     if (run_dir / "config.yaml").is_file():
         return find_config(run_dir / "training.jsonl")
     return Config(AUTOMODEL.read(loaded.tree), dialect=AUTOMODEL.NAME)
 
 
 def _runner(config: AdvisorConfig, out: Sink) -> Runner | None:
-    """Return what runs the user's command; a command that cannot be run is told, no more."""
+    """Return the runner of the user's command; one that cannot run is only reported."""
     if config.on_finding is None:
         return None
     try:

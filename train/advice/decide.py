@@ -1,4 +1,4 @@
-"""From what the Monitor says to what is done: nothing yet, a stop, or a rollback."""
+"""Decide what to do about the Monitor's findings: nothing yet, a stop, or a rollback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _ROW = 3  # steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do, because of which finding. ``onset``: the first step that is not trusted."""
+    """What to do, and the finding that asks for it. ``onset``: the first step that is not
+    trusted."""
 
     kind: Kind
     code: str
@@ -31,13 +32,13 @@ class Decision:
 
 
 class Standing:
-    """The findings that ask for more than words and were not taken back."""
+    """The findings that ask for an action and were not withdrawn."""
 
     def __init__(self) -> None:
         self._changes: dict[str, Change] = {}
 
     def take(self, changes: Sequence[Change]) -> None:
-        """Take what the Monitor said."""
+        """Take in the Monitor's changes."""
         for change in changes:
             if change.kind == "withdrawn" or change.action == "warn":
                 self._changes.pop(change.finding.code, None)
@@ -54,13 +55,13 @@ class Standing:
         return bool(self._changes)
 
     def due(self, health: Health) -> Change | None:
-        """Return the finding to act on now: a stop goes first; what may heal is waited for."""
+        """Return the finding to act on now: a stop first; a finding that may heal gets time."""
         ready = [each for each in self._changes.values() if _is_due(each, health)]
         return min(ready, key=lambda each: each.action != "stop", default=None)
 
 
 def _is_due(change: Change, health: Health) -> bool:
-    """Say whether it is time.
+    """Say whether an action is due.
 
     One batch without a number is skipped, most spikes heal, and of gradients that the loss does
     not follow clipping takes care.
@@ -75,7 +76,7 @@ def _is_due(change: Change, health: Health) -> bool:
 
 
 def decide(change: Change, health: Health, step: int, edits: Sequence[Edit]) -> Decision:
-    """Return what to do about a finding; ``step`` was the last one."""
+    """Return what to do about a finding; ``step`` is the last step taken."""
     finding = change.finding
     text = f"{finding.code} {finding.name}: {finding.message}"
     if change.action == "stop":
@@ -89,7 +90,8 @@ def decide(change: Change, health: Health, step: int, edits: Sequence[Edit]) -> 
 
 
 def _onset(finding: Finding, health: Health, step: int) -> int:
-    """Return where it began; a finding over the whole run does not say it, the last steps may."""
+    """Return the step at which a finding began; one over the whole run does not say, the last steps
+    may."""
     said = finding.first_step
     found = [at for at in (said, health.since) if at is not None and at > 0]
     return min(found, default=step)

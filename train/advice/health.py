@@ -1,4 +1,4 @@
-"""How the last steps went: the loss is at its level, above it, or not finite."""
+"""The health of the last steps: loss at its level, above it, or not finite."""
 
 from __future__ import annotations
 

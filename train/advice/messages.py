@@ -1,4 +1,4 @@
-"""A Change of the Monitor's in words: an Event of the run, in one line."""
+"""Messages: a Change of the Monitor as an Event of the run, in one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 160
 
 
 def text_of(change: Change) -> str:
-    """Return the line for the console: code, what is seen, what to do."""
+    """Return the console line: code, what is seen, what to do."""
     finding = change.finding
     head = f"{finding.severity}: {finding.code} {finding.name}"
     if change.kind == "withdrawn":
@@ -62,7 +62,7 @@ def rollback_line(
 
 
 def why_stopped(decision: Decision, saved: str | None, best: tuple[Path, float] | None) -> str:
-    """Return the line that says why a run was stopped, and where its result lies."""
+    """Return why a run was stopped and where its result is, in one line."""
     what = "stopped early" if decision.kind == "early_stop" else "stopped"
     held = f"; saved in {saved}" if saved else ""
     if best is not None:

@@ -1,4 +1,4 @@
-"""What a run's folder says of its past: for a Monitor that starts within the run."""
+"""The logged past of a run, for a Monitor that starts in the middle of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST = 50_000  # rows; of a longer past the end is taken
 
 
 def past_of(run_dir: Path, before: int) -> LoggedPast:
-    """Return what was logged of the steps before one; nothing where it cannot be read."""
+    """Return what was logged before a step; nothing if it cannot be read."""
     try:
         runs = read_runs(run_dir)
     except (AdvisorError, OSError):
@@ -27,7 +27,7 @@ def past_of(run_dir: Path, before: int) -> LoggedPast:
 
 
 def _told(run_dir: Path, before: int) -> frozenset[str]:
-    """Return the findings that stand: those of steps that count, and those of the config."""
+    """Return the findings that still hold: of steps that were not undone, and of the config."""
     standing: dict[str, int] = {}
     for row in event_log.rows(run_dir / event_log.NAME):
         details, step = row.get("details"), row.get("step")

@@ -73,13 +73,13 @@ class SavedStates:
         load_optimizer(self.optimizer, place / _OPTIM)
 
     def forget_after(self, step: int) -> None:
-        """Drop the states of steps that will be taken anew."""
+        """Drop the states of steps that will be repeated."""
         for state in self.all():
             if state.step > step:
                 shutil.rmtree(self._place(state.step), ignore_errors=True)
 
     def all(self) -> list[SavedState]:
-        """Return the states by their steps; one that is damaged is none."""
+        """Return the states by step, without damaged ones."""
         found = []
         for path in self.directory.glob("step_*"):
             if path.suffix != ".new":
@@ -93,7 +93,7 @@ class SavedStates:
         return self.directory / f"step_{step}"
 
     def _thin(self) -> None:
-        """Keep the first and the newest, and between them gaps that grow with their age."""
+        """Remove states so that the first, the newest, and ever fewer older ones remain."""
         kept = self.all()
         while len(kept) > _MOST:
             newest = kept[-1].step

@@ -1,4 +1,4 @@
-"""The advisor as a sink: every record goes on to the others, and to the Monitor.
+"""The advisor as a sink: it passes every record on, and shows it to the Monitor.
 
 What the Monitor says becomes an Event of the run. Nothing that goes wrong in here reaches the
 training: the advisor switches itself off with one notice.
@@ -32,7 +32,7 @@ _FACTS = ("max_steps", "steps_per_epoch", "num_train_epochs")
 
 
 class MonitorLike(Protocol):
-    """What is used of the Monitor."""
+    """The part of the Monitor that is used."""
 
     def observe(self, step: int, **metrics: float) -> tuple[Change, ...]: ...
 
@@ -67,7 +67,7 @@ class LoggedPast:
 
 
 class AdvisorSink:
-    """A Sink around the run's own. ``heard`` takes what the Monitor says beside the Events."""
+    """A Sink around the run's own. ``heard`` also gets the Monitor's changes."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class AdvisorSink:
         self._guard(self._begin)
 
     def write(self, record: Record) -> None:
-        """Pass a record on, let the Monitor see it, and tell what it says."""
+        """Pass a record on, show it to the Monitor, and report what that finds."""
         last = isinstance(record, EventRecord) and record.kind == "end"
         if last:
             self._guard(self._end)
@@ -100,15 +100,15 @@ class AdvisorSink:
         self._out.close(status)
 
     def say(self, kind: str, step: int, text: str) -> None:
-        """Write an Event of the advisor's own."""
+        """Write an Event of the advisor."""
         self._out.write(EventRecord(kind=kind, text=text, timestamp=time.time(), step=step))
 
     def rewind(self, step: int) -> None:
-        """Forget what was logged from a step on: it will be taken anew."""
+        """Forget what was logged from a step on, which will be repeated."""
         self._guard(lambda: self._begin_again(step))
 
     def edits(self) -> Sequence[Edit]:
-        """Return what the plan says of the run so far; nothing where that fails."""
+        """Return the edits of the run's plan so far; none if that fails."""
         found: list[Edit] = []
 
         def look() -> None:
@@ -206,7 +206,7 @@ class AdvisorSink:
             self.notice(error)
 
     def notice(self, error: Exception) -> None:
-        """Tell once that the advisor is off."""
+        """Report once that the advisor is off."""
         what = " ".join(str(error).split()) if _is_ours(error) else fault_of_ours(error)
         text = f"the advisor is off for the rest of the run, which goes on: {what[:400]}"
         self._out.write(EventRecord(kind="notice", text=text, timestamp=time.time()))

@@ -1,1 +1,1 @@
-"""The metric stream: what a step writes, and where it goes."""
+"""The metric stream: records of steps, evaluations and events, and their sinks."""

@@ -1,4 +1,5 @@
-"""The run's own log: one file a kind of record, which a full disk delays and does not end."""
+"""The run's log files, one for each kind of record; a full disk delays them and does not end the
+run."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ Record = StepRecord | ValidationRecord | EventRecord
 
 
 def as_line(record: Record) -> str:
-    """Return the record as a line of JSON; NaN and Infinity stand bare, as in AutoModel's."""
+    """Return the record as a line of JSON, with bare NaN and Infinity, as AutoModel writes it."""
     return json.dumps(asdict(record)) + "\n"
 
 

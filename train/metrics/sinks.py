@@ -73,7 +73,7 @@ class Guarded:
 
 
 class Fan:
-    """One Sink made of several; the files come first, so that they have a row before all."""
+    """Passes records to several sinks in turn; the log files come first."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = tuple(sinks)

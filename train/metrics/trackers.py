@@ -25,7 +25,7 @@ _MLFLOW_WORDS = 500  # MLflow refuses longer values of a parameter
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a tracker is told of the run: its folder and its config."""
+    """What a tracker gets of the run: its folder and its config."""
 
     run_dir: Path
     config: Mapping[str, object]
@@ -102,7 +102,7 @@ class TensorBoard:
 
 
 class WandB:
-    """Weights & Biases. A resumed run goes on under the same id; ``mode: offline`` needs no net."""
+    """Weights & Biases. A resumed run keeps its id; ``mode: offline`` needs no network."""
 
     def __init__(self, options: Mapping[str, object], about: About) -> None:
         import wandb  # type: ignore[import-not-found,unused-ignore]
@@ -128,7 +128,8 @@ class WandB:
 
 
 def _refuse_without_key(wandb: Any, options: Mapping[str, object]) -> None:
-    """Fail where wandb would ask a terminal for a key, and training would wait for the answer."""
+    """Raise TrainConfigError if wandb would ask the terminal for a key, and so block the
+    training."""
     mode = options.get("mode") or os.environ.get("WANDB_MODE") or "online"
     if mode == "online" and getattr(getattr(wandb, "api", None), "api_key", "unknown") is None:
         raise RuntimeError("no API key: `wandb login`, WANDB_API_KEY, or mode: offline")
@@ -136,7 +137,8 @@ def _refuse_without_key(wandb: Any, options: Mapping[str, object]) -> None:
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """MLflow tries a server that is down for minutes; at the start a few seconds must do."""
+    """Limit MLflow's retries at the start to seconds: by default it tries a dead server for
+    minutes."""
     wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(_WAIT)}
     ours = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(ours)

@@ -1,1 +1,1 @@
-"""Several processes of one run: what they tell each other, and who lags or is gone."""
+"""Several processes of one run: what they exchange, and which rank lags or is gone."""

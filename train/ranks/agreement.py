@@ -1,4 +1,4 @@
-"""What all ranks agree on: the first one's word, or the most that any of them says."""
+"""Agreement of all ranks: on the first one's value, or on the highest of all."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Ranks(Protocol):
     """All ranks must ask the same, after the same step."""
 
     def agree(self, decision: Decision | None) -> Decision | None:
-        """Return the first one's decision."""
+        """Return the first rank's decision."""
 
     def share(self, value: Any) -> Any:
-        """Return the first one's value, made of JSON's own types."""
+        """Return the first rank's value, which must be of JSON types."""
 
     def most(self, number: int) -> int:
         """Return the highest of all numbers."""

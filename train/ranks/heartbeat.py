@@ -1,4 +1,4 @@
-"""Which rank is gone: each counts up in a shared store, and the first one watches the counts."""
+"""Find ranks that are gone: each counts up in a shared store, and the first watches the counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _ENDED = "ended"
 
 
 class KeyValueStore(Protocol):
-    """What is used of torch.distributed's stores; a client of its own, for a thread uses it."""
+    """The part of torch.distributed's stores that is used; a client of its own, since a thread uses
+    it."""
 
     def set(self, key: str, value: str, /) -> None: ...
 
@@ -22,7 +23,7 @@ class KeyValueStore(Protocol):
 
 
 class Heartbeat:
-    """Beats from a thread while it runs; on the first rank ``lost`` is called once for each rank.
+    """Beats from a thread; on the first rank it calls ``lost`` once for each rank that is gone.
 
     Counts are compared, not times of day: the clocks of two machines need not agree.
     """
@@ -53,7 +54,7 @@ class Heartbeat:
         self._thread.join(self._limit)
 
     def silent(self) -> list[int]:
-        """Wait for two beats, and return who made none; on the first rank only."""
+        """Wait for two beats, and return the ranks that made none; on the first rank only."""
         if self._rank or not self._thread.is_alive():
             return []
         self._over.wait(2.5 * self._interval)

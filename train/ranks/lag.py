@@ -1,4 +1,4 @@
-"""Which rank lags: its own work takes a multiple of the others', look after look."""
+"""Find ranks that lag: their own work takes a multiple of the others', window after window."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Lag:
 
 @dataclass(slots=True)
 class LagWatch:
-    """Takes the seconds of all ranks, look by look."""
+    """Compares the seconds of all ranks, window by window."""
 
     _slow: dict[int, int] = field(default_factory=dict)
     _told: set[int] = field(default_factory=set)
@@ -57,7 +57,7 @@ class LagWatch:
 
 
 class Timings:
-    """Sums the seconds of a rank's own work, and exchanges them every so many steps.
+    """Sums the seconds of a rank's own work, and exchanges them once a window of steps.
 
     Waiting for the others is no work: with it all ranks would take the same time.
     """
@@ -69,7 +69,7 @@ class Timings:
         self._watch, self._sum = LagWatch(), 0.0
 
     def add(self, step: int, seconds: float) -> list[Lag]:
-        """Take a step's own work; return what the first rank is to tell."""
+        """Add the seconds of a step; return what the first rank has to report."""
         self._sum += seconds
         if (step + 1) % self._every:
             return []

@@ -1,4 +1,4 @@
-"""A rank that is gone: what the others were doing together with it becomes one clear error."""
+"""A rank that is gone: turn the failed collective of the others into one clear error."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from train.errors import StepError
 
 
 class RankLost(StepError):
-    """Another process of the run is gone, and the run with it."""
+    """Another process of the run is gone, so the run ends."""
 
 
 def nobody() -> str:
-    """Return what is known of the rank that is gone: nothing."""
+    """Return that nothing is known of a lost rank."""
     return "another process of the run is gone"
 
 
 @contextmanager
 def together(who: Callable[[], str]) -> Iterator[None]:
-    """Turn the group's errors, which name sockets, into one that says who is gone."""
+    """Turn the group's errors, which name sockets, into one that names the rank."""
     try:
         yield
         return

@@ -1,4 +1,4 @@
-"""Gradients of several ranks made one: each has divided by the tokens of all, so sums do."""
+"""Gradients of several ranks summed: each has divided by the tokens of all ranks."""
 
 from __future__ import annotations
 

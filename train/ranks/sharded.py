@@ -1,4 +1,5 @@
-"""A rank's part of the data: every n-th micro-batch, so that all together take what one would."""
+"""A rank's part of the data: every n-th micro-batch, so that all ranks together take what one
+would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The processes of a run that torchrun or a scheduler started: how they meet, and how they end."""
+"""The processes of a run that torchrun or a scheduler started: how they connect, and how they
+end."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ class World:
 
 @contextmanager
 def open_world(config: DistributedConfig, env: Mapping[str, str]) -> Iterator[World]:
-    """Meet the other processes; where this one fails, the first is told why."""
+    """Connect to the other processes; if this one fails, report why to the first."""
     size = int(env.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World()
