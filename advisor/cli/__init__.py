@@ -1,4 +1,4 @@
-"""The `advise` command: one module a command, and the only place that prints."""
+"""The `advise` command: one module per command, and the only place that prints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _common(
 
 
 def main() -> None:
-    """Run the command; whatever a user got wrong is one line and status 2."""
+    """Run the command; any error of the user is one line and status 2."""
     streams.prepare()
     try:
         _run(sys.argv[1:])
@@ -68,7 +68,7 @@ def main() -> None:
         if error.nobody_reads:  # `advise ... | head`
             raise SystemExit(141) from None
         fail(f"standard output cannot be written ({error})")
-    except Exception as error:  # no traceback reaches a user, whichever command it is
+    except Exception as error:  # no traceback reaches a user, in any command
         if os.environ.get("ADVISE_DEBUG"):
             raise
         from advisor.pipeline import fault_of_ours
@@ -81,7 +81,7 @@ def _run(words: list[str]) -> None:
     try:
         make_app([only] if only else COMMANDS)()
     finally:
-        sys.stdout.flush()  # here its failure is told, at the end of the process it would not be
+        sys.stdout.flush()  # a failure here is reported; at process exit it would not be
 
 
 def fail(message: str) -> None:

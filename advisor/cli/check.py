@@ -30,7 +30,7 @@ FORMATS = ("text", "json", "github")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a check found, and by which limit the exit status is told."""
+    """The findings of a check, and the limit for the exit status."""
 
     reports: Sequence[Report]
     failures: Sequence[Failure]
@@ -39,9 +39,9 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """1: a finding stands at or above the limit; 2: something was not read or judged.
+        """1: a finding is at or above the limit; 2: something was not read or judged.
 
-        What an earlier run left in the folder of a newer one is over and done with.
+        Findings of an earlier run in the folder of a newer one do not count.
         """
         if self.fail_on != "never":
             floor = SEVERITIES.index(severity_of(self.fail_on, "--fail-on"))
@@ -168,7 +168,7 @@ def make_request(wanted: given.Given, settings: Settings, rulebook: Rulebook) ->
 def judge(
     paths: Sequence[Path], rulebook: Rulebook, request: Request, output_format: str = "text"
 ) -> tuple[list[Report], list[Failure]]:
-    """Check the paths, with a sign of life where somebody waits."""
+    """Check the paths, with a progress display on a terminal."""
     if output_format != "text" or not sys.stderr.isatty():
         return check_paths(paths, rulebook, request)
     from rich.console import Console
@@ -200,7 +200,7 @@ def show(answer: Answer, output_format: str, verbose: bool) -> None:
 
 
 def print_json(text: str) -> None:
-    """Print JSON in UTF-8, whatever the terminal speaks: it is for programs."""
+    """Print JSON in UTF-8, whatever the terminal's encoding: it is for programs."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode() + b"\n")
     sys.stdout.buffer.flush()

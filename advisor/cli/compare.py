@@ -81,7 +81,7 @@ def read_all(paths: Sequence[Path], request: Request) -> tuple[list[Run], list[F
                 runs.setdefault((Path(run.path).resolve(), run.id), run)
         except AdvisorError as error:
             failures.append(Failure(str(path), str(error)))
-        except Exception as error:  # one run's fault must not take the others along
+        except Exception as error:  # an error in one run must not lose the others
             failures.append(Failure(str(path), f"{path}: {fault_of_ours(error)}"))
     return list(runs.values()), failures
 
@@ -114,7 +114,8 @@ def _show(comparison: Comparison | None, failures: Sequence[Failure], output_for
 
 
 def _status(comparison: Comparison | None, failures: Sequence[Failure], limit: str) -> int:
-    """1: a finding stands at or above the limit; 2: something was not read or too little."""
+    """Return 1 if a finding is at or above the limit, 2 if something was not read or is too
+    little."""
     if comparison is not None and limit != "never":
         floor = SEVERITIES.index(severity_of(limit, "--fail-on"))
         worst = [SEVERITIES.index(finding.severity) for finding in comparison.findings]

@@ -1,4 +1,4 @@
-"""`advise demo`: bundled runs, one healthy and four sick, diagnosed; and one of them mended."""
+"""`advise demo`: diagnoses bundled runs, one healthy and four with faults, and fixes one."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _fresh(out: Path | None) -> Path:
 
 
 def _tune(place: Path) -> None:
-    """Show the loop by the command that a user would type, from a rate of a hundredth."""
+    """Show the tuning loop with the command a user would type, from a hundredth of a good rate."""
     presets = data_dir("presets")
     start = {
         "model.pretrained_model_name_or_path": presets / "base",
@@ -95,7 +95,7 @@ def _tune(place: Path) -> None:
 
 
 def _train(place: Path) -> None:
-    """Show the circle by the commands that a user would type: train, fix, train, compare."""
+    """Show the cycle with the commands a user would type: train, fix, train, compare."""
     presets = data_dir("presets")
     first, second, config = place / "first", place / "second", place / "next.yaml"
     paths = {
@@ -112,10 +112,10 @@ def _train(place: Path) -> None:
 
 
 def _run(*words: str | Path) -> None:
-    """Run one of our own commands as a process, and end with it where it fails."""
+    """Run one of our own commands as a process; exit if it fails."""
     command = [str(word) for word in words]
     typer.echo(f"\n$ advise {shlex.join(command)}")
-    # So small a model is fastest on one thread; two that wait for a busy core are far slower.
+    # So small a model is fastest on one thread; two threads on a busy core are far slower.
     env = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **os.environ}
     line = [sys.executable, "-P", "-m", "advisor", *command]
     done = subprocess.run(line, env=env, check=False)
@@ -136,7 +136,7 @@ def _copy(out: Path | None) -> Path:
 
 
 def _mend(report: Report) -> None:
-    """Do what `advise fix` does, so that the demo ends in a file to train from."""
+    """Do what `advise fix` does, so that the demo ends with a config to train from."""
     config = report.run.config
     screen = console()
     screen.print(f"\n$ advise fix {Path(report.run.path).parent}", style="bold", markup=False)

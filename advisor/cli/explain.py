@@ -50,7 +50,7 @@ def explain(
 def _show(rule: Rule) -> None:
     from advisor.report.page import rule_page
 
-    page = rule_page(rule).split("\n", 2)[2]  # less the note on how it is generated
+    page = rule_page(rule).split("\n", 2)[2]  # without the note that it is generated
     if not sys.stdout.isatty():
         typer.echo(page, nl=False)
         return

@@ -77,7 +77,7 @@ def _only(path: Path, reports: Sequence[Report]) -> Report:
 
 
 def _otherwise(report: Report) -> str:
-    """Return what was left as it is and why, what waits, and what is for people."""
+    """Return what was left unchanged and why, what waits, and what is for people to do."""
     plan = report.plan
     language = language_of(report.run)
     left = [f"{name_of(e.key, language)}: {e.note}" for e in plan.dropped if e.note]
@@ -92,7 +92,7 @@ def _otherwise(report: Report) -> str:
 
 
 def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: object) -> None:
-    """Print what to take over where there is no config; refuse where nothing has a value."""
+    """Print the edits to make by hand where there is no config; raise if none has a value."""
     from advisor.report.escaping import clean
 
     language = language_of(report.run)
@@ -109,7 +109,7 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
         sys.stderr.write(f"advise: {clean(note)}\n")
     plan = replace(report.plan, edits=tuple(ready))
     snippet = plan_snippet(plan, report.run.config, report.run)
-    told = "\n".join(tell(edit) for edit in ready)  # nobody knows this trainer's own names
+    told = "\n".join(tell(edit) for edit in ready)  # this trainer's names are unknown
     typer.echo(clean(snippet.rstrip("\n") or " ".join(plan.overrides) or told))
     _say(record_change(report, ready, None))
     for edit in open_edits:

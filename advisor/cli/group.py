@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from advisor.errors import AdvisorError
 
-# In the order of the help; each is a function of this name in a module of this name.
+# In the order of the help; each is a function in a module of the same name.
 COMMANDS = (
     "check",
     "watch",
@@ -27,7 +27,7 @@ COMMANDS = (
 
 
 def command_of(words: Sequence[str]) -> str | None:
-    """Return the one command that a command line asks for; None where all must be known."""
+    """Return the single command of a command line; None if all commands are needed."""
     first = words[0] if words else "-"
     if first in COMMANDS:
         return first
@@ -35,7 +35,7 @@ def command_of(words: Sequence[str]) -> str | None:
 
 
 class PathOrCommand(TyperGroup):
-    """A group of commands in which a path stands for `check` of that path."""
+    """A command group in which a path means `check` of that path."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0] if args else ""

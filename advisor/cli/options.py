@@ -1,4 +1,4 @@
-"""Options that several commands share, and what their texts mean."""
+"""Options that several commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ FailOnOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The words of a command line that say what to judge and how."""
+    """The options of a command line that say what to judge and how."""
 
     select: str = ""
     ignore: str = ""
@@ -113,11 +113,11 @@ def pairs(words: Sequence[str], option: str) -> dict[str, str]:
 _EXAMPLE = {"--map": "train/loss=my_column", "--set": "data.samples=5000"}
 
 
-_LAST = 2**62  # no step lies beyond
+_LAST = 2**62  # beyond any step
 
 
 def steps(text: str) -> tuple[int | None, int | None] | None:
-    """Return A:B as a pair; either may be left out."""
+    """Return A:B as a pair; either side may be left out."""
     if not text:
         return None
     match = re.fullmatch(r"(\d*):(\d*)", text.strip())

@@ -1,4 +1,4 @@
-"""Whether a rule answers its cases as they say."""
+"""Checks that a rule answers its cases as expected."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from advisor.signals import View
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """How a rule answered one of its cases."""
+    """The answer of a rule to one of its cases."""
 
     rule: Rule
     case: Case
     answer: Expect
     why: str = ""
 
-    wrong: str = ""  # what is not as the case says, although the answer is
+    wrong: str = ""  # what differs from the case although the answer matches
 
     @property
     def passed(self) -> bool:
@@ -30,7 +30,7 @@ class CaseResult:
 
 
 def run_cases(rule: Rule, rulebook: Rulebook | None = None) -> list[CaseResult]:
-    """Answer all cases of a rule; with a rulebook, what its `unless` names explains is silent."""
+    """Run all cases of a rule; with a rulebook, rules that its `unless` names can suppress it."""
     return [run_case(rule, case, rulebook) for case in rule.cases]
 
 
@@ -46,14 +46,14 @@ def run_case(rule: Rule, case: Case, rulebook: Rulebook | None = None) -> CaseRe
     explained = [o for o in rulebook or () if o.code in rule.unless and judge(o, view).value]
     if explained:
         return CaseResult(rule, case, "silent", *_explanations(case, explained))
-    if case.explained_by and rulebook is None:  # nobody there who could
+    if case.explained_by and rulebook is None:  # no other rule is loaded
         return CaseResult(rule, case, "silent")
     wrong = wrong or _wrong(case, make_finding(judgement, view))
     return CaseResult(rule, case, "fires", wrong, wrong)
 
 
 def _explanations(case: Case, explained: Sequence[Rule]) -> tuple[str, str]:
-    """Return by which rules a case is explained, and what is wrong with that."""
+    """Return the rules that explain a case, and what is wrong with them."""
     codes = [other.code for other in explained]
     said = f"explained by {', '.join(codes)}"
     missed = case.explained_by and case.explained_by not in codes
@@ -61,7 +61,7 @@ def _explanations(case: Case, explained: Sequence[Rule]) -> tuple[str, str]:
 
 
 def _wrong_live(rule: Rule, case: Case, view: View, rulebook: Rulebook | None) -> str:
-    """Return where the answer to a run that still goes on is not as its case says."""
+    """Return how the answer for a run still going differs from the case."""
     if not case.live:
         return ""
     holds = judge(replace(rule, when=rule.live_when or rule.when), view).value is True
@@ -72,7 +72,8 @@ def _wrong_live(rule: Rule, case: Case, view: View, rulebook: Rulebook | None) -
 
 
 def flips(rule: Rule, case: Case, limit: str) -> bool:
-    """Return whether a case answers otherwise once a limit is moved by half of it, up or down."""
+    """Return whether the answer to a case changes when a limit moves by a factor of 1.5, up or
+    down."""
     view = View(run_of(case))
     answers = {
         judge(replace(rule, limits={**rule.limits, limit: value}), view).value
@@ -82,7 +83,8 @@ def flips(rule: Rule, case: Case, limit: str) -> bool:
 
 
 def move_limit(limit: float) -> tuple[float, float]:
-    """Return a limit moved up and down: by half; a share close to 1 by half of what is left."""
+    """Return a limit times 1.5 and divided by 1.5; for a share close to 1 its distance from 1 is
+    scaled instead."""
     if limit == 0:
         return 0.1, -0.1
     if 0.9 <= limit < 1:
@@ -91,7 +93,7 @@ def move_limit(limit: float) -> tuple[float, float]:
 
 
 def _wrong(case: Case, finding: Finding) -> str:
-    """Return which cause or edit of a finding is not what its case wants; '' where all are."""
+    """Return which cause or edit of a finding differs from its case; '' if none."""
     first = finding.causes[0][0] if finding.causes else "none"
     if case.causes and first != case.causes:
         return f"the first cause is {first}, expected {case.causes}"

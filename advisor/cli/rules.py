@@ -13,7 +13,7 @@ from advisor.errors import AdvisorError
 from advisor.rulebook.load import find_rules, load_rules, parse_rules
 from advisor.rulebook.rule import Rule, Rulebook
 
-WIDE = 100  # columns from which the guide's rows stand beside a rule
+WIDE = 100  # columns from which the guide's rows are printed beside a rule
 
 
 def rules(

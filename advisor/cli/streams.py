@@ -1,4 +1,5 @@
-"""Standard output and error: no reader, a full disk or no UTF-8 are no traceback."""
+"""Standard output and error without tracebacks for a closed pipe, a full disk or a non-UTF-8
+encoding."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import IO, Any
 
 
 class OutputLost(Exception):
-    """Standard output takes no more. No OSError: libraries between us would catch that."""
+    """Standard output cannot be written. Not an OSError, which libraries in between would catch."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror or str(error))
@@ -29,7 +30,7 @@ class _Output(io.FileIO):
 
 
 class _Said(io.FileIO):
-    """What is said beside the answer: a lost line must not take the work along."""
+    """A stream for messages beside the answer: a lost line must not stop the work."""
 
     def write(self, data: Any) -> int:
         with contextlib.suppress(OSError):
@@ -38,7 +39,7 @@ class _Said(io.FileIO):
 
 
 def prepare() -> None:
-    """Put streams of ours in place; a closed one swallows what it is given."""
+    """Install our streams; a closed one discards what is written to it."""
     sys.stdout = _ready(sys.stdout, _Output)
     sys.stderr = _ready(sys.stderr, _Said)
 
@@ -47,7 +48,7 @@ def _ready(stream: IO[str] | None, kind: type[io.FileIO]) -> io.TextIOWrapper:
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123
     if not isinstance(stream, io.TextIOWrapper):
-        return stream  # type: ignore[return-value]  # somebody else's stand-in
+        return stream  # type: ignore[return-value]  # replaced by another program
     raw = kind(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw), stream.encoding, "backslashreplace",
@@ -56,6 +57,6 @@ def _ready(stream: IO[str] | None, kind: type[io.FileIO]) -> io.TextIOWrapper:
 
 
 def give_up() -> None:
-    """Send what is left nowhere, so that nothing fails again at the end."""
+    """Redirect the rest to nowhere, so that nothing fails again at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

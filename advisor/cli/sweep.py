@@ -128,7 +128,8 @@ def _show(config: Path, bench: Bench, shots: list[Shot], as_json: bool) -> None:
 
 
 def _advice(config: Path, bench: Bench, shots: list[Shot], comparison: Comparison) -> str:
-    """Return what to do with the pick: train with it, or look further where it is at an end."""
+    """Return what to do with the pick: train with it, or look further if it is at an end of the
+    rates."""
     if comparison.pick.index is None:
         return "no rate is to be picked: see above"
     chosen = [shot for shot in shots if shot.run is not None][comparison.pick.index]

@@ -1,4 +1,4 @@
-"""`advise train`: start the trainer, in a process of its own, from our own package only."""
+"""`advise train`: starts the trainer as a separate process, from our own package only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def train(context: typer.Context) -> None:
 
 
 def _become(words: Sequence[str]) -> NoReturn:
-    """Turn into the process, so that signals reach it and its exit status is ours."""
+    """Replace this process by the trainer, so that it gets our signals and we return its exit
+    status."""
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
     sys.stdout.flush()
     sys.stderr.flush()

@@ -121,9 +121,9 @@ def tune(
         opened.ledger.note(failed=str(error))
         sys.stderr.write(f"advise: {clean(str(error))}\n")
         raise typer.Exit(1) from None
-    except OSError as error:  # a full disk, a folder that went away
+    except OSError as error:  # a full disk, a removed folder
         raise AdvisorError(
-            f"{error.filename or opened.folder}: {error.strerror}; mend that, then --resume"
+            f"{error.filename or opened.folder}: {error.strerror}; fix that, then --resume"
         ) from None
     except KeyboardInterrupt:
         sys.stderr.write(f"advise: go on with: advise tune --session {opened.folder} --resume\n")
@@ -172,7 +172,7 @@ def prepare(
 
 
 def _found(config: Path) -> Path:
-    """Return the config's file; a bare word may name one of the presets."""
+    """Return the config's file; a bare word may name a preset."""
     if config.is_file():
         return config
     preset = data_dir("presets") / f"{config.name.removesuffix('.yaml')}.yaml"
@@ -182,7 +182,7 @@ def _found(config: Path) -> Path:
 
 
 def _limits(opened: Session, runs: int | None, tokens: int | None, hours: float | None) -> Limits:
-    """Return the bounds of a session: what is given now, else what it was begun with."""
+    """Return the limits of a session: those given now, else those it was started with."""
     before = opened.ledger.state("limits") or (None, None, None)
     limits = Limits(
         runs or before[0] or RUNS,
@@ -194,7 +194,7 @@ def _limits(opened: Session, runs: int | None, tokens: int | None, hours: float 
 
 
 def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> set[int]:
-    """Run the session's loop; return the runs that were told on the way."""
+    """Run the session's loop; return the runs that were printed during it."""
     ended = {entry.plan.number for entry in opened.ledger.entries() if entry.trial is not None}
     _say(estimate_cost(limits, count_planned_steps(opened.start.config.values, Length())))
     driver = Driver(opened.setup, opened.start, opened.folder.resolve().name)
@@ -271,7 +271,7 @@ def _show(folder: Path, as_json: bool, told: set[int]) -> None:
 
 
 def _is_one_screen() -> bool:
-    """Return whether what was told on the way (standard error) and the report go to one place."""
+    """Return whether progress (standard error) and report go to the same place."""
     try:
         return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     except (OSError, ValueError):

@@ -29,7 +29,7 @@ WatchedPaths = Annotated[
 
 
 class Face(Protocol):
-    """Where the news go: a terminal, a pipe, a program."""
+    """A destination of news: a terminal, a pipe, a program."""
 
     def tell(self, news: Sequence[News], watcher: Watcher) -> None: ...
 
@@ -106,7 +106,7 @@ def _follow(
     idle: float | None,
     stop: threading.Event,
 ) -> bool:
-    """Look until nothing more will come (True), or somebody has seen enough (False)."""
+    """Look until no more will come (return True) or the user has stopped it (False)."""
     while not stop.is_set():
         _tell(faces, watcher.look(), watcher)
         quiet = time.monotonic() - watcher.grown_at
@@ -137,26 +137,26 @@ def _face(as_json: bool, once: bool) -> Iterator[Face]:
 
 
 class Silent:
-    """One look: the report at the end says it all."""
+    """A single look: the final report says everything."""
 
     def tell(self, news: Sequence[News], watcher: Watcher) -> None:
         del news, watcher
 
 
 class Lines:
-    """A line for each piece of news, as it comes."""
+    """A line for each piece of news as it comes."""
 
     def tell(self, news: Sequence[News], watcher: Watcher) -> None:
         del watcher
         from advisor.report.live_lines import text_of
 
         for item in news:
-            if item.kind != "report":  # the whole one is printed at the end
+            if item.kind != "report":  # the full report is printed at the end
                 print(text_of(item), flush=True)
 
 
 class JsonView:
-    """A JSON object a line, whatever the terminal speaks: it is for programs."""
+    """One JSON object per line, in UTF-8 whatever the terminal's encoding: it is for programs."""
 
     def tell(self, news: Sequence[News], watcher: Watcher) -> None:
         del watcher
@@ -168,7 +168,7 @@ class JsonView:
 
 
 class ForEach:
-    """Hands each finding that is raised to a command."""
+    """Passes each newly raised finding to a command."""
 
     def __init__(self, command: OnFinding) -> None:
         self._command = command
@@ -184,9 +184,10 @@ class ForEach:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[threading.Event]:
-    """Ctrl-C, or a job scheduler's end, lets the look at hand finish: nothing is lost.
+    """Yield an event that Ctrl-C or a job scheduler's signal sets, so that the current look
+    finishes.
 
-    A second one ends at once.
+    A second signal ends the process at once.
     """
     stop = threading.Event()
 

@@ -18,7 +18,7 @@ from advisor.findings import Edit
 
 
 class Dialect(Protocol):
-    """What a dialect offers, whether it is a module of this package or a TableDialect."""
+    """What every dialect offers, as a module of this package or as a TableDialect."""
 
     @property
     def NAME(self) -> str: ...
@@ -59,9 +59,9 @@ def _as_dialect(module: ModuleType) -> Dialect:
 
 DIALECTS: tuple[Dialect, ...] = (AUTOMODEL, _as_dialect(transformers))
 
-# The names in which peft saves an adapter, whichever trainer trained it.
+# The dialect in which peft saves an adapter, whatever the trainer.
 ADAPTER_FORM = transformers.NAME
-# Top-level names that any dialect looks at: the rest of a tracker's big record is skipped.
+# Top-level names that any dialect reads; the rest of a tracker's large record is skipped.
 ROOTS: frozenset[str] = frozenset().union(
     *(dialect.ROOTS for dialect in DIALECTS),
     (name.split(".")[0] for d in DIALECTS for names in d.KEYS.values() for name in names),
@@ -73,12 +73,12 @@ ROOTS: frozenset[str] = frozenset().union(
 
 
 def dialect_of(name: str) -> Dialect | None:
-    """Return the dialect of a name, None for a config of no known trainer."""
+    """Return the dialect of a name; None for a config of an unknown trainer."""
     return next((dialect for dialect in DIALECTS if name == dialect.NAME), None)
 
 
 def habits_of(name: str) -> Habits:
-    """Return what is known of a trainer by the name of its dialect or log format."""
+    """Return what is known about a trainer, by the name of its dialect or log format."""
     dialect = dialect_of(name)
     return dialect.HABITS if dialect else UNKNOWN
 

@@ -1,4 +1,4 @@
-"""The canonical dialect: NeMo AutoModel's YAML sections, as the tuning guide writes them."""
+"""The canonical dialect: NeMo AutoModel's YAML sections, as in the tuning guide."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ _LORA: dict[str, object] = {
 
 
 class AutoModel(TableDialect):
-    """The table, the method that follows from its sections, and the trainer's own warm-up."""
+    """The dialect table, the method that follows from its sections, and the trainer's default
+    warm-up."""
 
     @property
     def ROOTS(self) -> set[str]:

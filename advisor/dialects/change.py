@@ -1,4 +1,4 @@
-"""One value to be written into a config, and the proof that it was, and nothing else."""
+"""A value to write into a config, and the check that it was written and nothing else changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ANCHOR = re.compile(r"[:\-,\[]\s*[*&]\w|<<")
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """One value to be written at one native path; ``key`` is the canonical key it serves."""
+    """A value to write at a native path; ``key`` is the canonical key that it serves."""
 
     path: tuple[str, ...]
     value: object
@@ -24,7 +24,7 @@ class KeyChange:
 
 
 def verify(old: str, new: str, path: Path, changes: Sequence[KeyChange]) -> None:
-    """Make sure that the text now says what was meant, and nothing else changed."""
+    """Raise EditError unless the text now holds the changes and nothing else differs."""
     found = trees.parse(new, path)
     for change in changes:
         at: Any = trees.dig(found, ".".join(change.path))
@@ -38,13 +38,13 @@ def verify(old: str, new: str, path: Path, changes: Sequence[KeyChange]) -> None
         put(expected, change.path, trees.dig(found, ".".join(change.path)))
     written = [trees.dig(found, ".".join(change.path)) for change in changes]
     for stray in _strays(expected, found, set()):
-        # an anchor's value is meant to change wherever its alias stands
+        # the value of an anchor changes wherever it has an alias
         if not (_ANCHOR.search(old) and stray in written):
             raise EditError(f"{path}: cannot be edited without changing other keys; do it by hand")
 
 
 def _strays(expected: object, found: object, seen: set[tuple[int, int]]) -> Iterator[object]:
-    """Yield what is found where something else was expected; shared parts are seen once."""
+    """Yield the values that differ from the expected ones; shared parts are visited once."""
     if _is_part(expected) and type(expected) is type(found):
         if (id(expected), id(found)) in seen:
             return
@@ -64,7 +64,7 @@ def _is_part(value: object) -> bool:
 
 
 def put(tree: Any, path: Sequence[str], value: object) -> None:
-    """Set the value at a path of a tree, with the sections that it needs."""
+    """Set the value at a path of a tree, and create missing sections."""
     if ".".join(path) in tree:
         path = (".".join(path),)
     for name in path[:-1]:

@@ -1,7 +1,7 @@
-"""Edits inside a config's text: only the touched values change, byte for byte.
+"""Edits within a config's text: only the changed values differ, byte for byte.
 
-Comments, order, quotes, indentation and anchors stay because the text is never dumped anew:
-each change replaces the span of one value, or adds one line.
+Comments, order, quotes, indentation and anchors stay, because the text is never dumped anew: each
+change replaces the span of one value, or adds one line.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _PREFIX = re.compile(r"(?:[&!]\S*\s+)*")
 
 
 def rewrite(text: str, path: Path, changes: Sequence[KeyChange]) -> str:
-    """Return the text with the changes made; raises EditError where that cannot be verified."""
+    """Return the text with the changes made; EditError if the result cannot be verified."""
     if not changes:
         return text
     as_json = trees.is_json(path, text)
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     out = text.removeprefix("\ufeff")
     if out.strip():
-        trees.parse(out, path)  # a broken config is said to be one, before any edit
+        trees.parse(out, path)  # report a broken config before any edit
     try:
         for change in changes:
             out = _change(out, change, as_json)
@@ -76,7 +76,7 @@ def _change(text: str, change: KeyChange, as_json: bool) -> str:
 
 
 def _pair(node: Any, name: str) -> Any:
-    """Return a key with its value; of a repeated key the last one counts, as in every loader."""
+    """Return a key with its value; the last one of a repeated key counts, as in every loader."""
     return next((pair for pair in reversed(node.value) if pair[0].value == name), None)
 
 
@@ -86,11 +86,11 @@ def _is_null(node: Any) -> bool:
 
 
 def _span(text: str, key: Any, node: Any) -> tuple[int, int]:
-    """Return where a value's text stands, without its anchor and tag; an alias is its name."""
+    """Return the place of a value's text, without anchor and tag; for an alias that of its name."""
     after = text.find(":", key.end_mark.index) + 1
     if after == 0:
         raise EditError(f"'{key.value}' has no value that could be located")
-    if node.start_mark.index < key.end_mark.index:  # an alias: its node stands further up
+    if node.start_mark.index < key.end_mark.index:  # an alias: its node is further up
         match = re.compile(r"\s*\*[^\s,\]}]+").match(text, after)
         if match is None:
             raise EditError(f"'{key.value}' cannot be located")
@@ -114,7 +114,7 @@ def _replace(text: str, key: Any, node: Any, value: object, as_json: bool) -> st
     if type(node).__name__ == "ScalarNode" and node.style in ("|", ">"):
         tail = "\n"
     if not tail and _says(text[start:end], value):
-        return text  # in the user's own way
+        return text  # as the user wrote it
     gap = " " if text[start - 1] in ":," else ""
     new = scalar(value, as_json) if tail else like(text[start:end], value, as_json)
     rest = text[end:] if tail else _comment_kept(text, end, len(gap + new) - (end - start))
@@ -122,9 +122,9 @@ def _replace(text: str, key: Any, node: Any, value: object, as_json: bool) -> st
 
 
 def _comment_kept(text: str, end: int, longer: int) -> str:
-    """Return the text after a value, its comment in the column that it had where there is room.
+    """Return the text after a value, with its comment in the same column if there is room.
 
-    ``longer`` is by how many characters the value grew.
+    ``longer`` is the number of characters by which the value grew.
     """
     comment = re.compile(r"( +)#").match(text, end)
     if comment is None:
@@ -134,14 +134,14 @@ def _comment_kept(text: str, end: int, longer: int) -> str:
 
 
 def _says(text: str, value: object) -> bool:
-    """Return whether a value's text means this value already."""
+    """Return whether a value's text already means this value."""
     quoted = len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]
     current = trees.cast(text[1:-1] if quoted else text)
     return current == value and isinstance(current, bool) == isinstance(value, bool)
 
 
 def _replace_items(text: str, node: Any, value: list[object]) -> str:
-    """Replace a block list; lines of items that stay at its head are kept as they are."""
+    """Replace a block list; lines of unchanged items at its head stay as they are."""
     old = [trees.cast(item.value) for item in node.value if type(item).__name__ == "ScalarNode"]
     if len(old) != len(node.value):
         raise EditError("a list of sections is not edited; change it by hand")
@@ -163,7 +163,7 @@ def _replace_items(text: str, node: Any, value: list[object]) -> str:
 def _fill(
     text: str, root: Any, pair: Any, rest: Sequence[str], value: object, as_json: bool
 ) -> str:
-    """Give a key that stands there empty (or null) its value or its section."""
+    """Give an empty (or null) key its value or its section."""
     key, node = pair
     start, end = _span(text, key, node)
     gap = " " if text[start - 1] == ":" else ""
@@ -182,7 +182,7 @@ def _fill(
 def _insert(
     text: str, root: Any, node: Any, rest: Sequence[str], value: object, as_json: bool
 ) -> str:
-    """Add a key, with the sections it needs, as the last of a mapping."""
+    """Add a key, with the sections it needs, at the end of a mapping."""
     eol = _eol(text)
     if as_json or node.flow_style:
         entry = f"{scalar(rest[0], as_json)}: " + (
@@ -264,7 +264,7 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _dump_json(text: str, changes: Sequence[KeyChange]) -> str:
-    """Write JSON anew where its text cannot be edited in place (tabs), indented as before."""
+    """Write JSON anew, indented as before, if its text cannot be edited in place (tabs)."""
     data: Any = json.loads(text)
     for change in changes:
         put(data, change.path, change.value)

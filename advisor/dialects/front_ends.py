@@ -1,7 +1,7 @@
-"""Front ends of Hugging Face's Trainer: how we know their files, and what they call a key.
+"""Front ends of Hugging Face's Trainer: the marks of their files, and their names of keys.
 
-``names`` holds what a front end calls a key that its file does not hold yet, ``unread`` the keys
-(or their beginnings) that it does not read, so that none of them is ever added to its file.
+``names`` holds a front end's name for a key that its file does not hold yet; ``unread`` holds the
+keys (or prefixes) that it does not read, which are never added to its file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from advisor.dialects.marks import bears
 
 @dataclass(frozen=True, slots=True)
 class FrontEnd:
-    """One front end. ``marks``: see the module of that name."""
+    """One front end. ``marks``: see the module marks.py."""
 
     name: str
     marks: tuple[str, ...]
@@ -103,5 +103,5 @@ FRONT_ENDS = (
 
 
 def front_end(tree: Mapping[str, object]) -> FrontEnd | None:
-    """Return the front end whose marks a tree bears, None for plain TrainingArguments."""
+    """Return the front end whose marks a tree has; None for plain TrainingArguments."""
     return next((each for each in FRONT_ENDS if bears(tree, each.marks)), None)

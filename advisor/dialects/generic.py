@@ -1,4 +1,4 @@
-"""Hyper-parameter records of no known trainer: read for what they say, never written."""
+"""Hyper-parameter records of unknown trainers: read for their values, never written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from advisor.dialects.keys import coerce
 
 NAME = ""
 _TABLE = {
-    # a warmup schedule of DeepSpeed sets the rate, whatever its optimizer states
+    # a warm-up schedule of DeepSpeed sets the rate, whatever its optimizer section says
     "optimizer.lr": ("warmup_max_lr", "lr", "learning_rate", "base_lr", "max_lr", "unet_lr"),
     "optimizer.weight_decay": ("weight_decay", "wd"),
     "step_scheduler.num_epochs": (
@@ -35,7 +35,7 @@ _TABLE = {
     "rng.seed": ("seed",),
 }  # fmt: skip
 KEYS = _TABLE
-# Where micro-batches add up to one step, `batch_size` is what one of them holds.
+# Keys of gradient accumulation; beside them, `batch_size` is that of a micro-batch.
 _PARTS = (
     "gradient_accumulation_steps", "accumulate_grad_batches", "grad_accum", "micro_batch_size",
     "gradient_accumulation",
@@ -43,7 +43,7 @@ _PARTS = (
 
 
 def sniff(tree: Mapping[str, object]) -> bool:
-    """Return whether a tree looks like hyper-parameters: a learning rate and one thing more."""
+    """Return whether a tree looks like hyper-parameters: a learning rate and at least one more."""
     values = read(tree)
     return "optimizer.lr" in values and len(values) >= 2
 

@@ -84,15 +84,15 @@ KINDS: dict[str, Kind] = {
 
 
 def coerce(key: str, value: object) -> object:
-    """Return ``value`` as the kind of ``key`` where that loses nothing, else as it is."""
+    """Return ``value`` converted to the kind of ``key`` if nothing is lost, else unchanged."""
     kind = KINDS.get(key)
     if isinstance(value, str) and kind in ("float", "int"):
-        number = cast(value)  # JSON that holds "2e-4"
+        number = cast(value)  # a number as text, such as "2e-4" in JSON
         value = number if isinstance(number, (int, float)) else value
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int) and abs(value) > LARGEST:
-        return str(value)  # damage: kept as it stands, and no number to reckon with
+        return str(value)  # invalid: kept as text, so that nothing computes with it
     if kind == "float" and isinstance(value, int):
         return float(value)
     if kind == "int" and isinstance(value, float) and value.is_integer():

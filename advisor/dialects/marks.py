@@ -1,8 +1,8 @@
-"""Marks: what stands in the config of one trainer and in no other's.
+"""Marks: what the config of one trainer holds and no other does.
 
-A mark is a text of conditions, parted by spaces, that must all hold. ``a.b`` says that the path
-exists, ``*.name`` that a key of this name stands anywhere, and ``=pattern`` after either that
-its value is a text in which the pattern (a regular expression) is found.
+A mark is a text of space-separated conditions that must all hold. ``a.b`` means that the path
+exists, ``*.name`` that a key of this name exists anywhere, and ``=pattern`` after either that its
+value is a text in which the regular expression is found.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from advisor.dialects import tree as trees
 
-_DEEP = 6  # sections and lists below which no mark is looked for
+_DEEP = 6  # levels of sections and lists that are searched
 
 
 def bears(tree: Mapping[str, object], marks: Sequence[str]) -> bool:
-    """Return whether a tree bears one of the marks."""
+    """Return whether a tree has one of the marks."""
     return any(all(_holds(tree, part) for part in mark.split()) for mark in marks)
 
 
 def roots(marks: Sequence[str]) -> set[str]:
-    """Return the top-level names at which the marks begin."""
+    """Return the top-level names with which the marks begin."""
     paths = (part.partition("=")[0] for mark in marks for part in mark.split())
     return {path.split(".")[0] for path in paths} - {"*"}
 

@@ -1,4 +1,4 @@
-"""One value as config text: read alike by every reader, and in the style that stood there."""
+"""One value as config text: the same for every reader, in the style of the old text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./+][\w ./+\-]*")
 _YES_NO = ("yes", "no", "on", "off", "y", "n")  # booleans of YAML 1.1
 _EXPONENT = re.compile(r"[-+]?\d+(?P<dot>\.\d*)?(?P<e>[eE])(?P<sign>[-+]?)(?P<pad>0*)\d+")
 _DECIMAL = re.compile(r"[-+]?(?P<lead>\d*)\.\d+")
-_SMALLEST, _LARGEST = 1e-9, 1e9  # beyond, nobody reads the zeros of a decimal
+_SMALLEST, _LARGEST = 1e-9, 1e9  # beyond these a decimal has too many zeros to read
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 
 
 def scalar(value: object, as_json: bool = False) -> str:
-    """Return a value as YAML (or JSON) text that every reader takes for the same value."""
+    """Return a value as YAML (or JSON) text that every reader parses to the same value."""
     if as_json:
         return json.dumps(value)
     if value is None:
@@ -89,5 +89,5 @@ def _float(value: float) -> str:
         return ".inf" if value > 0 else "-.inf"
     text = repr(value)
     if "e" in text and "." not in text:
-        text = text.replace("e", ".0e")  # YAML 1.1 readers take 6e-05 for text
+        text = text.replace("e", ".0e")  # YAML 1.1 readers parse 6e-05 as text
     return text

@@ -1,9 +1,9 @@
-"""Trainers whose configs we know when we see them, and leave alone.
+"""Trainers whose configs we recognise and leave alone.
 
-A row is the name that people know and the marks of its configs (see ``marks``). To tell one
-more stranger from the dialects add a row here. A stranger's values are read under the names that
-all trainers share (``generic``), and it is never written, whatever names it has in common with
-Hugging Face's arguments.
+A row is the trainer's common name and the marks of its configs (see ``marks``). To distinguish one
+more trainer from the dialects, add a row. Values are read under names that all trainers share
+(``generic``), and such a config is never written, even where it shares names with Hugging Face's
+arguments.
 """
 
 from __future__ import annotations
@@ -72,5 +72,5 @@ STRANGERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def stranger(tree: Mapping[str, object]) -> str:
-    """Return the name of the trainer whose config this is, '' for no stranger that we know."""
+    """Return the name of the unsupported trainer whose config this is, '' if none is known."""
     return next((name for name, marks in STRANGERS if bears(tree, marks)), "")

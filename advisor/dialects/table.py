@@ -1,6 +1,6 @@
-"""A dialect that is a table: each canonical key has its names in the trainer's YAML or JSON.
+"""A dialect as a table: each canonical key has its names in the trainer's YAML or JSON.
 
-A trainer that needs no more is one TableDialect; one that does overrides what differs.
+A trainer that needs no more is one TableDialect; a subclass overrides what differs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Tree = Mapping[str, object]
 class TableDialect:
     """One trainer's config language.
 
-    ``table`` gives each canonical key its names as dotted paths, the usual one first; a key
-    without a name cannot be written. ``marks`` (see the module of that name) say whose file it
-    is, ``defaults`` what the trainer takes for a key that a file leaves out.
+    ``table`` gives each canonical key its names as dotted paths, the usual one first; a key without
+    a name cannot be written. ``marks`` (see marks.py) identify the trainer's files, and
+    ``defaults`` hold the trainer's values for missing keys.
     """
 
     NAME: str
@@ -60,23 +60,23 @@ class TableDialect:
         return values
 
     def default_of(self, key: str, tree: Tree) -> object:
-        """Return the trainer's own value of a key that a config leaves out, or None."""
+        """Return the trainer's default for a key missing in a config, or None."""
         return self.defaults.get(key)
 
     def default_warmup(self, tree: Tree, steps: float | None) -> tuple[object, str]:
-        """Return the warm-up steps where a config says nothing, and that in words."""
+        """Return the default warm-up steps, and a description in words."""
         warmup = self.default_of("lr_scheduler.lr_warmup_steps", tree)
         return warmup, "" if warmup is None else f"the default of {self.NAME}"
 
     def native_path(self, key: str, tree: Tree) -> str:
-        """Return the name under which the tree holds (or would hold) a canonical key."""
+        """Return the name under which the tree holds, or would hold, a canonical key."""
         names = self.table.get(key, ())
         return next((name for name in names if has(tree, name)), names[0] if names else "")
 
     def changes(
         self, edits: Sequence[Edit], values: Mapping[str, object], tree: Tree
     ) -> list[KeyChange]:
-        """Return what the edits write, in native paths."""
+        """Return the changes for the edits, at native paths."""
         named = ((edit, self.native_path(edit.key, tree)) for edit in edits)
         return [KeyChange(tuple(n.split(".")), edit.new, edit.key) for edit, n in named if n]
 
@@ -94,13 +94,13 @@ class TableDialect:
         flags: list[str] = []
         for change in self.changes(edits, values, tree):
             value = change.value
-            # the trainer reads a list as a Python literal
+            # the trainer parses a list as a Python literal
             text = repr(value) if isinstance(value, (float, list)) else scalar(value)
             flags += ["--" + ".".join(change.path), text]
         return flags
 
     def snippet(self, edits: Sequence[Edit], values: Mapping[str, object]) -> str:
-        """Return the edits as YAML to be pasted where no file can be written."""
+        """Return the edits as YAML to paste where no file can be written."""
         text = ""
         for change in self.changes(edits, values, {}):
             text = rewrite(text, Path("snippet.yaml"), [change])

@@ -38,7 +38,7 @@ _STYLES = {
     "inverse_sqrt": "inverse-square-root",
     "warmup_stable_decay": "WSD",
 }
-# What is an argument of no command line, or goes by another name there.
+# Keys that are not command-line arguments, or have another name there.
 _NO_FLAG = ("bnb_4bit_compute_dtype", "exclude_modules")
 _FLAG = {
     "r": "lora_r",
@@ -57,13 +57,13 @@ _TO_STYLE = {"inverse-square-root": "inverse_sqrt", "WSD": "warmup_stable_decay"
 
 
 def sniff(tree: Mapping[str, object]) -> bool:
-    """Return whether a tree holds arguments of this dialect, and of nobody else's."""
+    """Return whether a tree holds arguments of this dialect and of no other trainer."""
     known = home(tree) is not None or front_end(tree) is not None
     return known and "log_history" not in tree and not stranger(tree)
 
 
 def default_of(key: str, tree: Mapping[str, object]) -> object:
-    """Return the trainer's own value of a key that a config leaves out, or None."""
+    """Return the trainer's default for a key missing in a config, or None."""
     front = front_end(tree)  # front ends keep TrainingArguments' defaults, but not LoraConfig's
     own_batch = front is not None and "step_scheduler.local_batch_size" in front.names
     foreign = front is not None and (key.startswith("peft.") or own_batch)
@@ -71,7 +71,7 @@ def default_of(key: str, tree: Mapping[str, object]) -> object:
 
 
 def default_warmup(tree: Mapping[str, object], steps: float | None) -> tuple[object, str]:
-    """Return how many steps the rate warms up where a config says nothing, and that in words."""
+    """Return the default warm-up steps, and a description in words."""
     return default_of("lr_scheduler.lr_warmup_steps", tree), ""
 
 
@@ -116,19 +116,19 @@ def _read_schedule(values: dict[str, object]) -> None:
         style = style.lower().removeprefix("schedulertype.")
         values["lr_scheduler.lr_decay_style"] = _STYLES.get(style, style)
     warmup = values.get("lr_scheduler.lr_warmup_steps")
-    if isinstance(warmup, float) and 0 < warmup < 1:  # newer versions take a share here
+    if isinstance(warmup, float) and 0 < warmup < 1:  # a share, in newer versions
         values["lr_scheduler.lr_warmup_ratio"] = values.pop("lr_scheduler.lr_warmup_steps")
     ratio = values.get("lr_scheduler.lr_warmup_ratio")
     if warmup == 0 and isinstance(ratio, float) and ratio > 0:
-        del values["lr_scheduler.lr_warmup_steps"]  # 0 means: the ratio decides
+        del values["lr_scheduler.lr_warmup_steps"]  # 0: the ratio decides
     for key in ("step_scheduler.max_steps", "step_scheduler.val_every_steps"):
         value = values.get(key)
         if isinstance(value, (int, float)) and (value < 1):
-            del values[key]  # -1 is 'not set'; a share of the steps is no count
+            del values[key]  # -1 means 'not set', and a share of the steps is not a count
 
 
 def _read_batch(values: dict[str, object]) -> None:
-    """Work out the global batch, which no argument of this dialect states."""
+    """Compute the global batch, which no argument of this dialect states."""
     values.pop("step_scheduler.global_batch_size", None)
     local = values.get("step_scheduler.local_batch_size")
     steps = values.get("step_scheduler.grad_acc_steps", 1)
@@ -151,7 +151,7 @@ def _read_adapter(tree: Mapping[str, object], values: dict[str, object]) -> None
     named = str(values.pop("method", "")).lower()
     front = front_end(tree)
     if front is not None and front.name == "axolotl" and not dig(tree, "adapter"):
-        named = "full"  # it says an adapter wherever it trains one
+        named = "full"  # this trainer names an adapter whenever it trains one
     adapter = any(values.get(key) is not None for key in ("peft.dim", "peft.alpha"))
     if named in ("full", "lora", "qlora", "dora"):
         adapter = named != "full"
@@ -167,7 +167,7 @@ def _read_adapter(tree: Mapping[str, object], values: dict[str, object]) -> None
 def changes(
     edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
 ) -> list[KeyChange]:
-    """Return what the edits write, in native paths."""
+    """Return the changes for the edits, at native paths."""
     after = {**values, **{edit.key: edit.new for edit in edits}}
     found: dict[tuple[str, ...], KeyChange] = {}
     for edit in edits:
@@ -201,7 +201,7 @@ def _native(
 
 
 def _native_value(path: str, edit: Edit, tree: Mapping[str, object]) -> object:
-    """Return a new value as this trainer spells it, None where it has no word for it."""
+    """Return a new value as this trainer spells it; None if it has no word for it."""
     new = edit.new
     if edit.key == "peft.match_all_linear" and not path.endswith("lora_target_linear"):
         whole = "all" if path.endswith("lora_target") else "all-linear"
@@ -239,9 +239,9 @@ def _native_schedule(
 def _native_interval(
     path: str, edit: Edit, after: Mapping[str, object], tree: Mapping[str, object]
 ) -> list[tuple[str, object]]:
-    """Let steps decide where an epoch was the interval.
+    """Return the changes that count an interval in steps where it was an epoch.
 
-    A trainer that loads the best checkpoint at the end wants each evaluation's saved.
+    A trainer that loads the best checkpoint at the end needs a save at each evaluation.
     """
     saves = edit.key == "step_scheduler.ckpt_every_steps"
     evaluated = native_path("validation.strategy", tree)
@@ -260,7 +260,8 @@ def _native_interval(
 
 
 def _is_shown(name: str, edit: Edit, tree: Mapping[str, object]) -> bool:
-    """Return whether a flag is written; one that was on must be named: both at once are refused."""
+    """Return whether a flag is written. A flag that was on must be named: setting both is an
+    error."""
     return name in (edit.new, edit.old) or bool(find(tree, name))
 
 
@@ -284,7 +285,7 @@ def write(
 ) -> str:
     """Return the config's text with the edits made."""
     held = read(tree)
-    # shares and devices are the run's, not what an edit has made of them since
+    # shares and devices are those of the run, before any edit
     names = ("data.parallel", "lr_scheduler.lr_warmup_ratio")
     trained = {name: values[name] for name in names if name in values}
     return rewrite(text, path, changes(edits, {"data.parallel": 1, **held, **trained}, tree))
@@ -293,7 +294,7 @@ def write(
 def overrides(
     edits: Sequence[Edit], values: Mapping[str, object], tree: Mapping[str, object]
 ) -> list[str]:
-    """Return the edits as flags, under the names of the front end that wrote the file."""
+    """Return the edits as flags, named as in the front end that wrote the file."""
     flags: list[str] = []
     for change in changes(edits, values, tree):
         native = ".".join(change.path)

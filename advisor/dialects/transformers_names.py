@@ -1,7 +1,7 @@
-"""What the Hugging Face family calls each key, its default, and where in a file it stands.
+"""The Hugging Face family's name and default of each key, and its place in a file.
 
-The first native name of a key is TrainingArguments' own; the others are what LLaMA-Factory,
-axolotl and TRL call it. A key is written where, and under the name, the file has it.
+The first native name of a key is that of TrainingArguments; the others are those of LLaMA-Factory,
+axolotl and TRL. A key is written in the place and under the name that the file has.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ DEFAULTS: dict[str, object] = {
     "logging.every_steps": 500,
     "validation.strategy": "no",
 }
-# Names that only Hugging Face's arguments have, and those that others share with them.
+# Names that only Hugging Face's arguments have, and names that other trainers share.
 OWN = (
     "per_device_train_batch_size", "per_device_eval_batch_size", "num_train_epochs",
     "lr_scheduler_type", "evaluation_strategy", "eval_strategy", "save_total_limit",
@@ -123,7 +123,7 @@ SHARED = (
     "fp16", "lora_alpha", "lora_r", "model_name_or_path", "logging_strategy", "save_strategy",
 )  # fmt: skip
 ENOUGH = 99
-_LESS = {"num_train_epochs", "lr_scheduler_type"}  # scripts without the Trainer take them too
+_LESS = {"num_train_epochs", "lr_scheduler_type"}  # scripts without the Trainer use them too
 ROOTS = {"adam_beta1", "adam_beta2", "fp16", "quantization_bit", "lora_target_linear", "peft_type"}
 ROOTS |= {section.split(".")[0] for section in _SECTIONS} | {*OWN, *SHARED}
 _PACED = {
@@ -134,7 +134,8 @@ _NOT_ARGUMENTS = ("peft.", "quantization.", "model.", "dataset.", "method", "dat
 
 
 def home(tree: Mapping[str, object]) -> str | None:
-    """Return the section of a tree that holds the arguments ('' is the top), None for no such."""
+    """Return the section of a tree that holds the arguments ('' is the top), None if there is
+    none."""
     if _holds_arguments(tree):
         return ""
     sections = (name for name, part in tree.items() if _holds_arguments(part))
@@ -149,11 +150,12 @@ def _holds_arguments(part: object) -> bool:
 
 
 def takes_more(tree: Mapping[str, object]) -> bool:
-    """Return whether a file is so surely of Hugging Face's arguments that a new one is read."""
+    """Return whether a file clearly holds Hugging Face's arguments, so that a new one would be
+    read."""
     section = home(tree)
     part = dig(tree, section) if section else tree
     if section is None or not isinstance(part, Mapping):
-        return True  # of a front end, or named by the user
+        return True  # from a front end, or named by the user
     held = {name for name in (*OWN, *SHARED) if name in part}
     own = held & {*OWN}
     return bool(own - _LESS) or len(own) > 1 or len(held) > 3
@@ -166,20 +168,20 @@ def find(tree: Mapping[str, object], name: str) -> str:
         if has(tree, path):
             return path
     if "_" not in name.strip("_"):
-        return ""  # 'r' or 'seed' means other things in other sections
+        return ""  # 'r' and 'seed' mean other things in other sections
     section = home(tree) or ""
     return f"{section}.{name}" if section and has(tree, f"{section}.{name}") else ""
 
 
 def native_path(key: str, tree: Mapping[str, object]) -> str:
-    """Return the path at which the tree holds (or would hold) a canonical key; '' for nowhere."""
+    """Return the path at which the tree holds, or would hold, a canonical key; '' if nowhere."""
     front = front_end(tree)
     if key == "lr_scheduler.lr_warmup_steps" and warmup_share(tree):
         return find(tree, "warmup_ratio")
     if key == "lr_scheduler.lr_warmup_ratio" and _positive(tree, "warmup_steps"):
-        return ""  # the steps decide: the ratio does nothing
+        return ""  # the steps decide: the ratio has no effect
     if key in _PACED and front and find(tree, _PACED[key]):
-        return ""  # axolotl takes one of the two only
+        return ""  # axolotl accepts only one of the two
     if key == "peft.match_all_linear":
         if front and key in front.names:
             return _beside(key, tree) + front.names[key]
@@ -199,14 +201,14 @@ def native_path(key: str, tree: Mapping[str, object]) -> str:
         own = front.names.get(key, names[0])
         return _beside(key, tree) + own if front.reads(key) else ""
     if tree and key.startswith(_NOT_ARGUMENTS) and not _has_kin(key, tree):
-        return ""  # TrainingArguments refuses what is not its own
+        return ""  # TrainingArguments rejects unknown names
     if tree and not takes_more(tree):
-        return ""  # nobody knows whether its script reads more than it holds
+        return ""  # the script may not read more than the file holds
     return _beside(key, tree) + names[0]
 
 
 def warmup_share(tree: Mapping[str, object]) -> float:
-    """Return the warmup ratio of a file where that decides, 0 where steps do or nothing is set."""
+    """Return the warm-up ratio of a file if it decides; 0 where steps decide or nothing is set."""
     return 0.0 if _positive(tree, "warmup_steps") else _positive(tree, "warmup_ratio")
 
 
@@ -223,7 +225,7 @@ def _has_kin(key: str, tree: Mapping[str, object]) -> bool:
 
 
 def _beside(key: str, tree: Mapping[str, object]) -> str:
-    """Return the section (with its dot) in which keys of the same kind stand in this file."""
+    """Return the section (with its dot) that holds keys of the same kind in this file."""
     if key.startswith("peft."):
         for mark in ("r", "lora_alpha", "lora_r", "lora_rank"):
             path = find(tree, mark)

@@ -1,7 +1,7 @@
-"""Configs as plain trees: YAML and JSON read safely, bounded, with no code and no expansion.
+"""Configs as plain trees: YAML and JSON read safely, bounded, without code or expansion.
 
-YAML is composed into nodes and turned into values here, not by a loader's constructors: tags
-have no effect, aliases are shared (never multiplied), and ``1e-8`` is a number.
+YAML is composed into nodes and converted to values here, not by a loader's constructors: tags have
+no effect, aliases are shared (never copied), and ``1e-8`` is a number.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ MAX_JSON = 4 * 1024 * 1024
 MAX_DEPTH = 60
 
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
-_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # texts are passed over whole
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # skips quoted texts
 _GROUPED = re.compile(r"[-+]?\d{1,3}(_\d{3})+")  # 10_000
 _WORDS: dict[str, object] = {
     "~": None, "null": None, "none": None, "true": True, "false": False,
     ".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan"),
 }  # fmt: skip
-_OPENED = re.compile(rf"(?:[\[{{][^\[\]{{}}]{{0,80}}){{{MAX_DEPTH}}}")  # and none closed between
+# brackets opened in a row with none closed in between
+_OPENED = re.compile(rf"(?:[\[{{][^\[\]{{}}]{{0,80}}){{{MAX_DEPTH}}}")
 _TOP = re.compile(r"""^(?:"([^"\n]+)"|'([^'\n]+)'|([^\s#"'{\[&*!|>%@`][^:\n]*?))\s*:(?=\s|$)""")
 _ARGUMENT = re.compile(r"\s+(learning_rate|num_train_epochs|lora_alpha)\s*:")
 
 
 def cast(text: str) -> object:
-    """Return the value that a config's scalar text stands for; other text stays text."""
+    """Return the value of a config's scalar text; other text stays text."""
     bare = text.strip()
     if bare.lower() in _WORDS:
         return _WORDS[bare.lower()]
@@ -47,7 +48,7 @@ def cast(text: str) -> object:
 def read_text(path: Path) -> str:
     """Return the text of a config file within the size bound."""
     limit = MAX_JSON if path.suffix == ".json" else MAX_YAML
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+    if path.exists() and not path.is_file():  # opening a pipe would block
         raise ConfigError(f"{path}: not a regular file, so not a config")
     try:
         with path.open("rb") as file:
@@ -68,7 +69,7 @@ def is_json(path: Path, text: str) -> bool:
 
 
 def parse(text: str, path: Path, roots: Collection[str] | None = None) -> dict[str, object]:
-    """Return the tree of a config text; with ``roots`` only those top keys are looked at."""
+    """Return the tree of a config text; with ``roots`` only those top-level keys are read."""
     text = text.removeprefix("\ufeff")
     if is_json(path, text):
         _refuse_deep(text, path)
@@ -92,7 +93,7 @@ def dig(tree: object, path: str) -> object:
 
 
 def has(tree: object, path: str) -> bool:
-    """Return whether a dotted path exists, be its value null or not."""
+    """Return whether a dotted path exists, even with a null value."""
     if isinstance(tree, Mapping) and path in tree:
         return True
     head, _, name = path.rpartition(".")
@@ -100,18 +101,18 @@ def has(tree: object, path: str) -> bool:
     return isinstance(parent, Mapping) and name in parent
 
 
-@lru_cache(maxsize=4)  # a text is composed to be read, to be changed and to be verified
+@lru_cache(maxsize=4)  # a text is composed for reading, changing and verifying
 def compose(text: str) -> Any:
     """Return the node graph of one YAML document; raises ruamel's YAMLError."""
-    from ruamel.yaml import YAML  # costs 50 ms, and most runs have no YAML beside them
+    from ruamel.yaml import YAML  # costs 50 ms, and most runs have no YAML config
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a reused anchor is no business of ours
+        warnings.simplefilter("ignore")  # a reused anchor does not matter here
         return YAML(typ="safe", pure=True).compose(text)
 
 
 def _refuse_deep(text: str, path: Path) -> None:
-    """Refuse what no trainer nests so deeply, before any parser goes down there."""
+    """Refuse nesting deeper than any trainer's, before a parser recurses into it."""
     depth = 0
     for match in _BRACKET.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
@@ -125,7 +126,7 @@ def _parse_json(text: str, path: Path) -> object:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
-        pass  # json takes the bare NaN and Infinity that Python itself writes
+        pass  # json accepts bare NaN and Infinity, as Python writes them
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -152,7 +153,7 @@ def _parse_yaml(text: str, path: Path) -> object:
 
 
 def _problem(error: Exception) -> str:
-    """Return in a few words what YAML did not like."""
+    """Return in a few words why YAML could not be parsed."""
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or "broken"
     if "another document" in str(said):
         return "several documents in one file; keep the one that was trained with"
@@ -207,15 +208,15 @@ def _only(text: str, roots: Collection[str]) -> str:
             blocks.append([])
             names.append(next(group for group in match.groups() if group))
         blocks[-1].append(line)
-    # the blank lines keep the line numbers true
+    # blank lines keep the line numbers right
     short = "".join(
         "".join(block) if not name or name in roots or _speaks(block) else "\n" * len(block)
         for name, block in zip(names, blocks, strict=True)
     )
-    # An alias of an anchor that went away cannot be resolved.
+    # An alias of a removed anchor cannot be resolved.
     return text if re.search(r"[:\-]\s+\*\w", short) else short
 
 
 def _speaks(block: list[str]) -> bool:
-    """Return whether a section of another name holds arguments of training."""
+    """Return whether a section of another name holds training arguments."""
     return len(block) > 2 and any(_ARGUMENT.match(line) for line in block)

@@ -1,4 +1,4 @@
-"""Config keys in the field's words, for runs of trainers whose own names we do not know."""
+"""Config keys in common words, for runs of trainers whose names we do not know."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ _KEY = re.compile(
     + "|".join(re.escape(key) for key in sorted(WORDS, key=len, reverse=True) if "." in key)
     + r")(?![\w}]|\.\w)(?P<given>=)?"
 )
-# Keys whose native name stands for another quantity.
+# Keys whose native name means another quantity.
 _OTHERWISE = (
     "step_scheduler.global_batch_size", "precision.amp", "peft.match_all_linear", "method",
 )  # fmt: skip
@@ -107,19 +107,19 @@ _OF_FORMAT = {
 
 
 def language_of(run: Run) -> str:
-    """Return the dialect that a run's user speaks, by config or kind of log; '' where unknown."""
+    """Return the dialect of a run's user, by config or log format; '' if unknown."""
     return run.config.dialect or _OF_FORMAT.get(run.format, "")
 
 
 def name_of(key: str, language: str = "") -> str:
-    """Return what a language calls a key, in the field's words where it has none."""
+    """Return the name of a key in a language, in common words if it has none."""
     dialect = dialect_of(language)
     native = dialect.native_path(key, {}) if dialect and key not in _OTHERWISE else ""
     return native or WORDS.get(key, key)
 
 
 def flag_of(key: str, language: str = "") -> str:
-    """Return the name under which ``--set`` takes a key from this user."""
+    """Return the name under which ``--set`` accepts a key from this user."""
     if language == "automodel" or key.startswith(_OURS) or key not in KINDS:
         return key
     native = () if key in _OTHERWISE else transformers.KEYS[key]
@@ -129,7 +129,7 @@ def flag_of(key: str, language: str = "") -> str:
 
 
 def speak(text: str, language: str) -> str:
-    """Return a text with each canonical key said as this user says it."""
+    """Return a text with each canonical key as this user would name it."""
     if language == "automodel" or "." not in text:
         return text
 
@@ -143,7 +143,7 @@ def speak(text: str, language: str) -> str:
 
 
 def line_of(edit: Edit) -> str:
-    """Return an Edit as one line: under the user's own key where there is one, else in words."""
+    """Return an Edit as one line: with the user's own key if there is one, else in words."""
     key = edit.native_key
     if not key:
         return tell(edit)

@@ -1,4 +1,4 @@
-"""A condition as a checklist in words: one bullet a clause, with the values of its limits."""
+"""A condition as a checklist in words: one bullet per clause, with the values of its limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _bullets(parts: tuple[Clause, ...], limits: Mapping[str, float], depth: int)
 
 
 def in_words(clause: str, limits: Mapping[str, float]) -> str:
-    """Return one clause in words, its signals named after them."""
+    """Return one clause in words, with the words of its signal."""
     match = _COMPARISON.fullmatch(clause)
     if match and match["name"] in SIGNALS:
         signal, limit = SIGNALS[match["name"]], _spell(match["limit"], limits)

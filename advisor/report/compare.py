@@ -1,4 +1,4 @@
-"""Comparisons drawn: as tables for people, and as one JSON object."""
+"""Comparisons as tables for people and as one JSON object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from advisor.report.contract import SCHEMA, best_of, finding_of, strict
 from advisor.report.escaping import one_line
 from advisor.report.text import COLOUR
 
-WIDE = 6  # columns of names; more runs than that are numbered
+WIDE = 6  # columns of names; more runs are numbered
 
 
 def show(console: Console, comparison: Comparison, failures: Sequence[Failure]) -> None:

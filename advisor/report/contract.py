@@ -17,7 +17,7 @@ SCHEMA = 1
 
 
 def strict(value: object) -> object:
-    """Return what may be printed as JSON: non-finite numbers as text, secrets hidden."""
+    """Return a value that can be printed as JSON: non-finite numbers as text, secrets hidden."""
     return redact_value("", _strict(value))
 
 
@@ -28,7 +28,7 @@ def _strict(value: object) -> object:
         return {str(k): _strict(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_strict(v) for v in value]
-    if isinstance(value, str):  # a file's name may hold bytes that are no UTF-8
+    if isinstance(value, str):  # a file name may hold bytes that are not UTF-8
         return value.encode("utf-8", "backslashreplace").decode()
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -95,7 +95,7 @@ def best_of(best: Best | None) -> dict[str, Any] | None:
 
 
 def report_of(report: Report) -> dict[str, Any]:
-    """Return one run of the contract."""
+    """Return one run of the output contract."""
     run, plan, language = report.run, report.plan, language_of(report.run)
     return {
         "path": run.path,
@@ -150,7 +150,7 @@ def followup_of(followup: Followup | None) -> dict[str, Any] | None:
 
 
 def outcome_of(outcome: Written) -> dict[str, Any]:
-    """Return what was written, and what became of each Edit."""
+    """Return what was written, and the outcome of each Edit."""
     return {
         "path": None if outcome.path is None else str(outcome.path),
         "edits": [

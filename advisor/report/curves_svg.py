@@ -1,4 +1,4 @@
-"""Curves over each other as an inline SVG; colours are those of the page's own style."""
+"""Several curves as one inline SVG, in the colours of the page's style."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 900, 320
-COLOURS, GOLDEN = 8, 137.5  # of the page's style; degrees between hues that follow
+COLOURS, GOLDEN = 8, 137.5  # colours in the page's style; degrees between further hues
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 34
-_MOST = 400  # points of a curve that are drawn
-_FAR = 50.0  # frames above the frame: as good as infinity
-_WIDE = 3.0  # times the spread of the ends: what lies above is cut off at the frame
+_MOST = 400  # points drawn per curve
+_FAR = 50.0  # frame heights above the frame, in place of infinity
+_WIDE = 3.0  # times the spread of the ends; the frame cuts off what lies above
 
 
 @dataclass(frozen=True, slots=True)
 class PlottedCurve:
-    """One line of the picture."""
+    """One line of the plot."""
 
     label: str
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
-    colour: str  # of CSS
+    colour: str  # as in CSS
     strong: bool = False
     dashed: bool = False
 
@@ -46,14 +46,14 @@ class _Frame:
 
 
 def colour(at: int) -> str:
-    """Return a colour that no other curve has: the page's own first, then hues between them."""
+    """Return a colour that no other curve has: the page's colours first, then hues between them."""
     if at < COLOURS:
         return f"var(--c{at})"
     return f"hsl({round(at * GOLDEN % 360)} {45 + 25 * (at % 2)}% {40 + 15 * (at // 2 % 2)}%)"
 
 
 def draw(curves: Sequence[PlottedCurve], whole: bool = False) -> str:
-    """Return the SVG, '' where no curve has a finite point; ``whole``: nothing is cut off."""
+    """Return the SVG, '' if no curve has a finite point; with ``whole`` nothing is cut off."""
     shown = [(c, np.isfinite(c.values)) for c in curves if np.isfinite(c.values).any()]
     if not shown:
         return ""
@@ -63,7 +63,7 @@ def draw(curves: Sequence[PlottedCurve], whole: bool = False) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="losses over steps">{_grid(frame)}'
-        # an inner picture cuts off what lies outside of it
+        # an inner svg element clips what lies outside it
         f'<svg x="0" y="{_TOP}" width="{WIDTH}" height="{inner}" '
         f'viewBox="0 {_TOP} {WIDTH} {inner}">{"".join(lines)}</svg></svg>'
     )
@@ -74,9 +74,9 @@ def _frame(shown: Sequence[tuple[PlottedCurve, NDArray[np.bool_]]], whole: bool)
     values = np.concatenate([c.values[good] for c, good in shown])
     lows = np.array([c.values[good].min() for c, good in shown])
     low = float(lows.min())
-    # a run that blew up, and the first fall, must not flatten what is to be compared
+    # a run that blew up, or the first fall, must not flatten the part to compare
     high = low + _WIDE * max(float(np.median(values)) - low, float(np.median(lows)) - low, 1e-9)
-    # where a run began says how far it came: the ones that matter are in the frame
+    # the starts of the runs that matter are in the frame, to show how far they came
     begins = [float(c.values[good][0]) for c, good in shown if c.strong]
     high = min(max([high, *begins, *(float(v) for v in lows[_strong(shown)])]), float(values.max()))
     high = float(values.max()) if whole else high
@@ -119,7 +119,7 @@ def _grid(frame: _Frame) -> str:
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """Return about so many round numbers between two."""
+    """Return about ``count`` round numbers between two."""
     if not high > low:
         return [low]
     rough = (high - low) / count

@@ -1,4 +1,4 @@
-"""What came from a log, a config or a file's name, made safe to print."""
+"""Makes text from a log, a config or a file name safe to print."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from advisor.base.redact import redact_text
 
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-    r"|[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"  # unseen, or turns the text around
+    r"|[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"  # invisible, or reverses the text
 )
 _BREAK = re.compile(r"[\t\n\u2028\u2029]+")
 
 
 def plain(text: str) -> str:
-    """Take control characters out; ends of lines stay."""
+    """Remove control characters; line ends stay."""
     return _CONTROL.sub("", text)
 
 
 def clean(text: str) -> str:
-    """Take control characters and secrets out; ends of lines stay."""
+    """Remove control characters and secrets; line ends stay."""
     return redact_text(plain(text))
 
 
 def one_line(text: str) -> str:
-    """Clean text of which no part may pass for a line of ours."""
+    """Return clean text on one line, so that no part of it can look like a line of ours."""
     return _BREAK.sub(" ", clean(text))

@@ -7,7 +7,7 @@ from advisor.report.escaping import one_line
 
 
 def evidence_lines(finding: Finding, most: int) -> list[str]:
-    """Return the lines to show below a finding; points of which nothing is said are left out."""
+    """Return at most ``most`` lines to show below a finding; points without a text are left out."""
     return [_line(each) for each in finding.evidence if each.text][:most]
 
 

@@ -1,8 +1,8 @@
-"""The outputs in docs/first-run.md, made anew from the real commands by `make docs`.
+"""Renews the outputs in docs/first-run.md from the real commands, for `make docs`.
 
-The commands of the page run one after the other in a folder of their own. What takes a training is
-kept in docs/first-run/: the script, the first config, and each run's folder as it was trained, with
-a copy of its config. A run is taken only where that copy is the config of this moment.
+The commands of the page run one after the other in a folder of their own. The results of training
+are kept in docs/first-run/: the script, the first config, and each run's folder with a copy of its
+config. A run is used only if that copy equals the current config.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STALE = "train it anew, as docs/first-run/README.md says"
 
 
 def first_run(root: Path) -> str:
-    """Return the page with what its commands print now."""
+    """Return the page with the current output of its commands."""
     text = (root / PAGE).read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -57,7 +57,7 @@ def _run(words: list[str], place: Path, kept: Path) -> str:
 
 
 def _put_run(config: str, folder: str, place: Path, kept: Path) -> str:
-    """Put a kept run in its place, if it was trained with this config."""
+    """Put a stored run in its place if it was trained with this config."""
     source = kept / Path(folder).name
     copies = list(source.glob("*.yaml"))
     if len(copies) != 1 or copies[0].read_bytes() != (place / config).read_bytes():

@@ -1,4 +1,4 @@
-"""The guide's rows that a rule stands on, as Markdown bullets."""
+"""The guide's rows that a rule is based on, as Markdown bullets."""
 
 from __future__ import annotations
 

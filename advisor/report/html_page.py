@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-# Colours by name, on a light and on a dark ground.
+# Colours by name, on a light and on a dark background.
 _LIGHT = """--ink: #1c2024; --soft: #60656c; --line: #d9dce0;
   --back: #ffffff; --card: #f6f7f9; --good: #1a7f4b; --bad: #b3361e; --accent: #1f5fbf;
   --c0: #6b7280; --c1: #1f5fbf; --c2: #b8560f; --c3: #1a7f4b; --c4: #8a3ab9; --c5: #b3361e;
@@ -14,7 +14,7 @@ _DARK = """--ink: #e7e9ec; --soft: #9aa1aa; --line: #363b42;
   --back: #14171a; --card: #1d2125; --good: #58c98c; --bad: #f08570; --accent: #7fb0ff;
   --c0: #9aa1aa; --c1: #7fb0ff; --c2: #f0a35e; --c3: #58c98c; --c4: #c58af0; --c5: #f08570;
   --c6: #5fd0da; --c7: #d9bd6a;"""
-# All of it holds below .advise only: a notebook keeps its own looks around our pieces.
+# Everything is scoped to .advise, so that a notebook keeps its own style around it.
 _STYLE = f"""
 .advise {{ {_LIGHT} }}
 @media (prefers-color-scheme: dark) {{ .advise {{ {_DARK} }} }}
@@ -49,7 +49,7 @@ _WHOLE_PAGE = """
 :root { color-scheme: light dark; }
 body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.25rem 4rem; }
 """
-# A notebook has a theme of its own, which need not be that of the system.
+# A notebook's theme may differ from that of the system.
 _IN_NOTEBOOK = f"""
 body[data-jp-theme-light="true"] .advise {{ {_LIGHT} }}
 body[data-jp-theme-light="false"] .advise {{ {_DARK} }}
@@ -69,13 +69,13 @@ def page(title: str, parts: Sequence[str]) -> str:
 
 
 def piece(parts: Sequence[str]) -> str:
-    """Return parts with their style as a piece of somebody else's page."""
+    """Return parts with their style, to embed in another page."""
     inner = "\n".join(part for part in parts if part)
     return f'<div class="advise piece"><style>{_STYLE}{_IN_NOTEBOOK}</style>\n{inner}\n</div>'
 
 
 def diff_block(text: str) -> str:
-    """Return a unified diff with its lines in colours."""
+    """Return a unified diff with coloured lines."""
     return "<pre>" + "\n".join(map(_diff_line, text.splitlines())) + "</pre>"
 
 

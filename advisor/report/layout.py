@@ -1,4 +1,4 @@
-"""Lines that wrap below their own beginning and end without trailing spaces."""
+"""Lines that wrap under their own indentation and have no trailing spaces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.text import Text
 
-NARROW = 40  # columns that are taken to be there
+NARROW = 40  # columns assumed at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Page:
         return True
 
     def whole(self, text: Text | str, by: int = 0) -> None:
-        """Add lines as they are, however long: paths and diffs are copied."""
+        """Add lines unwrapped, however long: people copy paths and diffs."""
         text = Text(text) if isinstance(text, str) else text
         for line in text.split("\n"):
             self.lines.append(Text(" " * by if line else "").append_text(line))
 
     def add_wrapped(self, text: Text, by: int, label: Text | None = None) -> None:
-        """Add text that wraps; a label stands in the margin of its first line."""
+        """Add text that wraps; a label goes into the margin of its first line."""
         for i, line in enumerate(text.wrap(self.console, self.width - by, overflow="fold")):
             margin = Text("")
             if i == 0 and label is not None:

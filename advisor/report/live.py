@@ -1,4 +1,4 @@
-"""The live view of `advise watch`: curves, where the run stands, findings and what to do."""
+"""The live view of `advise watch`: curves, progress, findings and what to do."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ from advisor.report.text import COLOUR, STATUS
 from advisor.watch import Followed, News, Watcher
 
 AXIS = 14  # columns that the labels of a plot take
-WIDE = 100  # columns from which plots stand side by side
+WIDE = 100  # columns from which plots are side by side
 GAP = 2  # columns between them
 MOST_NEWS = 4
-LEAST = 12  # columns below which what is left of a line says nothing
-TALL, LOW = 6, 4  # lines of a plot where one run is shown, and where there are several
+LEAST = 12  # columns below which the rest of a line is useless
+TALL, LOW = 6, 4  # lines of a plot for one run, and for several
 
 
 class LiveView:
-    """A whole screen that is drawn anew at each look; what was there before comes back."""
+    """A full screen that is redrawn at each look; the previous screen content is restored at the
+    end."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -52,7 +53,8 @@ class LiveView:
 
 
 def screen_of(watcher: Watcher, news: Sequence[Text], console: Console) -> RenderableType:
-    """Return the lines that fit the terminal: a sick run's details before a healthy one's."""
+    """Return the lines that fit the terminal: details of runs with findings before those of healthy
+    ones."""
     height, width = max(10, console.height), max(40, console.width)
     lines = _heading(watcher, news)
     runs = sorted(watcher.runs.values(), key=_rank)
@@ -97,10 +99,10 @@ def _cut_mark(page: Page) -> str:
 
 
 def _title(run: Followed, page: Page, whole: bool) -> Text:
-    """Name the run and its status; ``whole`` adds where it stands, for a run of one line."""
+    """Return the name and status of a run; ``whole`` adds its progress, for a run of one line."""
     status, name = run.status, one_line(name_of(run))
     room = page.width - len(f"  {status}")
-    if len(name) > room:  # the end of a path tells runs apart, and the status has to be seen
+    if len(name) > room:  # the end of a path identifies the run, and the status must be visible
         mark = _cut_mark(page)
         name = mark + name[len(name) + len(mark) - room :]
     title = Text.assemble((name, "bold"), "  ", (status, STATUS[status]))
@@ -114,7 +116,7 @@ def _standing(run: Followed) -> str:
 
 
 def _block(run: Followed, console: Console, height: int) -> list[Text]:
-    """Return all that is shown of one run: its title, findings, curves and numbers."""
+    """Return everything shown of one run: title, findings, curves and numbers."""
     page = Page(console)
     page.whole(_title(run, page, whole=False))
     page.whole(Text(_standing(run), "dim"), 2)
@@ -138,7 +140,7 @@ def _block(run: Followed, console: Console, height: int) -> list[Text]:
 
 
 def _nothing(run: Followed) -> str:
-    """Say that nothing was told, and why that need not mean that all is well."""
+    """Return the line for a run without findings, and why that may not mean that all is well."""
     if run.status == "unknown":
         why = run.report.unknown_because if run.report else "nothing was read"
         return one_line(f"cannot be judged yet: {why}")
@@ -159,7 +161,7 @@ def _finding(page: Page, finding: Finding) -> None:
 
 
 def _plots(run: Followed, page: Page, height: int) -> list[Text]:
-    """Draw the losses, and beside them the gradient norm or the rate where there is room."""
+    """Draw the losses, and beside them the gradient norm or the rate if there is room."""
     series = run.run.series
     if not page.can_print(f"{DOTS}{MARK}"):
         return []
@@ -199,7 +201,7 @@ def _side_by_side(left: list[Text], right: list[Text], at: int) -> list[Text]:
 
 
 def _line(item: News, now: str) -> Text | None:
-    """Return the news as a line of the view; a finding's own block says the rest."""
+    """Return the news as a line of the view; None for a finding, which has a block."""
     if item.kind in ("waiting", "failed", "report"):
         return None
     place = Path(item.path)

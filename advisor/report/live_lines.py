@@ -26,7 +26,7 @@ def name_of(run: Followed) -> str:
 
 
 def what_of(news: News) -> str:
-    """Return what has happened, without when and to whom."""
+    """Return what has happened, without time and run."""
     if news.change is not None:
         return change_text(news.change)
     run = news.run
@@ -43,7 +43,7 @@ def what_of(news: News) -> str:
 
 
 def change_text(change: Change) -> str:
-    """Return what is told of a Change, and what to do about it."""
+    """Return a Change in words, and what to do about it."""
     finding = change.finding
     head = f"step {change.step} {change.kind} {finding.severity} {finding.code} {finding.name}"
     if change.kind == "withdrawn":
@@ -72,7 +72,7 @@ def json_of(news: News) -> str:
 
 
 def change_json(change: Change, path: str, report: Report | None = None) -> str:
-    """Return a Change of a training of this process as that line."""
+    """Return a Change of a training in this process as such a JSON line."""
     row: dict[str, Any] = {"kind": change.kind, "path": path, "id": ""}
     row |= {"time": round(time.time(), 3)} | _change(change, report)
     return msgspec.json.encode(strict(row)).decode()
@@ -90,6 +90,6 @@ def _change(change: Change, report: Report | None) -> dict[str, Any]:
 
 
 def _edits(finding: Finding, report: Report | None) -> list[dict[str, Any]]:
-    """Return the Edits of the run's Plan that this finding asks for."""
+    """Return the Edits of the run's Plan that this finding proposes."""
     plan = () if report is None else report.plan.edits
     return [edit_of(edit) for edit in plan if finding.code in edit.because]

@@ -1,4 +1,4 @@
-"""Where a run stands, in numbers: its last values, its pace, and what a few signals say."""
+"""The state of a run in numbers: its last values, its speed, and a few signals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from advisor.run import Run, Series
 from advisor.signals import View, resolve
 from advisor.watch.history import last_step, main_series
 
-RECENT = 50  # points that the pace is taken from
-# name, title, signals that say how it does: (signal, words around its value)
+RECENT = 50  # points that the speed is measured over
+# name, title, signals beside it: (signal, words around its value)
 _ROWS = (
     ("train/loss", "loss", (
         ("loss.lowest", "lowest {:.4g}"), ("loss.noise", "noise {:.1%}"),
@@ -30,7 +30,7 @@ _ROWS = (
 
 
 def numbers_of(run: Run) -> list[tuple[str, str, str]]:
-    """Return (title, value now, what signals say) of the series that the run has."""
+    """Return (title, current value, text of signals) for each series that the run has."""
     view = View(run)
     rows = []
     for name, title, signals in _ROWS:
@@ -48,7 +48,7 @@ def _said(signal: str, words: str, view: View) -> str:
 
 
 def standing_of(run: Run) -> str:
-    """Return how far a run is, how fast it goes and how long it will still take."""
+    """Return the progress of a run, its speed and the remaining time, in words."""
     series = main_series(run)
     if series is None:
         return "no metrics yet"

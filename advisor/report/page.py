@@ -115,7 +115,7 @@ def write_documents(root: Path) -> list[Path]:
             changed.append(path)
     from advisor.report.first_run import PAGE, first_run  # `advise explain` starts without it
 
-    # the last: they show what the tables above say
+    # last, since they show the tables above
     for name, made in (("README.md", readme), (PAGE, first_run)):
         if (root / name).is_file() and _write(root / name, made(root)):
             changed.append(root / name)
@@ -123,7 +123,7 @@ def write_documents(root: Path) -> list[Path]:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write a file where it would change; say whether it did."""
+    """Write a file if it would change; return whether it did."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def _condition(rule: Rule) -> str:
 
 
 def _asks(rule: Rule) -> str:
-    """Say of which runs a rule speaks, and how many points it needs."""
+    """Return which runs a rule applies to, and how many points it needs."""
     said = []
     if rule.objective != OBJECTIVES:
         said.append(f"For {' and '.join(_OBJECTIVES[name] for name in rule.objective)}.")
@@ -235,7 +235,7 @@ def _table(rules: Iterable[Rule], needs: bool = False) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write all pages and compiled tables, and name those that changed."""
+    """Write all pages and compiled tables, and print the names of those that changed."""
     parser = argparse.ArgumentParser(prog="python -m advisor.report.page", description=__doc__)
     parser.add_argument("--root", type=Path, default=data_dir("rules").parent)
     try:

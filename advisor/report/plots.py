@@ -13,8 +13,8 @@ from advisor.run import Series
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 WIDTH, HEIGHT = 60, 7
 MARK = "▲"
-DOTS = "⠁┤"  # of what else a plot is made
-COLOURS = ("cyan", "yellow")  # of the first series and of the other
+DOTS = "⠁┤"  # the kinds of characters in a plot
+COLOURS = ("cyan", "yellow")  # of the first and the second series
 
 
 def plot(
@@ -24,9 +24,9 @@ def plot(
     width: int = WIDTH,
     height: int = HEIGHT,
 ) -> list[Text]:
-    """Return the lines of a plot of one or two series over the same steps; [] for too few.
+    """Return the lines of a plot of one or two series over the same steps; [] for too few points.
 
-    A wide range of positive values is drawn on a logarithmic scale, and said so.
+    A wide range of positive values is drawn, and labelled, on a logarithmic scale.
     """
     lines = [(s, np.isfinite(s.values)) for s in (series, other) if s is not None]
     finite = np.concatenate([s.values[ok] for s, ok in lines])
@@ -87,12 +87,12 @@ def _connect(
 def _scale(values: NDArray[np.float64], low: float, high: float, log: bool) -> NDArray[np.float64]:
     if log:
         values, low, high = np.log(values), float(np.log(low)), float(np.log(high))
-    # halved, so that the largest floats do not overflow
+    # halved so that the largest floats do not overflow
     return np.clip((values / 2 - low / 2) / ((high / 2 - low / 2) or 1.0), 0.0, 1.0)
 
 
 def _draw(grid: NDArray[np.int64], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-    """Set the braille dots; many points in one column leave a bar from lowest to highest."""
+    """Set the braille dots; many points in one column make a bar from lowest to highest."""
     height = grid.shape[0] * 4
     columns = np.rint(x).astype(int)
     rows = np.rint((1 - y) * (height - 1)).astype(int)

@@ -1,4 +1,4 @@
-"""docs/practice.md: what people meet beyond the guide, and the rules that look for it."""
+"""docs/practice.md: common faults beyond the guide, and the rules that look for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample output in README.md: what `advise` says of a bundled run, made by `make docs`."""
+"""The sample output in README.md: `advise` on a bundled run, renewed by `make docs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCK = re.compile(r"(<!-- sample: [^\n]*-->\n```\n).*?(```\n<!-- /sample -->)"
 
 
 def sample(root: Path) -> str:
-    """Return the command and what it prints, as from a checkout's root."""
+    """Return the command and its output, as from the root of a checkout."""
     from rich.console import Console
 
     from advisor.pipeline import Request, check_paths
@@ -30,7 +30,7 @@ def sample(root: Path) -> str:
 
 
 def readme(root: Path) -> str:
-    """Return README.md with its sample made anew."""
+    """Return README.md with a new sample."""
     text = (root / "README.md").read_text(encoding="utf-8")
     shown = sample(root)
     return _BLOCK.sub(lambda block: f"{block[1]}{shown}{block[2]}", text)

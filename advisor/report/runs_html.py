@@ -1,4 +1,4 @@
-"""Reports of runs as one page of HTML: curves, findings with evidence, the change to the config."""
+"""Reports of runs as one HTML page: curves, findings with evidence, the change to the config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def to_html(reports: Sequence[Report]) -> str:
 
 
 def to_piece(report: Report) -> str:
-    """Return one run's report as a piece for a notebook."""
+    """Return one run's report as HTML to embed in a notebook."""
     return piece(_run(report))
 
 

@@ -1,4 +1,4 @@
-"""A tuning session as one page of HTML: no network, no scripts, everything escaped."""
+"""A tuning session as one HTML page: no network, no scripts, everything escaped."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _VERDICT = {"kept": "bold green", "reverted": "yellow", "start": "bold"}
 
 
 def show_session(console: Console, account: Account, told: Container[int] = ()) -> None:
-    """Print the account of a session; ``told`` are runs that stand on the screen already."""
+    """Print the account of a session; ``told`` are runs already on the screen."""
     page = Page(console)
     page.add_wrapped(Text.assemble(("tuning ", "bold"), one_line(str(account.setup.config))), 0)
     for entry in account.entries:
@@ -44,7 +44,7 @@ def show_session(console: Console, account: Account, told: Container[int] = ()) 
 
 
 def change_line(change: TrialChange) -> str:
-    """Return a change as it reads in a line, secrets hidden."""
+    """Return a change as one line, secrets hidden."""
     old, new = (redact_value(change.key, value) for value in (change.old, change.new))
     return one_line(f"{change.key} {format_value(old)} -> {format_value(new)}")
 
@@ -65,7 +65,7 @@ def _run(page: Page, entry: Entry, changes: Sequence[TrialChange]) -> None:
 
 
 def result_line(entry: Entry, trial: Trial) -> str:
-    """Return what came of a run in a few words."""
+    """Return the result of a run in a few words."""
     loss = "no validation loss" if trial.best_val is None else f"{trial.best_val:.4f}"
     said = f" ({one_line(entry.said)})" if entry.said and trial.status != "finished" else ""
     status = "" if trial.status == "finished" else f"{trial.status}{said}, "
@@ -130,7 +130,7 @@ def _describe_proof(outcome: SessionOutcome) -> list[str]:
 
 
 def within(interval: Interval) -> str:
-    """Return a value with its interval of 95%."""
+    """Return a value with its 95% interval."""
     if interval.low is None or interval.high is None:
         return f"{interval.value:.4f}"
     return f"{interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})"
@@ -148,7 +148,7 @@ def cost_line(account: Account) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them."""
+    """Return seconds in words."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""A sweep drawn: the losses over the rates in the terminal, and as a page with all curves."""
+"""A sweep: the losses over the rates in the terminal, and a page with all curves."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from advisor.report.plots import plot
 from advisor.run import Series
 from advisor.tuning.sweep import Shot
 
-_FINE = 100  # places of a decade, for a plot over the rate's logarithm
+_FINE = 100  # positions per decade, for a plot over the logarithm of the rate
 
 
 def ends_of(shots: Sequence[Shot], comparison: Comparison) -> list[tuple[float, float]]:
-    """Return each rate with its loss where all are compared."""
+    """Return each rate with its loss at the step where all are compared."""
     step = comparison.pick.step
     row = next((row for row in comparison.rows if row.step == step), comparison.rows[-1])
     runs = [shot for shot in shots if shot.run is not None]
@@ -34,7 +34,7 @@ def ends_of(shots: Sequence[Shot], comparison: Comparison) -> list[tuple[float, 
 
 
 def show_picture(console: Console, shots: Sequence[Shot], comparison: Comparison) -> None:
-    """Print the loss over the rate, its scale logarithmic."""
+    """Print the loss over the rate, on a logarithmic scale."""
     ends = [(rate, loss) for rate, loss in ends_of(shots, comparison) if math.isfinite(loss)]
     places = np.array([round(_FINE * math.log10(rate)) for rate, _ in ends], np.int64)
     series = Series(comparison.series, places - (places.min() if places.size else 0),
@@ -49,7 +49,7 @@ def show_picture(console: Console, shots: Sequence[Shot], comparison: Comparison
 
 
 def to_html(shots: Sequence[Shot], comparison: Comparison, advice: str) -> str:
-    """Return the page: curves over each other, the losses by rate, the pick."""
+    """Return the page: the curves, the losses by rate, the pick."""
     curves = []
     for i, shot in enumerate(s for s in shots if s.run is not None):
         series = None if shot.run is None else shot.run.series.get(comparison.series)

@@ -20,8 +20,8 @@ from advisor.report.plots import COLOURS, DOTS, MARK, WIDTH, plot
 
 COLOUR = {"error": "bold red", "warning": "bold yellow", "info": "cyan"}
 STATUS = {"failing": "bold red", "warning": "bold yellow", "ok": "bold green", "unknown": "magenta"}
-MANY = 5  # runs from which the end sums them up, a line a run
-AXIS = 14  # columns of a plot that its margin and its labels take
+MANY = 5  # runs from which a summary at the end has a line per run
+AXIS = 14  # columns for the margin and labels of a plot
 _ABSENT = re.compile(r"no ((?:train|eval)/\S+|validation loss)(?: in the log)?$")
 _RULED_OUT = re.compile(r"the (?:loss of|run )")  # what kind of run it is
 _UNKNOWN = re.compile(r"(\S+) is not known")
@@ -199,8 +199,7 @@ def _footer(page: Page, report: Report, verbose: bool) -> None:
 
 
 def _lacking(items: Sequence[NotJudged], language: str) -> str:
-    """Sum up what was missing: series that were not logged, settings that are not
-    known."""
+    """Return what was missing: series that were not logged, settings that are not known."""
     whys = [why for item in items for why in item.why.split("; ")]
     absent = [m[1] for why in whys if (m := _ABSENT.match(why))]
     unknown = [m[1] for why in whys if (m := _UNKNOWN.match(why))]
@@ -216,7 +215,7 @@ def _lacking(items: Sequence[NotJudged], language: str) -> str:
 
 
 def _overview(page: Page, reports: Sequence[Report]) -> None:
-    """Add a line a run: after many of them, what is seen is the end."""
+    """Add a line per run: after many reports only the end is visible."""
     heads = [_worst(report) for report in reports]
     width = max(len(head) for head in heads)
     for report, head in zip(reports, heads, strict=True):
@@ -226,7 +225,7 @@ def _overview(page: Page, reports: Sequence[Report]) -> None:
 
 
 def _worst(report: Report) -> str:
-    """Name the first finding that is more than a note; the rest is counted."""
+    """Return the first finding above a note, and the count of the others."""
     loud = [f for f in report.findings if f.severity != "info"]
     if not loud:
         return "-"

@@ -63,7 +63,7 @@ class Case:
     config: Mapping[str, object] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     events: tuple[Mapping[str, object], ...] = ()
-    near: tuple[str, ...] = ()  # limits close to this case: moving one by half flips the answer
+    near: tuple[str, ...] = ()  # limits close by: a factor of 1.5 flips the answer
     trap: bool = False
     explained_by: str = ""  # the rule in `unless` that suppresses this one
     live: Literal["", "fires", "silent"] = ""  # the answer while the run is still going

@@ -80,7 +80,7 @@ def _config(key: str, view: View) -> Reading:
 
 
 def _finite(reading: Reading) -> Reading:
-    """Never let NaN reach a condition, where comparisons with it are quietly false."""
+    """Return a Reading without NaN: in a condition, comparisons with NaN would be false."""
     if reading.value is not None and not math.isfinite(reading.value):
         return missing("the signal is not finite")
     return reading

@@ -20,7 +20,7 @@ LEAST = 12  # points; a reward with fewer is not judged
 
 
 def _curve_named(view: View, *parts: str) -> Curve:
-    """The Curve of the first series whose own name in the log holds one of the parts."""
+    """Return the Curve of the first series whose own name in the log holds one of the parts."""
     for name, series in view.run.series.items():
         told = f"{name} {series.native}".lower()
         if name.startswith("train/") and any(part in told for part in parts):

@@ -86,8 +86,8 @@ def _stands_out(y: Array, around: Array, before: Array) -> NDArray[np.bool_]:
 
 
 def _follow(y: Array, first: int, base: float, limit: float) -> Spike:
-    """Follow a jump until the curve is back within half the limit, or a quarter of the jump's
-    height if that is more."""
+    """Return the jump that starts at ``first``: it ends once the curve is back within half the
+    limit, or a quarter of the jump's height if that is more."""
     calm = base + max(0.5 * limit, 0.25 * (float(y[first]) - base))
     after = np.flatnonzero(y[first:] <= calm)
     back = first + int(after[0]) if after.size else y.size

@@ -143,7 +143,7 @@ def test_a_disk_that_takes_nothing_is_one_line(place: Path) -> None:
     assert tune(place, "--runs", "1").returncode == 0
     (place / "tune-my/runs/002-probe").write_text("in the way")
     done = advise(place, "tune", "--resume", "--session", "tune-my", "--runs", "2")
-    assert done.returncode == 2 and "mend that, then --resume" in last(done)
+    assert done.returncode == 2 and "fix that, then --resume" in last(done)
 
 
 def test_a_ledger_of_odd_rows_is_one_line(place: Path) -> None:
