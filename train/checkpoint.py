@@ -255,6 +255,6 @@ def _children(directory: Path) -> list[Path]:
 
 
 def _is_of_the_disk(error: Exception) -> bool:
-    """Say whether an error came from the disk; safetensors and tokenizers have their own errors for
-    it."""
+    """Return whether an error came from the disk; safetensors and tokenizers have their own errors
+    for it."""
     return isinstance(error, OSError) or "(os error " in str(error)

@@ -75,7 +75,7 @@ def flops_per_token(model: nn.Module, whole: bool) -> float:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out, on a GPU or on the CPU."""
+    """Return whether an error means that memory ran out, on a GPU or on the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(t in str(error) for t in _OOM_TEXTS)

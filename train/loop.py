@@ -213,7 +213,7 @@ class TrainingLoop:
             self._write_event("warning", failed)
 
     def _is_best(self, step: int) -> bool:
-        """Say whether this state would be the result if the advisor ended the run later."""
+        """Return whether this state would be the result if the advisor ended the run later."""
         acts = self._parts.recovery is not None and self._parts.recovery.states is not None
         return acts and self._validated == step and self._val_loss == self._now.lowest
 

@@ -21,11 +21,11 @@ class StepPlan:
     ckpt_every: int | None
 
     def validates_after(self, step: int) -> bool:
-        """Say whether the cadence asks for an evaluation after this step."""
+        """Return whether the cadence asks for an evaluation after this step."""
         return _due(step, self.val_every) or self.saves_after(step)
 
     def saves_after(self, step: int) -> bool:
-        """Say whether the cadence asks for a checkpoint after this step, or it is the last."""
+        """Return whether the cadence asks for a checkpoint after this step, or it is the last."""
         return _due(step, self.ckpt_every) or step == self.total - 1
 
 

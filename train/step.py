@@ -152,7 +152,7 @@ class Stepper:
 
 
 def can_split(batch: Batch, parts: int) -> bool:
-    """Say whether a batch has more documents than ``parts``."""
+    """Return whether a batch has more documents than ``parts``."""
     return len(batch.cu_seqlens) - 1 > parts
 
 

@@ -61,7 +61,7 @@ class Standing:
 
 
 def _is_due(change: Change, health: Health) -> bool:
-    """Say whether an action is due.
+    """Return whether an action is due.
 
     One batch without a number is skipped, most spikes heal, and of gradients that the loss does
     not follow clipping takes care.

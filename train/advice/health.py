@@ -59,7 +59,7 @@ class Health:
 
     @property
     def well(self) -> bool:
-        """Say whether a state of now is worth saving for a rollback."""
+        """Return whether a state of now is worth saving for a rollback."""
         if self.bad or self.above or not self._losses or self._levels[-1] > self._limit():
             return False
         norms = list(self._norms)

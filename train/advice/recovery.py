@@ -86,7 +86,7 @@ class Recovery:
             self.sink.say("notice", step, text)
 
     def keeps_after(self, step: int) -> bool:
-        """Say whether the state after a step is to be saved for a rollback."""
+        """Return whether the state after a step is to be saved for a rollback."""
         due = self.every > 0 and (step + 1) % self.every == 0
         return self.states is not None and due and time.monotonic() >= self._not_before
 

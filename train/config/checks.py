@@ -190,7 +190,7 @@ class _Checks:
 
 
 def warmup_notice(config: TrainConfig, steps: int) -> str | None:
-    """Return what to tell where the stated warm-up leaves no step at the full rate.
+    """Return a notice if the stated warm-up leaves no step at the full rate.
 
     No error: a trial of few steps is often made with the config of a long run.
     """
@@ -205,7 +205,7 @@ def warmup_notice(config: TrainConfig, steps: int) -> str | None:
 
 
 def place_of(root: Section, path: str) -> str:
-    """Return where a path was said, or the nearest section above it."""
+    """Return where a key was set, or the nearest section above it."""
     node: Node = root
     place = root.place or "config"
     for part in path.split("."):
@@ -217,7 +217,7 @@ def place_of(root: Section, path: str) -> str:
 
 
 def _overlap(train: DatasetConfig, held_out: DatasetConfig) -> bool:
-    """Say whether rows of the second are certainly among those of the first."""
+    """Return whether rows of the second set are certainly among those of the first."""
     same = (train.source, train.name, train.target) == (
         held_out.source,
         held_out.name,

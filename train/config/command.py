@@ -38,7 +38,7 @@ _SWITCHES = {
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What was asked for."""
+    """The parsed command line."""
 
     config: Path | None = None
     overrides: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Command:
 
 
 def parse(words: Sequence[str]) -> Command:
-    """Return the command that the words of a command line make."""
+    """Parse the words of a command line."""
     return _Parser(list(words)).parse()
 
 
@@ -120,7 +120,7 @@ class _Parser:
         return self.words.pop(0)
 
     def _find_resumed(self) -> str:
-        """Return what is to go on: `--resume config.yaml` means the newest run of that config."""
+        """Return what to resume: `--resume config.yaml` means the newest run of that config."""
         if not self.words or self.words[0].startswith("-"):
             return LATEST
         word = self.words[0]

@@ -63,7 +63,7 @@ def _read_known(
 
 
 def _mapping(section: Section, path: str, context: Context) -> dict[str, str]:
-    """Return which column is which part; an answer and one more part are needed."""
+    """Return the columns by their part; an answer and one more part are required."""
     node = section.get("column_mapping")
     place = f"{node.place if node else section.place}: {path}.column_mapping"
     if not isinstance(node, Section):
@@ -89,7 +89,7 @@ def _mapping(section: Section, path: str, context: Context) -> dict[str, str]:
 def _user(
     section: Section, target: str, path: str, context: Context, allowed: bool
 ) -> DatasetConfig:
-    """Return a dataset of the user's own code, which is run only where that was asked for."""
+    """Return a data set of the user's own code, which runs only with the opt-in."""
     place = section.entries["_target_"].place
     if target.split(".")[0] in (targets.NEMO, targets.HF, targets.TORCH):
         targets.resolve(target, targets.DATASETS, place, f"{path}._target_")

@@ -21,7 +21,7 @@ _NO_EFFECT = frozenset(
 
 
 def read_distributed(root: Section, context: Context) -> DistributedConfig:
-    """Return what the three sections say together; where two differ it is an error."""
+    """Return the three sections as one; ConfigError if two of them differ."""
     merged = Section(place=root.place)
     strategy: str | None = None
     for name in _SECTIONS:
@@ -71,7 +71,7 @@ def _refuse_sizes(merged: Section, context: Context) -> None:
 
 
 def _check_processes(merged: Section, context: Context) -> None:
-    """Refuse a number of processes that is not the one that was started."""
+    """Refuse a number of processes other than the one that was started."""
     node = merged.get("dp_size")
     size = None if node is None else convert(node, int, "distributed.dp_size", context.env)
     started = context.env.get("WORLD_SIZE", "1")

@@ -1,4 +1,4 @@
-"""From nodes to typed fields: a section's dataclass says which keys it has and of what kind."""
+"""Typed fields from nodes: a section's dataclass says which keys it has and of what kind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Context:
     notices: list[str]
 
     def note(self, text: str) -> None:
-        """Tell the user something once."""
+        """Add a notice for the user, once."""
         if text not in self.notices:
             self.notices.append(text)
 

@@ -1,4 +1,4 @@
-"""From a file and a command line to a checked config, and back to YAML that says the same."""
+"""Load a checked config from a file and a command line, and save it as YAML that says the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _YES = ("1", "true", "yes", "on")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Loaded:
-    """A checked config, the tree that it came from (``${VAR}`` as written), and what to tell."""
+    """A checked config, its tree (``${VAR}`` as written), and notices for the user."""
 
     config: TrainConfig
     tree: dict[str, object]

@@ -1,4 +1,4 @@
-"""The tree of a config file: every value keeps its own text and where it was said.
+"""The tree of a config file: every value keeps its text and its place.
 
 Texts stay as they were written, so that ``${VAR}`` and `1e-5` are saved as they came.
 """

@@ -125,6 +125,6 @@ class _Builder:
 
 
 def _at(node: Node, place: str) -> Node:
-    """Point at the line of the key, which is where somebody looks."""
+    """Return the line of the key, where a reader looks."""
     node.place = place
     return node

@@ -50,7 +50,7 @@ def claim(checkpoint_dir: Path, run_dir: Path | None, text: str) -> RunPlace:
 
 
 def release(place: RunPlace) -> None:
-    """Give back a folder in which nothing happened, so that the next try finds it free."""
+    """Free a folder in which nothing happened, for the next try."""
     if place.resume is not None:
         return
     try:
@@ -82,7 +82,7 @@ def find_run(resume: str, checkpoint_dir: Path) -> RunPlace:
 
 
 def holds_run(folder: Path) -> bool:
-    """Say whether a folder holds anything of a run."""
+    """Return whether a folder holds anything of a run."""
     if any((folder / name).exists() for name in (CONFIG, *_LOGS)):
         return True
     return folder.is_dir() and any(_CHECKPOINT.fullmatch(path.name) for path in folder.iterdir())
@@ -110,7 +110,7 @@ def _written(run: Path) -> float:
 
 
 def _take(folder: Path, text: str) -> bool:
-    """Write the config into a folder without a run; False where it holds one."""
+    """Write the config into a folder without a run; return False if it holds one."""
     try:
         if holds_run(folder):
             return False
@@ -158,7 +158,7 @@ _TIED = ("model", "peft", "quantization", "optimizer._target_")
 
 
 def changes(run_dir: Path, tree: Mapping[str, object]) -> list[str]:
-    """Return what a resumed run does otherwise than it did; ConfigError where that cannot be."""
+    """Return what a resumed run changes; ConfigError if it must not change."""
     path = run_dir / CONFIG
     if not path.is_file():
         return []
@@ -186,7 +186,7 @@ def _flat(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def rewrite(run_dir: Path, text: str) -> None:
-    """Put the config that holds from now on into a resumed run's folder."""
+    """Write the config that holds from now on into a resumed run's folder."""
     new = run_dir / f".{CONFIG}.new"
     new.write_text(text, encoding="utf-8")
     new.replace(run_dir / CONFIG)

@@ -22,7 +22,7 @@ class Abilities:
 
 
 def probe(render: Callable[[Chat], str]) -> Abilities:
-    """Asks a template by rendering small chats; it may refuse one by raising anything."""
+    """Test a template by rendering small chats; it may raise anything to refuse one."""
 
     def shows(word: str, chat: Chat) -> bool:
         try:

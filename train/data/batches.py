@@ -1,4 +1,4 @@
-"""From a config's data sections to loaders: read, split, pack, and say what was found."""
+"""Build loaders from a config's data sections: read, split, pack, and report what was found."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def build_data(
     notify: Notify = lambda line: None,
     limits: ModelLimits = ANY_LENGTH,
 ) -> Data:
-    """Loaders of the training and the validation set; ``notify`` is told of long work."""
+    """Return loaders of the training and the validation set; ``notify`` hears of long work."""
     inputs = _Inputs(config, tokenizer, notify, limits)
     reader, first = inputs.open(config.dataset)
     if config.dataset.streaming:

@@ -1,4 +1,4 @@
-"""What is wrong with the samples as the model will see them; told as warnings that rules read."""
+"""Defects of the samples as the model will see them, logged as warnings that rules read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _texts(store: SampleStore, samples: Indices) -> Iterator[bytes]:
 
 
 def warnings_of(store: SampleStore, samples: Indices, tokenizer: object, cut: int) -> list[str]:
-    """Return the lines for what is wrong with a training set, of which ``cut`` samples lost their
+    """Return warnings for what is wrong with a training set, of which ``cut`` samples lost their
     end."""
     total = len(samples)
     if total < FEW:

@@ -37,7 +37,8 @@ class Encoder:
         return []
 
     def with_prefix(self, ids: list[int]) -> list[int]:
-        """BOS before it where the tokenizer would add one, and only if the text brought none."""
+        """Return tokens with BOS before them, if the tokenizer would add one and the text brought
+        none."""
         return ids if ids[: len(self.prefix)] == self.prefix else self.prefix + ids
 
     def pieces(self, texts: Sequence[Sequence[str]]) -> list[list[list[int]]]:
@@ -115,7 +116,7 @@ class Encoder:
         return out
 
     def _without_blank(self, text: str, ids: list[int]) -> list[int]:
-        """Takes back the blank that the tokenizer put before a text that has none."""
+        """Remove the blank that the tokenizer put before a text without one."""
         if not ids or text.startswith(" "):
             return ids
         if not self._starts_blank(ids[0]):

@@ -48,7 +48,7 @@ def notices_of(facts: DataFacts, reader: RowReader | None, which: str) -> list[s
 
 
 def length_notice(facts: DataFacts, limits: ModelLimits) -> list[str]:
-    """Tell where samples are longer than what the model has seen before."""
+    """Return a notice if samples are longer than what the model was trained on."""
     longest, known = facts.lengths.get(100, 0), limits.trained_positions
     if known is None or longest <= known:
         return []

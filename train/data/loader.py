@@ -36,7 +36,7 @@ class Loader(Protocol):
     def batches_per_epoch(self) -> int | None: ...
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch that the next pass is; a resumed pass goes on only in its own epoch."""
+        """Set the epoch of the next pass; a resumed pass continues only in its own epoch."""
 
     def __iter__(self) -> Iterator[Batch]: ...
 
@@ -45,7 +45,7 @@ class Loader(Protocol):
         last."""
 
     def load_state_dict(self, state: State) -> None:
-        """The next pass goes on there."""
+        """Let the next pass continue from there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class RowReader:
     _template: Template | None = None
 
     def prepare(self, rows: Sequence[Row]) -> None:
-        """Looks at the first rows: which columns there are, and whether a template is needed."""
+        """Look at the first rows: which columns there are, and whether a template is needed."""
         kind = self.config.kind
         if kind == "columns" or (kind == "user" and self.config.column_mapping):
             self._columns = columns_of(self.config)
@@ -255,7 +255,7 @@ def _chats(rows: Sequence[Row], kind: str) -> bool:
 
 
 def _teaches(sample: Sample) -> bool:
-    """Say whether any token is supervised; looks from the end, where an answer mostly is."""
+    """Return whether any token is supervised; looks from the end, where an answer mostly is."""
     return any(label != IGNORE for label in sample.labels[:0:-1])
 
 

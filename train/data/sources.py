@@ -41,7 +41,7 @@ def open_source(config: DatasetConfig) -> RowSource:
 
 
 def refuse_delta(config: DatasetConfig) -> None:
-    """Delta tables, in the forms that AutoModel's streaming data set takes."""
+    """Refuse Delta tables, in the forms that AutoModel's streaming data set takes."""
     named = config.source.startswith(("delta://", "dbfs:/", "abfss://", "s3://", "gs://"))
     table = "/" not in config.source and config.source.count(".") == 2
     log = (Path(config.source) / "_delta_log").is_dir() if config.source else False

@@ -18,7 +18,7 @@ Indices = NDArray[np.int64]
 
 
 def key_of(prompt: str) -> int:
-    """64 bits of the prompt's hash; white space and case do not count."""
+    """Return 64 bits of the prompt's hash; white space and case do not count."""
     folded = " ".join(prompt.casefold().split())
     return int.from_bytes(hashlib.sha256(folded.encode("utf-8", "replace")).digest()[:8], "big")
 

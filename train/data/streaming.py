@@ -39,7 +39,8 @@ class BatchStream(IterableDataset[Batch | DataError]):
         self.position = state["position"]
 
     def __iter__(self) -> Iterator[Batch | DataError]:
-        """Ends with the error if there is one: a worker's exception would come as a traceback."""
+        """Yield the batches, then raise an error if there was one: a worker's would be a
+        traceback."""
         try:
             yield from self._batches()
         except DataError as error:
@@ -68,7 +69,7 @@ class BatchStream(IterableDataset[Batch | DataError]):
         return sum(len(d.ids) for d in [*row, document]) <= self.size
 
     def _documents(self, start: int) -> Iterator[tuple[int, StoredDocument]]:
-        """Numbered by the rows that were read, in the order of training."""
+        """Yield documents with the numbers of their rows, in the order of training."""
         for number, rows in self._blocks(start):
             for at in range(0, len(rows), STEP):
                 part = self.reader.chunk(rows[at : at + STEP], number + at)

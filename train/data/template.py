@@ -39,7 +39,7 @@ class Rendered:
 
 
 def ensure_template(tokenizer: Any, adds_bos: bool) -> str | None:
-    """Gives a tokenizer without a template a plain one; the notice to show if it did."""
+    """Give a tokenizer without a template a plain one; return the notice to show if so."""
     if tokenizer.chat_template:
         return None
     known = tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -96,7 +96,7 @@ class Template:
         )
 
     def _texts(self, chats: Sequence[Chat], prompt: bool = False) -> list[str]:
-        """Many at once: chats without tools go through one call."""
+        """Return the texts of chats; those without tools go through one call."""
         plain = [at for at, chat in enumerate(chats) if not chat.tools and chat.messages]
         out = [""] * len(chats)
         try:
@@ -212,7 +212,7 @@ def _learnable(message: Message) -> bool:
 
 
 def _written(message: Message, text: str) -> bool:
-    """Say whether the text of a span is the message's: the end of its content, or its calls."""
+    """Return whether the text of a span is the message's: the end of its content, or its calls."""
     content = str(message.get("content") or "").strip()
     calls = message.get("tool_calls")
     if isinstance(calls, list) and calls:

@@ -65,7 +65,7 @@ def _load_file(path: Path) -> Any:
 
 
 def _arguments_for(made: Any, config: DatasetConfig, tokenizer: Any) -> dict[str, object]:
-    """Return what we can give, as far as the signature asks for it by name."""
+    """Return the arguments that the signature asks for by name and that we have."""
     if not callable(made):
         return {}
     try:
@@ -87,7 +87,7 @@ def _rows(found: object, target: str) -> Iterator[Row]:
 
 
 def sample_of_row(row: object, where: str) -> Sample | None:
-    """Return a row that is tokenised already; None for other rows."""
+    """Return the Sample of a row that is tokenised already; None for other rows."""
     if isinstance(row, Sample):
         return row
     if not isinstance(row, Mapping):

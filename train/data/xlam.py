@@ -60,7 +60,8 @@ def _objects(row: Row, column: str, where: str) -> list[Mapping[str, object]]:
 
 
 def _schema(tool: Mapping[str, object]) -> Mapping[str, object]:
-    """Return an OpenAI tool. xLAM lists parameters by name, and says 'optional' within the type."""
+    """Return the tool in OpenAI's form. xLAM lists parameters by name, and says 'optional' within
+    the type."""
     parameters = tool.get("parameters") or {}
     if not isinstance(parameters, Mapping) or "properties" in parameters:
         return {"type": "function", "function": dict(tool)}

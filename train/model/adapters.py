@@ -124,7 +124,8 @@ def _modules_to_save(model: PreTrainedModel, config: PeftConfig) -> list[str] | 
 
 
 def _xavier(model: nn.Module) -> None:
-    """AutoModel's start: normal, by fan in and fan out; peft's own is kaiming uniform."""
+    """Initialise as AutoModel does: normal, by fan in and fan out; peft's own start is kaiming
+    uniform."""
     for name, parameter in model.named_parameters():
         if ".lora_A." in name:
             with torch.no_grad():

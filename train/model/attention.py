@@ -36,7 +36,7 @@ class Documents:
 
     @property
     def runs(self) -> list[tuple[int, int]]:
-        """(length, how many) of neighbours of equal length: they share one attention call."""
+        """Yield (length, count) of neighbours of equal length: they share one attention call."""
         return [(length, len(list(same))) for length, same in groupby(self.lengths)]
 
 
@@ -45,7 +45,7 @@ _layout: ContextVar[Documents | None] = ContextVar("documents", default=None)
 
 @contextmanager
 def documents(lengths: tuple[int, ...]) -> Iterator[None]:
-    """While it is open, forward passes take their one row as documents of these lengths."""
+    """Inside this context, forward passes treat their one row as documents of these lengths."""
     token = _layout.set(Documents(lengths))
     try:
         yield
@@ -79,7 +79,8 @@ def attend(
     position_bias: torch.Tensor | None = None,
     **kwargs: object,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface: (1, heads, tokens, d) to (1, tokens, heads, d)."""
+    """Implement transformers' attention interface: (1, heads, tokens, d) to (1, tokens, heads,
+    d)."""
     if not isinstance(attention_mask, Documents):
         kwargs |= {"softcap": softcap, "position_bias": position_bias}
         return sdpa_attention_forward(
@@ -106,7 +107,7 @@ def attend(
 
 
 def _stack(states: torch.Tensor, count: int) -> torch.Tensor:
-    """(heads, count x length, d) as (count, heads, length, d), without a copy."""
+    """Return (heads, count x length, d) as (count, heads, length, d), without a copy."""
     return states.unflatten(1, (count, -1)).transpose(0, 1)
 
 
@@ -115,7 +116,7 @@ def _is_grouped(query: torch.Tensor, key: torch.Tensor) -> bool:
 
 
 def _band(length: int, window: int | None, device: torch.device) -> torch.Tensor | None:
-    """Return what a token of a sliding layer sees; None where that is everything before it."""
+    """Return the mask of a sliding layer; None if a token sees everything before it."""
     if window is None or length <= window:
         return None
     steps = torch.arange(length, device=device)
@@ -130,7 +131,7 @@ def _attend_in_steps(
     mask: torch.Tensor | None,
     options: tuple[float, float, float | None, torch.Tensor | None],
 ) -> torch.Tensor:
-    """With a soft cap on the scores or attention sinks, which SDPA does not know."""
+    """Attend with a soft cap on the scores or attention sinks, which SDPA does not have."""
     scale, dropout, softcap, sinks = options
     groups = q.shape[1] // k.shape[1]
     if groups > 1:

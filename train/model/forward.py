@@ -1,4 +1,4 @@
-"""How a model is run on a Batch, found out by trying: `loss_sum` is what the loop calls.
+"""How a model runs on a Batch, found by trying; the loop calls `loss_sum`.
 
 Documents end to end through our attention, and the loss head on label positions, are used where a
 trial at loading shows that they give the numbers of the model's own forward pass; else documents
@@ -86,7 +86,7 @@ def _own_logits(
 def _laid_out(
     causal: PreTrainedModel, batch: Batch, plan: ForwardPlan
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """The model's arguments; with a layout for our attention where the plan says so."""
+    """Return the model's arguments, with a layout for our attention if the plan says so."""
     device = next(causal.parameters()).device
     ids, positions = batch.input_ids.to(device), batch.position_ids.to(device)
     if plan.layout == "documents":
@@ -168,7 +168,7 @@ def _alone(causal: PreTrainedModel, batch: Batch) -> torch.Tensor:
 def _head_agrees(
     causal: PreTrainedModel, batch: Batch, places: torch.Tensor, form: HeadForm
 ) -> bool:
-    """The head's formula on the last hidden states against the model's own logits."""
+    """Compare the head's formula on the last hidden states with the model's own logits."""
     head = causal.get_output_embeddings()
     if not isinstance(head, nn.Linear) or not head.weight.is_floating_point():
         return False
@@ -188,7 +188,7 @@ def _head_form(config: object) -> HeadForm | None:
 
 
 def _leaks(causal: PreTrainedModel, batch: Batch, plan: ForwardPlan, places: torch.Tensor) -> bool:
-    """Say whether other tokens in the first document change what is said in the others."""
+    """Return whether other tokens in the first document change the logits of the others."""
     other = _trial_batch(causal.config.get_text_config().vocab_size, seed=1)
     first = TRIAL_LENGTHS[0]
     ids = torch.cat([other.input_ids[:, :first], batch.input_ids[:, first:]], dim=1)
@@ -198,7 +198,10 @@ def _leaks(causal: PreTrainedModel, batch: Batch, plan: ForwardPlan, places: tor
 
 
 def _close(got: torch.Tensor, want: torch.Tensor, causal: PreTrainedModel) -> bool:
-    """As near as the arithmetic allows; 8-bit layers round by what else is in the batch."""
+    """Return whether two results agree as closely as the arithmetic allows.
+
+    8-bit layers round depending on the rest of the batch.
+    """
     if got.shape != want.shape:
         return False
     allowed = 1e-4 if want.dtype == torch.float32 else 5e-2

@@ -122,7 +122,7 @@ def _compute_dtype(hidden: torch.Tensor, weight: torch.Tensor) -> torch.dtype:
 
 
 def _buffers(tensors: tuple[torch.Tensor | None, ...], wanted: tuple[bool, ...]) -> Grads:
-    """fp32 buffers of the gradients that are needed."""
+    """Return fp32 buffers for the gradients that are needed."""
     hidden, weight, bias = (
         torch.zeros_like(t, dtype=torch.float32) if t is not None and need else None
         for t, need in zip(tensors, wanted, strict=True)

@@ -1,4 +1,4 @@
-"""Base model, adapter and tokenizer as the config says, ready to train.
+"""Load base model, adapter and tokenizer as the config says, ready to train.
 
 Whatever is trained is held in fp32: an update of 1e-6 of a weight is lost in bf16, whose steps are
 1/256. Full fine-tuning in bf16 therefore loads fp32 weights and computes under autocast; autograd
@@ -52,7 +52,7 @@ class LoadedModel:
 def load_model(
     config: TrainConfig, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> LoadedModel:
-    """Return everything that has weights, on its device."""
+    """Load the model, its adapter and its tokenizer, on the device."""
     _check(config)
     device = pick_device()
     if device.type == "cpu":
@@ -85,7 +85,7 @@ def load_model(
 
 
 def shard(model: nn.Module, distributed: DistributedConfig) -> None:
-    """Where several processes will share the weights; one process has nothing to share."""
+    """Shard the weights over processes; not implemented: each process holds the whole model."""
 
 
 def _check(config: TrainConfig) -> None:
@@ -121,7 +121,7 @@ def load_hf_config(config: ModelConfig) -> PreTrainedConfig:
 
 
 def loading(source: str, what: str, load: Callable[[], Any]) -> Any:
-    """Run a loader of transformers; its errors as one line that says what to do."""
+    """Run a loader of transformers; turn its errors into one line that says what to do."""
     local = Path(source).expanduser()
     if not local.exists() and not _HUB_ID.fullmatch(source):
         raise ModelError(f"{source}: no such folder; give a local folder or a hub id")
@@ -150,7 +150,7 @@ def _line(error: Exception) -> str:
 
 
 def _compute_dtype(config: ModelConfig, hf_config: PreTrainedConfig) -> torch.dtype:
-    """``auto`` is the checkpoint's own dtype."""
+    """Return the dtype of the computation; ``auto`` is the checkpoint's own."""
     if config.dtype != "auto":
         return getattr(torch, config.dtype)
     text = hf_config.get_text_config()
@@ -218,7 +218,7 @@ def _notices(
 
 
 def _masters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Return all that is trained, in fp32."""
+    """Return the trained parameters, in fp32."""
     trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     for _, parameter in trainable:
         parameter.data = parameter.data.float()
@@ -246,7 +246,8 @@ def _compile(causal: PreTrainedModel) -> None:
 
 
 def _part_compiled_code_by_processor() -> None:
-    """Keep what was compiled for other vector widths out of what torch takes from its cache.
+    """Separate torch's cache of compiled code by vector width, so that no code of another processor
+    is taken.
 
     torch 2.13 keys compiled graphs by everything but the width: on a cache that another processor
     (or ATEN_CPU_CAPABILITY) filled, it builds loops of 16 numbers with vectors of 8. Half of each

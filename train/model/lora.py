@@ -85,7 +85,7 @@ class _LoraLinear(torch.autograd.Function):
 
 
 def _keep(like: torch.Tensor, share: float) -> torch.Tensor:
-    """Drawn as torch's dropout draws on the CPU: the same seed drops the same places."""
+    """Draw a mask as torch's dropout draws it on the CPU: the same seed drops the same places."""
     return torch.empty_like(like).bernoulli_(1 - share).bool()
 
 
@@ -101,7 +101,7 @@ def lora_linear(
     scale: float,
     dropout: Dropout | None,
 ) -> torch.Tensor:
-    """Return the layer for an input of any shape (..., in)."""
+    """Apply the layer to an input of shape (..., in)."""
     y = _LoraLinear.apply(x.reshape(-1, x.shape[-1]), *adapter, weight, bias, scale, dropout)
     return y.view(*x.shape[:-1], y.shape[-1])
 
@@ -160,7 +160,7 @@ class FusedLinear4bit(_Fused, getattr(peft_lora, "Linear4bit", nn.Module)):
 
 
 def fuse(model: nn.Module, position: Literal["pre", "post"]) -> int:
-    """Move peft's LoRA layers to the fused path; returns how many took it.
+    """Move peft's LoRA layers to the fused path; return how many took it.
 
     Layers of other kinds (DoRA, 8 bit) keep peft's own path.
     """

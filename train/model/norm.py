@@ -57,7 +57,7 @@ class _Fused:
 
 
 def fuse_norms(model: nn.Module) -> int:
-    """Change the RMSNorms that mean the same as ours; returns how many those are."""
+    """Replace the RMSNorms that compute the same as ours; return how many."""
     kinds: dict[type, type] = {}
     count = 0
     for module in model.modules():
@@ -78,7 +78,7 @@ def _eps_of(module: nn.Module) -> float | None:
 
 
 def _offset_of(module: nn.Module) -> float | None:
-    """Return what is added to the weight (Gemma: 1) so that ours gives the module's values."""
+    """Return the offset added to the weight (Gemma: 1) at which ours gives the module's values."""
     eps, weight = _eps_of(module), getattr(module, "weight", None)
     if not isinstance(eps, float) or weight is None or weight.dim() != 1:
         return None

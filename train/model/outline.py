@@ -1,4 +1,4 @@
-"""The model's shape without its weights: what is wrong is found before they are loaded."""
+"""The model without its weights, to find errors before they are loaded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_outline(config: ModelConfig) -> PreTrainedModel:
 
 
 def check_method(outline: PreTrainedModel, config: TrainConfig) -> None:
-    """Refuse patterns that name no layer, and a quantisation that is not to be had here."""
+    """Refuse patterns that match no layer, and a quantisation that is not available here."""
     if config.quantization is not None:
         quantization(config.quantization)
     if config.peft is not None:

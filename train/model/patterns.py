@@ -16,7 +16,7 @@ _WILD = re.compile(r"[*?\[]")
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Say whether a full module name is meant by the pattern."""
+    """Return whether the pattern matches a full module name."""
     if not _WILD.search(pattern):
         return name == pattern or name.endswith("." + pattern)
     return re.fullmatch(_regex(pattern), name) is not None

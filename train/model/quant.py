@@ -54,7 +54,8 @@ def keep_trainable_layout(model: nn.Module) -> None:
 
 
 def dense_weight(layer: nn.Module, dtype: torch.dtype) -> Weight:
-    """Return the weight of a 4-bit layer, made dense each time it is asked for: never kept."""
+    """Return a function that makes the weight of a 4-bit layer dense at each call: it is never
+    kept."""
     from bitsandbytes.functional import dequantize_4bit
     from bitsandbytes.nn.modules import fix_4bit_weight_quant_state_from_module
 
