@@ -20,7 +20,7 @@ from advisor.dialects.automodel import AUTOMODEL
 from advisor.dialects.front_ends import FRONT_ENDS, front_end
 from advisor.dialects.keys import KINDS
 from advisor.dialects.strangers import STRANGERS, stranger
-from advisor.dialects.words import WORDS, flag_of, language_of, speak, tell
+from advisor.dialects.words import WORDS, describe_edit, flag_of, language_of, speak
 from advisor.errors import ConfigError
 from advisor.findings import Edit, Report
 from advisor.pipeline import Request, check_paths
@@ -201,7 +201,7 @@ def test_every_key_has_words_and_a_name_that_set_takes() -> None:
 def test_an_edit_in_words_names_no_key(key: str, op: str) -> None:
     for resolved in (True, False):
         edit = Edit(key, op, 0.3, old=2e-4, new=6e-5, resolved=resolved)  # type: ignore[arg-type]
-        text = tell(edit)
+        text = describe_edit(edit)
         assert "." + key.rpartition(".")[2] not in text and not GUIDE_KEY.search(text)
         assert not resolved or op == "append" or text.endswith("from 0.0002 to 6e-05")
 

@@ -119,7 +119,7 @@ def restore(shown: str, original: str) -> str | None:
 def _spans(text: str) -> list[Span]:
     """Return the places of secrets, in order and without overlap."""
     merged: list[Span] = []
-    for start, end in sorted(_found(text)):
+    for start, end in sorted(_find_spans(text)):
         if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         elif end > start:
@@ -127,7 +127,7 @@ def _spans(text: str) -> list[Span]:
     return merged
 
 
-def _found(text: str) -> Iterator[Span]:
+def _find_spans(text: str) -> Iterator[Span]:
     for match in SHAPES.finditer(text):
         if is_credential(match[0]):
             yield match.span()
@@ -177,14 +177,14 @@ def _find_values(text: str) -> Iterator[Span]:
                 at = text.find("\n", at) + 1 or len(text)
             word = _ITEM.match(text, at, at + _LONGEST)
             if word is not None and is_random(word[0]):
-                yield _bare(word)
+                yield _span_of_item(word)
 
 
 def _values(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
     """Return the places of a pair's value, after its name or below, and where to go on."""
     at = pair.end()
     if at >= len(text) or text[at] in "\r\n" or _BLOCK.match(text, at):
-        return _below(text, pair)
+        return _find_values_below(text, pair)
     quote = _QUOTE.match(text, at)
     if quote is not None:
         end = _end_of_quote(text, quote)
@@ -238,18 +238,18 @@ def _items(text: str, start: int, stop: int) -> tuple[list[Span], int]:
         elif item := _ITEM.match(text, at, stop):
             at = item.end()
             if text[at : at + 1] not in (":", "=") and not item[0].endswith((":", "=")):
-                found.append(_bare(item))
+                found.append(_span_of_item(item))
             continue
         at += 1
     return found, at
 
 
-def _bare(item: re.Match[str]) -> Span:
+def _span_of_item(item: re.Match[str]) -> Span:
     quoted = item[0][0] in "\"'"
     return item.start() + quoted, item.end() - quoted
 
 
-def _below(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
+def _find_values_below(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
     """Return the values on the lines below a name: those indented deeper, or a single word."""
     line = _line_start(text, pair.start())
     column = pair.start() - line
@@ -261,7 +261,7 @@ def _below(text: str, pair: re.Match[str]) -> tuple[list[Span], int]:
         indent = _indent(text, start, stop)
         if indent < stop:
             if not starts or indent - start <= column:
-                return found or _lone(text, indent, stop), end
+                return found or _find_lone_word(text, indent, stop), end
             found += _line_below(text, indent, stop)
         end = stop
     return found, end
@@ -273,7 +273,7 @@ def _indent(text: str, start: int, stop: int) -> int:
     return start if match is None else match.end()
 
 
-def _lone(text: str, start: int, stop: int) -> list[Span]:
+def _find_lone_word(text: str, start: int, stop: int) -> list[Span]:
     """Return the word that answers a prompt on the line above, if it looks like a credential."""
     if text[start] in "\"'" or is_random(text[start:stop].strip()):
         return _items(text, start, stop)[0][:1]

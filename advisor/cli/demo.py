@@ -62,7 +62,7 @@ def demo(
     expected = {folder.name for folder in folders} - {"healthy"}
     if failures or sick != expected:
         raise AdvisorError(f"{place}: the demo's runs were not judged as they should be")
-    _mend(next(r for r in reports if Path(r.run.path).parent.name == MENDED))
+    _write_fix(next(r for r in reports if Path(r.run.path).parent.name == MENDED))
     typer.echo(
         f"\nThe runs are in {place}. Try:\n"
         f"  advise {place / 'healthy'} --verbose\n"
@@ -135,7 +135,7 @@ def _copy(out: Path | None) -> Path:
     return out
 
 
-def _mend(report: Report) -> None:
+def _write_fix(report: Report) -> None:
     """Do what `advise fix` does, so that the demo ends with a config to train from."""
     config = report.run.config
     screen = console()

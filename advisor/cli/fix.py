@@ -13,7 +13,7 @@ import typer
 from advisor.cli import options as given
 from advisor.cli.check import console, make_request
 from advisor.compare.writing import record_change, refuse_if_unwritten, write_plan
-from advisor.dialects.words import flag_of, language_of, name_of, tell
+from advisor.dialects.words import describe_edit, flag_of, language_of, name_of
 from advisor.errors import AdvisorError, EditError
 from advisor.findings import Edit, Report
 from advisor.pipeline import judge_run, load_runs
@@ -55,7 +55,7 @@ def fix(
     kinds = ("safe",) if safe else ("safe", "review")
     edits = [e for e in report.plan.edits if e.applies in kinds]
     if not edits:
-        typer.echo(f"{path}: nothing to change in a config{_otherwise(report)}")
+        typer.echo(f"{path}: nothing to change in a config{_list_leftovers(report)}")
     elif report.run.config.path is None:
         _print_by_hand(path, report, edits, out or in_place)
     elif diff:
@@ -76,7 +76,7 @@ def _only(path: Path, reports: Sequence[Report]) -> Report:
     raise AdvisorError(f"{path}: holds {len(reports)} runs in one file; give one with --steps A:B")
 
 
-def _otherwise(report: Report) -> str:
+def _list_leftovers(report: Report) -> str:
     """Return what was left unchanged and why, what waits, and what is for people to do."""
     plan = report.plan
     language = language_of(report.run)
@@ -109,12 +109,12 @@ def _print_by_hand(path: Path, report: Report, edits: Sequence[Edit], asked: obj
         sys.stderr.write(f"advise: {clean(note)}\n")
     plan = replace(report.plan, edits=tuple(ready))
     snippet = plan_snippet(plan, report.run.config, report.run)
-    told = "\n".join(tell(edit) for edit in ready)  # this trainer's names are unknown
+    told = "\n".join(describe_edit(edit) for edit in ready)  # this trainer's names are unknown
     typer.echo(clean(snippet.rstrip("\n") or " ".join(plan.overrides) or told))
-    _say(record_change(report, ready, None))
+    _print_notes(record_change(report, ready, None))
     for edit in open_edits:
         sys.stderr.write(
-            f"advise: {tell(edit)}: that is not known,"
+            f"advise: {describe_edit(edit)}: that is not known,"
             f" give --set {flag_of(edit.key, language)}=...\n"
         )
 
@@ -143,10 +143,10 @@ def _write(report: Report, kinds: Sequence[str], out: Path | None, in_place: boo
         typer.echo(clean(change), nl=False)
     screen.print(written(outcome), soft_wrap=True)  # a path stays in one piece
     refuse_if_unwritten(place, outcome, report.run)
-    _say(outcome.notes)
+    _print_notes(outcome.notes)
 
 
-def _say(notes: Sequence[str]) -> None:
+def _print_notes(notes: Sequence[str]) -> None:
     from advisor.report.escaping import clean
 
     for line in notes:

@@ -40,11 +40,11 @@ class _Said(io.FileIO):
 
 def prepare() -> None:
     """Install our streams; a closed one discards what is written to it."""
-    sys.stdout = _ready(sys.stdout, _Output)
-    sys.stderr = _ready(sys.stderr, _Said)
+    sys.stdout = _wrap(sys.stdout, _Output)
+    sys.stderr = _wrap(sys.stderr, _Said)
 
 
-def _ready(stream: IO[str] | None, kind: type[io.FileIO]) -> io.TextIOWrapper:
+def _wrap(stream: IO[str] | None, kind: type[io.FileIO]) -> io.TextIOWrapper:
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123
     if not isinstance(stream, io.TextIOWrapper):

@@ -116,7 +116,7 @@ def tune(
         return
     opened = _open_session(config, session, go_on, (command, launcher, words, set_values))
     try:
-        told = _go(opened, _limits(opened, runs, tokens, hours), parallel, keep)
+        told = _run_loop(opened, _limits(opened, runs, tokens, hours), parallel, keep)
     except NoResult as error:
         opened.ledger.note(failed=str(error))
         sys.stderr.write(f"advise: {clean(str(error))}\n")
@@ -145,7 +145,7 @@ def _open_session(
             raise AdvisorError("--resume: give the session's folder: --session DIR")
         if how[3]:
             raise AdvisorError("--resume: --command and --set are those of the session")
-        return resume_session(place, _found(config) if config else None, how[0])
+        return resume_session(place, _find_config(config) if config else None, how[0])
     setup, text = prepare(config, *how)
     return begin_session(folder or Path(f"tune-{setup.config.stem}"), setup, text)
 
@@ -159,7 +159,7 @@ def prepare(
 ) -> tuple[Setup, str]:
     if config is None:
         raise AdvisorError("give a config, or --session DIR --resume to go on with a session")
-    path = _found(config).resolve()
+    path = _find_config(config).resolve()
     if command:
         check_command(command)
     elif find_spec("torch") is None:
@@ -171,7 +171,7 @@ def prepare(
     return Setup(path, Path.cwd(), command, launcher, words, holds_out), text
 
 
-def _found(config: Path) -> Path:
+def _find_config(config: Path) -> Path:
     """Return the config's file; a bare word may name a preset."""
     if config.is_file():
         return config
@@ -193,7 +193,7 @@ def _limits(opened: Session, runs: int | None, tokens: int | None, hours: float 
     return limits
 
 
-def _go(opened: Session, limits: Limits, parallel: int, keep: str) -> set[int]:
+def _run_loop(opened: Session, limits: Limits, parallel: int, keep: str) -> set[int]:
     """Run the session's loop; return the runs that were printed during it."""
     ended = {entry.plan.number for entry in opened.ledger.entries() if entry.trial is not None}
     _say(estimate_cost(limits, count_planned_steps(opened.start.config.values, Length())))

@@ -31,7 +31,7 @@ WatchedPaths = Annotated[
 class Face(Protocol):
     """A destination of news: a terminal, a pipe, a program."""
 
-    def tell(self, news: Sequence[News], watcher: Watcher) -> None: ...
+    def show(self, news: Sequence[News], watcher: Watcher) -> None: ...
 
 
 def watch(
@@ -89,7 +89,7 @@ def watch(
     with _stop_on_signal() as stop, _face(as_json, once) as face:
         faces: list[Face] = [face] if command is None else [face, ForEach(command)]
         over = once or _follow(watcher, faces, interval, idle, stop)
-        _tell(faces, watcher.close(over), watcher)
+        _show_news(faces, watcher.close(over), watcher)
     if command is not None:
         command.close()
     answer = Answer(watcher.reports, watcher.failures, limit)
@@ -108,7 +108,7 @@ def _follow(
 ) -> bool:
     """Look until no more will come (return True) or the user has stopped it (False)."""
     while not stop.is_set():
-        _tell(faces, watcher.look(), watcher)
+        _show_news(faces, watcher.look(), watcher)
         quiet = time.monotonic() - watcher.grown_at
         if (watcher.over and quiet > interval) or (idle is not None and quiet >= idle):
             return True
@@ -116,9 +116,9 @@ def _follow(
     return False
 
 
-def _tell(faces: Sequence[Face], news: Sequence[News], watcher: Watcher) -> None:
+def _show_news(faces: Sequence[Face], news: Sequence[News], watcher: Watcher) -> None:
     for face in faces:
-        face.tell(news, watcher)
+        face.show(news, watcher)
 
 
 @contextmanager
@@ -139,14 +139,14 @@ def _face(as_json: bool, once: bool) -> Iterator[Face]:
 class Silent:
     """A single look: the final report says everything."""
 
-    def tell(self, news: Sequence[News], watcher: Watcher) -> None:
+    def show(self, news: Sequence[News], watcher: Watcher) -> None:
         del news, watcher
 
 
 class Lines:
     """A line for each piece of news as it comes."""
 
-    def tell(self, news: Sequence[News], watcher: Watcher) -> None:
+    def show(self, news: Sequence[News], watcher: Watcher) -> None:
         del watcher
         from advisor.report.live_lines import text_of
 
@@ -158,7 +158,7 @@ class Lines:
 class JsonView:
     """One JSON object per line, in UTF-8 whatever the terminal's encoding: it is for programs."""
 
-    def tell(self, news: Sequence[News], watcher: Watcher) -> None:
+    def show(self, news: Sequence[News], watcher: Watcher) -> None:
         del watcher
         from advisor.report.live_lines import json_of
 
@@ -173,7 +173,7 @@ class ForEach:
     def __init__(self, command: OnFinding) -> None:
         self._command = command
 
-    def tell(self, news: Sequence[News], watcher: Watcher) -> None:
+    def show(self, news: Sequence[News], watcher: Watcher) -> None:
         del watcher
         from advisor.report.live_lines import json_of
 

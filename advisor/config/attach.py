@@ -74,7 +74,7 @@ def _search(
             chosen = None
     config = merge_sources(sources, chosen, found.log_time)
     if found.weights and "method" not in config.values:
-        config = _with(config, {"method": "full"}, "a whole model is saved")
+        config = _add_values(config, {"method": "full"}, "a whole model is saved")
     return config, tuple(notes)
 
 
@@ -96,7 +96,7 @@ def with_facts(config: Config, facts: Mapping[str, object]) -> Config:
         value = coerce(key, trees.cast(raw) if isinstance(raw, str) else raw)
         _check(name, key, value)
         values[key] = value
-    return _with(config, {**_whole_batch(config, values), **values}, "--set")
+    return _add_values(config, {**_whole_batch(config, values), **values}, "--set")
 
 
 def _whole_batch(config: Config, stated: Mapping[str, object]) -> dict[str, object]:
@@ -127,10 +127,10 @@ def with_log(config: Config, run: Run) -> Config:
     if peak is not None:
         found["optimizer.lr"] = peak
     found = {key: value for key, value in found.items() if key not in config.values}
-    config = _with(config, found, "log")
+    config = _add_values(config, found, "log")
     samples = _samples(config, run)
     if samples is not None and "data.samples" not in config.values:
-        config = _with(config, {"data.samples": samples}, "log")
+        config = _add_values(config, {"data.samples": samples}, "log")
     return config
 
 
@@ -198,6 +198,6 @@ def _check(name: str, key: str, value: object) -> None:
         raise ConfigError(f"--set {name}={value}: expected a number of 0 or more")
 
 
-def _with(config: Config, values: Mapping[str, object], origin: str) -> Config:
+def _add_values(config: Config, values: Mapping[str, object], origin: str) -> Config:
     origins = {**config.origin, **dict.fromkeys(values, origin)}
     return dataclasses.replace(config, values={**config.values, **values}, origin=origins)

@@ -33,14 +33,14 @@ def choose(found: FoundConfig, run: Run | None) -> Choice:
     own = [pair for pair in judged if not pair[1].is_other and (pair[1].score > 0)]
     if own:
         best = max(own, key=lambda pair: pair[1].score)[0]  # the first of equals
-        notes = (*notes, *_beside(best, files))
-        return Choice(best, (*alien, *_without(files, best)), notes)
+        notes = (*notes, *_name_rivals(best, files))
+        return Choice(best, (*alien, *_drop_best(files, best)), notes)
     likely = [pair for pair in judged if not is_next(pair[0].path)] or judged
     live = [pair for pair in likely if not _is_others(*pair, found)]
     same = live and all(file.values == live[0][0].values for file, _ in live)
     if same or (live and all(file.snapshot for file, _ in live[1:])):
         best = live[0][0]
-        return Choice(best, (*alien, *_without(files, best)), notes)
+        return Choice(best, (*alien, *_drop_best(files, best)), notes)
     said = _none_of(likely, [file for file, _ in live])
     return Choice(None, (*alien, *(file for file in files if not file.snapshot)), (*notes, said))
 
@@ -80,15 +80,15 @@ def _alien(found: FoundConfig, run: Run | None) -> tuple[tuple[ConfigSource, ...
     return tuple(out), tuple(notes)
 
 
-def _without(files: Sequence[ConfigSource], best: ConfigSource) -> list[ConfigSource]:
+def _drop_best(files: Sequence[ConfigSource], best: ConfigSource) -> list[ConfigSource]:
     return [file for file in files if file is not best and not file.snapshot]
 
 
-def _beside(best: ConfigSource, files: Sequence[ConfigSource]) -> list[str]:
+def _name_rivals(best: ConfigSource, files: Sequence[ConfigSource]) -> list[str]:
     """Return notes that name rival configs, except checkpoint copies and configs we wrote for a
     next run."""
     stem = f"{best.path.stem}.next"
-    left = [f.path.name for f in _without(files, best) if f.path.stem != stem]
+    left = [f.path.name for f in _drop_best(files, best) if f.path.stem != stem]
     return [f"config: {best.path.name} taken, not {', '.join(left)}"] if left else []
 
 

@@ -184,7 +184,7 @@ def native_path(key: str, tree: Mapping[str, object]) -> str:
         return ""  # axolotl accepts only one of the two
     if key == "peft.match_all_linear":
         if front and key in front.names:
-            return _beside(key, tree) + front.names[key]
+            return _section_of_kin(key, tree) + front.names[key]
         key = "peft.target_modules"
     if key == "optimizer.betas":
         return native_path("optimizer.eps", tree).replace("epsilon", "beta1")
@@ -199,12 +199,12 @@ def native_path(key: str, tree: Mapping[str, object]) -> str:
             return path
     if front:
         own = front.names.get(key, names[0])
-        return _beside(key, tree) + own if front.reads(key) else ""
+        return _section_of_kin(key, tree) + own if front.reads(key) else ""
     if tree and key.startswith(_NOT_ARGUMENTS) and not _has_kin(key, tree):
         return ""  # TrainingArguments rejects unknown names
     if tree and not takes_more(tree):
         return ""  # the script may not read more than the file holds
-    return _beside(key, tree) + names[0]
+    return _section_of_kin(key, tree) + names[0]
 
 
 def warmup_share(tree: Mapping[str, object]) -> float:
@@ -224,7 +224,7 @@ def _has_kin(key: str, tree: Mapping[str, object]) -> bool:
     return any(find(tree, name) for names in kin for name in names)
 
 
-def _beside(key: str, tree: Mapping[str, object]) -> str:
+def _section_of_kin(key: str, tree: Mapping[str, object]) -> str:
     """Return the section (with its dot) that holds keys of the same kind in this file."""
     if key.startswith("peft."):
         for mark in ("r", "lora_alpha", "lora_r", "lora_rank"):

@@ -146,7 +146,7 @@ def line_of(edit: Edit) -> str:
     """Return an Edit as one line: with the user's own key if there is one, else in words."""
     key = edit.native_key
     if not key:
-        return tell(edit)
+        return describe_edit(edit)
     if not edit.resolved:
         words = {"multiply": f"x {edit.operand}", "add": f"+ {edit.operand}"}
         return f"{key}  {words.get(edit.op, f'= {edit.operand}')}"
@@ -154,11 +154,11 @@ def line_of(edit: Edit) -> str:
     return f"{key}  {old} -> {new}"
 
 
-def tell(edit: Edit) -> str:
+def describe_edit(edit: Edit) -> str:
     """Return an Edit as a sentence: 'lower the learning rate from 0.0002 to 6e-05'."""
     what = f"the {WORDS.get(edit.key, edit.key)}"
     if not edit.resolved:
-        return _told_open(edit, what)
+        return _describe_open(edit, what)
     old, new = edit.old, edit.new
     if isinstance(new, bool):
         return f"turn {what} {'on' if new else 'off'}"
@@ -171,7 +171,7 @@ def tell(edit: Edit) -> str:
     return f"set {what} to {new}" + ("" if old is None else f" (was {old})")
 
 
-def _told_open(edit: Edit, what: str) -> str:
+def _describe_open(edit: Edit, what: str) -> str:
     if edit.op == "multiply" and is_number(edit.operand):
         verb = "lower" if number(edit.operand) < 1 else "raise"
         return f"{verb} {what} to {edit.operand} times its value"

@@ -46,7 +46,7 @@ def couple(
     return list(done.values())
 
 
-def along(cause: Edit, key: str, old: Value, new: Value, why: str) -> Edit:
+def derive(cause: Edit, key: str, old: Value, new: Value, why: str) -> Edit:
     """Return a resolved Edit that follows from another."""
     note = f"comes along: {why}"
     return Edit(
@@ -73,7 +73,7 @@ def _with_batch(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
     root = min(math.sqrt(factor), LEAP)
     new = _digits(number(lr) * root)
     why = f"the rate moves with the root of the batch, by {root:.2g}"
-    return [along(edit, LR, number(lr), new, why)]
+    return [derive(edit, LR, number(lr), new, why)]
 
 
 def _with_local(
@@ -87,7 +87,7 @@ def _with_local(
     steps = max(1, round(whole / (number(edit.new) * parallel)))
     old = values.get(ACCUMULATION, 1)
     return [
-        along(edit, ACCUMULATION, int(number(old)), steps, f"the global batch stays at {whole}")
+        derive(edit, ACCUMULATION, int(number(old)), steps, f"the global batch stays at {whole}")
     ]
 
 
@@ -97,7 +97,7 @@ def _with_method(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
         return []
     factor = 10.0 if edit.old == "full" else 0.1
     why = "an adapter takes about ten times the rate of full fine-tuning"
-    return [along(edit, LR, number(lr), _digits(number(lr) * factor), why)]
+    return [derive(edit, LR, number(lr), _digits(number(lr) * factor), why)]
 
 
 def _with_length(edit: Edit, values: Mapping[str, object], total: float | None) -> list[Edit]:
@@ -109,7 +109,7 @@ def _with_length(edit: Edit, values: Mapping[str, object], total: float | None) 
     found = []
     if edit.key == EPOCHS and isinstance(steps, int) and capped:
         new = max(1, round(steps * factor))
-        found.append(along(edit, STEPS, steps, new, "max_steps would end the run first"))
+        found.append(derive(edit, STEPS, steps, new, "max_steps would end the run first"))
     if edit.key == GLOBAL:
         if capped:
             return []  # max_steps sets the length of the run, whatever the batch
@@ -117,13 +117,13 @@ def _with_length(edit: Edit, values: Mapping[str, object], total: float | None) 
     decay = values.get(DECAY_STEPS)
     if isinstance(decay, int) and decay > 1:
         new = max(1, round(decay * factor))
-        found.append(along(edit, DECAY_STEPS, decay, new, "the rate's decay ends with the run"))
+        found.append(derive(edit, DECAY_STEPS, decay, new, "the rate's decay ends with the run"))
     warmup = values.get(WARMUP)
     if factor < 1 and isinstance(warmup, int) and warmup > 1 and total:
         low, high = warmup_range(total * factor)
         new = int(min(warmup, max(1.0, low, min(high, warmup * factor))))
         if new < warmup:
-            found.append(along(edit, WARMUP, warmup, new, "fewer steps want a shorter warmup"))
+            found.append(derive(edit, WARMUP, warmup, new, "fewer steps want a shorter warmup"))
     return found
 
 
@@ -132,7 +132,7 @@ def _with_rank(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
     if edit.key != RANK or factor is None or not is_number(alpha) or values.get("peft.use_rslora"):
         return []
     new = max(1, round(number(alpha) * factor))
-    return [along(edit, ALPHA, int(number(alpha)), new, "alpha / rank stays what it was")]
+    return [derive(edit, ALPHA, int(number(alpha)), new, "alpha / rank stays what it was")]
 
 
 def _with_lr(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
@@ -142,7 +142,7 @@ def _with_lr(edit: Edit, values: Mapping[str, object]) -> list[Edit]:
     if number(floor) < number(edit.new) / 2:
         return []
     new = _digits(number(edit.new) / 10)
-    return [along(edit, MIN_LR, number(floor), new, "the schedule's floor stays below its peak")]
+    return [derive(edit, MIN_LR, number(floor), new, "the schedule's floor stays below its peak")]
 
 
 def fit_batch(edit: Edit, values: Mapping[str, object], known: bool) -> tuple[Value, str]:

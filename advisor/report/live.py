@@ -45,7 +45,7 @@ class LiveView:
     def __exit__(self, *what: object) -> None:
         self._live.stop()
 
-    def tell(self, news: Sequence[News], watcher: Watcher) -> None:
+    def show(self, news: Sequence[News], watcher: Watcher) -> None:
         now = time.strftime("%H:%M:%S")
         self._news += [line for item in news if (line := _line(item, now)) is not None]
         self._news = self._news[-MOST_NEWS:]

@@ -37,12 +37,12 @@ def numbers_of(run: Run) -> list[tuple[str, str, str]]:
         series = run.series.get(name)
         if series is None or not len(series):
             continue
-        said = [text for signal, words in signals if (text := _said(signal, words, view))]
+        said = [text for signal, words in signals if (text := _describe(signal, words, view))]
         rows.append((title, f"{float(series.values[-1]):.4g}", ", ".join(said)))
     return rows
 
 
-def _said(signal: str, words: str, view: View) -> str:
+def _describe(signal: str, words: str, view: View) -> str:
     value = resolve(signal, view).value
     return words.format(value) if value is not None and math.isfinite(value) else ""
 

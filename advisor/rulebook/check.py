@@ -95,13 +95,13 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f", nearest is {near[0]}" if near else ""
 
 
-def _near(given: object) -> tuple[str, ...]:
+def _as_names(given: object) -> tuple[str, ...]:
     if given is True:
         return ("",)
     return (given,) if isinstance(given, str) else tuple(given)  # type: ignore[arg-type]
 
 
-def _beside(case: Case, values: Mapping[str, Any]) -> list[str]:
+def _find_clashes(case: Case, values: Mapping[str, Any]) -> list[str]:
     """Return the claims of a case that the rest of its rule contradicts."""
     limits, unless = values.get("limits", {}), values.get("unless", ())
     faults = [f"'{n}' is none of the limits" for n in case.near if n and n not in limits]
@@ -117,7 +117,7 @@ def _objective(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in OBJECTIVES if name in given)
 
 
-def _whole(text: str, values: Mapping[str, Any]) -> str:
+def _full_condition(text: str, values: Mapping[str, Any]) -> str:
     """Return the full condition: ideas replaced, the objective and the needed points added."""
     parts = [*ASKED.get(values["objective"], ()), expand(text)]
     parts += [f"{POINTS[name]} >= {count}" for name, count in values.get("needs", {}).items()]
@@ -236,7 +236,7 @@ class _Reader:
         if condition is None:
             values["when"] = ""
             return
-        values["when"] = _whole(text, values)
+        values["when"] = _full_condition(text, values)
         parts = (*values.get("edits", ()), *values.get("causes", ()))
         used = " ".join(str(part.get("when", "")) for part in parts if isinstance(part, dict))
         used += str(self.data.get("live", {}))
@@ -271,7 +271,7 @@ class _Reader:
         if written and (other or extra) and not self.faults:
             text = exchange(written, other)
             values["live_checklist"] = f"{text} and {extra}" if extra else text
-            values["live_when"] = _whole(values["live_checklist"], values)
+            values["live_when"] = _full_condition(values["live_checklist"], values)
 
     def condition(
         self, text: str, limits: Mapping[str, float], place: Sequence[str | int]
@@ -371,8 +371,11 @@ class _Reader:
             taken = self.take(item, CASE, place)
             if len(self.faults) > before:
                 continue
-            case = Case(**taken | {"near": _near(taken.get("near", ()))})
-            for what in [*check_case(case, values.get("guide", ())), *_beside(case, values)]:
+            case = Case(**taken | {"near": _as_names(taken.get("near", ()))})
+            for what in [
+                *check_case(case, values.get("guide", ())),
+                *_find_clashes(case, values),
+            ]:
                 self.fault(place, f"case '{case.name}': {what}")
             if case.name in {other.name for other in result}:
                 self.fault(place, f"two cases are called '{case.name}'")

@@ -92,7 +92,7 @@ def parse(text: str) -> Condition:
     names: list[str] = []
     numbers: list[float] = []
     _check(tree, names, numbers)
-    return Condition(text, tuple(dict.fromkeys(names)), tuple(numbers), _ready(tree))
+    return Condition(text, tuple(dict.fromkeys(names)), tuple(numbers), _compile(tree))
 
 
 def join(clauses: Sequence[object]) -> str:
@@ -208,7 +208,7 @@ def _value_of(value: _Value) -> _Value:
     return None if value is None or math.isnan(value) else value
 
 
-def _ready(node: ast.expr) -> _Answer:
+def _compile(node: ast.expr) -> _Answer:
     """Compile a checked tree into nested functions: a rule is evaluated far more often than
     read."""
     match node:
@@ -220,13 +220,13 @@ def _ready(node: ast.expr) -> _Answer:
             alone = (name,)
             return lambda lookup: (_value_of(lookup(name)), alone)
         case ast.BoolOp(op=op, values=values):
-            return _join([_ready(value) for value in values], decisive=isinstance(op, ast.Or))
+            return _join([_compile(value) for value in values], decisive=isinstance(op, ast.Or))
         case ast.UnaryOp(op=op, operand=operand):
-            return _single(op, _ready(operand))
+            return _single(op, _compile(operand))
         case ast.BinOp(left=left, op=op, right=right):
-            return _calculate(_ARITHMETIC[type(op)], _ready(left), _ready(right))
+            return _calculate(_ARITHMETIC[type(op)], _compile(left), _compile(right))
         case ast.Compare(left=left, ops=ops, comparators=comparators):
-            sides = [_ready(side) for side in (left, *comparators)]
+            sides = [_compile(side) for side in (left, *comparators)]
             return _compare(sides, [_COMPARISONS[type(op)] for op in ops])
     raise _refusal(node)
 

@@ -99,7 +99,7 @@ def cause_of_end(view: View) -> tuple[str, list[Event]]:
     return root, [event for event, kind in zip(words, kinds, strict=True) if kind == root]
 
 
-def _said(events: list[Event]) -> Reading:
+def _count_events(events: list[Event]) -> Reading:
     if not events:
         return Reading(0.0)
     evidence = tuple(Evidence("event", e.step, None, None, e.text[:300]) for e in events[:3])
@@ -113,10 +113,10 @@ def has_ended(view: View) -> bool:
     return bool(view.run.facts.get("ended")) or "train_runtime" in view.run.facts
 
 
-def _by(*kinds: str) -> Callable[[View], Reading]:
+def _counter_of(*kinds: str) -> Callable[[View], Reading]:
     def function(view: View) -> Reading:
         root, events = cause_of_end(view)
-        return _said(events if root in kinds and not has_ended(view) else [])
+        return _count_events(events if root in kinds and not has_ended(view) else [])
 
     return function
 
@@ -126,10 +126,10 @@ def after_end(view: View) -> Reading:
     processes that a scheduler ends when the work is done."""
     root, events = cause_of_end(view)
     sent_home = root == "outside" and not any(_LIMIT.search(event.text) for event in events)
-    return _said(events if has_ended(view) and root != "by_hand" and not sent_home else [])
+    return _count_events(events if has_ended(view) and root != "by_hand" and not sent_home else [])
 
 
-def _tells(pattern: str) -> Callable[[View], Reading]:
+def _matcher_of(pattern: str) -> Callable[[View], Reading]:
     """Return a function that is 1 where a last word matches the pattern."""
     wanted = re.compile(pattern)
 
@@ -152,34 +152,34 @@ _DOCS = {
     "exception": "the run ended in an exception of no other kind",
 }
 SIGNALS = {
-    **{f"crash.{kind}": Signal("times", doc, _by(kind)) for kind, doc in _DOCS.items()},
-    "crash.signal": Signal("times", _DOCS["signal"], _by("signal", "abort")),
+    **{f"crash.{kind}": Signal("times", doc, _counter_of(kind)) for kind, doc in _DOCS.items()},
+    "crash.signal": Signal("times", _DOCS["signal"], _counter_of("signal", "abort")),
     "crash.after_end": Signal("times", "an error after training had ended", after_end),
     "crash.full": Signal(
-        "0 or 1", "the last words name a full disk", _tells(KINDS["disk"].pattern),
+        "0 or 1", "the last words name a full disk", _matcher_of(KINDS["disk"].pattern),
     ),
     "crash.time_limit": Signal(
         "0 or 1", "the last words name a time limit",
-        _tells(_LIMIT.pattern),
+        _matcher_of(_LIMIT.pattern),
     ),
     "crash.preempted": Signal(
         "0 or 1", "the last words name a preemption or a lost node",
-        _tells(r"PREEMPT|[Pp]reempt|NODE.?FAIL|Evicted|REQUEUE"),
+        _matcher_of(r"PREEMPT|[Pp]reempt|NODE.?FAIL|Evicted|REQUEUE"),
     ),
     "crash.hangup": Signal(
         "0 or 1", "the last words name a closed terminal",
-        _tells(r"SIGHUP|Hangup|(?:[Rr]eceived|signal:?) 1\b|exitcode: -1\b"),
+        _matcher_of(r"SIGHUP|Hangup|(?:[Rr]eceived|signal:?) 1\b|exitcode: -1\b"),
     ),
     "crash.timeout": Signal(
-        "0 or 1", "the last words name a timeout", _tells(r"(?i)time[d ]{0,2}out|timeout"),
+        "0 or 1", "the last words name a timeout", _matcher_of(r"(?i)time[d ]{0,2}out|timeout"),
     ),
     "crash.loader": Signal(
         "0 or 1", "the last words name a data loader worker",
-        _tells(r"DataLoader worker|Bus error|shm"),
+        _matcher_of(r"DataLoader worker|Bus error|shm"),
     ),
     "crash.shapes": Signal(
         "0 or 1", "the last words name sizes that do not match",
-        _tells(
+        _matcher_of(
             r"expected sequence of length|equal size|size mismatch|shapes? .{0,60}(?:mismatch|"
             r"not? (?:match|align|compatible)|cannot be multiplied)|must match|"
             r"Unable to create tensor|inhomogeneous|[Dd]imension out of range|Sizes of tensors"
@@ -187,14 +187,14 @@ SIGNALS = {
     ),
     "crash.file": Signal(
         "0 or 1", "the last words name a file that is missing or not accessible",
-        _tells(
+        _matcher_of(
             r"FileNotFoundError|No such file|IsADirectoryError|PermissionError|Permission denied|"
             r"Can't load|does not appear to have a file|not a valid (?:JSON|model)|Read-only"
         ),
     ),
     "crash.network": Signal(
         "0 or 1", "the last words name a service that could not be reached",
-        _tells(
+        _matcher_of(
             r"HTTPError|ConnectionError|MaxRetry|ReadTimeout|ConnectTimeout|SSLError|CommError|"
             r"RepositoryNotFound|GatedRepo|OfflineMode|Name or service not known|4\d\d Client|"
             r"5\d\d Server|HfHubHTTP|Temporary failure in name"
@@ -202,7 +202,7 @@ SIGNALS = {
     ),
     "crash.versions": Signal(
         "0 or 1", "the last words name code that does not match its libraries",
-        _tells(
+        _matcher_of(
             r"AttributeError|ImportError|ModuleNotFoundError|unexpected keyword|TypeError|"
             r"NotImplementedError|undefined symbol|cannot import|NameError"
         ),

@@ -71,7 +71,7 @@ def _is_own(text: str) -> bool:
     return any(not _ADDED.search(name) for name in names)
 
 
-def _ran_out(view: View) -> list[Event]:
+def _find_oom(view: View) -> list[Event]:
     """Return the events where memory ran out for good: a run that goes on has recovered or was
     resumed."""
     steps = view.loss.steps
@@ -84,12 +84,12 @@ def _ran_out(view: View) -> list[Event]:
 
 def _oom(pattern: str) -> Callable[[View], Reading]:
     wanted = re.compile(pattern, re.IGNORECASE)
-    return lambda view: _reading([e for e in _ran_out(view) if wanted.search(e.text)])
+    return lambda view: _reading([e for e in _find_oom(view) if wanted.search(e.text)])
 
 
 def oom_late(view: View) -> Reading:
     """1 where memory ran out after steps that had fit: only a longer batch explains that."""
-    events = _ran_out(view)
+    events = _find_oom(view)
     if not events:
         return missing("no out of memory is reported")
     if not len(view.loss):

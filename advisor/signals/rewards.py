@@ -49,7 +49,7 @@ def no_spread(view: View) -> Reading:
     return found(share, curve, first, last, f"no spread of rewards in {share:.0%} of the points")
 
 
-def _lost(view: View) -> View | Reading:
+def _turn_reward_over(view: View) -> View | Reading:
     """Return a View with the reward upside down as its loss, starting at twice its span."""
     if is_preference(view).value:
         return missing("no reward of a policy in the log")
@@ -71,7 +71,7 @@ def _of_reward(name: str, doc: str) -> Signal:
     source = loss.SIGNALS[name]
 
     def function(view: View) -> Reading:
-        upside = _lost(view)
+        upside = _turn_reward_over(view)
         if isinstance(upside, Reading):
             return upside
         reading = source.function(upside)

@@ -26,7 +26,7 @@ def _lr(view: View) -> Array:
     return view.lr.last
 
 
-def _planned(view: View) -> Array:
+def _rates_without_cuts(view: View) -> Array:
     """Return the planned rates: without the cuts of an advisor, to see the shape of the
     schedule."""
     cuts = view.run.facts.get("lr_cuts")
@@ -50,11 +50,11 @@ def end_ratio(view: View) -> Reading:
     """Last learning rate over the peak."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    top = float(_planned(view).max())
+    top = float(_rates_without_cuts(view).max())
     if top <= 0:
         return missing("the learning rate is 0")
     n = len(view.lr)
-    value = float(_planned(view)[-1]) / top
+    value = float(_rates_without_cuts(view)[-1]) / top
     return found(value, view.lr, n - 1, n - 1, f"ends at {value:.0%} of its peak")
 
 
@@ -73,7 +73,7 @@ def zero_tail(view: View) -> Reading:
     """
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    lr, n = _planned(view), len(view.lr)
+    lr, n = _rates_without_cuts(view), len(view.lr)
     alive = np.flatnonzero(lr > NEAR_ZERO * lr.max())
     if lr.max() <= 0 or not alive.size:
         return Reading(0.0)
@@ -90,7 +90,7 @@ def floor_tail(view: View) -> Reading:
     nearly = zero_tail(view)
     if nearly.value is None:
         return nearly
-    lr, n = _planned(view), len(view.lr)
+    lr, n = _rates_without_cuts(view), len(view.lr)
     moving = np.flatnonzero(np.abs(lr - lr[-1]) > 1e-6 * lr.max())
     share = (n - 2 - int(moving[-1])) / n if moving.size else 0.0
     if lr[-1] > FLOOR * lr.max() or share <= nearly.value:
@@ -114,7 +114,7 @@ def warmup_share(view: View) -> Reading:
     """Share of the run spent rising to the peak."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    lr, steps = _planned(view), view.lr.steps
+    lr, steps = _rates_without_cuts(view), view.lr.steps
     top = int(np.argmax(lr >= 0.98 * lr.max()))
     span = float(steps[-1] - steps[0]) or 1.0
     return found(float(steps[top] - steps[0]) / span, view.lr, 0, top)
@@ -153,7 +153,7 @@ def jumps(view: View) -> Reading:
     """Upward jumps by more than half after the warm-up: restarts or a broken schedule."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    lr = np.maximum(_planned(view), 0.0)
+    lr = np.maximum(_rates_without_cuts(view), 0.0)
     top = lr.max()
     if top <= 0:
         return Reading(0.0)
@@ -175,7 +175,7 @@ def drops(view: View) -> Reading:
     """Sudden falls to less than half from one point to the next, before the last tenth."""
     if why := need(view.lr, 10):
         return missing(why)
-    lr = np.maximum(_planned(view), 0.0)
+    lr = np.maximum(_rates_without_cuts(view), 0.0)
     body = lr[: max(2, int(lr.size * 0.9))]
     fell = np.flatnonzero((body[1:] < 0.5 * body[:-1]) & (body[:-1] > 0.3 * lr.max()))
     if not fell.size:
@@ -188,7 +188,7 @@ def is_constant(view: View) -> Reading:
     """1 where the rate does not move after its first tenth."""
     if why := need(view.lr, MIN_POINTS):
         return missing(why)
-    lr = _planned(view)[len(view.lr) // 10 :]
+    lr = _rates_without_cuts(view)[len(view.lr) // 10 :]
     return Reading(float(np.ptp(lr) <= 1e-3 * lr.max()))
 
 
@@ -197,7 +197,7 @@ def stuck_share(view: View) -> Reading:
     stands still at steps that a loss scaler skips."""
     if why := need(view.lr, 12):
         return missing(why)
-    lr, n = _planned(view), len(view.lr)
+    lr, n = _rates_without_cuts(view), len(view.lr)
     same = np.diff(lr) == 0
     if same.mean() > 0.9:  # a constant rate
         return Reading(0.0)

@@ -78,7 +78,7 @@ def epoch_points(view: View) -> float:
     return len(curve) / span if span > 0 else 0.0
 
 
-def _whole(view: View, value: float, text: str) -> Reading:
+def _read_whole_curve(view: View, value: float, text: str) -> Reading:
     curve = view.loss
     return Reading(value, "", curve.at(0), curve.at(-1), (point(curve, -1, text),))
 
@@ -91,7 +91,7 @@ def amplitude(view: View) -> Reading:
     if level < 1e-12:
         return missing("the loss is 0")
     value = loss_swings(view).amplitude / level
-    return _whole(view, value, f"swings by about ±{value:.0%} around its trend")
+    return _read_whole_curve(view, value, f"swings by about ±{value:.0%} around its trend")
 
 
 def over_noise(view: View) -> Reading:
@@ -186,7 +186,7 @@ def epoch_drops(view: View) -> Reading:
             continue
         before = median(curve.y[i - k : i])
         after = median(curve.y[i : i + k])
-        if before - after - _beside(curve, i, k) > max(4 * _error(curve, k), 0.04 * abs(before)):
+        if before - after - _drift(curve, i, k) > max(4 * _error(curve, k), 0.04 * abs(before)):
             share = f"{1 - after / before:.0%} " if after > 0 else ""
             text = f"its level drops {share and 'by ' + share}at the end of epoch {border}"
             drops.append(point(curve, i, text, float(curve.last[i - 1])))
@@ -199,7 +199,7 @@ def _error(curve: Curve, k: int) -> float:
     return float(1.25 * max(curve.noise, 1e-12) * np.sqrt(2 / k))
 
 
-def _beside(curve: Curve, i: int, k: int) -> float:
+def _drift(curve: Curve, i: int, k: int) -> float:
     """Return the larger fall between neighbouring windows before and after index i; 0 for a
     rise."""
     halves = []

@@ -29,10 +29,10 @@ def tail_drop(view: View) -> Reading:
         return missing(why)
     cut, drop = _tail(view)
     level = max(abs(loss_shape(view).end), 1e-12)
-    return found(drop / level, view.loss, cut, len(view.loss) - 1, _said(view, drop))
+    return found(drop / level, view.loss, cut, len(view.loss) - 1, _describe_fall(view, drop))
 
 
-def _said(view: View, drop: float) -> str:
+def _describe_fall(view: View, drop: float) -> str:
     """Return a fall in words, relative to where it began."""
     began = loss_shape(view).end + drop
     if loss_shape(view).end <= 0 or began <= 0:
@@ -51,7 +51,7 @@ def tail_fall(view: View) -> Reading:
     return found(drop / began, view.loss, cut, len(view.loss) - 1)
 
 
-def _won(view: View, cut: int) -> float:
+def _ground_won(view: View, cut: int) -> float:
     """Return how far the end lies below the best level before the last third. A swing back down
     falls steeply but reaches no new low."""
     smooth = view.loss.smooth
@@ -63,7 +63,7 @@ def new_ground(view: View) -> Reading:
     if why := need(view.loss, MIN_POINTS):
         return missing(why)
     curve, (cut, _) = view.loss, _tail(view)
-    value = _won(view, cut) / max(abs(loss_shape(view).end), 1e-12)
+    value = _ground_won(view, cut) / max(abs(loss_shape(view).end), 1e-12)
     return found(value, curve, cut, len(curve) - 1)
 
 
@@ -94,7 +94,7 @@ def tail_errors(view: View) -> Reading:
     curve = view.loss
     error = robust.line_error(curve.steps[cut:], curve.y[cut:], 0.5 * curve.noise)
     floor = 1e-6 * max(abs(loss_shape(view).start), 1e-9)
-    return found(min(drop, _won(view, cut)) / max(error, floor), curve, cut, len(curve) - 1)
+    return found(min(drop, _ground_won(view, cut)) / max(error, floor), curve, cut, len(curve) - 1)
 
 
 def pace(view: View) -> Reading:

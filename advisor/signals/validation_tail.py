@@ -26,7 +26,7 @@ def _fall(curve: Curve) -> float:
     return -robust.theil_sen(x, y) * float(x[-1] - x[0])
 
 
-def _won(curve: Curve) -> float:
+def _ground_won(curve: Curve) -> float:
     """Return how far the end lies below the best level before the last third."""
     levels = levels_of(curve)
     return float(levels[: len(levels) - tail_points(curve) + 1].min() - levels[-1])
@@ -38,7 +38,7 @@ def new_ground(view: View) -> Reading:
     curve = view.eval
     if why := need(curve, 3):
         return missing(why)
-    return Reading(_won(curve) / max(abs(float(curve.y[-1])), 1e-12))
+    return Reading(_ground_won(curve) / max(abs(float(curve.y[-1])), 1e-12))
 
 
 def tail_drop(view: View) -> Reading:
@@ -74,7 +74,7 @@ def tail_errors(view: View) -> Reading:
         return missing(why)
     k = tail_points(curve)
     error = robust.line_error(curve.steps[-k:], curve.y[-k:], eval_noise(view))
-    return Reading(min(_fall(curve), _won(curve)) / error)
+    return Reading(min(_fall(curve), _ground_won(curve)) / error)
 
 
 def falls_to_end(view: View) -> Reading:
