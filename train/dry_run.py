@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from train.config.checks import warmup_notice
-from train.config.defaults import defaults
 from train.config.load import Loaded
 from train.config.types import TrainConfig
 from train.data.batches import Data, build_data
@@ -19,6 +19,14 @@ from train.model.outline import draw_outline, limits_of
 from train.plan import StepPlan, plan_steps
 from train.schedule import lr_at, plan_schedule
 
+_SECTIONS = (
+    "model", "step_scheduler", "lr_scheduler", "peft", "quantization", "packed_sequence",
+    "dataloader", "validation_dataloader", "checkpoint", "safety", "advisor",
+)  # fmt: skip
+# Fields that the YAML gives under other names, or that come from the data.
+_INNER = {"model.source", "model.config", "model.pretrained_model_name_or_path"}
+_OTHER_NAMES = {"model.dtype": "model.torch_dtype"}
+
 
 def describe(loaded: Loaded) -> Iterator[str]:
     """Yield the lines of a dry run; TrainError if config, data or model are wrong."""
@@ -26,7 +34,7 @@ def describe(loaded: Loaded) -> Iterator[str]:
     yield "# the config, overrides included"
     yield loaded.text.rstrip("\n")
     yield "# defaults that hold beside it"
-    for key, value in defaults(loaded):
+    for key, value in _defaults(loaded):
         yield f"#   {key}: {value}"
     tokenizer = load_tokenizer(config.model)
     outline = draw_outline(config.model)
@@ -44,6 +52,27 @@ def describe(loaded: Loaded) -> Iterator[str]:
     for notice in (*told, warmup_notice(config, plan.total)):
         if notice:
             yield f"# note: {notice}"
+
+
+def _defaults(loaded: Loaded) -> Iterator[tuple[str, object]]:
+    """Yield dotted key and value of every default that is used; skip None."""
+    config, tree = loaded.config, loaded.tree
+    for name in _SECTIONS:
+        section = getattr(config, name)
+        if section is None:
+            continue
+        said = tree.get(name)
+        said = said if isinstance(said, Mapping) else {}
+        for field in dataclasses.fields(section):
+            key, value = f"{name}.{field.name}", getattr(section, field.name)
+            other = _OTHER_NAMES.get(key, key).rpartition(".")[2]
+            if key in _INNER or value is None or value == () or {field.name, other} & set(said):
+                continue
+            yield key, value
+    if "clip_grad_norm" not in tree:
+        yield "clip_grad_norm.max_norm", config.max_norm
+    if not {"seed", "rng"} & set(tree):
+        yield "seed", config.seed
 
 
 def _data(data: Data) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""torchrun as `advise train --nproc-per-node` starts it: it ends when its processes end.
+"""Runs torchrun for `advise train --nproc-per-node`, with quiet and exact failures.
 
-torchrun itself follows a process's one clear line with a traceback of its own, and gives 1 for
-every exit status.
+torchrun alone prints its own traceback below a process's one-line error, and exits with 1
+whatever status the process had.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from train.step import LossSum, OutOfMemory, split
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The mean loss, and the number of supervised tokens it is taken over."""
+    """The mean loss in nats per token, and the number of supervised tokens it is taken over."""
 
     loss: float
     tokens: int

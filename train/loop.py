@@ -12,7 +12,7 @@ from pathlib import Path
 
 from train.advice.decide import Decision
 from train.advice.messages import rollback_line, why_stopped
-from train.advice.rollback import restore_before
+from train.advice.recovery import restore_before
 from train.advice.saved_states import SavedState
 from train.checkpoint import Progress, Snapshot
 from train.checkpoint_files import remove_folder

@@ -1,4 +1,4 @@
-"""Records from the results of steps and evaluations."""
+"""Turns the results of steps and evaluations into records and writes them."""
 
 from __future__ import annotations
 

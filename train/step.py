@@ -32,14 +32,14 @@ class OutOfMemory(Exception):
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """The result of a step. ``loss`` is the mean over the supervised tokens of all its
-    micro-batches."""
+    micro-batches, on all ranks."""
 
-    loss: float
-    grad_norm: float  # before clipping
-    clipped: bool
-    applied: bool
-    tokens: int
-    supervised: int
+    loss: float  # nats per supervised token
+    grad_norm: float  # 2-norm, before clipping
+    clipped: bool  # grad_norm was above max_norm
+    applied: bool  # False if the loss or grad_norm is not finite
+    tokens: int  # over all ranks, like the counts below
+    supervised: int  # tokens with a label
     rows: int
     samples: int
 

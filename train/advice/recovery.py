@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from advisor.monitor import Change
 from train.advice.decide import LEAP, Decision, Standing, decide
 from train.advice.health import Health
 from train.advice.saved_states import SavedState, SavedStates
 from train.advice.sink import AdvisorSink
-from train.checkpoint import Progress
+from train.checkpoint import Checkpoints, Progress
 from train.errors import CheckpointError
 from train.ranks.agreement import Alone, Ranks
 from train.step import StepResult
 
-_SHARE = 20  # a state that took a second is not followed by another within 20
+_SHARE = 20  # a state that took 1 s to save is not followed by another within 20 s
 
 
 @dataclass(slots=True)
 class Recovery:
     """Decides for one run, and keeps the states that it can be rolled back to.
 
-    ``states`` holds them (None: no rollback), one ``every`` so many steps; ``most`` bounds the
-    number of rollbacks.
+    ``states`` holds them (None: no rollback), one saved ``every`` so many steps; ``most`` is the
+    largest number of rollbacks in a run.
     """
 
     sink: AdvisorSink | None  # None on all ranks but the first
@@ -125,6 +125,29 @@ class Recovery:
         self.forget_after(step)
         if self.sink is not None:
             self.sink.rewind(step)
+
+
+def restore_before(
+    onset: int, recovery: Recovery, checkpoints: Checkpoints | None
+) -> SavedState | None:
+    """Load the newest state saved before a step and return it; None where there is none.
+
+    The first rank chooses the state for all ranks. Where no state is left, as after a resume,
+    a checkpoint is loaded.
+    """
+    kept = recovery.newest(onset)
+    older = checkpoints.before(onset) if kept is None and checkpoints is not None else None
+    said = [asdict(kept) if kept else None, older.name if older else None]
+    state, name = recovery.ranks.share(said)
+    found: SavedState | None = None
+    if state is not None and recovery.states is not None:
+        found = SavedState(**state)
+        recovery.states.load(found)
+    elif name is not None and checkpoints is not None:
+        then = checkpoints.load(checkpoints.directory / name)
+        found = SavedState(then.progress.step, then.train_loss, then.val_loss)
+    recovery.ranks.most(0)  # wait: the first rank may write only when all have read
+    return found
 
 
 def _has_never_improved(now: Progress) -> bool:

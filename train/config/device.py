@@ -1,4 +1,4 @@
-"""What a config asks for and this machine lacks is replaced, with one notice."""
+"""Fits a config to this machine: replaces what the machine lacks, and gives notice of it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def fit_to_device(loaded: Loaded, has_gpu: bool) -> Loaded:
         return loaded
     group = dataclasses.replace(loaded.config.distributed, backend="gloo")
     config = dataclasses.replace(loaded.config, distributed=group)
-    said = "dist_env" in loaded.tree  # a default is nobody's wish, and needs no notice
+    said = "dist_env" in loaded.tree  # nobody asked for a default: no notice
     note = ("dist_env.backend: nccl needs a GPU, gloo is taken",) if said else ()
     return dataclasses.replace(loaded, config=config, notices=(*loaded.notices, *note))
 
 
 def check_world(env: Mapping[str, str]) -> None:
-    """Refuse several processes that do not know each other."""
+    """Raise TrainConfigError if WORLD_SIZE promises processes that cannot find each other."""
     size = env.get("WORLD_SIZE", "1")
     if size == "1":
         return

@@ -1,4 +1,4 @@
-"""Rows of samples to a Batch: laid end to end, labels shifted, borders beside."""
+"""Join rows of samples into one Batch: end to end, with shifted labels and document borders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from train.data.types import IGNORE, Batch
 
 
 def collate_documents(rows: Sequence[Sequence[StoredDocument]]) -> Batch:
-    """Return a micro-batch of the rows, each of which is one document or, packed, several."""
+    """Return a micro-batch of shape (1, tokens); a row is one document or, packed, several."""
     documents = [document for row in rows for document in row]
     lengths = np.array([len(document.ids) for document in documents], dtype=np.int64)
     ends = np.concatenate([[0], np.cumsum(lengths)])
@@ -20,7 +20,7 @@ def collate_documents(rows: Sequence[Sequence[StoredDocument]]) -> Batch:
     learnt = np.concatenate([document.learnt for document in documents])
     labels = np.full(len(ids), IGNORE, dtype=np.int64)
     labels[:-1] = np.where(learnt[1:], ids[1:], IGNORE)
-    labels[ends[1:] - 1] = IGNORE  # the next document's first token is nobody's to predict
+    labels[ends[1:] - 1] = IGNORE  # no document predicts the next one's first token
     positions = np.arange(len(ids)) - np.repeat(ends[:-1], lengths)
     return Batch(
         input_ids=torch.from_numpy(ids)[None],

@@ -1,7 +1,8 @@
 """What the trainer logs: a row a step, a row an evaluation, and a row an event.
 
-The names of the fields are AutoModel's, so that its readers read us; those below 'ours' are
-added. Steps count from 0; a baseline evaluation stands at step -1, before the first.
+The names of the fields are AutoModel's, so that its log readers can read our logs; the fields
+below 'ours' are our own. Steps and epochs count from 0; an evaluation before the first step is
+logged at step -1. A field is None only where its comment says when.
 """
 
 from __future__ import annotations
@@ -15,59 +16,63 @@ BASELINE_STEP = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """One optimiser step over all ranks, a row of ``training.jsonl``. Times are in seconds."""
+    """One optimiser step over all ranks, a row of ``training.jsonl``.
+
+    Counts are sums over all ranks; memory and the ``time_`` fields are those of rank 0.
+    """
 
     step: int  # from 0
     epoch: int  # from 0
     timestamp: float  # seconds since 1970, at the end of the step
-    loss: float  # nats a supervised token, the mean over the global batch
-    grad_norm: float  # the 2-norm over all trained weights, before clipping
+    loss: float  # nats per supervised token, the mean over the global batch; may be NaN or inf
+    grad_norm: float  # 2-norm over all trained weights, before clipping; may be NaN or inf
     lr: float  # of the next step
-    mem: float  # GiB: the peak of the device, or of the process on a CPU
-    tps: float  # tokens a second, those that are not supervised included
-    tps_per_gpu: float  # the same for one process
-    mfu: float | None  # share of the device's peak arithmetic; None where that is not known
-    num_tokens_per_step: int
+    mem: float  # GiB: the peak so far of the GPU allocator, or of the process on a CPU
+    tps: float  # tokens per second over all ranks, unsupervised ones included
+    tps_per_gpu: float  # tps divided by the number of ranks
+    mfu: float | None  # 0 to 1: share of the device's peak FLOP/s; None if that is unknown
+    num_tokens_per_step: int  # tokens, supervised or not
     num_label_tokens: int  # supervised tokens
     # ours
     clipped: bool  # grad_norm was above clip_grad_norm.max_norm
     skipped: bool  # the step was not applied: its loss or gradient is not finite
-    rows: int  # rows of the global batch: samples, or packs of them
-    samples: int
-    time_step: float  # the whole step, without validation and saving
-    time_data: float  # waiting for batches
-    time_forward: float  # the sum over the micro-batches
-    time_backward: float  # likewise
-    time_optimizer: float  # clipping and update
+    rows: int  # rows of the global batch: one sample each or, packed, several
+    samples: int  # samples in those rows
+    time_step: float  # seconds of the whole step, without validation and saving
+    time_data: float  # seconds spent waiting for batches
+    time_forward: float  # seconds, summed over the micro-batches
+    time_backward: float  # seconds, summed over the micro-batches
+    time_optimizer: float  # seconds for clipping and the update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationRecord:
     """One evaluation, a row of ``validation.jsonl``."""
 
-    step: int  # the last step before it; BASELINE_STEP before the first
-    epoch: int
+    step: int  # the last step before the evaluation; BASELINE_STEP before the first
+    epoch: int  # from 0
     timestamp: float  # seconds since 1970
-    val_loss: float  # nats a supervised token, the mean over the whole set
-    lr: float
+    val_loss: float  # nats per supervised token, the mean over the whole set
+    lr: float  # of the next step
     num_label_tokens: int  # supervised tokens of the set
     mem: float  # GiB, as in StepRecord
     name: str = "default"  # of the validation set
-    baseline: bool = False  # ours: of the model as it was before the first step
+    baseline: bool = False  # ours: the evaluation before the first step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
     """Something that happened, a row of ``events.jsonl``.
 
-    ``kind`` is start, notice, end, or a kind of the advisor's Events: exception, oom, resume,
-    checkpoint, overflow_skip, warning. ``details`` are numbers and names for machines.
+    ``kind`` is start, notice, stop, rollback, lag, end, or a kind of the advisor's Events:
+    exception, oom, resume, checkpoint, overflow_skip, warning. ``details`` holds the numbers and
+    names in the text, for programs.
     """
 
     kind: str
-    text: str
-    timestamp: float
-    step: int | None = None
+    text: str  # one line for people
+    timestamp: float  # seconds since 1970
+    step: int | None = None  # None for notices that belong to no step
     details: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -13,13 +13,13 @@ class RankLost(StepError):
 
 
 def nobody() -> str:
-    """Return that nothing is known of a lost rank."""
+    """Return the message for a lost rank whose number is unknown."""
     return "another process of the run is gone"
 
 
 @contextmanager
 def together(who: Callable[[], str]) -> Iterator[None]:
-    """Turn the group's errors, which name sockets, into one that names the rank."""
+    """Turn errors of the process group, which name sockets, into one that names the rank."""
     try:
         yield
         return
