@@ -46,9 +46,7 @@ class TrainingLoop:
         self._advice: Decision | None = None  # what ended the run
         self._went_back = False
         self._scale_rate()
-        self._stepping = SmallerSteps(
-            parts.stepper, parts.evaluator, parts.safety, self._write_event
-        )
+        self._stepping = SmallerSteps(parts.stepper, parts.evaluator, parts.safety, self._log_event)
         self._stepping.begin(self._now.parts)
 
     def run(self) -> RunOutcome:
@@ -62,7 +60,7 @@ class TrainingLoop:
             if self._stop() and self._done < self._now.step - 1:
                 self._save()
         if worse := worse_than_base(self._now.baseline, self._now.lowest):
-            self._write_event("warning", *worse)
+            self._log_event("warning", *worse)
         cut_short = (self._stop() or self._advice is not None) and not self._complete()
         return RunOutcome(
             status="stopped" if cut_short else "finished",
@@ -156,7 +154,7 @@ class TrainingLoop:
         if decision.kind == "early_stop" and self._parts.checkpoints is not None:
             best = self._parts.checkpoints.lowest()
             self._saved = str(best[0]) if best else self._saved
-        self._write_event("stop", why_stopped(decision, self._saved, best), decision.plain())
+        self._log_event("stop", why_stopped(decision, self._saved, best), decision.plain())
         return True
 
     def _roll_back(self, decision: Decision, epoch: int | None) -> bool:
@@ -167,7 +165,7 @@ class TrainingLoop:
         if state is None:
             recovery.give_up_on(decision)
             text = f"{decision.code}: no state from before it was kept to go back to"
-            self._write_event("warning", text)
+            self._log_event("warning", text)
             return False
         self._now = replace(
             self._now,
@@ -186,7 +184,7 @@ class TrainingLoop:
         self._save(epoch)
         checkpoints = self._parts.checkpoints
         gone = checkpoints.abandon(max(0, state.step - 1)) if checkpoints is not None else []
-        self._write_event("rollback", *rollback_line(self._now, decision.text, gone))
+        self._log_event("rollback", *rollback_line(self._now, decision.text, gone))
         recovery.restart_at(state.step)
         return True
 
@@ -210,7 +208,7 @@ class TrainingLoop:
         val_loss = self._val_loss if self._validated == step - 1 else None
         failed = recovery.keep(SavedState(step, self._train_loss, val_loss), sure)
         if failed:
-            self._write_event("warning", failed)
+            self._log_event("warning", failed)
 
     def _is_best(self, step: int) -> bool:
         """Return whether this state would be the result if the advisor ended the run later."""
@@ -243,7 +241,7 @@ class TrainingLoop:
         self._skipped += 1
         self._in_a_row += 1
         text = f"loss {result.loss:g}, gradient norm {result.grad_norm:g}"
-        self._write_event("overflow_skip", f"step {self._now.step}: not applied, {text}")
+        self._log_event("overflow_skip", f"step {self._now.step}: not applied, {text}")
 
     def _stop_if_not_finite(self, step: int) -> None:
         limit = self._parts.safety.max_nonfinite_steps
@@ -273,14 +271,12 @@ class TrainingLoop:
 
     def _save(self, epoch: int | None = None) -> None:
         """Save a checkpoint after the step before ``now``; ``epoch``: that step ended one."""
-        step = self._now.step - 1
-        self._done = step
+        self._done = step = self._now.step - 1
         if self._parts.checkpoints is None or not self._parts.checkpoints.writes:
             return
-        within = self._parts.train.state_dict() if epoch is None else None
         snapshot = Snapshot(
             progress=self._now,
-            loader=within,
+            loader=self._parts.train.state_dict() if epoch is None else None,
             train_loss=self._train_loss,
             val_loss=self._val_loss if self._validated == step else None,
         )
@@ -291,14 +287,12 @@ class TrainingLoop:
             if self._over():
                 raise
             # a full disk at night: the run goes on, and the next checkpoint may find room
-            self._write_event("warning", f"step {step}: {error}")
+            self._log_event("warning", f"step {step}: {error}")
             return
         self._saved = str(folder)
-        self._write_event("checkpoint", f"checkpoint saved: {folder}", {"name": name})
+        self._log_event("checkpoint", f"checkpoint saved: {folder}", {"name": name})
 
-    def _write_event(
-        self, kind: str, text: str, details: Mapping[str, object] | None = None
-    ) -> None:
+    def _log_event(self, kind: str, text: str, details: Mapping[str, object] | None = None) -> None:
         # a checkpoint belongs to the step before the next one
         step = max(0, self._now.step - (kind == "checkpoint"))
         self._parts.report.event(kind, step, text, details)

@@ -64,15 +64,15 @@ class ValidationRecord:
 class EventRecord:
     """Something that happened, a row of ``events.jsonl``.
 
-    ``kind`` is start, notice, stop, rollback, lag, end, or a kind of the advisor's Events:
-    exception, oom, resume, checkpoint, overflow_skip, warning. ``details`` holds the numbers and
-    names in the text, for programs.
+    ``kind`` is start, notice, stop, rollback, lag, rank_silent, end, or a kind of the advisor's
+    Events: exception, oom, resume, checkpoint, overflow_skip, warning. ``details`` holds the
+    numbers and names in the text, for programs.
     """
 
     kind: str
     text: str  # one line for people
     timestamp: float  # seconds since 1970
-    step: int | None = None  # None for notices that belong to no step
+    step: int | None = None  # None: no step is known (rank_silent, exception, most notices)
     details: Mapping[str, object] = field(default_factory=dict)
 
 
