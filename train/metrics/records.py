@@ -64,9 +64,9 @@ class ValidationRecord:
 class EventRecord:
     """Something that happened, a row of ``events.jsonl``.
 
-    ``kind`` is start, notice, stop, rollback, lag, rank_silent, end, or a kind of the advisor's
-    Events: exception, oom, resume, checkpoint, overflow_skip, warning. ``details`` holds the
-    numbers and names in the text, for programs.
+    ``kind`` is start, notice, finding, stop, rollback, lag, rank_silent, end, or a kind of the
+    advisor's Events: exception, oom, resume, checkpoint, overflow_skip, warning. ``details``
+    holds the numbers and names in the text, for programs.
     """
 
     kind: str
