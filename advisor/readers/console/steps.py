@@ -190,8 +190,10 @@ def _move_by_epoch(base: Floats, at: Ints, known: Floats, epochs: Floats, mine: 
     if not known_at.any() or np.all(epochs[known_at] == np.floor(epochs[known_at])):
         return base
     first, last = np.flatnonzero(known_at)[[0, -1]]
-    far = epochs[last] - epochs[first]
-    each = (known[last] - known[first]) / far if far > 0 else known[last] / epochs[last]
+    far, gained = epochs[last] - epochs[first], known[last] - known[first]
+    if far <= 0:
+        far, gained = epochs[last], known[last]
+    each = gained / far if far else np.nan
     if not np.isfinite(each) or each <= 0:
         return base
     before = np.where(at >= 0, epochs[np.maximum(at, 0)], 0.0)
