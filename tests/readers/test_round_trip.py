@@ -115,7 +115,7 @@ def _sound(run: Run) -> None:
         assert len(series)
 
 
-def _runs_or_error(tmp_path: Path, name: str, data: bytes) -> list[Run]:
+def runs_or_error(tmp_path: Path, name: str, data: bytes) -> list[Run]:
     try:
         runs = reads(tmp_path, name, data)
     except AdvisorError as error:
@@ -131,7 +131,7 @@ def _runs_or_error(tmp_path: Path, name: str, data: bytes) -> list[Run]:
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.binary(max_size=300))
 def test_any_bytes_give_runs_or_one_line(tmp_path: Path, name: str, data: bytes) -> None:
-    _runs_or_error(tmp_path, name, data)
+    runs_or_error(tmp_path, name, data)
 
 
 @st.composite
@@ -160,7 +160,7 @@ def damaged(draw: st.DrawFn, name: str) -> bytes:
 def test_a_damaged_log_gives_runs_or_one_line(
     tmp_path: Path, name: str, data: st.DataObject
 ) -> None:
-    _runs_or_error(tmp_path, name, data.draw(damaged(name)))
+    runs_or_error(tmp_path, name, data.draw(damaged(name)))
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_a_damaged_log_gives_runs_or_one_line(
 def test_a_damaged_log_gives_runs_or_one_line_often(
     tmp_path: Path, name: str, data: st.DataObject
 ) -> None:
-    _runs_or_error(tmp_path, name, data.draw(damaged(name)))
+    runs_or_error(tmp_path, name, data.draw(damaged(name)))
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "log.csv", "train.log", "trainer_state.json"])
@@ -178,7 +178,7 @@ def test_a_cut_tail_loses_the_last_point_only(tmp_path: Path, name: str) -> None
     rows = [(i, 3.0 - i / 64, 1.0) for i in range(1, 60)]
     whole = WRITERS[name](rows)
     for end in range(len(whole) - 300, len(whole)):
-        for run in _runs_or_error(tmp_path, name, whole[:end]):
+        for run in runs_or_error(tmp_path, name, whole[:end]):
             loss = run.series["train/loss"]
             known = {step: value for step, value, _ in rows}
             for step, value in zip(loss.steps[:-1].tolist(), loss.values[:-1], strict=True):
